@@ -1,0 +1,106 @@
+//! A run of whole capture records, and the packets in it.
+
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use crate::capture::LinkType;
+use crate::time::Timestamp;
+
+/// The bytes of a chunk: a piece of a mapped file, or a buffer filled from a stream.
+#[derive(Clone, Debug)]
+pub enum ChunkBytes {
+    /// A piece of a mapped file.
+    Mapped(Arc<Mmap>, Range<usize>),
+    /// Bytes read from a pipe or a decompressor.
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Deref for ChunkBytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map, range) => &map[range.clone()],
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// One interface of a capture: an interface description block of pcapng, or the whole of a pcap file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interface {
+    /// Link-layer type of its packets.
+    pub link_type: LinkType,
+    /// Snapshot length in bytes, as declared; 0 means unlimited.
+    pub snap_length: u32,
+    /// Timestamp resolution as the raw `if_tsresol` octet (6 = microseconds, the default).
+    pub resolution: u8,
+    /// Seconds to add to every timestamp (`if_tsoffset`).
+    pub offset: i64,
+    /// Name, when the file gives one.
+    pub name: Option<String>,
+    /// Capture filter, when the file gives one.
+    pub filter: Option<String>,
+}
+
+/// How the records of a chunk are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Classic pcap records.
+    Pcap {
+        /// Header integers are big-endian.
+        big_endian: bool,
+        /// The record header's second time word counts nanoseconds, not microseconds.
+        nanoseconds: bool,
+        /// Length of a record header in bytes: 16, or 24 for the modified (Kuznetzov) format.
+        header: u8,
+    },
+    /// pcapng blocks.
+    Pcapng {
+        /// Block integers are big-endian at the start of the chunk.
+        big_endian: bool,
+    },
+}
+
+/// A run of whole, plausible records of one file. Any cut of a file into chunks gives the same packets.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Index of the file in the capture set.
+    pub file: u32,
+    /// Where the bytes start in the (decompressed) file.
+    pub offset: u64,
+    /// Ordinal of the first packet over the whole set, counted from 1.
+    pub first_packet: u64,
+    /// How many packets the chunk holds.
+    pub packets: u64,
+    /// Record layout.
+    pub format: Format,
+    /// The interfaces known at the start of the chunk (of the current section, for pcapng).
+    pub interfaces: Arc<Vec<Interface>>,
+    /// Set-wide number of the first of `interfaces`.
+    pub interface_base: u32,
+    /// The records.
+    pub bytes: ChunkBytes,
+}
+
+/// One packet as the file holds it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RawPacket<'c> {
+    /// Ordinal over the whole set, from 1. Frame number in its file = ordinal minus the file's base.
+    pub packet: u64,
+    /// Where the record starts in the (decompressed) file.
+    pub offset: u64,
+    /// Capture time; `None` for a simple packet block, which has none.
+    pub time: Option<Timestamp>,
+    /// Length on the wire in bytes.
+    pub wire: u32,
+    /// Set-wide interface number.
+    pub interface: u32,
+    /// Link-layer type.
+    pub link_type: LinkType,
+    /// Where `data` starts in the chunk's bytes.
+    pub start: u32,
+    /// The captured bytes.
+    pub data: &'c [u8],
+}

@@ -1,0 +1,5 @@
+//! [`RawPacket`](crate::capture::RawPacket) -> [`PacketRecord`]
+
+mod record;
+
+pub use record::*;

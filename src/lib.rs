@@ -1,0 +1,5 @@
+//! pcapsy
+pub mod app;
+pub mod capture;
+pub mod dissect;
+pub mod time;
