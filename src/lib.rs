@@ -1,5 +1,10 @@
 //! pcapsy
-pub mod app;
+pub mod config;
+pub mod time;
+
 pub mod capture;
 pub mod dissect;
-pub mod time;
+pub mod app;
+pub mod flow;
+pub mod detect;
+pub mod pipeline;

@@ -1,1 +1,2 @@
+//! pcapsy
 fn main() {}

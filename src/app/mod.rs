@@ -37,3 +37,6 @@ pub struct Moment {
     /// Its capture time.
     pub time: Timestamp,
 }
+
+pub mod dns;
+pub mod tls;

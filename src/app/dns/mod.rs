@@ -1,0 +1,4 @@
+//! placeholder
+/// DNS transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Transaction {}

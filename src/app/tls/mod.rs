@@ -1,0 +1,4 @@
+//! placeholder
+/// TLS session.
+#[derive(Clone, Debug, Default)]
+pub struct TlsSession {}

@@ -1,0 +1,156 @@
+//! One classified TCP segment: what it was, which packet it repeats, and which packets justify the verdict.
+
+use serde::Serialize;
+
+use crate::app::{Direction, Moment};
+use crate::dissect::Seq;
+use crate::time::Span;
+
+/// What a segment was, when it was not simply the next one (FIELD sections C1 to C5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// The SYN again, same initial sequence number.
+    RetransmittedSyn,
+    /// The SYN-ACK again.
+    RetransmittedSynAck,
+    /// A FIN again, without new data.
+    RetransmittedFin,
+    /// Data again, after duplicate ACKs or selective acknowledgements showed the hole (RFC 5681, 6675, 8985).
+    FastRetransmission,
+    /// Data again, after the retransmission timer ran out (RFC 6298).
+    TimeoutRetransmission,
+    /// The last segment again, ahead of the retransmission timer (RFC 8985 section 7).
+    TailLossProbe,
+    /// Data again, and the capture does not show what made the sender do it.
+    Retransmission,
+    /// Data that arrived late: sent once, overtaken on its way to the capture point.
+    Reordered,
+    /// A late segment that is either reordered or a retransmission of a segment lost before the capture point.
+    LateAmbiguous,
+    /// The same packet seen again by the capture, not sent again (mirror port, `any` interface, routed copy).
+    DuplicateObservation,
+    /// Keep-alive probe (RFC 1122 section 4.2.3.6).
+    KeepAlive,
+    /// The answer to a keep-alive.
+    KeepAliveAck,
+    /// The sender of this segment announces a receive window of zero.
+    ZeroWindow,
+    /// A probe into a closed window (RFC 9293 section 3.8.6.1).
+    WindowProbe,
+    /// The answer to a window probe.
+    WindowProbeAck,
+    /// An ACK whose only news is a larger window.
+    WindowUpdate,
+    /// The segment fills the peer's receive window to the last byte.
+    WindowFull,
+    /// An ACK that repeats the previous one while data is outstanding (RFC 5681 section 2).
+    DuplicateAck,
+    /// The segment starts beyond the expected number: something before it was not seen yet.
+    Gap,
+    /// An ACK for data that the capture never saw.
+    AckedUnseen,
+    /// The segment repeats known sequence numbers with other bytes.
+    Conflict,
+    /// A new connection on the ports of an earlier one.
+    PortReuse,
+}
+
+impl EventKind {
+    /// The name in tables and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RetransmittedSyn => "retransmitted_syn",
+            Self::RetransmittedSynAck => "retransmitted_syn_ack",
+            Self::RetransmittedFin => "retransmitted_fin",
+            Self::FastRetransmission => "fast_retransmission",
+            Self::TimeoutRetransmission => "timeout_retransmission",
+            Self::TailLossProbe => "tail_loss_probe",
+            Self::Retransmission => "retransmission",
+            Self::Reordered => "reordered",
+            Self::LateAmbiguous => "late_ambiguous",
+            Self::DuplicateObservation => "duplicate_observation",
+            Self::KeepAlive => "keep_alive",
+            Self::KeepAliveAck => "keep_alive_ack",
+            Self::ZeroWindow => "zero_window",
+            Self::WindowProbe => "window_probe",
+            Self::WindowProbeAck => "window_probe_ack",
+            Self::WindowUpdate => "window_update",
+            Self::WindowFull => "window_full",
+            Self::DuplicateAck => "duplicate_ack",
+            Self::Gap => "gap",
+            Self::AckedUnseen => "acked_unseen",
+            Self::Conflict => "conflict",
+            Self::PortReuse => "port_reuse",
+        }
+    }
+
+    /// The segment was sent again by its sender: payload data, not SYN or FIN.
+    pub fn is_data_retransmission(self) -> bool {
+        matches!(
+            self,
+            Self::FastRetransmission
+                | Self::TimeoutRetransmission
+                | Self::TailLossProbe
+                | Self::Retransmission
+        )
+    }
+}
+
+/// Where the first copy of a retransmitted segment got lost, seen from the capture point (FIELD C0.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossPlace {
+    /// Not a loss, or not known.
+    #[default]
+    Unknown,
+    /// The capture saw the first copy: it, or its ACK, was lost behind the capture point.
+    After,
+    /// The capture saw a hole that the retransmission filled: lost before the capture point.
+    Before,
+}
+
+/// What proves that a retransmission was not needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpuriousProof {
+    /// The receiver reported the bytes as duplicate (RFC 2883).
+    DuplicateSack,
+    /// The first ACK that covers it echoes a timestamp older than the retransmission (RFC 3522).
+    EarlierEcho,
+    /// An ACK that covers it passed the capture point before the sender can have needed to repeat.
+    AlreadyAcked,
+}
+
+/// A classified segment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpEvent {
+    /// The segment.
+    pub at: Moment,
+    /// Who sent it.
+    pub direction: Direction,
+    /// What it was.
+    pub kind: EventKind,
+    /// Its first sequence number.
+    pub seq: Seq,
+    /// Its payload length in bytes.
+    pub length: u32,
+    /// Its length as an IP datagram in bytes.
+    pub ip_length: u32,
+    /// It was sent with don't-fragment (always for IPv6).
+    pub dont_fragment: bool,
+    /// The packet it repeats (retransmission, copy), or the first one above the hole it fills (reordered).
+    pub original: Option<Moment>,
+    /// The packet that made the sender send it: the ACK that completed the evidence of loss.
+    pub trigger: Option<Moment>,
+    /// Time since `original`, or since the hole it fills was opened.
+    pub delay: Span,
+    /// How long the stream made no progress because of the loss this segment repairs.
+    pub stalled: Span,
+    /// Where the loss happened.
+    pub loss: LossPlace,
+    /// The retransmission was not needed, and why we know.
+    pub spurious: Option<SpuriousProof>,
+    /// Re-sent in smaller pieces after an ICMP message said the first was too big: path MTU discovery at work, not loss.
+    pub path_mtu: bool,
+}

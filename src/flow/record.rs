@@ -1,0 +1,483 @@
+//! A finished flow: everything the capture showed of one conversation.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::app::tls::TlsSession;
+use crate::app::{Direction, Moment};
+use crate::dissect::{Icmp, Path, Seq, TcpOptions};
+use crate::flow::TcpEvent;
+use crate::time::{Span, Timestamp};
+
+/// An address and a port (0 for protocols without ports).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// IP address.
+    pub address: IpAddr,
+    /// Transport port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            IpAddr::V4(address) => write!(f, "{address}:{}", self.port),
+            IpAddr::V6(address) => write!(f, "[{address}]:{}", self.port),
+        }
+    }
+}
+
+/// How client and server were told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Roles {
+    /// The client sent a SYN, or the server a SYN-ACK.
+    Handshake,
+    /// Inferred: the server's port is the better-known one.
+    Port,
+    /// Inferred: the client sent the first packet seen.
+    FirstPacket,
+}
+
+/// Why a flow was closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// No packet for the idle time-out.
+    Idle,
+    /// A new connection took over its ports.
+    Reused,
+    /// The capture ended first.
+    #[default]
+    CaptureEnd,
+}
+
+/// One direction of a flow: what one side sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Half {
+    /// Packets, without duplicate observations.
+    pub packets: u64,
+    /// IP datagram bytes of those packets.
+    pub bytes: u64,
+    /// Transport payload bytes of those packets, repeats included.
+    pub payload_bytes: u64,
+    /// Duplicate observations left out of the counts above.
+    pub copies: u64,
+    /// Packets cut by the snapshot length.
+    pub clipped: u64,
+    /// Packets whose IP length was 0 on the wire copy (offload).
+    pub zero_length: u64,
+    /// First packet.
+    pub first: Option<Moment>,
+    /// Last packet.
+    pub last: Option<Moment>,
+    /// Lowest and highest TTL.
+    pub ttl: Option<(u8, u8)>,
+    /// The link paths its packets took: (source address, destination address, VLAN, interface) with a count and the
+    /// first packet; at most four, in order of appearance.
+    pub links: Vec<LinkUse>,
+}
+
+/// A link-level path that packets of one direction took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkUse {
+    /// Link source address.
+    pub source: [u8; 6],
+    /// Link destination address.
+    pub destination: [u8; 6],
+    /// Outermost VLAN.
+    pub vlan: u16,
+    /// Set-wide interface.
+    pub interface: u32,
+    /// Packets.
+    pub packets: u64,
+    /// First of them.
+    pub first: Moment,
+}
+
+/// A finished flow.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Ordinal of its first packet: unique, and the same however the capture is cut.
+    pub id: u64,
+    /// IP protocol.
+    pub protocol: u8,
+    /// Who opened it.
+    pub client: Endpoint,
+    /// Who was asked.
+    pub server: Endpoint,
+    /// How the roles were told.
+    pub roles: Roles,
+    /// VLANs and tunnels of its first packet.
+    pub path: Path,
+    /// Its first packet.
+    pub first: Moment,
+    /// Its last packet.
+    pub last: Moment,
+    /// What each side sent; index with [`Direction::index`].
+    pub halves: [Half; 2],
+    /// TCP state and findings; `None` for other protocols.
+    pub tcp: Option<Box<TcpFlow>>,
+    /// TLS, when its bytes were recognised.
+    pub tls: Option<Box<TlsSession>>,
+    /// The service recognised from content (`tls`, `dns`), else empty.
+    pub service: &'static str,
+    /// ICMP errors that quote it, in order; at most [`Flow::MAX_ICMP`].
+    pub icmp_errors: Vec<IcmpError>,
+    /// ICMP errors beyond that number.
+    pub icmp_errors_dropped: u64,
+    /// Why it was closed.
+    pub end: End,
+    /// Up to when the capture watched for more packets of it.
+    pub watched_until: Timestamp,
+    /// Wireshark's `tcp.stream` number; `None` for other protocols, or when the stream table was full.
+    pub stream: Option<u32>,
+}
+
+impl Flow {
+    /// ICMP errors kept per flow.
+    pub const MAX_ICMP: usize = 64;
+
+    /// What `direction`'s sender sent.
+    pub fn half(&self, direction: Direction) -> &Half {
+        &self.halves[direction.index()]
+    }
+
+    /// The sender of `direction`.
+    pub fn sender(&self, direction: Direction) -> Endpoint {
+        match direction {
+            Direction::ToServer => self.client,
+            Direction::ToClient => self.server,
+        }
+    }
+
+    /// Packets were seen in one direction only.
+    pub fn is_one_way(&self) -> bool {
+        self.halves.iter().any(|half| half.packets == 0)
+    }
+}
+
+/// An ICMP error about a flow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IcmpError {
+    /// The packet that carried it.
+    pub at: Moment,
+    /// Who reported it.
+    pub reporter: IpAddr,
+    /// To whom (normally the sender of the quoted packet).
+    pub receiver: IpAddr,
+    /// Direction of the quoted packet.
+    pub quoted: Direction,
+    /// The message.
+    pub icmp: Icmp,
+}
+
+/// Where the capture point stands on the path (FIELD C0.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vantage {
+    /// Not enough round trips seen.
+    #[default]
+    Unknown,
+    /// Near the client: the client answers at once, the server does not.
+    Client,
+    /// Near the server.
+    Server,
+    /// In between.
+    Middle,
+}
+
+/// What became of the handshake (FIELD C6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandshakeOutcome {
+    /// The flow was already running when the capture began.
+    #[default]
+    Midstream,
+    /// SYN, SYN-ACK and the client's ACK or data.
+    Established,
+    /// The SYN was answered with RST.
+    Refused,
+    /// An ICMP error quotes the SYN.
+    Unreachable,
+    /// No answer of any kind was seen.
+    Silent,
+    /// SYN-ACKs were seen, the client never completed and repeated its SYN: they did not reach it.
+    ReplyLost,
+    /// SYN-ACK and ACK were seen, the server went on repeating the SYN-ACK: the ACK did not reach it or was dropped.
+    AckLost,
+    /// Completed, but the SYN-ACK itself was never captured: a capture asymmetry, not a failure.
+    ReplyUnseen,
+    /// The client answered the SYN-ACK with RST.
+    Aborted,
+    /// SYN and SYN-ACK seen, then nothing more from the client.
+    HalfOpen,
+    /// The SYN was answered by an ACK that is not a SYN-ACK (challenge ACK, stale connection).
+    ChallengeAck,
+}
+
+/// The handshake of a TCP flow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Handshake {
+    /// SYNs with the flow's initial sequence number, first [`Handshake::MAX_REPEATS`].
+    pub syns: Vec<Moment>,
+    /// How many there were.
+    pub syn_count: u32,
+    /// SYN-ACKs, first [`Handshake::MAX_REPEATS`].
+    pub syn_acks: Vec<Moment>,
+    /// How many there were.
+    pub syn_ack_count: u32,
+    /// SYN-ACKs came with more than one initial sequence number.
+    pub syn_acks_differ: bool,
+    /// The first ACK of the SYN-ACK by the client.
+    pub ack: Option<Moment>,
+    /// What became of it.
+    pub outcome: HandshakeOutcome,
+    /// The packet that decided a failure: the RST, the challenge ACK.
+    pub answer: Option<Moment>,
+    /// SYN (last one before the answer) to SYN-ACK, at the capture point.
+    pub server_rtt: Option<Span>,
+    /// SYN-ACK to ACK, at the capture point.
+    pub client_rtt: Option<Span>,
+    /// First SYN to the first SYN-ACK: what the client waited, retries included.
+    pub connect_time: Option<Span>,
+    /// Options of the SYN and of the SYN-ACK.
+    pub options: [Option<TcpOptions>; 2],
+}
+
+impl Handshake {
+    /// Repeats kept.
+    pub const MAX_REPEATS: usize = 16;
+}
+
+/// Why a connection was reset (FIELD C9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetClass {
+    /// R1: the answer to a SYN.
+    Refused,
+    /// R2: the client's answer to a SYN-ACK.
+    HandshakeAbort,
+    /// R3: by the opener after at most one small exchange.
+    ProbeClose,
+    /// R4: with the peer's data unread or unacknowledged, by a live socket.
+    Abort,
+    /// R5: after a FIN or a TLS close_notify, or by the client after a whole response: nothing was lost.
+    Benign,
+    /// R6: on the first packet after a long silence.
+    Idle,
+    /// R7: by a host that knows no such connection: no ACK flag, sequence number taken from the packet it answers.
+    NoSocket,
+}
+
+/// A reset of a connection. Several RSTs of one side are one reset.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reset {
+    /// The first RST.
+    pub at: Moment,
+    /// Who sent it (by its addresses).
+    pub direction: Direction,
+    /// Its class.
+    pub class: ResetClass,
+    /// It had the ACK flag.
+    pub with_ack: bool,
+    /// Its sequence number.
+    pub seq: Seq,
+    /// Its TTL.
+    pub ttl: u8,
+    /// The packet it answers, when one of the other side came just before.
+    pub trigger: Option<Moment>,
+    /// Silence of the connection before the trigger (or before the RST when there is none).
+    pub idle: Span,
+    /// RSTs of this side in the flow.
+    pub count: u32,
+}
+
+/// TCP state of a flow.
+#[derive(Clone, Debug, Default)]
+pub struct TcpFlow {
+    /// The handshake.
+    pub handshake: Handshake,
+    /// Zeek's `conn_state`.
+    pub conn_state: &'static str,
+    /// Zeek's `history`.
+    pub history: String,
+    /// Where the capture point stands.
+    pub vantage: Vantage,
+    /// What each side sent.
+    pub sides: [TcpSide; 2],
+    /// Resets, the first of each side.
+    pub resets: Vec<Reset>,
+    /// Classified segments in packet order, at most the configured number per flow.
+    pub events: Vec<TcpEvent>,
+    /// Events beyond that number.
+    pub events_dropped: u64,
+    /// Packets whose order in the capture contradicts causality and was repaired.
+    pub disorder: u32,
+}
+
+impl TcpFlow {
+    /// What `direction`'s sender did.
+    pub fn side(&self, direction: Direction) -> &TcpSide {
+        &self.sides[direction.index()]
+    }
+}
+
+/// What one side of a TCP flow sent, and what became of it. Counts are over unique wire segments.
+#[derive(Clone, Debug, Default)]
+pub struct TcpSide {
+    /// Segments with payload, repeats included, duplicate observations not. A super-frame counts as the wire segments in it.
+    pub data_segments: u64,
+    /// Payload bytes without repeats.
+    pub unique_bytes: u64,
+    /// Payload bytes sent again.
+    pub repeated_bytes: u64,
+    /// Data retransmissions by cause.
+    pub retransmissions: Retransmissions,
+    /// Late segments that were sent once.
+    pub reordered: u64,
+    /// Late segments that could be either.
+    pub late_ambiguous: u64,
+    /// Duplicate ACKs sent.
+    pub duplicate_acks: u64,
+    /// Zero-window announcements.
+    pub zero_windows: u64,
+    /// Time its receive window stayed closed.
+    pub zero_window_time: Span,
+    /// Keep-alive probes sent.
+    pub keep_alives: u64,
+    /// Bytes the peer acknowledged and the capture never saw.
+    pub missed_bytes: u64,
+    /// Holes never filled and never acknowledged, in bytes.
+    pub hole_bytes: u64,
+    /// Repeats whose bytes differ from the first copy.
+    pub conflicts: u64,
+    /// How long the stream stood still because of losses, without overlaps.
+    pub stalled: Span,
+    /// Announced maximum segment size.
+    pub mss: Option<u16>,
+    /// Window scale shift in force; `None` when the handshake was not seen.
+    pub window_scale: Option<u8>,
+    /// Segments larger than the peer's maximum segment size allows (segmentation offload).
+    pub super_frames: u64,
+    /// Largest payload of one segment.
+    pub largest_payload: u32,
+    /// First FIN.
+    pub fin: Option<Moment>,
+    /// The FIN was acknowledged.
+    pub fin_acked: bool,
+    /// Smallest delay between data of this side and the ACK for it at the capture point (ambiguous samples left out).
+    pub min_rtt: Option<Span>,
+    /// Sum and number of those samples.
+    pub rtt_samples: (Span, u64),
+    /// Highest acknowledgement number this side sent and whether it ever moved.
+    pub acked_progress: u64,
+    /// Delivery by datagram size.
+    pub sizes: Sizes,
+    /// First bytes were delivered in order to the application parser up to here.
+    pub delivered_bytes: u64,
+}
+
+/// Data retransmissions of one side by cause, and those that were not needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Retransmissions {
+    /// After duplicate or selective ACKs.
+    pub fast: u64,
+    /// After the retransmission timer.
+    pub timeout: u64,
+    /// Tail loss probes.
+    pub tail_loss_probe: u64,
+    /// Cause not visible.
+    pub unclassified: u64,
+    /// Of all those: proven not needed.
+    pub spurious: u64,
+    /// Of all those: path MTU discovery at work.
+    pub path_mtu: u64,
+    /// Of all those: the first copy passed the capture point.
+    pub lost_after: u64,
+    /// Of all those: the capture point saw only the hole.
+    pub lost_before: u64,
+    /// SYN and SYN-ACK repeats.
+    pub syn: u64,
+    /// FIN repeats.
+    pub fin: u64,
+}
+
+impl Retransmissions {
+    /// All data retransmissions.
+    pub fn data(&self) -> u64 {
+        self.fast + self.timeout + self.tail_loss_probe + self.unclassified
+    }
+}
+
+/// What the receiver acknowledged, by IP datagram size: the evidence for and against a size limit on the path.
+#[derive(Clone, Debug, Default)]
+pub struct Sizes {
+    /// Largest datagram known to have arrived (acknowledged or selectively acknowledged), bytes.
+    pub largest_delivered: u32,
+    /// A packet of that size.
+    pub largest_delivered_at: Option<Moment>,
+    /// Ranges sent at least three times and never acknowledged while sent whole: at most eight, in order.
+    pub stuck: Vec<Stuck>,
+}
+
+/// A range of bytes that was sent again and again at one size.
+#[derive(Clone, Debug, Default)]
+pub struct Stuck {
+    /// First sequence number.
+    pub seq: Seq,
+    /// Payload bytes of the segment.
+    pub length: u32,
+    /// IP datagram size of the segment.
+    pub ip_length: u32,
+    /// Every try had don't-fragment set (or was IPv6).
+    pub dont_fragment: bool,
+    /// How often it was sent at this size.
+    pub tries: u32,
+    /// The tries, first sixteen.
+    pub frames: Vec<Moment>,
+    /// Segments smaller than this one that were acknowledged after its first try.
+    pub smaller_delivered: u32,
+    /// Some of those: the packets, first eight.
+    pub smaller_frames: Vec<Moment>,
+    /// The largest of those as an IP datagram.
+    pub largest_smaller: u32,
+    /// The bytes arrived at last, sent in smaller pieces of at most this IP datagram size.
+    pub resolved_with: Option<u32>,
+    /// The packet with the last smaller piece.
+    pub resolved_at: Option<Moment>,
+    /// An ACK arrived at last for a try of the full size: random loss, not a size limit.
+    pub delivered_whole: bool,
+    /// First try to the resolution, or to the last packet of the flow.
+    pub stalled: Span,
+}
+
+/// Who a flow is between: what a row that outlives or precedes the finished flow needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FlowHead {
+    /// [`Flow::id`].
+    pub id: u64,
+    /// IP protocol.
+    pub protocol: u8,
+    /// Who opened it.
+    pub client: Endpoint,
+    /// Who was asked.
+    pub server: Endpoint,
+    /// VLANs and tunnels.
+    pub path: Path,
+}
+
+impl Flow {
+    /// Who it is between.
+    pub fn head(&self) -> FlowHead {
+        FlowHead {
+            id: self.id,
+            protocol: self.protocol,
+            client: self.client,
+            server: self.server,
+            path: self.path,
+        }
+    }
+}
