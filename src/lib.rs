@@ -8,3 +8,4 @@ pub mod app;
 pub mod flow;
 pub mod detect;
 pub mod pipeline;
+pub mod local;
