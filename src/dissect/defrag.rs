@@ -2,8 +2,10 @@
 //!
 //! Where fragments overlap, the octets that came first stay: what a datagram says must not depend on what is
 //! sent later. Overlaps with other content are what evasion looks like (RFC 5722), so they are counted apart.
-//! The fragments of a finished datagram are remembered until its time is up, so that captures that hold every
-//! packet twice do not open a second, never finished datagram.
+//! The fragments of a finished datagram are remembered until its time is up: in a capture that holds every packet
+//! twice, the copies that come late are then known for what they are, and not reported as never finished.
+//!
+//! A datagram put together may hold a tunnel with a fragment in it: feed its record again.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -99,12 +101,16 @@ struct Assembly {
     bytes: Vec<u8>,
     filled: Vec<(u32, u32)>,
     seen: Vec<Piece>,
+    /// The fragments of the finished datagram before this one, with the same key.
+    before: Vec<Piece>,
+    /// All of `seen` is in `before` too: most likely late copies of a finished datagram's fragments.
+    echo: bool,
     done: bool,
 }
 
 impl Assembly {
     fn cost(&self) -> usize {
-        self.bytes.len() + PIECE * (self.seen.len() + self.filled.len() + 4)
+        self.bytes.len() + PIECE * (self.seen.len() + self.before.len() + self.filled.len() + 4)
     }
 }
 
@@ -168,11 +174,12 @@ impl Defragmenter {
         };
         let bytes = &bytes[..bytes.len().min(length as usize)];
         let piece = (fragment.offset, length, xxh3_64(bytes));
-        let mut assembly = self.take(key, record, piece);
+        let mut assembly = self.take(key, record);
         let finished = self.add(&mut assembly, fragment, piece, bytes);
         let datagram = finished.then(|| {
             assembly.done = true;
             assembly.filled = Vec::new();
+            assembly.before = Vec::new();
             self.stats.completed += 1;
             Datagram {
                 bytes: std::mem::take(&mut assembly.bytes),
@@ -212,15 +219,17 @@ impl Defragmenter {
         self.stats
     }
 
-    /// The datagram a fragment belongs to. A finished one takes repeats only: anything else is another
-    /// datagram that reuses the identification.
-    fn take(&mut self, key: Key, record: &PacketRecord, piece: Piece) -> Assembly {
+    /// The datagram a fragment belongs to. After a finished one another begins: a copy of it, or one that
+    /// reuses its identification.
+    fn take(&mut self, key: Key, record: &PacketRecord) -> Assembly {
+        let mut before = Vec::new();
         if let Some(assembly) = self.open.remove(&key) {
             self.order.remove(&assembly.serial);
             self.held -= assembly.cost();
-            if !assembly.done || assembly.seen.contains(&piece) {
+            if !assembly.done {
                 return assembly;
             }
+            before = assembly.seen;
         }
         self.serial += 1;
         Assembly {
@@ -232,6 +241,8 @@ impl Defragmenter {
             bytes: Vec::new(),
             filled: Vec::new(),
             seen: Vec::new(),
+            echo: !before.is_empty(),
+            before,
             done: false,
         }
     }
@@ -265,6 +276,7 @@ impl Defragmenter {
             assembly.protocol = fragment.protocol;
         }
         assembly.seen.push(piece);
+        assembly.echo = assembly.echo && assembly.before.contains(&piece);
         match insert(&mut assembly.bytes, &mut assembly.filled, fragment.offset, bytes) {
             Overlap::None => {}
             Overlap::Same => self.stats.overlapping += 1,
@@ -288,7 +300,7 @@ impl Defragmenter {
         }
     }
 
-    /// Drops the oldest; true when it was unfinished.
+    /// Drops the oldest; true when it was unfinished and not just late copies.
     fn drop_oldest(&mut self) -> bool {
         let Some((_, key)) = self.order.pop_first() else {
             return false;
@@ -297,6 +309,10 @@ impl Defragmenter {
             return false;
         };
         self.held -= assembly.cost();
+        if assembly.echo && !assembly.done {
+            self.stats.duplicates += assembly.seen.len() as u64;
+            return false;
+        }
         !assembly.done
     }
 }
@@ -412,6 +428,16 @@ mod tests {
         let stats = all.finish();
         assert_eq!((whole, stats.completed, stats.duplicates, stats.expired), (1, 1, 2, 0));
         assert_eq!(all.held(), 0);
+    }
+
+    #[test]
+    fn a_whole_copy_is_a_datagram_again_like_any_copied_packet() {
+        let mut all = Defragmenter::new(DefragLimits::default());
+        for _ in 0..2 {
+            assert!(feed(&mut all, 0, true, b"01234567").is_none());
+            assert!(feed(&mut all, 8, false, b"end").is_some());
+        }
+        assert_eq!((all.finish().expired, all.stats().duplicates), (0, 0));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use super::cursor::Cursor;
 use super::walk::{Next, Walk};
-use super::{fddi, frame_relay, hdlc, ieee80211, ipoib, nflog, null, pflog, ppi, pppoe, radio, sll, sll2};
+use super::{
+    fddi, frame_relay, hdlc, ieee80211, ipoib, nflog, null, pflog, ppi, pppoe, radio, sll, sll2, token_ring,
+};
 use crate::dissect::Stop;
 
 /// The packet type of link headers that have none.
@@ -27,6 +29,7 @@ pub(super) fn read<'p>(walk: &mut Walk, kind: u16, at: Cursor<'p>) -> Next<'p> {
         192 => ppi::read(at),
         107 => frame_relay::read(at),
         10 => fddi::read(walk, at),
+        6 => token_ring::read(walk, at),
         117 => pflog::read(at),
         239 => nflog::read(at),
         242 => ipoib::read(at),

@@ -47,6 +47,7 @@ mod sll;
 mod sll2;
 mod tcp;
 mod tcp_options;
+mod token_ring;
 mod udp;
 mod vlan;
 mod vxlan;
