@@ -134,6 +134,21 @@ impl Tally {
         let ip = record.ip;
         self.check("source", ip.map(|ip| ip.source), source);
         self.check("destination", ip.map(|ip| ip.destination), destination);
+        if last.is_none() {
+            self.check("no ip", Some(ip.is_none()), Some(true));
+        }
+        if !own.iter().any(|token| matches!(*token, "tcp" | "udp" | "icmp" | "icmpv6")) {
+            let read = matches!(
+                record.transport,
+                Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_) | Transport::Arp(_)
+            );
+            self.check("no transport", Some(read), Some(false));
+        }
+        let fragments = row.list("ip.flags.mf").contains(&"1") || !row.list("ipv6.fraghdr.offset").is_empty();
+        if own.last() == Some(&"data") && fragments {
+            let waits = matches!(record.transport, Transport::Fragment(_));
+            self.check("fragment", Some(waits), Some(true));
+        }
         let tags: Vec<_> = row.list("vlan.id").into_iter().filter_map(number).filter(|id| *id != 0).collect();
         self.check("vlan", Some(u64::from(record.path.vlan)), tags.first().copied());
         self.check("inner vlan", Some(u64::from(record.path.inner_vlan)), tags.get(1).copied());
@@ -208,6 +223,8 @@ impl Tally {
 /// goes where we do not.
 const REASONS: &[(&str, &str, &str)] = &[
     ("netlink-conntrack", "", "packets inside netlink messages of a netfilter log: not network traffic"),
+    ("bgp-aigp", "", "Juniper's own link header is not read"),
+    ("ipoib", "arp", "ARP with the 20-octet addresses of InfiniBand is not read"),
     ("linux_dlt_sll2", "arp", "reverse ARP is not ARP"),
     ("atm_capture1", "", "link type 19 (Classical IP over ATM) is not read"),
     ("arcnet", "", "ARCNET is not read"),

@@ -3,7 +3,8 @@
 use super::cursor::Cursor;
 use super::walk::{Next, Walk};
 use super::{
-    fddi, frame_relay, hdlc, ieee80211, ipoib, nflog, null, pflog, ppi, pppoe, radio, sll, sll2, token_ring,
+    fddi, frame_relay, hdlc, ieee80211, ipnet, ipoib, nflog, null, pflog, ppi, pppoe, radio, sll, sll2,
+    token_ring,
 };
 use crate::dissect::Stop;
 
@@ -31,6 +32,7 @@ pub(super) fn read<'p>(walk: &mut Walk, kind: u16, at: Cursor<'p>) -> Next<'p> {
         10 => fddi::read(walk, at),
         6 => token_ring::read(walk, at),
         117 => pflog::read(at),
+        226 => ipnet::read(at),
         239 => nflog::read(at),
         242 => ipoib::read(at),
         _ => Next::Stop(Stop::LinkType(kind)),

@@ -24,6 +24,7 @@ mod hdlc;
 mod icmp;
 mod ieee80211;
 mod ip;
+mod ipnet;
 mod ipoib;
 mod ipv4;
 mod ipv6;

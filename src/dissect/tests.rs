@@ -119,6 +119,11 @@ fn wrapped(back: bool) -> Vec<(&'static str, u16, Vec<u8>, Tunnel, u32)> {
         ("radiotap", 127, join(&[&[0, 0, 8, 0, 0, 0, 0, 0, 8, 2], &[0; 22], &snap]), none, 0),
         ("ppi", 192, join(&[&[0, 0, 8, 0, 1, 0, 0, 0], &frame]), none, 0),
         ("nflog", 239, join(&[&[2, 0, 0, 0, (4 + inner.len()) as u8, 0, 9, 0], &inner]), none, 0),
+        ("ipnet", 226, join(&[&[0; 24], &inner]), none, 0),
+        ("token ring", 6, join(&[&[0x10, 0x40], &[2; 6], &[0x82, 2, 2, 2, 2, 2], &[2, 0], &snap]), none, 0),
+        ("fddi", 10, join(&[&[0x50], &[2; 12], &snap]), none, 0),
+        ("ipoib", 242, join(&[&[0; 40], &[8, 0, 0, 0], &inner]), none, 0),
+        ("avs", 163, join(&[&[0x80, 0x21, 0x10, 1, 0, 0, 0, 8, 8, 2], &[0; 22], &snap]), none, 0),
         ("pflog", 117, join(&[&[61, 2], &[0; 62], &inner]), none, 0),
         ("mpls", 1, ethernet(0x8847, &join(&[&[0, 1, 0, 64, 0, 2, 1, 64], &inner])), Tunnel::Mpls, 32),
         ("pseudowire", 1, ethernet(0x8847, &join(&[&[0, 2, 1, 64, 0, 0, 0, 0], &frame])), Tunnel::Mpls, 32),
@@ -436,7 +441,7 @@ fn sound(record: &PacketRecord, bytes: &[u8]) {
 proptest! {
     #[test]
     fn any_bytes_give_a_record(
-        link in prop_oneof![0u16..300, prop::sample::select(vec![0u16, 1, 6, 9, 10, 12, 14, 50, 51, 101, 104, 105, 107, 108, 113, 117, 119, 127, 163, 192, 228, 229, 239, 242, 276])],
+        link in prop_oneof![0u16..300, prop::sample::select(vec![0u16, 1, 6, 9, 10, 12, 14, 50, 51, 101, 104, 105, 107, 108, 113, 117, 119, 127, 163, 192, 226, 228, 229, 239, 242, 276])],
         bytes in prop::collection::vec(any::<u8>(), 0..300),
         wire in 0usize..2000,
     ) {
