@@ -187,6 +187,22 @@ fn dissect_round(reader: &mut Reader, chunks: usize, partitions: usize) -> Vec<B
 }
 
 fn facts(report: &FileReport, span: Option<(Timestamp, Timestamp)>) -> FileFacts {
-    let _ = (report, span, InterfaceFacts::default());
-    unreachable!()
+    let interfaces = report.interfaces.iter().zip(report.interface_base..);
+    FileFacts {
+        path: report.path.clone(),
+        packets: report.packets,
+        base: report.base,
+        span,
+        damages: report.damages.iter().map(|damage| (damage.offset, damage.length, damage.reason.clone())).collect(),
+        snap_length: report.interfaces.iter().map(|known| known.interface.snap_length).max().unwrap_or(0),
+        interfaces: interfaces
+            .map(|(known, number)| InterfaceFacts {
+                number,
+                name: known.interface.name.clone(),
+                filter: known.interface.filter.clone(),
+                received: known.received,
+                dropped: known.dropped,
+            })
+            .collect(),
+    }
 }

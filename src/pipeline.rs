@@ -169,6 +169,11 @@ impl Batch {
         }
     }
 
+    /// Packets in the batch.
+    pub fn packets(&self) -> u64 {
+        self.chunk.packets
+    }
+
     /// The captured payload of one of its records.
     fn payload(&self, record: &PacketRecord) -> &[u8] {
         let (start, length) = (record.payload.start as usize, record.payload.captured as usize);
@@ -246,16 +251,16 @@ impl Sequencer {
     fn reassemble(&mut self, batch: &mut Batch) {
         let mut touched = Vec::new();
         for record in std::mem::take(&mut batch.fragments) {
-            let datagram = self.defragmenter.feed(&record, batch.payload(&record));
-            let (partition, record) = match datagram {
-                Some(datagram) => {
-                    let start = (batch.chunk.bytes.len() + batch.datagrams.len()) as u32;
-                    let whole = dissect_datagram(&record, datagram.protocol, &datagram.bytes, start);
-                    batch.datagrams.extend_from_slice(&datagram.bytes);
-                    (partition_of(&whole, batch.lists.len()), whole)
-                }
-                None => (partition_of(&record, batch.lists.len()), record),
-            };
+            let mut record = record;
+            record.clock = record.clock.max(batch.clock);
+            // What was put together can be a fragment of an outer datagram's payload again.
+            while let Transport::Fragment(_) = record.transport {
+                let Some(datagram) = self.defragmenter.feed(&record, batch.payload(&record)) else { break };
+                let start = (batch.chunk.bytes.len() + batch.datagrams.len()) as u32;
+                record = dissect_datagram(&record, datagram.protocol, &datagram.bytes, start);
+                batch.datagrams.extend_from_slice(&datagram.bytes);
+            }
+            let partition = partition_of(&record, batch.lists.len());
             batch.lists[partition].push(record);
             touched.push(partition);
         }

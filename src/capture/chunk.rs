@@ -44,6 +44,13 @@ pub struct Interface {
     pub filter: Option<String>,
 }
 
+impl Interface {
+    /// An interface whose description cannot be read.
+    pub(super) fn unknown() -> Self {
+        Self { link_type: LinkType::NONE, snap_length: 0, resolution: 6, offset: 0, name: None, filter: None }
+    }
+}
+
 /// How the records of a chunk are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

@@ -80,6 +80,15 @@ pub struct TableLimits {
     pub transactions: u64,
 }
 
+impl TableLimits {
+    /// Adds another partition's.
+    pub fn add(&mut self, other: Self) {
+        self.events += other.events;
+        self.reassembly += other.reassembly;
+        self.transactions += other.transactions;
+    }
+}
+
 /// The flows of one partition.
 #[derive(Debug)]
 pub struct FlowTable {
