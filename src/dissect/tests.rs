@@ -138,6 +138,16 @@ fn lengths_come_from_the_ip_header_and_lies_are_faults() {
 }
 
 #[test]
+fn a_checksum_left_to_the_card_or_wrong_is_a_fault() {
+    let mut bytes = tcp(false);
+    assert_eq!(whole(101, &bytes).faults, Faults::default());
+    bytes[10] ^= 1;
+    assert_eq!(whole(101, &bytes).faults, Faults::IP_CHECKSUM);
+    bytes[10..12].copy_from_slice(&[0, 0]);
+    assert_eq!(whole(101, &bytes).faults, Faults::IP_CHECKSUM);
+}
+
+#[test]
 fn a_cut_packet_keeps_its_length_and_says_where_it_was_cut() {
     let bytes = tcp(false);
     let record = read(101, &bytes[..44], bytes.len());
