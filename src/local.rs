@@ -50,7 +50,8 @@ pub fn analyze(
         ..CaptureLimits::default()
     };
     let reader = Reader::open(inputs, &limits)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(run.threads).build().map_err(CaptureError::threads)?;
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(run.threads).build().map_err(CaptureError::threads)?;
     Ok(pool.install(|| Rounds::new(reader, config).run(rows, progress)))
 }
 
@@ -88,9 +89,11 @@ impl<'c> Rounds<'c> {
             let (round, count) = (round_chunks(self.config), partitions.len());
             let (mut next, ()) = rayon::join(
                 || dissect_round(reader, round, count),
-                || partitions.par_iter_mut().for_each(|partition| {
-                    current.iter().for_each(|batch| partition.track(batch));
-                }),
+                || {
+                    partitions.par_iter_mut().for_each(|partition| {
+                        current.iter().for_each(|batch| partition.track(batch));
+                    })
+                },
             );
             let clock = self.sequencer.clock();
             self.settle(clock, false, rows);
@@ -116,7 +119,8 @@ impl<'c> Rounds<'c> {
             self.partitions.par_iter_mut().map(|partition| partition.settle(clock, last)).collect();
         self.waiting.extend(settled.into_iter().flatten());
         self.waiting.par_sort_by_key(Row::key);
-        let ready = if last { self.waiting.len() } else { self.waiting.partition_point(|row| row.time < clock) };
+        let ready =
+            if last { self.waiting.len() } else { self.waiting.partition_point(|row| row.time < clock) };
         for row in self.waiting.drain(..ready) {
             match row.what {
                 Finished::Flow(flow) => rows.flow(&flow),
@@ -147,8 +151,11 @@ impl<'c> Rounds<'c> {
     fn conclude(self) -> Outcome {
         let (totals, spans, fragments) = self.sequencer.finish();
         let (reports, unreadable) = self.reader.finish();
-        let files: Vec<FileFacts> =
-            reports.iter().zip(0..).map(|(report, index)| facts(report, spans.get(&index).copied())).collect();
+        let files: Vec<FileFacts> = reports
+            .iter()
+            .zip(0..)
+            .map(|(report, index)| facts(report, spans.get(&index).copied()))
+            .collect();
         let mut partitions = self.partitions.into_iter();
         let mut limits = TableLimits::default();
         let mut whole = partitions.next().unwrap_or_else(|| Partition::new(0, self.config));
@@ -193,7 +200,11 @@ fn facts(report: &FileReport, span: Option<(Timestamp, Timestamp)>) -> FileFacts
         packets: report.packets,
         base: report.base,
         span,
-        damages: report.damages.iter().map(|damage| (damage.offset, damage.length, damage.reason.clone())).collect(),
+        damages: report
+            .damages
+            .iter()
+            .map(|damage| (damage.offset, damage.length, damage.reason.clone()))
+            .collect(),
         snap_length: report.interfaces.iter().map(|known| known.interface.snap_length).max().unwrap_or(0),
         interfaces: interfaces
             .map(|(known, number)| InterfaceFacts {

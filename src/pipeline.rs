@@ -10,14 +10,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::dns::Transaction;
 use crate::app::Moment;
+use crate::app::dns::Transaction;
 use crate::capture::{Chunk, FileReport, LinkType};
 use crate::config::Config;
 use crate::detect::{Context, Detectors, FileFacts, Rule, Totals, Verdict};
 use crate::dissect::{
-    DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect, dissect_datagram,
-    partition_hash,
+    DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect,
+    dissect_datagram, partition_hash,
 };
 use crate::flow::{Finished, Flow, FlowHead, FlowTable, Row, StreamId, TableLimits};
 use crate::time::{Span, Timestamp};
@@ -187,7 +187,6 @@ impl Batch {
 }
 
 /// What needs every packet in capture order, between the stages.
-#[derive(Debug)]
 pub struct Sequencer {
     defragmenter: Defragmenter,
     totals: Totals,
@@ -200,8 +199,10 @@ pub struct Sequencer {
 impl Sequencer {
     /// At the start of a capture set.
     pub fn new(config: &Config) -> Self {
-        let limits =
-            DefragLimits { bytes: config.limits.fragments_mib as usize * 1024 * 1024, ..DefragLimits::default() };
+        let limits = DefragLimits {
+            bytes: config.limits.fragments_mib as usize * 1024 * 1024,
+            ..DefragLimits::default()
+        };
         Self {
             defragmenter: Defragmenter::new(limits),
             totals: Totals::default(),

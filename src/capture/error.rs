@@ -106,7 +106,10 @@ impl CaptureError {
             }
             None => {
                 let bytes: Vec<String> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-                (format!("bytes {}", bytes.join(" ")), "if Wireshark opens it, convert it with: editcap -F pcap IN OUT")
+                (
+                    format!("bytes {}", bytes.join(" ")),
+                    "if Wireshark opens it, convert it with: editcap -F pcap IN OUT",
+                )
             }
         };
         Self::NotACapture { path, found, advice }

@@ -48,7 +48,11 @@ impl OpenFile {
     }
 
     /// Reads the header of a source.
-    pub(super) fn start(path: &Path, mut source: Source, limits: &CaptureLimits) -> Result<Self, CaptureError> {
+    pub(super) fn start(
+        path: &Path,
+        mut source: Source,
+        limits: &CaptureLimits,
+    ) -> Result<Self, CaptureError> {
         source.fill(512);
         let head = &source.available()[..source.available().len().min(512)];
         let mut report = FileReport {
@@ -67,7 +71,11 @@ impl OpenFile {
             skipped_blocks: Default::default(),
         };
         let (format, interfaces) = if let Some((format, interface)) = pcap::file_header(head) {
-            report.interfaces.push(InterfaceReport { interface: interface.clone(), received: None, dropped: None });
+            report.interfaces.push(InterfaceReport {
+                interface: interface.clone(),
+                received: None,
+                dropped: None,
+            });
             source.take(pcap::FILE_HEADER);
             (format, vec![interface])
         } else if let Some(big_endian) = pcapng::section_order(head) {
@@ -100,7 +108,10 @@ impl OpenFile {
 
     /// Bytes read of the file as stored, and its size; decompressed bytes when the size is not known.
     pub(super) fn progress(&self) -> (u64, Option<u64>) {
-        (self.source.offset(), self.source.size.filter(|_| self.report.compression == super::Compression::None))
+        (
+            self.source.offset(),
+            self.source.size.filter(|_| self.report.compression == super::Compression::None),
+        )
     }
 
     /// The next run of whole records; `None` at the end.
@@ -161,12 +172,15 @@ impl OpenFile {
             match step(rest, self.format, self.limits.max_record) {
                 Step::Packet(size) if size <= rest.len() => {
                     if let Format::Pcap { big_endian, header, .. } = self.format {
-                        near = RecordHeader::read(rest, big_endian, usize::from(header)).map(|record| record.seconds);
+                        near = RecordHeader::read(rest, big_endian, usize::from(header))
+                            .map(|record| record.seconds);
                     }
                     packets += 1;
                     length += size;
                 }
-                Step::Block(kind, size) if size <= rest.len() && kind != pcapng::SECTION && kind != pcapng::INTERFACE => {
+                Step::Block(kind, size)
+                    if size <= rest.len() && kind != pcapng::SECTION && kind != pcapng::INTERFACE =>
+                {
                     if let (pcapng::STATISTICS, Format::Pcapng { big_endian }) = (kind, self.format) {
                         statistics.extend(pcapng::statistics(&rest[..size], big_endian));
                     }
@@ -225,7 +239,11 @@ impl OpenFile {
                 // It still takes a number, or the packets of later interfaces would be read as of others.
                 let unknown = Interface::unknown();
                 Arc::make_mut(&mut self.interfaces).push(unknown.clone());
-                self.report.interfaces.push(InterfaceReport { interface: unknown, received: None, dropped: None });
+                self.report.interfaces.push(InterfaceReport {
+                    interface: unknown,
+                    received: None,
+                    dropped: None,
+                });
                 self.report.damage(offset, length as u64, "interface description that cannot be read".into());
             }
         }
@@ -278,7 +296,9 @@ impl OpenFile {
             };
             let size = match self.format {
                 Format::Pcap { big_endian, nanoseconds, header } => {
-                    let Some(record) = RecordHeader::read(rest, big_endian, usize::from(header)) else { return false };
+                    let Some(record) = RecordHeader::read(rest, big_endian, usize::from(header)) else {
+                        return false;
+                    };
                     if !record.is_plausible(self.limits.max_record, nanoseconds, self.near) {
                         return false;
                     }
@@ -289,7 +309,11 @@ impl OpenFile {
                     match step(rest, self.format, self.limits.max_record) {
                         Step::Packet(size) if fits(&size) => size,
                         // Only types that are known: a stray pair of equal words must not pass for a block.
-                        Step::Block(kind, size) if fits(&size) && !pcapng::block_name(kind).starts_with("0x") => size,
+                        Step::Block(kind, size)
+                            if fits(&size) && !pcapng::block_name(kind).starts_with("0x") =>
+                        {
+                            size
+                        }
                         _ => return false,
                     }
                 }

@@ -42,14 +42,16 @@ impl<'c> Iterator for Packets<'c> {
             };
             match chunk.format {
                 Format::Pcap { big_endian, nanoseconds, header } => {
-                    let (packet, next) = pcap::packet(bytes, self.at, (big_endian, nanoseconds, header), blank)?;
+                    let (packet, next) =
+                        pcap::packet(bytes, self.at, (big_endian, nanoseconds, header), blank)?;
                     (self.at, self.packet) = (next, self.packet + 1);
                     return Some(packet);
                 }
                 Format::Pcapng { big_endian } => {
                     let kind = pcapng::word(bytes, self.at, big_endian)?;
                     let length = pcapng::word(bytes, self.at + 4, big_endian)? as usize;
-                    let block = bytes.get(self.at..self.at + length).filter(|_| length >= pcapng::MIN_BLOCK)?;
+                    let block =
+                        bytes.get(self.at..self.at + length).filter(|_| length >= pcapng::MIN_BLOCK)?;
                     let at = self.at;
                     self.at += length;
                     if pcapng::is_frame(kind) {

@@ -89,6 +89,7 @@ pub(super) fn packet<'c>(
     let data = bytes.get(start..start + record.captured as usize)?;
     let unit = if nanoseconds { 1 } else { 1_000 };
     let time = i64::from(record.seconds) * 1_000_000_000 + i64::from(record.fraction) * unit;
-    let packet = RawPacket { time: Some(Timestamp(time)), wire: record.wire, start: start as u32, data, ..packet };
+    let packet =
+        RawPacket { time: Some(Timestamp(time)), wire: record.wire, start: start as u32, data, ..packet };
     Some((packet, start + data.len()))
 }

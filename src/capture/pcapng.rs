@@ -184,9 +184,9 @@ pub(super) fn packet<'c>(
     let room = body.saturating_sub(start);
     let data = block.get(start..start + (captured as usize).min(room)).unwrap_or_default();
     let interface = interfaces.get(number as usize);
-    let time = stamp.zip(interface).map(|((high, low), interface)| {
-        timestamp(u64::from(high) << 32 | u64::from(low), interface)
-    });
+    let time = stamp
+        .zip(interface)
+        .map(|((high, low), interface)| timestamp(u64::from(high) << 32 | u64::from(low), interface));
     RawPacket {
         time,
         wire,
@@ -209,7 +209,9 @@ mod tests {
     #[test]
     fn times_are_exact_at_every_resolution() {
         let second = Timestamp(1_000_000_000);
-        for (units, resolution) in [(1, 0), (1_000, 3), (1_000_000, 6), (1_000_000_000, 9), (10u64.pow(12), 12)] {
+        for (units, resolution) in
+            [(1, 0), (1_000, 3), (1_000_000, 6), (1_000_000_000, 9), (10u64.pow(12), 12)]
+        {
             assert_eq!(timestamp(units, &interface_with(resolution, 0)), second, "10^-{resolution}");
         }
         assert_eq!(timestamp(1 << 20, &interface_with(0x80 | 20, 0)), second);

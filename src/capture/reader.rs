@@ -67,12 +67,14 @@ impl Reader {
                             Ok((time, None)) => found.push((time, path)),
                             Ok((_, Some(open))) => first = Some(open),
                             // A directory may hold other things than captures.
-                            Err(CaptureError::NotACapture { .. } | CaptureError::Empty { .. }) if directory => {}
+                            Err(CaptureError::NotACapture { .. } | CaptureError::Empty { .. })
+                                if directory => {}
                             Err(error) => failures.push((path.display().to_string(), error)),
                         }
                     }
                     if directory && found.len() == before && failures.is_empty() {
-                        failures.push((input.clone(), CaptureError::NoCaptures { path: input.into(), files }));
+                        failures
+                            .push((input.clone(), CaptureError::NoCaptures { path: input.into(), files }));
                     }
                 }
             }
@@ -87,7 +89,9 @@ impl Reader {
             });
         }
         found.sort();
-        let sizes = found.iter().map(|(_, path)| path.metadata().ok().filter(|data| data.is_file()).map(|data| data.len()));
+        let sizes = found
+            .iter()
+            .map(|(_, path)| path.metadata().ok().filter(|data| data.is_file()).map(|data| data.len()));
         let total = if first.is_some() { None } else { sizes.sum() };
         Ok(Self {
             limits: *limits,

@@ -82,8 +82,18 @@ impl<R: Read> Read for Tee<R> {
 }
 
 enum Bytes {
-    Mapped { map: Arc<Mmap>, file: File, hashed: usize, hashes: Box<Hashes> },
-    Stream { reader: Box<dyn Read + Send>, buffer: Vec<u8>, ended: bool, hashes: Arc<std::sync::Mutex<Hashes>> },
+    Mapped {
+        map: Arc<Mmap>,
+        file: File,
+        hashed: usize,
+        hashes: Box<Hashes>,
+    },
+    Stream {
+        reader: Box<dyn Read + Send>,
+        buffer: Vec<u8>,
+        ended: bool,
+        hashes: Arc<std::sync::Mutex<Hashes>>,
+    },
 }
 
 /// The bytes of one input from a cursor on.
@@ -244,7 +254,8 @@ pub(super) fn release(bytes: &ChunkBytes) {
         if start < end {
             // SAFETY: the map is read-only and backed by a file, so the pages come back with the same bytes when touched again.
             #[allow(unsafe_code)]
-            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+            let _ =
+                unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
         }
     }
     #[cfg(not(unix))]

@@ -84,7 +84,13 @@ impl Assembler {
             self.drain(sink);
             if length - skip > take {
                 let from = skip + take;
-                self.segment(seq.plus(from as u32), bytes.get(from as usize..).unwrap_or_default(), (length - from) as u32, at, sink);
+                self.segment(
+                    seq.plus(from as u32),
+                    bytes.get(from as usize..).unwrap_or_default(),
+                    (length - from) as u32,
+                    at,
+                    sink,
+                );
             }
             return;
         }
@@ -166,7 +172,9 @@ impl Assembler {
     }
 
     fn skip_gap(&mut self, sink: &mut impl FnMut(Piece<'_>)) {
-        let Some((start, at)) = self.held.first_key_value().map(|(start, held)| (*start, held.at)) else { return };
+        let Some((start, at)) = self.held.first_key_value().map(|(start, held)| (*start, held.at)) else {
+            return;
+        };
         if start > self.offset {
             let missing = start - self.offset;
             self.deliver(&[], missing, at, sink);

@@ -69,7 +69,8 @@ impl Copies {
             vlan: packet.path.vlan,
             interface: packet.interface,
         };
-        let original = self.recent.iter().rev().find(|earlier| self.is_copy(earlier, &seen)).map(|seen| seen.at);
+        let original =
+            self.recent.iter().rev().find(|earlier| self.is_copy(earlier, &seen)).map(|seen| seen.at);
         if original.is_some() {
             self.found += 1;
             return original;

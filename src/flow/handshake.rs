@@ -26,7 +26,9 @@ pub(super) struct Opening {
 impl Opening {
     /// Both sides are known to have opened the connection.
     pub(super) fn is_established(&self) -> bool {
-        self.seen.ack.is_some() || self.server_went_on || (self.seen.syn_ack_count == 0 && self.client_went_on)
+        self.seen.ack.is_some()
+            || self.server_went_on
+            || (self.seen.syn_ack_count == 0 && self.client_went_on)
     }
 
     /// The opening was seen, at least in part.
@@ -92,14 +94,16 @@ impl Opening {
                     }
                     return;
                 }
-                if self.seen.syn_ack_count == 0 && self.seen.syn_count > 0 && ack && expected != Some(tcp.ack) {
+                if self.seen.syn_ack_count == 0 && self.seen.syn_count > 0 && ack && expected != Some(tcp.ack)
+                {
                     if !self.client_went_on {
                         self.challenged = true;
                         self.seen.answer.get_or_insert(at);
                     }
                 }
                 let beyond = expected.is_some_and(|isn| tcp.ack.after(isn));
-                self.server_went_on |= length > 0 || tcp.flags.fin() || (ack && beyond && self.client_went_on);
+                self.server_went_on |=
+                    length > 0 || tcp.flags.fin() || (ack && beyond && self.client_went_on);
             }
         }
     }

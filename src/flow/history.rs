@@ -17,8 +17,7 @@ impl History {
     }
 
     pub(super) fn add(&mut self, direction: Direction, letter: u8) {
-        let Some(count) =
-            self.counts[direction.index()].get_mut(usize::from(letter.wrapping_sub(b'a')))
+        let Some(count) = self.counts[direction.index()].get_mut(usize::from(letter.wrapping_sub(b'a')))
         else {
             return;
         };
@@ -57,7 +56,8 @@ pub(super) struct Ending {
 
 /// Zeek's `conn_state` (base/protocols/conn).
 pub(super) fn conn_state(seen: Ending) -> &'static str {
-    let Ending { syn, syn_ack, established, fin: [client_fin, server_fin], rst: [client_rst, server_rst] } = seen;
+    let Ending { syn, syn_ack, established, fin: [client_fin, server_fin], rst: [client_rst, server_rst] } =
+        seen;
     if established {
         return match (client_rst, server_rst, client_fin, server_fin) {
             (_, _, true, true) => "SF",

@@ -176,7 +176,13 @@ impl Sender {
         placed
     }
 
-    fn place(&mut self, segment: &Segment, window_closed: bool, timing: Timing, log: &mut EventLog) -> Placed {
+    fn place(
+        &mut self,
+        segment: &Segment,
+        window_closed: bool,
+        timing: Timing,
+        log: &mut EventLog,
+    ) -> Placed {
         let end = segment.end();
         let Some(next) = self.next else {
             self.next = Some(end);
@@ -191,7 +197,11 @@ impl Sender {
             return Placed::Wild;
         }
         let plain = !segment.syn && !segment.fin && !segment.rst;
-        if plain && segment.length <= 1 && distance == -1 && self.acked.is_some_and(|acked| !acked.before(segment.seq)) {
+        if plain
+            && segment.length <= 1
+            && distance == -1
+            && self.acked.is_some_and(|acked| !acked.before(segment.seq))
+        {
             // Linux probes a closed window with what looks like a keep-alive: the window decides.
             let kind = if window_closed { EventKind::WindowProbe } else { EventKind::KeepAlive };
             self.side.keep_alives += u64::from(!window_closed);
@@ -256,7 +266,8 @@ impl Sender {
     /// Decides about an ACK that ran ahead of the data, now that the next segment shows what it covered.
     fn settle_ahead(&mut self, segment: &Segment, next: Seq, log: &mut EventLog) {
         let Some(ahead) = self.ahead else { return };
-        if segment.seq.before(ahead.ack) && segment.occupies() && segment.at.time - ahead.at.time <= DISORDER {
+        if segment.seq.before(ahead.ack) && segment.occupies() && segment.at.time - ahead.at.time <= DISORDER
+        {
             // The recorder put the ACK before its data.
             self.disorder += 1;
             if !segment.end().before(ahead.ack) {
@@ -305,7 +316,8 @@ impl Sender {
     /// A segment that fills a hole: overtaken on the way, or sent again after a loss before the capture point.
     fn fill(&mut self, segment: &Segment, timing: Timing, log: &mut EventLog) -> Placed {
         let end = segment.end();
-        let Some(hole) = self.holes.iter().find(|hole| hole.start.before(end) && hole.end.after(segment.seq)).copied()
+        let Some(hole) =
+            self.holes.iter().find(|hole| hole.start.before(end) && hole.end.after(segment.seq)).copied()
         else {
             return Placed::New;
         };
@@ -323,6 +335,7 @@ impl Sender {
             self.count(kind);
             self.side.retransmissions.lost_before += 1;
             sent.sends = 2;
+            self.recover(kind);
         } else if kind == EventKind::Reordered {
             self.side.reordered += 1;
         } else {
@@ -337,9 +350,20 @@ impl Sender {
         if kind.is_data_retransmission() { Placed::Repeat } else { Placed::Late }
     }
 
+    /// The sender repairs everything up to here before it is back to normal (RFC 6582, RFC 6298 section 5).
+    fn recover(&mut self, kind: EventKind) {
+        let repairs = matches!(kind, EventKind::FastRetransmission | EventKind::TimeoutRetransmission);
+        if repairs && self.recovery.is_none_or(|(cause, _)| cause != kind) {
+            self.recovery = self.next.map(|next| (kind, next));
+        }
+    }
+
     fn late_kind(&self, segment: &Segment, hole: &Hole, delay: Span, timing: Timing) -> EventKind {
         let kind_of_repeat = || {
-            if self.evidence.is_some() {
+            let recovering = self.recovery.filter(|(_, until)| segment.seq.before(*until)).map(|(cause, _)| cause);
+            if let Some(cause) = recovering {
+                cause
+            } else if self.evidence.is_some() {
                 EventKind::FastRetransmission
             } else if delay >= timing.timeout(Span::ZERO) {
                 EventKind::TimeoutRetransmission
@@ -350,7 +374,11 @@ impl Sender {
         // The sender's own order of sending, when it shows: its clock, or its datagram counter.
         let older = match (segment.stamp, hole.stamp) {
             (Some(late), Some(above)) if late != above => Some((late.wrapping_sub(above) as i32) < 0),
-            _ if self.counting_ids && segment.ip_id != 0 && hole.ip_id != 0 && segment.ip_id != hole.ip_id => {
+            _ if self.counting_ids
+                && segment.ip_id != 0
+                && hole.ip_id != 0
+                && segment.ip_id != hole.ip_id =>
+            {
                 Some((segment.ip_id.wrapping_sub(hole.ip_id) as i16) < 0)
             }
             _ => None,
@@ -419,7 +447,8 @@ impl Sender {
             event.stalled = event.delay;
         }
         if let (Some((told, mtu)), Some(original)) = (self.path_mtu, &original) {
-            event.path_mtu = original.ip_length > mtu && segment.ip_length <= mtu && original.first.time <= told;
+            event.path_mtu =
+                original.ip_length > mtu && segment.ip_length <= mtu && original.first.time <= told;
         }
         self.count(kind);
         if kind.is_data_retransmission() {
@@ -438,9 +467,8 @@ impl Sender {
             }
         }
         let index = log.push(event);
-        let begins_recovery = kind.is_data_retransmission() && !acked && kind != EventKind::TailLossProbe;
-        if begins_recovery && self.recovery.is_none_or(|(cause, _)| cause != kind) {
-            self.recovery = self.next.map(|next| (kind, next));
+        if !acked {
+            self.recover(kind);
         }
         for sent in self.outstanding.range_mut(first..) {
             if !sent.seq.before(end) {
@@ -451,7 +479,8 @@ impl Sender {
         }
         // What reaches beyond the known end is new.
         if let Some(next) = self.next.filter(|next| end.after(*next)) {
-            let fresh = Segment { seq: next, length: end.since(next) as u32, syn: false, fin: false, ..*segment };
+            let fresh =
+                Segment { seq: next, length: end.since(next) as u32, syn: false, fin: false, ..*segment };
             let mut sent = Sent::new(&fresh);
             sent.end = end;
             self.remember(sent);
@@ -459,14 +488,18 @@ impl Sender {
     }
 
     /// Why the sender repeated a data segment, and the ACK that made it.
-    fn cause(&self, segment: &Segment, original: Option<&Sent>, timing: Timing) -> (EventKind, Option<Moment>) {
+    fn cause(
+        &self,
+        segment: &Segment,
+        original: Option<&Sent>,
+        timing: Timing,
+    ) -> (EventKind, Option<Moment>) {
         let timeout = timing.timeout(self.rtt.spread());
         let waited = original.map(|sent| segment.at.time - sent.last.time);
         let timed_out = waited.is_some_and(|waited| waited.0 >= timeout.0 - timeout.0 / 10);
         // The ACK must have had the time to reach the sender; half of it allows for a changing path.
-        let reached = |hint: Moment| {
-            timing.to_sender.is_none_or(|rtt| (segment.at.time - hint.time).0 >= rtt.0 / 2)
-        };
+        let reached =
+            |hint: Moment| timing.to_sender.is_none_or(|rtt| (segment.at.time - hint.time).0 >= rtt.0 / 2);
         let prompt = |hint: Moment| match timing.to_sender {
             Some(rtt) => (segment.at.time - hint.time).0 <= rtt.0 * 3 / 2 + Span::millis(5).0,
             None => segment.at.time - hint.time < timeout,
@@ -493,8 +526,10 @@ impl Sender {
         }
         let tail = self.next == Some(segment.end());
         let once = original.is_some_and(|sent| sent.sends == 1);
-        let long_enough =
-            timing.full.zip(waited).is_some_and(|(rtt, waited)| waited.0 >= rtt.0 * 3 / 2 && waited > Span::millis(2));
+        let long_enough = timing
+            .full
+            .zip(waited)
+            .is_some_and(|(rtt, waited)| waited.0 >= rtt.0 * 3 / 2 && waited > Span::millis(2));
         if tail && once && long_enough {
             return (EventKind::TailLossProbe, None);
         }
@@ -520,7 +555,9 @@ impl Sender {
         }
         let duplicate = match sacks {
             [(start, end), ..] if !end.after(ack) => Some((*start, *end)),
-            [(start, end), (low, high), ..] if !start.before(*low) && !end.after(*high) => Some((*start, *end)),
+            [(start, end), (low, high), ..] if !start.before(*low) && !end.after(*high) => {
+                Some((*start, *end))
+            }
             _ => None,
         };
         if let Some((start, end)) = duplicate {
@@ -600,7 +637,8 @@ impl Sender {
                 sample = None;
             }
             if let Some((event, stamp)) = sent.resent {
-                let earlier = echo.zip(stamp).is_some_and(|(echo, stamp)| (echo.wrapping_sub(stamp) as i32) < 0);
+                let earlier =
+                    echo.zip(stamp).is_some_and(|(echo, stamp)| (echo.wrapping_sub(stamp) as i32) < 0);
                 if earlier && !sent.sacked {
                     self.prove_spurious(event, SpuriousProof::EarlierEcho, log);
                 }

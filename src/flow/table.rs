@@ -238,7 +238,8 @@ impl FlowTable {
                 let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
                 let dns = source.port == 53 || destination.port == 53;
                 // Multicast DNS and LLMNR answer without being asked by the same socket.
-                let multicast = [5353, 5355].iter().any(|port| source.port == *port || destination.port == *port);
+                let multicast =
+                    [5353, 5355].iter().any(|port| source.port == *port || destination.port == *port);
                 let content = if multicast { Content::none() } else { Content::datagrams(dns) };
                 self.open(Open { flow, key, tcp: None, content, stream: None, wake: Timestamp::MAX })
             }
@@ -269,7 +270,8 @@ impl FlowTable {
                 let (client, server, roles) = roles_by_port(source, destination);
                 let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
                 let content = Content::none();
-                let tcp = (key.tuple.protocol == 6).then(|| Box::new(Connection::new(self.events, self.reassembly)));
+                let tcp = (key.tuple.protocol == 6)
+                    .then(|| Box::new(Connection::new(self.events, self.reassembly)));
                 self.open(Open { flow, key, tcp, content, stream, wake: Timestamp::MAX })
             }
         };
@@ -359,8 +361,9 @@ impl FlowTable {
         }
         let head = open.flow.head();
         self.limits.transactions += open.content.overflow();
-        self.finished
-            .extend(open.content.close().into_iter().map(|transaction| transaction_row(transaction, head, time)));
+        self.finished.extend(
+            open.content.close().into_iter().map(|transaction| transaction_row(transaction, head, time)),
+        );
         open.flow.service = open.content.service();
         open.flow.tls = open.content.into_tls();
         open.flow.end = end;

@@ -89,7 +89,9 @@ impl Connection {
 
     /// Both sides said FIN, or one RST: only stragglers can follow.
     pub(super) fn is_closed(&self) -> bool {
-        self.rst[0] || self.rst[1] || (self.senders[0].side.fin.is_some() && self.senders[1].side.fin.is_some())
+        self.rst[0]
+            || self.rst[1]
+            || (self.senders[0].side.fin.is_some() && self.senders[1].side.fin.is_some())
     }
 
     /// A SYN of `direction` belongs to this connection: same sequence number, or the other half of a simultaneous open.
@@ -99,14 +101,22 @@ impl Connection {
             // RFC 9293 section 3.5: both sides may send a SYN before they get one.
             Direction::ToClient => {
                 self.opening.server_isn == Some(tcp.seq)
-                    || (self.opening.seen.syn_count > 0 && self.opening.server_isn.is_none() && !self.is_closed()
+                    || (self.opening.seen.syn_count > 0
+                        && self.opening.server_isn.is_none()
+                        && !self.is_closed()
                         && !self.opening.is_established())
             }
         }
     }
 
     /// The packet that this one is another observation of.
-    pub(super) fn copy_of(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, direction: Direction) -> Option<Moment> {
+    pub(super) fn copy_of(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        direction: Direction,
+    ) -> Option<Moment> {
         let original = self.copies[direction.index()].check(packet, ip, tcp)?;
         let segment = segment_of(packet, ip, tcp);
         let mut event = self.senders[direction.index()].event(&segment, EventKind::DuplicateObservation);
@@ -147,7 +157,8 @@ impl Connection {
             if placed != Placed::Wild {
                 let start = if segment.syn { segment.seq.plus(1) } else { segment.seq };
                 let assembler = &mut self.assemblers[direction.index()];
-                assembler.segment(start, bytes, segment.length, at, &mut |piece| feed(content, direction, piece));
+                assembler
+                    .segment(start, bytes, segment.length, at, &mut |piece| feed(content, direction, piece));
             }
         }
         self.remember_letters(direction, tcp, &segment, placed);
@@ -249,7 +260,10 @@ impl Connection {
         let timing = self.timing(direction);
         let peer_window = &self.windows[direction.reverse().index()];
         let closed = peer_window.raw == Some(0);
-        let edge = peer_window.ack.zip(peer_window.raw).zip(self.senders[direction.reverse().index()].side.window_scale);
+        let edge = peer_window
+            .ack
+            .zip(peer_window.raw)
+            .zip(self.senders[direction.reverse().index()].side.window_scale);
         let edge = edge.map(|((ack, raw), scale)| ack.plus(u32::from(raw) << scale));
         let limit = self.senders[direction.reverse().index()].side.mss;
         let sender = &mut self.senders[direction.index()];
@@ -265,7 +279,12 @@ impl Connection {
         if segment.fin && placed != Placed::Wild {
             side.fin.get_or_insert(segment.at);
         }
-        if placed == Placed::New && segment.length > 0 && edge == Some(segment.end()) && !segment.syn && !segment.fin {
+        if placed == Placed::New
+            && segment.length > 0
+            && edge == Some(segment.end())
+            && !segment.syn
+            && !segment.fin
+        {
             sender.log(&mut self.log, segment, EventKind::WindowFull);
         }
         placed
@@ -295,7 +314,8 @@ impl Connection {
             return;
         }
         let trigger = self.last[direction.reverse().index()];
-        let answered = trigger.filter(|trigger| self.last[index].is_none_or(|own| own.at.packet < trigger.at.packet));
+        let answered =
+            trigger.filter(|trigger| self.last[index].is_none_or(|own| own.at.packet < trigger.at.packet));
         let class = classify(&Circumstances {
             direction,
             with_ack: tcp.flags.ack(),

@@ -4,17 +4,25 @@ use super::*;
 #[derive(Clone, Debug, Default)]
 pub struct TlsSession {}
 /// r
-pub enum Recognition { /// y
-Yes, /// n
-No, /// m
-NeedMore }
+pub enum Recognition {
+    /// y
+    Yes,
+    /// n
+    No,
+    /// m
+    NeedMore,
+}
 /// l
-pub fn looks_like_tls(_b: &[u8]) -> Recognition { Recognition::No }
+pub fn looks_like_tls(_b: &[u8]) -> Recognition {
+    Recognition::No
+}
 impl TlsSession {
-/// d
-pub fn data(&mut self, _d: Direction, _b: &[u8], _a: Moment) {}
-/// g
-pub fn gap(&mut self, _d: Direction, _l: u64, _a: Moment) {}
-/// s
-pub fn said_goodbye(&self) -> bool { false }
+    /// d
+    pub fn data(&mut self, _d: Direction, _b: &[u8], _a: Moment) {}
+    /// g
+    pub fn gap(&mut self, _d: Direction, _l: u64, _a: Moment) {}
+    /// s
+    pub fn said_goodbye(&self) -> bool {
+        false
+    }
 }
