@@ -171,7 +171,7 @@ impl OpenFile {
             let rest = &bytes[length..];
             match step(rest, self.format, self.limits.max_record) {
                 Step::Packet(size) if size <= rest.len() => {
-                    if let Format::Pcap { big_endian, header, .. } = self.format {
+                    if let Format::Pcap { big_endian, header, swapped, .. } = self.format {
                         near = RecordHeader::read(rest, big_endian, usize::from(header))
                             .map(|record| record.seconds);
                     }
@@ -334,8 +334,8 @@ impl OpenFile {
 /// What stands at the start of `bytes`.
 fn step(bytes: &[u8], format: Format, max_record: u32) -> Step {
     match format {
-        Format::Pcap { big_endian, header, .. } => {
-            match RecordHeader::read(bytes, big_endian, usize::from(header)) {
+        Format::Pcap { big_endian, header, swapped, .. } => {
+            match RecordHeader::read(bytes, big_endian, header, swapped) {
                 None => Step::More(usize::from(header)),
                 Some(record) => match record.fault(max_record) {
                     Some(reason) => Step::Bad(reason),
@@ -386,7 +386,7 @@ fn is_cut_magic(head: &[u8]) -> bool {
 fn describe(format: Format) -> String {
     let order = |big_endian| if big_endian { "big-endian" } else { "little-endian" };
     match format {
-        Format::Pcap { big_endian, nanoseconds, header } => {
+        Format::Pcap { big_endian, nanoseconds, header, .. } => {
             let unit = if nanoseconds { "nanoseconds" } else { "microseconds" };
             let variant = if header == 24 { "modified pcap" } else { "pcap" };
             format!("{variant}, {}, {unit}", order(big_endian))

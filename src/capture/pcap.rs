@@ -16,6 +16,7 @@ pub(super) fn file_header(head: &[u8]) -> Option<(Format, Interface)> {
         big_endian: header.is_bigendian(),
         nanoseconds: header.is_nanosecond_precision(),
         header: if modified { 24 } else { 16 },
+        swapped: header.version_major == 2 && header.version_minor <= 3,
     };
     let interface = Interface {
         // The upper half says how long frame check sequences are; the type is the lower half.
@@ -42,13 +43,17 @@ pub(super) struct RecordHeader {
 
 impl RecordHeader {
     /// The header at the start of `bytes`; `None` when they are too few.
-    pub(super) fn read(bytes: &[u8], big_endian: bool, length: usize) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8], big_endian: bool, length: u8, swapped: bool) -> Option<Self> {
+        let length = usize::from(length);
         let (words, _) = bytes.get(..length)?.first_chunk::<16>().map(|head| head.as_chunks::<4>())?;
         let word = |index: usize| {
             let octets = words[index];
             if big_endian { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) }
         };
-        Some(Self { seconds: word(0), fraction: word(1), captured: word(2), wire: word(3), length })
+        // A captured length above the wire length is the sign of the old order.
+        let (captured, wire) =
+            if swapped && word(2) > word(3) { (word(3), word(2)) } else { (word(2), word(3)) };
+        Some(Self { seconds: word(0), fraction: word(1), captured, wire, length })
     }
 
     /// Bytes of the whole record.
@@ -80,11 +85,11 @@ impl RecordHeader {
 pub(super) fn packet<'c>(
     bytes: &'c [u8],
     at: usize,
-    format: (bool, bool, u8),
+    format: Format,
     packet: RawPacket<'c>,
 ) -> Option<(RawPacket<'c>, usize)> {
-    let (big_endian, nanoseconds, header) = format;
-    let record = RecordHeader::read(bytes.get(at..)?, big_endian, usize::from(header))?;
+    let Format::Pcap { big_endian, nanoseconds, header, swapped } = format else { return None };
+    let record = RecordHeader::read(bytes.get(at..)?, big_endian, header, swapped)?;
     let start = at + record.length;
     let data = bytes.get(start..start + record.captured as usize)?;
     let unit = if nanoseconds { 1 } else { 1_000 };

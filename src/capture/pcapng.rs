@@ -52,7 +52,7 @@ pub(super) fn block_name(kind: u32) -> String {
 
 /// Wireshark gives the block a frame number.
 pub(super) fn is_frame(kind: u32) -> bool {
-    matches!(kind, ENHANCED | SIMPLE | PACKET | JOURNAL) || SYSDIG.contains(&kind)
+    matches!(kind, ENHANCED | SIMPLE | PACKET | JOURNAL) || CUSTOM.contains(&kind) || SYSDIG.contains(&kind)
 }
 
 /// The 32-bit word at `at`.
@@ -171,11 +171,13 @@ pub(super) fn packet<'c>(
             (0, None, captured.min(body.saturating_sub(12) as u32), wire, 12)
         }
         _ => {
-            let data = block.get(8..body).unwrap_or_default();
+            // A custom block's body begins with the number of the enterprise that defined it.
+            let start = if CUSTOM.contains(&kind) { 12 } else { 8 };
+            let data = block.get(start..body).unwrap_or_default();
             return RawPacket {
                 link_type: LinkType::NONE,
                 wire: data.len() as u32,
-                start: (at + 8) as u32,
+                start: (at + start) as u32,
                 data,
                 ..packet
             };

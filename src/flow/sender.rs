@@ -360,7 +360,8 @@ impl Sender {
 
     fn late_kind(&self, segment: &Segment, hole: &Hole, delay: Span, timing: Timing) -> EventKind {
         let kind_of_repeat = || {
-            let recovering = self.recovery.filter(|(_, until)| segment.seq.before(*until)).map(|(cause, _)| cause);
+            let recovering =
+                self.recovery.filter(|(_, until)| segment.seq.before(*until)).map(|(cause, _)| cause);
             if let Some(cause) = recovering {
                 cause
             } else if self.evidence.is_some() {
