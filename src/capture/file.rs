@@ -172,7 +172,7 @@ impl OpenFile {
             match step(rest, self.format, self.limits.max_record) {
                 Step::Packet(size) if size <= rest.len() => {
                     if let Format::Pcap { big_endian, header, swapped, .. } = self.format {
-                        near = RecordHeader::read(rest, big_endian, usize::from(header))
+                        near = RecordHeader::read(rest, big_endian, header, swapped)
                             .map(|record| record.seconds);
                     }
                     packets += 1;
@@ -295,8 +295,8 @@ impl OpenFile {
                 return link > 0 && bytes.len() == at && self.source.is_complete();
             };
             let size = match self.format {
-                Format::Pcap { big_endian, nanoseconds, header } => {
-                    let Some(record) = RecordHeader::read(rest, big_endian, usize::from(header)) else {
+                Format::Pcap { big_endian, nanoseconds, header, swapped } => {
+                    let Some(record) = RecordHeader::read(rest, big_endian, header, swapped) else {
                         return false;
                     };
                     if !record.is_plausible(self.limits.max_record, nanoseconds, self.near) {

@@ -41,9 +41,8 @@ impl<'c> Iterator for Packets<'c> {
                 data: &[],
             };
             match chunk.format {
-                Format::Pcap { big_endian, nanoseconds, header } => {
-                    let (packet, next) =
-                        pcap::packet(bytes, self.at, (big_endian, nanoseconds, header), blank)?;
+                Format::Pcap { .. } => {
+                    let (packet, next) = pcap::packet(bytes, self.at, chunk.format, blank)?;
                     (self.at, self.packet) = (next, self.packet + 1);
                     return Some(packet);
                 }
