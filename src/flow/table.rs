@@ -168,6 +168,7 @@ impl FlowTable {
             Some(at) => (at, false),
             None => (self.open_tcp(packet, tcp, key, source, destination, stream), true),
         };
+        self.transactions(at, clock);
         let open = &mut self.open[at];
         let direction = direction_of(&open.flow, source);
         let Some(connection) = &mut open.tcp else { return };
@@ -218,6 +219,7 @@ impl FlowTable {
 
     fn udp(&mut self, packet: &PacketRecord, ip: &Ip, udp: &Udp, clock: Timestamp, payload: &[u8]) {
         let Some(at) = self.datagram(packet, ip, clock) else { return };
+        self.transactions(at, clock);
         let open = &mut self.open[at];
         let source = Endpoint { address: ip.source, port: udp.source_port };
         let direction = direction_of(&open.flow, source);

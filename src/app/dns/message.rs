@@ -171,7 +171,8 @@ impl DnsMessage {
         if rtype == 41 {
             // RFC 6891 section 6.1.3: class is the size, the TTL holds the upper bits of the code, version and flags.
             self.rcode |= ((ttl >> 24) as u16) << 4;
-            self.edns = Some(Edns { udp_size: class, version: (ttl >> 16) as u8, dnssec_ok: ttl & 0x8000 != 0 });
+            self.edns =
+                Some(Edns { udp_size: class, version: (ttl >> 16) as u8, dnssec_ok: ttl & 0x8000 != 0 });
             self.options(data);
         } else if answer && self.answers.len() < MAX_RECORDS {
             let data = match (rtype, data) {

@@ -9,7 +9,9 @@ mod tcp;
 mod transaction;
 mod transactions;
 
-pub use message::{DnsError, DnsMessage, Edns, ExtendedError, Question, Record, RecordData, looks_like_dns, parse};
+pub use message::{
+    DnsError, DnsMessage, Edns, ExtendedError, Question, Record, RecordData, looks_like_dns, parse,
+};
 pub use names::{error_name, qtype_name, rcode_name};
 pub use tcp::DnsTcp;
 pub use transaction::{ExtraResponse, Transaction};

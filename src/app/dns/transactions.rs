@@ -26,7 +26,8 @@ impl Transactions {
         let same = |transaction: &Transaction| {
             transaction.id == message.id
                 && question.is_none_or(|question| {
-                    question.qtype == transaction.qtype && question.name.eq_ignore_ascii_case(&transaction.name)
+                    question.qtype == transaction.qtype
+                        && question.name.eq_ignore_ascii_case(&transaction.name)
                 })
         };
         let latest = self.pending.iter_mut().rev().find(|transaction| same(transaction));
@@ -56,7 +57,11 @@ impl Transactions {
         let (pending, finished) = (&mut self.pending, &mut self.finished);
         if pending.iter().any(|transaction| transaction.closed_at() < now) {
             for transaction in std::mem::take(pending) {
-                if transaction.closed_at() < now { finished.push(transaction) } else { pending.push_back(transaction) }
+                if transaction.closed_at() < now {
+                    finished.push(transaction)
+                } else {
+                    pending.push_back(transaction)
+                }
             }
         }
     }

@@ -1,28 +1,15 @@
-//! placeholder
-use super::*;
-/// TLS session.
-#[derive(Clone, Debug, Default)]
-pub struct TlsSession {}
-/// r
-pub enum Recognition {
-    /// y
-    Yes,
-    /// n
-    No,
-    /// m
-    NeedMore,
-}
-/// l
-pub fn looks_like_tls(_b: &[u8]) -> Recognition {
-    Recognition::No
-}
-impl TlsSession {
-    /// d
-    pub fn data(&mut self, _d: Direction, _b: &[u8], _a: Moment) {}
-    /// g
-    pub fn gap(&mut self, _d: Direction, _l: u64, _a: Moment) {}
-    /// s
-    pub fn said_goodbye(&self) -> bool {
-        false
-    }
-}
+//! in-order bytes -> [`TlsSession`]
+//!
+//! Records (RFC 8446 section 5, RFC 5246 section 6) to handshake messages, certificates and alerts, on any port.
+
+mod alert;
+mod certificate;
+mod hello;
+mod record;
+mod session;
+
+pub use alert::{Alert, Phase, alert_name};
+pub use certificate::Certificate;
+pub use hello::{ClientHello, ServerHello, cipher_name, version_name};
+pub use record::{Recognition, looks_like_tls};
+pub use session::TlsSession;
