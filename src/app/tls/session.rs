@@ -2,7 +2,7 @@
 
 use crate::app::tls::alert::{Alert, Phase};
 use crate::app::tls::certificate::{self, Certificate};
-use crate::app::tls::hello::{ClientHello, ServerHello};
+use crate::app::tls::hello::{ClientHello, ServerHello, cipher_name};
 use crate::app::tls::record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
 use crate::app::{Direction, Moment};
 
@@ -133,6 +133,9 @@ impl TlsSession {
                 self.halves[index].handshake.extend_from_slice(&record.body);
                 self.messages(direction, record.at);
             }
+            ALERT if encrypted && self.has_null_cipher() && record.body.len() > 2 => {
+                self.alert(direction, record.body.first_chunk().copied(), record.at);
+            }
             ALERT if encrypted || record.length > 64 => self.alert(direction, None, record.at),
             ALERT => {
                 self.halves[index].alert.extend_from_slice(&record.body);
@@ -149,6 +152,11 @@ impl TlsSession {
             }
             _ => {}
         }
+    }
+
+    /// The suite authenticates and does not encrypt: the alert stands in front of its authentication code.
+    fn has_null_cipher(&self) -> bool {
+        self.server_hello.as_ref().is_some_and(|hello| cipher_name(hello.cipher_suite).contains("WITH_NULL"))
     }
 
     fn alert(&mut self, direction: Direction, alert: Option<[u8; 2]>, at: Moment) {
