@@ -21,8 +21,6 @@ mod source;
 mod split;
 
 #[cfg(test)]
-mod corpus_tests;
-#[cfg(test)]
 mod craft;
 #[cfg(test)]
 mod damage_tests;
