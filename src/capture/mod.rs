@@ -21,6 +21,8 @@ mod source;
 mod split;
 
 #[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
 mod craft;
 #[cfg(test)]
 mod damage_tests;

@@ -60,8 +60,8 @@ macro_rules! detectors {
 
             /// Every detector's verdict, in the order of [`RULES`].
             pub fn finish(self, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
-                let mut rules = RULES.iter();
-                let mut verdicts = Vec::with_capacity(RULES.len());
+                let rules = RULES.iter();
+                let verdicts = Vec::with_capacity(RULES.len());
                 $(
                     let verdict = self.$module.finish(context);
                     verdicts.extend(rules.next().map(|rule| (rule, verdict)));
