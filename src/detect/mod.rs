@@ -60,7 +60,7 @@ macro_rules! detectors {
 
             /// Every detector's verdict, in the order of [`RULES`].
             pub fn finish(self, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
-                let rules = RULES.iter();
+                let mut rules = RULES.iter();
                 let verdicts = Vec::with_capacity(RULES.len());
                 $(
                     let verdict = self.$module.finish(context);
