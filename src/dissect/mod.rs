@@ -1,5 +1,123 @@
-//! [`RawPacket`](crate::capture::RawPacket) -> [`PacketRecord`]
+//! [`RawPacket`] -> [`PacketRecord`]
+//!
+//! [`dissect`] is total: any bytes give a record, and [`Stop`] says where reading ended and why. Headers are
+//! read outermost first, one file per header. A header file looks at a run of octets (`cursor`), writes
+//! what it learnt into the record (`walk`) and names what follows; nothing recurses and nothing allocates.
+//! Fields of the record are those of the innermost IP packet that could be read; what is around it is its path.
+//!
+//! Fragments come out as [`Transport::Fragment`]. [`Defragmenter`] puts them together and
+//! [`dissect_datagram`] reads the result as of the fragment that arrived last.
 
+mod arp;
+mod community_id;
+mod cursor;
+mod defrag;
+mod erspan;
+mod ethernet;
+mod ethertype;
+mod fddi;
+mod frame_relay;
+mod geneve;
+mod gre;
+mod gtpu;
+mod hdlc;
+mod icmp;
+mod ieee80211;
+mod ip;
+mod ipnet;
+mod ipoib;
+mod ipv4;
+mod ipv6;
+mod key;
+mod l2tp;
+mod link;
+mod llc;
+mod mpls;
+mod neighbour;
+mod nflog;
+mod null;
+mod pflog;
+mod ppi;
+mod ppp;
+mod pppoe;
+mod protocol;
+mod quoted;
+mod radio;
 mod record;
+mod sll;
+mod sll2;
+mod tcp;
+mod tcp_options;
+mod token_ring;
+mod udp;
+mod vlan;
+mod vxlan;
+mod walk;
 
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod tests;
+
+pub use community_id::community_id;
+pub use defrag::{Datagram, DefragLimits, DefragStats, Defragmenter};
+pub use key::{Endpoint, FiveTuple, partition_hash};
 pub use record::*;
+
+use crate::capture::RawPacket;
+use crate::time::Timestamp;
+use cursor::Cursor;
+use walk::{Next, Walk};
+
+/// Reads one packet down to its innermost transport header. Never fails: see [`PacketRecord::stop`].
+///
+/// A packet without a time gets time 0 and [`Faults::NO_TIME`]; `clock` is the packet's own time. Whoever
+/// sees the packets in order corrects both.
+pub fn dissect(packet: &RawPacket<'_>) -> PacketRecord {
+    let captured = packet.data.len() as u32;
+    let mut faults = Faults::default();
+    if packet.time.is_none() {
+        faults.add(Faults::NO_TIME);
+    }
+    if captured < packet.wire {
+        faults.add(Faults::CLIPPED);
+    } else if captured > packet.wire {
+        faults.add(Faults::WIRE_LENGTH);
+    }
+    let time = packet.time.unwrap_or(Timestamp(0));
+    let record = PacketRecord {
+        packet: packet.packet,
+        offset: packet.offset,
+        time,
+        clock: time,
+        captured,
+        wire: packet.wire,
+        interface: packet.interface,
+        link: Link { packet_type: link::NOT_COOKED, ..Link::default() },
+        path: Path::default(),
+        ip: None,
+        transport: Transport::None,
+        payload: Payload { start: packet.start, ..Payload::default() },
+        faults,
+        stop: Stop::Payload,
+    };
+    let at = Cursor::new(packet.data, packet.wire);
+    Walk::new(record, packet.start).run(Next::Link(packet.link_type.0, at))
+}
+
+/// Reads the payload of a datagram that was put together from fragments, as of the record of the fragment
+/// that arrived last. `start` is where `bytes` stand in the batch's bytes.
+pub fn dissect_datagram(last: &PacketRecord, protocol: u8, bytes: &[u8], start: u32) -> PacketRecord {
+    let mut record = *last;
+    let length = bytes.len() as u32;
+    let mut header = 0;
+    if let Some(ip) = &mut record.ip {
+        header = ip.length.saturating_sub(last.payload.length);
+        ip.length = header.saturating_add(length);
+        ip.protocol = protocol;
+    }
+    record.transport = Transport::None;
+    record.payload = Payload { start, ..Payload::default() };
+    record.faults.add(Faults::REASSEMBLED);
+    Walk::resume(record, start, header).run(Next::Protocol(protocol, Cursor::new(bytes, length)))
+}

@@ -1,0 +1,51 @@
+//! TCP (RFC 9293 section 3.1).
+
+use etherparse::TcpHeaderSlice;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::cursor::{Cursor, be16, be32};
+use super::tcp_options;
+use super::walk::Walk;
+use crate::dissect::{Faults, Layer, Seq, Stop, Tcp, TcpFlags, TcpOptions, Transport};
+
+/// Octets up to and with the flags: with fewer, a segment cannot be placed in its flow.
+const LEAST: usize = 14;
+
+/// Reads a segment.
+pub(super) fn read(walk: &mut Walk, at: Cursor<'_>) -> Stop {
+    let Some(fixed) = at.bytes.get(..LEAST) else {
+        return at.short(Layer::Tcp, 20);
+    };
+    let length = usize::from(fixed[12] >> 4) * 4;
+    if length < 20 || length as u32 > at.length {
+        walk.fault(Faults::HEADER_LENGTH);
+        return Stop::Malformed { layer: Layer::Tcp };
+    }
+    let mut tcp = Tcp {
+        source_port: be16(fixed, 0),
+        destination_port: be16(fixed, 2),
+        seq: Seq(be32(fixed, 4)),
+        ack: Seq(be32(fixed, 8)),
+        flags: TcpFlags(fixed[13]),
+        window: be16(at.bytes, 14),
+        options: TcpOptions::default(),
+    };
+    let (options, stop) = match TcpHeaderSlice::from_slice(at.bytes) {
+        Ok(_) if length == 20 => (&[][..], Stop::Payload),
+        Ok(header) => (&header.slice()[20..], Stop::Payload),
+        Err(_) => {
+            tcp.options.incomplete = true;
+            (at.bytes.get(20..).unwrap_or_default(), at.short(Layer::Tcp, length))
+        }
+    };
+    if !tcp_options::read(options, &mut tcp.options) && stop == Stop::Payload {
+        tcp.options.incomplete = true;
+        walk.fault(Faults::TCP_OPTIONS);
+    }
+    let payload = at.past(length);
+    walk.transport(Transport::Tcp(tcp), payload);
+    if !payload.bytes.is_empty() {
+        walk.record.payload.hash = xxh3_64(payload.bytes);
+    }
+    stop
+}
