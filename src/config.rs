@@ -73,3 +73,14 @@ impl Default for FlowConfig {
         Self { tcp_idle: 3600, tcp_attempt: 130, tcp_closed: 60, udp_idle: 60 }
     }
 }
+
+/// The candidate most like `name`, when one is like it at all.
+pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let near = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
+    near.filter(|(likeness, _)| *likeness > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+}
+
+impl Config {
+    /// x
+    pub fn hash(&self) -> String { String::new() }
+}

@@ -8,3 +8,5 @@ pub mod app;
 pub mod flow;
 pub mod detect;
 pub mod pipeline;
+pub mod local;
+pub mod report;
