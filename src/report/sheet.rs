@@ -283,7 +283,8 @@ mod tests {
     fn every_value_is_of_its_columns_kind() {
         let (flow, places) = (flow(7), Places::default());
         for column in Flows::columns() {
-            let value = (column.value)(&FlowRow { flow: &flow, places: &places });
+            let row = FlowRow { flow: &flow, places: &places };
+            let value = (column.value)(&row);
             assert!(column.header.kind.holds(&value), "{}: {value:?}", column.header.name);
         }
     }
