@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::capture::{Compression, FileReport};
 use crate::detect::FileFacts;
 use crate::pipeline::Outcome;
 use crate::report::table::protocol;
@@ -57,8 +58,16 @@ pub struct CaptureSummary {
 pub struct FileSummary {
     /// Path as given.
     pub path: String,
-    /// `pcap`, `pcapng` and what is special about it.
-    pub format: String,
+    /// `pcap` or `pcapng`.
+    pub format: &'static str,
+    /// `none`, `gzip`, `zstd`, `lz4`.
+    pub compression: Compression,
+    /// Timestamp resolution of the first interface.
+    pub resolution: String,
+    /// Bytes on disk.
+    pub size: u64,
+    /// BLAKE3 of the file as on disk.
+    pub blake3: String,
     /// Packets.
     pub packets: u64,
     /// First packet time in file order.
@@ -69,8 +78,12 @@ pub struct FileSummary {
     pub snap_length: u32,
     /// The interfaces.
     pub interfaces: Vec<InterfaceSummary>,
+    /// The file ends inside a record.
+    pub truncated: bool,
     /// Parts that could not be read.
     pub damages: Vec<DamageSummary>,
+    /// Damaged places beyond those listed.
+    pub damages_unlisted: u64,
 }
 
 /// An interface of a file.
@@ -112,11 +125,11 @@ impl CaptureSummary {
     /// Of a finished analysis.
     pub fn new(outcome: &Outcome) -> Self {
         let totals = &outcome.totals;
-        let formats = outcome.reports.iter().map(format).chain(std::iter::repeat(String::new()));
+        let report = |file: &FileFacts| outcome.reports.iter().find(|report| report.path == file.path);
         let not_understood: u64 = totals.stops.values().sum();
         let dropped = outcome.files.iter().flat_map(|file| &file.interfaces).filter_map(|known| known.dropped);
         Self {
-            files: outcome.files.iter().zip(formats).map(|(file, format)| file_summary(file, format)).collect(),
+            files: outcome.files.iter().map(|file| file_summary(file, report(file))).collect(),
             unreadable: outcome.unreadable.iter().map(unread).collect(),
             packets: totals.packets,
             captured_bytes: totals.captured_bytes,
@@ -135,7 +148,7 @@ impl CaptureSummary {
             backwards: totals.backwards,
             dropped: dropped.reduce(|a, b| a + b),
             flows: outcome.flows.iter().map(|(number, flows)| (protocol(*number), *flows)).collect(),
-            link_types: totals.link_types.iter().map(|(link_type, packets)| (link_name(*link_type), *packets)).collect(),
+            link_types: totals.link_types.iter().map(|(link_type, packets)| (link_type.to_string(), *packets)).collect(),
             stops: totals.stops.clone(),
             understood: match totals.packets {
                 0 => 1.0,
@@ -153,11 +166,12 @@ impl CaptureSummary {
                 format!("{}: {length} bytes at offset {offset}: {reason}", file.path)
             })
         });
-        inputs.chain(damages).collect()
+        let cut = self.files.iter().filter(|file| file.truncated && file.damages.is_empty());
+        inputs.chain(damages).chain(cut.map(|file| format!("{}: ends inside a record", file.path))).collect()
     }
 }
 
-fn file_summary(file: &FileFacts, format: String) -> FileSummary {
+fn file_summary(file: &FileFacts, report: Option<&FileReport>) -> FileSummary {
     let damage = |(offset, length, reason): &(u64, u64, String)| DamageSummary {
         offset: *offset,
         length: *length,
@@ -165,7 +179,11 @@ fn file_summary(file: &FileFacts, format: String) -> FileSummary {
     };
     FileSummary {
         path: file.path.clone(),
-        format,
+        format: report.map_or("unknown", |report| report.format),
+        compression: report.map(|report| report.compression).unwrap_or_default(),
+        resolution: report.map(|report| report.resolution.clone()).unwrap_or_default(),
+        size: report.map_or(0, |report| report.size),
+        blake3: report.map(|report| report.blake3.clone()).unwrap_or_default(),
         packets: file.packets,
         first_seen: file.span.map(|(first, _)| first),
         last_seen: file.span.map(|(_, last)| last),
@@ -181,19 +199,12 @@ fn file_summary(file: &FileFacts, format: String) -> FileSummary {
                 dropped: interface.dropped,
             })
             .collect(),
+        truncated: report.is_some_and(|report| report.truncated),
         damages: file.damages.iter().map(damage).collect(),
+        damages_unlisted: report.map_or(0, |report| report.damage_unlisted),
     }
-}
-
-fn format(report: &crate::capture::FileReport) -> String {
-    let _ = report;
-    String::new()
 }
 
 fn unread((path, reason): &(String, String)) -> UnreadInput {
     UnreadInput { path: path.clone(), reason: reason.clone() }
-}
-
-fn link_name(link_type: crate::capture::LinkType) -> String {
-    link_type.0.to_string()
 }

@@ -14,3 +14,4 @@ pub mod rank;
 
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod json;
