@@ -15,3 +15,6 @@ pub mod rank;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod json;
+pub mod text;
+pub mod files;
+pub mod manifest;

@@ -24,7 +24,7 @@ pub use findings::{Findings, FindingRow};
 pub use flows::{FlowRow, Flows};
 pub use icmp::{Icmp, IcmpRow};
 pub use shared::Places;
-pub(crate) use shared::protocol;
+pub(crate) use shared::{protocol, word};
 pub use tcp_events::{EventRow, TcpEvents};
 pub use tls::{Tls, TlsRow};
 

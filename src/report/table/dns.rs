@@ -2,11 +2,14 @@
 
 use super::shared::Places;
 use super::{Column, Table, columns};
+use crate::app::dns::Transaction;
 use crate::flow::FlowHead;
 
 /// A row.
 #[derive(Clone, Copy, Debug)]
 pub struct DnsRow<'a> {
+    /// The transaction.
+    pub transaction: &'a Transaction,
     /// The flow.
     pub flow: &'a FlowHead,
     /// The files.

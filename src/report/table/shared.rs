@@ -97,7 +97,7 @@ pub(super) fn link_address(address: [u8; 6]) -> Option<String> {
 }
 
 /// The name that a unit variant serialises as: `ToServer` is `to_server`.
-pub(super) fn word<T: serde::Serialize>(value: &T) -> String {
+pub(crate) fn word<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),

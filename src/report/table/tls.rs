@@ -2,13 +2,16 @@
 
 use super::shared::Places;
 use super::{Column, Table, columns};
-use crate::flow::FlowHead;
+use crate::app::tls::TlsSession;
+use crate::flow::Flow;
 
 /// A row.
 #[derive(Clone, Copy, Debug)]
 pub struct TlsRow<'a> {
     /// The flow.
-    pub flow: &'a FlowHead,
+    pub flow: &'a Flow,
+    /// The session.
+    pub session: &'a TlsSession,
     /// The files.
     pub places: &'a Places,
 }
