@@ -113,7 +113,7 @@ impl Default for Limits {
             reassembly_kib: 1024,
             fragments_mib: 32,
             record_mib: 64,
-            streams: 16_000_000,
+            streams: 6_000_000,
         }
     }
 }

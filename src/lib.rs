@@ -9,4 +9,3 @@ pub mod flow;
 pub mod detect;
 pub mod pipeline;
 pub mod local;
-pub mod report;

@@ -1,7 +1,16 @@
-//! placeholder
-use crate::capture::CaptureError;
+//! Runs the pipeline on this machine's cores, in rounds and in bounded memory.
+//!
+//! While one round's packets are tracked, the next round's chunks are read and dissected. Every partition takes the
+//! batches in capture order, so neither the number of threads nor the size of a round reaches a result.
+
+use rayon::prelude::*;
+
+use crate::capture::{CaptureError, CaptureLimits, Chunk, FileReport, Reader};
 use crate::config::Config;
-use crate::pipeline::{Outcome, Rows};
+use crate::detect::{Context, FileFacts, InterfaceFacts};
+use crate::flow::{Finished, Row, StreamId, TableLimits};
+use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_chunk};
+use crate::time::Timestamp;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +23,7 @@ pub struct Progress {
     pub packets: u64,
 }
 
-/// How a run is carried out.
+/// How a run is carried out; none of it reaches a result, except that asked-for hashes are there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Run {
     /// Worker threads; 0 for one per core.
@@ -23,16 +32,188 @@ pub struct Run {
     pub sha256: bool,
 }
 
-/// Analyses a capture set.
+/// Analyses a capture set. Finished rows go to `rows` while the analysis runs.
 ///
 /// # Errors
-/// Always, in this placeholder.
+/// When none of the inputs can be read as a capture.
 pub fn analyze(
     inputs: &[String],
-    _config: &Config,
-    _run: Run,
-    _rows: &mut (dyn Rows + Send),
-    _progress: &(dyn Fn(Progress) + Sync),
+    config: &Config,
+    run: Run,
+    rows: &mut (dyn Rows + Send),
+    progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, CaptureError> {
-    Err(CaptureError(format!("{inputs:?}: not built yet")))
+    let limits = CaptureLimits {
+        chunk_bytes: config.limits.chunk_kib as usize * 1024,
+        max_record: config.limits.record_mib.saturating_mul(1 << 20),
+        sha256: run.sha256,
+        ..CaptureLimits::default()
+    };
+    let reader = Reader::open(inputs, &limits)?;
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(run.threads).build().map_err(CaptureError::threads)?;
+    Ok(pool.install(|| Rounds::new(reader, config).run(rows, progress)))
+}
+
+struct Rounds<'c> {
+    config: &'c Config,
+    reader: Reader,
+    sequencer: Sequencer,
+    partitions: Vec<Partition>,
+    /// Rows that are final but may yet be preceded by others.
+    waiting: Vec<Row>,
+    streams: u32,
+    streams_refused: u64,
+    packets: u64,
+}
+
+impl<'c> Rounds<'c> {
+    fn new(reader: Reader, config: &'c Config) -> Self {
+        let count = config.limits.partitions.max(1) as usize;
+        Self {
+            config,
+            reader,
+            sequencer: Sequencer::new(config),
+            partitions: (0..count).map(|index| Partition::new(index, config)).collect(),
+            waiting: Vec::new(),
+            streams: 0,
+            streams_refused: 0,
+            packets: 0,
+        }
+    }
+
+    fn run(mut self, rows: &mut (dyn Rows + Send), progress: &(dyn Fn(Progress) + Sync)) -> Outcome {
+        let mut current: Vec<Batch> = Vec::new();
+        loop {
+            let (reader, partitions) = (&mut self.reader, &mut self.partitions);
+            let (round, count) = (round_chunks(self.config), partitions.len());
+            let (mut next, ()) = rayon::join(
+                || dissect_round(reader, round, count),
+                || {
+                    partitions.par_iter_mut().for_each(|partition| {
+                        current.iter().for_each(|batch| partition.track(batch));
+                    })
+                },
+            );
+            let clock = self.sequencer.clock();
+            self.settle(clock, false, rows);
+            if next.is_empty() {
+                break;
+            }
+            for batch in &mut next {
+                self.sequencer.take(batch);
+                self.packets += batch.packets();
+            }
+            current = next;
+            let (bytes, total_bytes) = self.reader.progress();
+            progress(Progress { bytes, total_bytes, packets: self.packets });
+        }
+        self.settle(self.sequencer.clock(), true, rows);
+        self.conclude()
+    }
+
+    /// Numbers new streams, closes what is over, and hands out the rows that nothing can precede any more.
+    fn settle(&mut self, clock: Timestamp, last: bool, rows: &mut (dyn Rows + Send)) {
+        self.number_streams();
+        let settled: Vec<Vec<Row>> =
+            self.partitions.par_iter_mut().map(|partition| partition.settle(clock, last)).collect();
+        self.waiting.extend(settled.into_iter().flatten());
+        self.waiting.par_sort_by_key(Row::key);
+        let ready =
+            if last { self.waiting.len() } else { self.waiting.partition_point(|row| row.time < clock) };
+        for row in self.waiting.drain(..ready) {
+            match row.what {
+                Finished::Flow(flow) => rows.flow(&flow),
+                Finished::Transaction(transaction, flow) => rows.transaction(&transaction, &flow),
+            }
+        }
+    }
+
+    fn number_streams(&mut self) {
+        let mut born: Vec<(u64, usize, StreamId)> = Vec::new();
+        for (index, partition) in self.partitions.iter_mut().enumerate() {
+            born.extend(partition.born_streams().into_iter().map(|(packet, stream)| (packet, index, stream)));
+        }
+        born.sort_unstable_by_key(|(packet, ..)| *packet);
+        for (_, index, stream) in born {
+            let number = (self.streams < self.config.limits.streams).then_some(self.streams);
+            match number {
+                Some(_) => self.streams += 1,
+                None => self.streams_refused += 1,
+            }
+            self.partitions[index].number_stream(stream, number);
+        }
+        if self.streams == self.config.limits.streams {
+            self.partitions.iter_mut().for_each(Partition::close_streams);
+        }
+    }
+
+    fn conclude(self) -> Outcome {
+        let (totals, spans, fragments) = self.sequencer.finish();
+        let (reports, unreadable) = self.reader.finish();
+        let files: Vec<FileFacts> = reports
+            .iter()
+            .zip(0..)
+            .map(|(report, index)| facts(report, spans.get(&index).copied()))
+            .collect();
+        let mut partitions = self.partitions.into_iter();
+        let mut limits = TableLimits::default();
+        let mut whole = partitions.next().unwrap_or_else(|| Partition::new(0, self.config));
+        limits.add(whole.limits());
+        for partition in partitions {
+            limits.add(whole.merge(partition));
+        }
+        let (verdicts, flows) = whole.judge(&Context { totals: &totals, files: &files });
+        let capped = [
+            ("classified tcp segments of one flow", "limits.events_per_flow", limits.events),
+            ("gaps given up early in reassembly", "limits.reassembly_kib", limits.reassembly),
+            ("numbered tcp streams", "limits.streams", self.streams_refused),
+            ("dns transactions of one flow", "built-in table", limits.transactions),
+            ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
+        ];
+        let capped = capped
+            .into_iter()
+            .filter(|(.., count)| *count > 0)
+            .map(|(what, setting, count)| Capped { what, setting, count })
+            .collect();
+        Outcome { totals, files, reports, unreadable, verdicts, capped, flows }
+    }
+}
+
+/// Chunks per round: enough for every thread to have several, so that one long chunk does not hold the others up.
+fn round_chunks(config: &Config) -> usize {
+    match config.limits.round_chunks {
+        0 => rayon::current_num_threads() * 4,
+        chunks => chunks as usize,
+    }
+}
+
+fn dissect_round(reader: &mut Reader, chunks: usize, partitions: usize) -> Vec<Batch> {
+    let round: Vec<Chunk> = std::iter::from_fn(|| reader.next_chunk()).take(chunks).collect();
+    round.into_par_iter().map(|chunk| dissect_chunk(chunk, partitions)).collect()
+}
+
+fn facts(report: &FileReport, span: Option<(Timestamp, Timestamp)>) -> FileFacts {
+    let interfaces = report.interfaces.iter().zip(report.interface_base..);
+    FileFacts {
+        path: report.path.clone(),
+        packets: report.packets,
+        base: report.base,
+        span,
+        damages: report
+            .damages
+            .iter()
+            .map(|damage| (damage.offset, damage.length, damage.reason.clone()))
+            .collect(),
+        snap_length: report.interfaces.iter().map(|known| known.interface.snap_length).max().unwrap_or(0),
+        interfaces: interfaces
+            .map(|(known, number)| InterfaceFacts {
+                number,
+                name: known.interface.name.clone(),
+                filter: known.interface.filter.clone(),
+                received: known.received,
+                dropped: known.dropped,
+            })
+            .collect(),
+    }
 }

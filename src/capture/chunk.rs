@@ -44,6 +44,13 @@ pub struct Interface {
     pub filter: Option<String>,
 }
 
+impl Interface {
+    /// An interface whose description cannot be read.
+    pub(super) fn unknown() -> Self {
+        Self { link_type: LinkType::NONE, snap_length: 0, resolution: 6, offset: 0, name: None, filter: None }
+    }
+}
+
 /// How the records of a chunk are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -55,6 +62,8 @@ pub enum Format {
         nanoseconds: bool,
         /// Length of a record header in bytes: 16, or 24 for the modified (Kuznetzov) format.
         header: u8,
+        /// Before version 2.3 the captured and the wire length stood the other way round; 2.3 itself has both.
+        swapped: bool,
     },
     /// pcapng blocks.
     Pcapng {

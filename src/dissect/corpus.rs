@@ -14,7 +14,7 @@ use std::path::Path as FilePath;
 use flate2::read::MultiGzDecoder;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
 
-use super::{DefragLimits, Defragmenter, PacketRecord, Transport, dissect, dissect_datagram};
+use super::{DefragLimits, Defragmenter, PacketRecord, Transport, Tunnel, dissect, dissect_datagram};
 use crate::capture::{LinkType, RawPacket};
 use crate::time::Timestamp;
 
@@ -152,6 +152,21 @@ impl Tally {
         let tags: Vec<_> = row.list("vlan.id").into_iter().filter_map(number).filter(|id| *id != 0).collect();
         self.check("vlan", Some(u64::from(record.path.vlan)), tags.first().copied());
         self.check("inner vlan", Some(u64::from(record.path.inner_vlan)), tags.get(1).copied());
+        let id = |kind| (record.path.tunnel == kind).then_some(u64::from(record.path.tunnel_id));
+        if record.path.depth > 0 && last.is_some_and(|at| at > 2) {
+            self.check(
+                "vni",
+                id(Tunnel::Vxlan).or(id(Tunnel::Geneve)),
+                match record.path.tunnel {
+                    Tunnel::Vxlan => row.number("vxlan.vni"),
+                    Tunnel::Geneve => row.number("geneve.vni"),
+                    _ => None,
+                },
+            );
+            if record.path.tunnel == Tunnel::Mpls {
+                self.check("label", id(Tunnel::Mpls), row.number("mpls.label"));
+            }
+        }
         if quote.is_some() {
             self.icmp(record, row);
         } else if count("tcp") > 0 && own.iter().rposition(|token| *token == "tcp") > last {

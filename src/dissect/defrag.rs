@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::patchwork::{Overlap, Patchwork};
 use crate::dissect::{Fragment, PacketRecord, Transport};
 use crate::time::{Span, Timestamp};
 
@@ -20,7 +21,7 @@ use crate::time::{Span, Timestamp};
 const MAX_DATAGRAM: u32 = 65_535;
 /// Most fragments of a datagram. The longest one over the smallest IPv4 link (576) has 119.
 const MAX_FRAGMENTS: usize = 1024;
-/// What one remembered fragment or range costs, for the budget.
+/// What one remembered fragment costs, for the budget.
 const PIECE: usize = 32;
 
 /// Limits of a [`Defragmenter`].
@@ -90,16 +91,14 @@ struct Key {
 /// A fragment as it is remembered: offset, length and hash.
 type Piece = (u32, u32, u64);
 
-/// One datagram. `filled` is sorted, without overlaps and without neighbours that touch; `bytes` reaches to the
-/// end of the last range.
+/// One datagram.
 struct Assembly {
     serial: u64,
     since: Timestamp,
     first_packet: u64,
     protocol: u8,
     end: Option<u32>,
-    bytes: Vec<u8>,
-    filled: Vec<(u32, u32)>,
+    octets: Patchwork,
     seen: Vec<Piece>,
     /// The fragments of the finished datagram before this one, with the same key.
     before: Vec<Piece>,
@@ -110,7 +109,7 @@ struct Assembly {
 
 impl Assembly {
     fn cost(&self) -> usize {
-        self.bytes.len() + PIECE * (self.seen.len() + self.before.len() + self.filled.len() + 4)
+        self.octets.cost() + PIECE * (self.seen.len() + self.before.len() + 4)
     }
 }
 
@@ -178,11 +177,10 @@ impl Defragmenter {
         let finished = self.add(&mut assembly, fragment, piece, bytes);
         let datagram = finished.then(|| {
             assembly.done = true;
-            assembly.filled = Vec::new();
             assembly.before = Vec::new();
             self.stats.completed += 1;
             Datagram {
-                bytes: std::mem::take(&mut assembly.bytes),
+                bytes: std::mem::take(&mut assembly.octets).into_bytes(),
                 protocol: assembly.protocol,
                 first_packet: assembly.first_packet,
                 fragments: assembly.seen.len() as u32,
@@ -238,8 +236,7 @@ impl Defragmenter {
             first_packet: record.packet,
             protocol: record.ip.map_or(0, |ip| ip.protocol),
             end: None,
-            bytes: Vec::new(),
-            filled: Vec::new(),
+            octets: Patchwork::default(),
             seen: Vec::new(),
             echo: !before.is_empty(),
             before,
@@ -258,7 +255,7 @@ impl Defragmenter {
             return false;
         }
         let end = fragment.offset + piece.1;
-        let highest = assembly.filled.last().map_or(0, |range| range.1);
+        let highest = assembly.octets.end();
         let contradicts = match (assembly.end, fragment.more) {
             (Some(known), true) => end > known,
             (Some(known), false) => end != known,
@@ -277,16 +274,12 @@ impl Defragmenter {
         }
         assembly.seen.push(piece);
         assembly.echo = assembly.echo && assembly.before.contains(&piece);
-        match insert(&mut assembly.bytes, &mut assembly.filled, fragment.offset, bytes) {
+        match assembly.octets.insert(fragment.offset, bytes) {
             Overlap::None => {}
             Overlap::Same => self.stats.overlapping += 1,
             Overlap::Different => self.stats.conflicts += 1,
         }
-        assembly.end.is_some_and(|end| match assembly.filled[..] {
-            [(0, filled)] => filled == end,
-            [] => end == 0,
-            _ => false,
-        })
+        assembly.end.is_some_and(|end| assembly.octets.is_whole(end))
     }
 
     fn evict(&mut self) {
@@ -317,60 +310,9 @@ impl Defragmenter {
     }
 }
 
-/// How new octets met the ones already there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Overlap {
-    None,
-    Same,
-    Different,
-}
-
-/// Writes `bytes` at `offset` where nothing is yet, and keeps `filled` sorted and joined.
-fn insert(buffer: &mut Vec<u8>, filled: &mut Vec<(u32, u32)>, offset: u32, bytes: &[u8]) -> Overlap {
-    let (start, end) = (offset, offset + bytes.len() as u32);
-    if start == end {
-        return Overlap::None;
-    }
-    if buffer.len() < end as usize {
-        buffer.resize(end as usize, 0);
-    }
-    let mut overlap = Overlap::None;
-    let mut at = start;
-    let (mut low, mut high) = (start, end);
-    for &(from, to) in filled.iter().filter(|range| range.0 <= end && range.1 >= start) {
-        (low, high) = (low.min(from), high.max(to));
-        copy(buffer, at, from.max(at).min(end), start, bytes);
-        let (from, to) = (from.max(start), to.min(end));
-        if from < to {
-            let old = &buffer[from as usize..to as usize];
-            let new = &bytes[(from - start) as usize..(to - start) as usize];
-            overlap = match overlap {
-                Overlap::Different => Overlap::Different,
-                _ if old != new => Overlap::Different,
-                _ => Overlap::Same,
-            };
-        }
-        at = at.max(to);
-    }
-    copy(buffer, at, end, start, bytes);
-    filled.retain(|range| range.1 < low || range.0 > high);
-    let place = filled.partition_point(|range| range.0 < low);
-    filled.insert(place, (low, high));
-    overlap
-}
-
-fn copy(buffer: &mut [u8], from: u32, to: u32, start: u32, bytes: &[u8]) {
-    if from < to {
-        buffer[from as usize..to as usize]
-            .copy_from_slice(&bytes[(from - start) as usize..(to - start) as usize]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-
-    use proptest::prelude::*;
 
     use super::*;
     use crate::capture::{LinkType, RawPacket};
@@ -502,28 +444,5 @@ mod tests {
         assert_eq!((record.payload.start, record.payload.length), (1008, 4));
         assert_eq!(record.ip.unwrap().length, 32);
         assert!(record.faults.contains(crate::dissect::Faults::REASSEMBLED));
-    }
-
-    proptest! {
-        /// Against an obviously right model: one octet after the other, the first writer wins.
-        #[test]
-        fn insert_matches_the_model(pieces in proptest::collection::vec((0u32..60, proptest::collection::vec(any::<u8>(), 0..20)), 0..20)) {
-            let (mut buffer, mut filled) = (Vec::new(), Vec::new());
-            let mut model = [None; 80];
-            for (offset, bytes) in pieces {
-                insert(&mut buffer, &mut filled, offset, &bytes);
-                for (at, octet) in bytes.iter().enumerate() {
-                    model[offset as usize + at].get_or_insert(*octet);
-                }
-            }
-            for (at, octet) in model.iter().enumerate() {
-                let held = filled.iter().any(|range| (range.0..range.1).contains(&(at as u32)));
-                prop_assert_eq!(held, octet.is_some());
-                if let Some(octet) = octet {
-                    prop_assert_eq!(buffer[at], *octet);
-                }
-            }
-            prop_assert!(filled.windows(2).all(|pair| pair[0].1 < pair[1].0));
-        }
     }
 }

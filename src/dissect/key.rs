@@ -1,6 +1,6 @@
 //! Which flow a packet belongs to, and the hash that sends a flow's packets to one partition.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,6 +14,15 @@ pub struct Endpoint {
     pub address: IpAddr,
     /// Port; 0 for protocols without ports.
     pub port: u16,
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.address {
+            IpAddr::V4(address) => write!(f, "{address}:{}", self.port),
+            IpAddr::V6(address) => write!(f, "[{address}]:{}", self.port),
+        }
+    }
 }
 
 /// Addresses, ports and protocol of a packet, in the direction it travelled.
@@ -110,14 +119,10 @@ pub fn partition_hash(record: &PacketRecord) -> u64 {
     tuple.map_or(0, |tuple| tuple.partition_hash())
 }
 
-impl Default for Endpoint {
-    fn default() -> Self {
-        Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn tuple() -> FiveTuple {

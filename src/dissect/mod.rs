@@ -36,6 +36,7 @@ mod mpls;
 mod neighbour;
 mod nflog;
 mod null;
+mod patchwork;
 mod pflog;
 mod ppi;
 mod ppp;
@@ -56,6 +57,8 @@ mod walk;
 
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests;
 

@@ -52,10 +52,12 @@ pub struct Link {
     pub packet_type: u8,
 }
 
-/// VLANs and tunnels around the innermost IP header. Two packets with equal paths travelled in the same wrapping.
+/// VLANs and tunnels around the innermost IP header. Two packets with equal hashes belong to the same tenant: equal
+/// addresses mean the same hosts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Path {
-    /// Hash over every layer (kind and identifier, outermost first, and outer tunnel addresses); 0 when there is none.
+    /// Hash over the tunnels (kind, outer addresses, and the identifier where both directions share it), outermost first;
+    /// VLAN tags, MPLS labels and PPPoE sessions are left out. 0 when there is none.
     pub hash: u64,
     /// Outermost VLAN id, 0 when untagged.
     pub vlan: u16,
@@ -447,4 +449,35 @@ pub enum Layer {
     Udp,
     /// ICMP and ICMPv6.
     Icmp,
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Link => "link header",
+            Self::Vlan => "vlan tag",
+            Self::Tunnel => "tunnel header",
+            Self::Arp => "arp",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+        })
+    }
+}
+
+/// Why dissection ended, without the numbers of the single packet, so that equal reasons can be counted.
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Payload => f.write_str("understood"),
+            Self::Clipped { layer, .. } => write!(f, "{layer} cut short"),
+            Self::Malformed { layer } => write!(f, "{layer} malformed"),
+            Self::LinkType(number) => write!(f, "link type {}", crate::capture::LinkType(*number)),
+            Self::EtherType(number) => write!(f, "ethertype 0x{number:04x}"),
+            Self::Fragment => f.write_str("incomplete datagram"),
+            Self::Depth => f.write_str("too many nested layers"),
+        }
+    }
 }

@@ -114,8 +114,8 @@ impl Walk {
         self.link(source, [0; 6]);
     }
 
-    /// Adds a VLAN tag to the path. Id 0 is a priority tag on an untagged frame: often set one way only, so
-    /// it is no part of the path.
+    /// Adds a VLAN tag to the path, not to its hash: routed and mirrored traffic often has a tag one way only, and both
+    /// ways are one flow. Id 0 is a priority tag on an untagged frame.
     pub(super) fn vlan(&mut self, id: u16) {
         if id == 0 {
             return;
@@ -125,8 +125,6 @@ impl Walk {
         } else if self.path.inner_vlan == 0 {
             self.path.inner_vlan = id;
         }
-        let [high, low] = id.to_be_bytes();
-        self.path.hash = xxh3_64_with_seed(&[0, high, low], self.path.hash);
     }
 
     /// Adds a tunnel to the path. `shared` says that both directions carry the same `id`: only such an id is
@@ -136,6 +134,10 @@ impl Walk {
         self.path.tunnel = kind;
         self.path.tunnel_id = id;
         self.path.depth += 1;
+        if matches!(kind, Tunnel::Mpls | Tunnel::Pppoe) {
+            // Carriage, not tenancy: labels and sessions are put on one way only as often as not.
+            return;
+        }
         let mut layer = [0; 37];
         layer[0] = kind as u8;
         if shared {

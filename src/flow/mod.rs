@@ -1,7 +1,27 @@
 //! [`PacketRecord`](crate::dissect::PacketRecord) -> [`Flow`], [`TcpEvent`], in-order bytes for `app`
+//!
+//! [`FlowTable`] finds the flow of a packet. A TCP [`Connection`](tcp) has two [`Sender`](sender)s, which place every
+//! segment, an [`Opening`](handshake), and an [`Assembler`](assembler) per direction that feeds the flow's content.
 
+mod assembler;
+mod content;
+mod copies;
 mod event;
+mod handshake;
+mod history;
+mod log;
+mod ranges;
 mod record;
+mod reset;
+mod round_trip;
+mod sender;
+mod sent;
+mod streams;
+mod table;
+mod tcp;
 
+pub use crate::dissect::Endpoint;
 pub use event::{EventKind, LossPlace, SpuriousProof, TcpEvent};
 pub use record::*;
+pub(crate) use streams::StreamId;
+pub use table::{Finished, FlowTable, Row, TableLimits};

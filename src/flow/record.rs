@@ -1,33 +1,14 @@
 //! A finished flow: everything the capture showed of one conversation.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 use crate::app::tls::TlsSession;
 use crate::app::{Direction, Moment};
-use crate::dissect::{Icmp, Path, Seq, TcpOptions};
+use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
 use crate::flow::TcpEvent;
 use crate::time::{Span, Timestamp};
-
-/// An address and a port (0 for protocols without ports).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint {
-    /// IP address.
-    pub address: IpAddr,
-    /// Transport port.
-    pub port: u16,
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            IpAddr::V4(address) => write!(f, "{address}:{}", self.port),
-            IpAddr::V6(address) => write!(f, "[{address}]:{}", self.port),
-        }
-    }
-}
 
 /// How client and server were told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -95,6 +76,11 @@ pub struct LinkUse {
     pub packets: u64,
     /// First of them.
     pub first: Moment,
+}
+
+impl LinkUse {
+    /// Link paths kept per direction.
+    pub const MAX: usize = 4;
 }
 
 /// A finished flow.

@@ -1,4 +1,18 @@
-//! placeholder
-/// DNS transaction.
-#[derive(Clone, Debug, Default)]
-pub struct Transaction {}
+//! datagrams and in-order bytes -> [`DnsMessage`] -> [`Transaction`]
+//!
+//! RFC 1035 with EDNS (RFC 6891), extended errors (RFC 8914) and the TCP framing of RFC 7766.
+
+mod message;
+mod name;
+mod names;
+mod tcp;
+mod transaction;
+mod transactions;
+
+pub use message::{
+    DnsError, DnsMessage, Edns, ExtendedError, Question, Record, RecordData, looks_like_dns, parse,
+};
+pub use names::{error_name, qtype_name, rcode_name};
+pub use tcp::DnsTcp;
+pub use transaction::{ExtraResponse, Transaction};
+pub use transactions::Transactions;

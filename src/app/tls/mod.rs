@@ -1,4 +1,15 @@
-//! placeholder
-/// TLS session.
-#[derive(Clone, Debug, Default)]
-pub struct TlsSession {}
+//! in-order bytes -> [`TlsSession`]
+//!
+//! Records (RFC 8446 section 5, RFC 5246 section 6) to handshake messages, certificates and alerts, on any port.
+
+mod alert;
+mod certificate;
+mod hello;
+mod record;
+mod session;
+
+pub use alert::{Alert, Phase, alert_name};
+pub use certificate::Certificate;
+pub use hello::{ClientHello, ServerHello, cipher_name, version_name};
+pub use record::{Recognition, looks_like_tls};
+pub use session::TlsSession;

@@ -1,0 +1,78 @@
+//! DNS over a byte stream: every message has its length in two octets in front (RFC 1035 section 4.2.2, RFC 7766).
+
+use crate::app::dns::{DnsMessage, parse};
+use crate::app::{Direction, Moment};
+
+/// Finds the messages of both directions. Holds at most one incomplete message per direction: 64 KiB.
+#[derive(Clone, Debug, Default)]
+pub struct DnsTcp {
+    halves: [Half; 2],
+}
+
+#[derive(Clone, Debug, Default)]
+struct Half {
+    held: Vec<u8>,
+    /// After a gap nobody knows where a message starts.
+    lost: bool,
+}
+
+impl DnsTcp {
+    /// Takes the next bytes of a direction: the messages they complete.
+    pub fn data(&mut self, direction: Direction, bytes: &[u8], at: Moment) -> Vec<(DnsMessage, Moment)> {
+        let half = &mut self.halves[direction.index()];
+        let mut messages = Vec::new();
+        if half.lost {
+            return messages;
+        }
+        half.held.extend_from_slice(bytes);
+        let mut start = 0;
+        while let Some((prefix, rest)) = half.held[start..].split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes(*prefix));
+            let Some(body) = rest.get(..length) else { break };
+            if let Ok(message) = parse(body) {
+                messages.push((message, at));
+            }
+            start += 2 + length;
+        }
+        half.held.drain(..start);
+        messages
+    }
+
+    /// Bytes of a direction were not captured.
+    pub fn gap(&mut self, direction: Direction, _length: u64, _at: Moment) {
+        let half = &mut self.halves[direction.index()];
+        half.held = Vec::new();
+        half.lost = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::dns::message::tests::message;
+
+    #[test]
+    fn any_cutting_gives_the_same_messages() {
+        let one = message(1, 0x0100, 1, [0, 0, 0], b"");
+        let mut stream = Vec::new();
+        for _ in 0..3 {
+            stream.extend((one.len() as u16).to_be_bytes());
+            stream.extend(&one);
+        }
+        for size in 1..stream.len() {
+            let mut tcp = DnsTcp::default();
+            let found: usize = stream
+                .chunks(size)
+                .map(|piece| tcp.data(Direction::ToServer, piece, Moment::default()).len())
+                .sum();
+            assert_eq!(found, 3, "pieces of {size} bytes");
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_after_a_gap() {
+        let mut tcp = DnsTcp::default();
+        tcp.gap(Direction::ToClient, 10, Moment::default());
+        assert!(tcp.data(Direction::ToClient, &[0, 1, 2, 3], Moment::default()).is_empty());
+    }
+}

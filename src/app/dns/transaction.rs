@@ -1,0 +1,130 @@
+//! A DNS transaction: a query, its repeats, its response, and responses that came on top.
+
+use crate::app::Moment;
+use crate::app::dns::{DnsMessage, ExtendedError};
+use crate::time::{Span, Timestamp};
+
+/// A response beyond the first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExtraResponse {
+    /// The packet.
+    pub at: Moment,
+    /// Its code.
+    pub rcode: u16,
+    /// It says the same as the first.
+    pub same_content: bool,
+}
+
+/// A query and what came of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Transaction {
+    /// Transaction id.
+    pub id: u16,
+    /// Name asked for, case as sent.
+    pub name: String,
+    /// Type asked for.
+    pub qtype: u16,
+    /// The query; `None` for a response that nothing asked for.
+    pub query: Option<Moment>,
+    /// The same query again from the same socket, first [`Transaction::MAX_REPEATS`].
+    pub repeats: Vec<Moment>,
+    /// How many repeats there were.
+    pub repeat_count: u32,
+    /// The first response.
+    pub response: Option<Moment>,
+    /// From the query, or its last repeat before the response, to the response.
+    pub rtt: Option<Span>,
+    /// Response code.
+    pub rcode: Option<u16>,
+    /// AA of the response.
+    pub authoritative: bool,
+    /// TC of the response.
+    pub truncated: bool,
+    /// RD of the query (of the response, when there was no query).
+    pub recursion_desired: bool,
+    /// RA of the response.
+    pub recursion_available: bool,
+    /// Addresses and names of the answer section, in its order.
+    pub answers: Vec<String>,
+    /// Lowest time to live of the answers, seconds.
+    pub ttl: Option<u32>,
+    /// Extended errors of the response.
+    pub errors: Vec<ExtendedError>,
+    /// UDP payload size that the query offers (EDNS).
+    pub udp_size: Option<u16>,
+    /// Further responses, first [`Transaction::MAX_REPEATS`].
+    pub extra: Vec<ExtraResponse>,
+    key: String,
+}
+
+impl Transaction {
+    /// Repeats and further responses kept.
+    pub const MAX_REPEATS: usize = 8;
+
+    /// How long a transaction waits for (further) responses after its last query: longer than any resolver library waits
+    /// (glibc and systemd 5 s per try, BIND 30 s in all).
+    pub const WAIT: Span = Span::secs(30);
+
+    pub(super) fn asked(message: &DnsMessage, at: Moment) -> Self {
+        let question = message.question.as_ref();
+        Self {
+            id: message.id,
+            name: question.map_or_else(String::new, |question| question.name.clone()),
+            qtype: question.map_or(0, |question| question.qtype),
+            query: Some(at),
+            recursion_desired: message.recursion_desired,
+            udp_size: message.edns.map(|edns| edns.udp_size),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn unasked(message: &DnsMessage, at: Moment) -> Self {
+        let mut transaction = Self { query: None, udp_size: None, ..Self::asked(message, at) };
+        transaction.answer(message, at);
+        transaction
+    }
+
+    pub(super) fn repeat(&mut self, at: Moment) {
+        self.repeat_count += 1;
+        if self.repeats.len() < Self::MAX_REPEATS {
+            self.repeats.push(at);
+        }
+    }
+
+    pub(super) fn answer(&mut self, message: &DnsMessage, at: Moment) {
+        let key = message.answer_key();
+        if self.response.is_some() {
+            if self.extra.len() < Self::MAX_REPEATS {
+                let same_content = self.rcode == Some(message.rcode) && self.key == key;
+                self.extra.push(ExtraResponse { at, rcode: message.rcode, same_content });
+            }
+            return;
+        }
+        self.response = Some(at);
+        self.rtt = self.repeats.last().or(self.query.as_ref()).map(|asked| at.time - asked.time);
+        self.rcode = Some(message.rcode);
+        self.authoritative = message.authoritative;
+        self.truncated = message.truncated;
+        self.recursion_available = message.recursion_available;
+        self.answers = message.answers.iter().map(|record| record.data.to_string()).collect();
+        self.ttl = message.answers.iter().map(|record| record.ttl).min();
+        self.errors = message.errors.clone();
+        self.key = key;
+    }
+
+    /// The packet it is known by: the query, or the response when there was none.
+    pub fn first_packet(&self) -> u64 {
+        self.query.or(self.response).map_or(0, |at| at.packet)
+    }
+
+    /// When nothing more is waited for.
+    pub fn closed_at(&self) -> Timestamp {
+        let last = self.repeats.last().or(self.query.as_ref()).or(self.response.as_ref());
+        last.map_or(Timestamp::MIN, |at| at.time + Self::WAIT)
+    }
+
+    /// From the first query to the response: what the client waited, repeats included.
+    pub fn waited(&self) -> Option<Span> {
+        Some(self.response?.time - self.query?.time)
+    }
+}

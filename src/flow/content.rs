@@ -1,0 +1,157 @@
+//! What the bytes of a flow turned out to be, told by content and not by port.
+
+use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
+use crate::app::tls::{Recognition, TlsSession, looks_like_tls};
+use crate::app::{Direction, Moment};
+use crate::time::Timestamp;
+
+/// Bytes kept per direction until the protocol is known.
+const HEAD: usize = 16;
+
+#[derive(Debug)]
+enum Kind {
+    /// The first bytes of each direction so far, with the packet that began them.
+    Undecided([(Vec<u8>, Moment); 2]),
+    Tls(Box<TlsSession>),
+    Dns(Box<DnsTcp>),
+    Datagrams,
+    Other,
+}
+
+/// The parsers of one flow.
+#[derive(Debug)]
+pub(super) struct Content {
+    kind: Kind,
+    transactions: Option<Box<Transactions>>,
+    dns_port: bool,
+}
+
+impl Content {
+    /// For a byte stream; `dns_port`: one of its ports is DNS's, so that length-prefixed messages are expected.
+    pub(super) fn stream(dns_port: bool) -> Self {
+        let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(Default::default()) };
+        Self { kind, transactions: None, dns_port }
+    }
+
+    /// For datagrams.
+    pub(super) fn datagrams(dns_port: bool) -> Self {
+        Self { kind: Kind::Datagrams, transactions: None, dns_port }
+    }
+
+    /// For bytes that nobody reads.
+    pub(super) fn none() -> Self {
+        Self { kind: Kind::Other, transactions: None, dns_port: false }
+    }
+
+    /// The service by name, or empty.
+    pub(super) fn service(&self) -> &'static str {
+        match self.kind {
+            Kind::Tls(_) => "tls",
+            _ if self.transactions.is_some() => "dns",
+            _ => "",
+        }
+    }
+
+    /// The application said goodbye: what follows ends nothing.
+    pub(super) fn is_closing(&self) -> bool {
+        match &self.kind {
+            Kind::Tls(session) => session.said_goodbye(),
+            _ => false,
+        }
+    }
+
+    /// The next bytes of a stream.
+    pub(super) fn data(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+        match &mut self.kind {
+            Kind::Tls(session) => session.data(direction, bytes, at),
+            Kind::Dns(stream) => {
+                for (message, at) in stream.data(direction, bytes, at) {
+                    self.transactions.get_or_insert_default().message(direction, &message, at);
+                }
+            }
+            Kind::Undecided(heads) => {
+                let (head, began) = &mut heads[direction.index()];
+                if head.is_empty() {
+                    *began = at;
+                }
+                let whole = if head.is_empty() {
+                    None
+                } else {
+                    head.extend_from_slice(bytes);
+                    Some(std::mem::take(head))
+                };
+                let all = whole.as_deref().unwrap_or(bytes);
+                match looks_like_tls(all) {
+                    Recognition::Yes => {
+                        let began = *began;
+                        let mut session = Box::<TlsSession>::default();
+                        session.data(direction, all, began);
+                        self.kind = Kind::Tls(session);
+                    }
+                    Recognition::NeedMore if all.len() < HEAD => heads[direction.index()].0 = all.to_vec(),
+                    Recognition::NeedMore | Recognition::No => self.kind = Kind::Other,
+                }
+            }
+            Kind::Datagrams | Kind::Other => {}
+        }
+    }
+
+    /// Bytes of a stream that were not captured.
+    pub(super) fn gap(&mut self, direction: Direction, length: u64, at: Moment) {
+        match &mut self.kind {
+            Kind::Tls(session) => session.gap(direction, length, at),
+            Kind::Dns(stream) => stream.gap(direction, length, at),
+            Kind::Undecided(_) => self.kind = Kind::Other,
+            Kind::Datagrams | Kind::Other => {}
+        }
+    }
+
+    /// A datagram.
+    pub(super) fn datagram(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+        if !matches!(self.kind, Kind::Datagrams) || bytes.is_empty() {
+            return;
+        }
+        let known = self.dns_port || self.transactions.is_some();
+        if !known && !dns::looks_like_dns(bytes) {
+            self.kind = Kind::Other;
+            return;
+        }
+        if let Ok(message) = dns::parse(bytes) {
+            // On DNS's own port the flags say who asks; roles told by port alone can be wrong when both are 53.
+            let direction = if message.response { Direction::ToClient } else { direction };
+            self.transactions.get_or_insert_default().message(direction, &message, at);
+        }
+    }
+
+    /// When a transaction will be finished by time.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.transactions.as_ref().and_then(|transactions| transactions.next_deadline())
+    }
+
+    /// Transactions that are finished at `now`, each with the time it was finished.
+    pub(super) fn finished(&mut self, now: Timestamp) -> Vec<Transaction> {
+        let Some(transactions) = &mut self.transactions else { return Vec::new() };
+        transactions.expire(now);
+        transactions.drain_finished()
+    }
+
+    /// The flow is over: every transaction is finished.
+    pub(super) fn close(&mut self) -> Vec<Transaction> {
+        let Some(transactions) = &mut self.transactions else { return Vec::new() };
+        transactions.finish_all();
+        transactions.drain_finished()
+    }
+
+    /// Transactions that did not fit into the table.
+    pub(super) fn overflow(&self) -> u64 {
+        self.transactions.as_ref().map_or(0, |transactions| transactions.overflow())
+    }
+
+    /// The TLS session, when it was one.
+    pub(super) fn into_tls(self) -> Option<Box<TlsSession>> {
+        match self.kind {
+            Kind::Tls(session) => Some(session),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The three-way handshake as the capture shows it, and what became of it (FIELD C6).
+
+use crate::app::{Direction, Moment};
+use crate::dissect::{Seq, Tcp};
+use crate::flow::{Handshake, HandshakeOutcome};
+
+/// Follows one handshake.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    pub(super) seen: Handshake,
+    pub(super) client_isn: Option<Seq>,
+    pub(super) server_isn: Option<Seq>,
+    /// SYNs after the first SYN-ACK, SYN-ACKs after the client's ACK.
+    syn_after_reply: u32,
+    reply_after_ack: u32,
+    /// The client sent something other than SYN or RST.
+    client_went_on: bool,
+    /// The server sent data or a FIN, or acknowledged data of the client.
+    server_went_on: bool,
+    refused: bool,
+    aborted: bool,
+    challenged: bool,
+    unreachable: bool,
+}
+
+impl Opening {
+    /// Both sides are known to have opened the connection.
+    pub(super) fn is_established(&self) -> bool {
+        self.seen.ack.is_some()
+            || self.server_went_on
+            || (self.seen.syn_ack_count == 0 && self.client_went_on)
+    }
+
+    /// The opening was seen, at least in part.
+    pub(super) fn is_seen(&self) -> bool {
+        self.seen.syn_count > 0 || self.seen.syn_ack_count > 0
+    }
+
+    /// A SYN of the client.
+    pub(super) fn syn(&mut self, tcp: &Tcp, at: Moment) {
+        self.client_isn.get_or_insert(tcp.seq);
+        self.seen.syn_count += 1;
+        if self.seen.syns.len() < Handshake::MAX_REPEATS {
+            self.seen.syns.push(at);
+        }
+        self.seen.options[0].get_or_insert(tcp.options);
+        self.syn_after_reply += u32::from(self.seen.syn_ack_count > 0);
+    }
+
+    /// A SYN-ACK of the server. True when it begins another sequence than the one before it.
+    pub(super) fn syn_ack(&mut self, tcp: &Tcp, at: Moment) -> bool {
+        let differs = self.server_isn.is_some_and(|isn| isn != tcp.seq);
+        self.seen.syn_acks_differ |= differs;
+        self.server_isn = Some(tcp.seq);
+        self.seen.syn_ack_count += 1;
+        if self.seen.syn_ack_count == 1 {
+            let first = self.seen.syns.first();
+            self.seen.connect_time = first.map(|syn| at.time - syn.time);
+            self.seen.server_rtt = self.seen.syns.last().map(|syn| at.time - syn.time);
+        }
+        if self.seen.syn_acks.len() < Handshake::MAX_REPEATS {
+            self.seen.syn_acks.push(at);
+        }
+        self.seen.options[1] = Some(tcp.options);
+        self.reply_after_ack += u32::from(self.seen.ack.is_some());
+        differs
+    }
+
+    /// Any other segment.
+    pub(super) fn segment(&mut self, direction: Direction, tcp: &Tcp, length: u32, at: Moment) {
+        let (rst, ack) = (tcp.flags.rst(), tcp.flags.ack());
+        match direction {
+            Direction::ToServer => {
+                let answers = self.server_isn.is_some_and(|isn| tcp.ack.after(isn));
+                if rst {
+                    self.aborted |= self.seen.syn_ack_count > 0 && self.seen.ack.is_none();
+                    if self.aborted {
+                        self.seen.answer.get_or_insert(at);
+                    }
+                    return;
+                }
+                self.client_went_on = true;
+                if ack && answers && self.seen.ack.is_none() {
+                    self.seen.ack = Some(at);
+                    self.seen.client_rtt = self.seen.syn_acks.last().map(|reply| at.time - reply.time);
+                }
+            }
+            Direction::ToClient => {
+                let expected = self.client_isn.map(|isn| isn.plus(1));
+                if rst {
+                    if self.seen.syn_count > 0 && self.seen.syn_ack_count == 0 && !self.client_went_on {
+                        self.refused = true;
+                        self.seen.answer.get_or_insert(at);
+                    }
+                    return;
+                }
+                if self.seen.syn_ack_count == 0 && self.seen.syn_count > 0 && ack && expected != Some(tcp.ack)
+                {
+                    if !self.client_went_on {
+                        self.challenged = true;
+                        self.seen.answer.get_or_insert(at);
+                    }
+                }
+                let beyond = expected.is_some_and(|isn| tcp.ack.after(isn));
+                self.server_went_on |=
+                    length > 0 || tcp.flags.fin() || (ack && beyond && self.client_went_on);
+            }
+        }
+    }
+
+    /// An ICMP error quotes the client's SYN.
+    pub(super) fn unreachable(&mut self) {
+        self.unreachable |= self.seen.syn_ack_count == 0;
+    }
+
+    /// Data of the client was never acknowledged although the server went on repeating its SYN-ACK.
+    pub(super) fn finish(mut self) -> Handshake {
+        self.seen.outcome = self.outcome();
+        self.seen
+    }
+
+    fn outcome(&self) -> HandshakeOutcome {
+        if self.seen.syn_count == 0 {
+            return match self.seen.ack {
+                Some(_) => HandshakeOutcome::Established,
+                None => HandshakeOutcome::Midstream,
+            };
+        }
+        if self.seen.syn_ack_count == 0 {
+            return match () {
+                () if self.refused => HandshakeOutcome::Refused,
+                () if self.challenged => HandshakeOutcome::ChallengeAck,
+                () if self.client_went_on || self.server_went_on => HandshakeOutcome::ReplyUnseen,
+                () if self.unreachable => HandshakeOutcome::Unreachable,
+                () => HandshakeOutcome::Silent,
+            };
+        }
+        if self.aborted && self.seen.ack.is_none() {
+            return HandshakeOutcome::Aborted;
+        }
+        if self.seen.ack.is_some() {
+            return match self.reply_after_ack {
+                0 | 1 => HandshakeOutcome::Established,
+                _ if self.server_went_on => HandshakeOutcome::Established,
+                _ => HandshakeOutcome::AckLost,
+            };
+        }
+        if self.server_went_on {
+            HandshakeOutcome::Established
+        } else if self.syn_after_reply > 0 {
+            HandshakeOutcome::ReplyLost
+        } else {
+            HandshakeOutcome::HalfOpen
+        }
+    }
+}

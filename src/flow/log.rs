@@ -1,0 +1,54 @@
+//! The classified segments of one flow, up to a cap.
+
+use crate::app::Direction;
+use crate::dissect::Seq;
+use crate::flow::TcpEvent;
+
+/// Events searched for the retransmission that a duplicate SACK reports: it is one round trip old at most.
+const LOOK_BACK: usize = 1024;
+
+/// Events of a flow in the order they were decided; sorted by packet when the flow closes.
+#[derive(Debug)]
+pub(super) struct EventLog {
+    events: Vec<TcpEvent>,
+    cap: usize,
+    dropped: u64,
+}
+
+impl EventLog {
+    pub(super) fn new(cap: u32) -> Self {
+        Self { events: Vec::new(), cap: cap as usize, dropped: 0 }
+    }
+
+    /// Keeps `event` and says where; the first `cap` are kept.
+    pub(super) fn push(&mut self, event: TcpEvent) -> Option<usize> {
+        if self.events.len() == self.cap {
+            self.dropped += 1;
+            return None;
+        }
+        self.events.push(event);
+        Some(self.events.len() - 1)
+    }
+
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut TcpEvent> {
+        self.events.get_mut(index)
+    }
+
+    /// The latest data retransmission of `direction` that overlaps `[start, end)`.
+    pub(super) fn last_repeat(&self, direction: Direction, start: Seq, end: Seq) -> Option<usize> {
+        let oldest = self.events.len().saturating_sub(LOOK_BACK);
+        let recent = self.events[oldest..].iter().rposition(|event| {
+            event.direction == direction
+                && event.kind.is_data_retransmission()
+                && event.seq.before(end)
+                && event.seq.plus(event.length).after(start)
+        });
+        recent.map(|index| oldest + index)
+    }
+
+    /// The events in packet order, and how many more there were.
+    pub(super) fn finish(mut self) -> (Vec<TcpEvent>, u64) {
+        self.events.sort_by_key(|event| (event.at.packet, event.kind));
+        (self.events, self.dropped)
+    }
+}

@@ -1,0 +1,155 @@
+//! A segment that one side sent and the other has not acknowledged yet.
+
+use crate::app::Moment;
+use crate::dissect::Seq;
+use crate::flow::Stuck;
+use crate::time::Timestamp;
+
+/// A TCP segment as the sequence analysis sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    pub(super) at: Moment,
+    pub(super) seq: Seq,
+    /// Payload bytes by the IP header.
+    pub(super) length: u32,
+    pub(super) syn: bool,
+    pub(super) fin: bool,
+    pub(super) rst: bool,
+    pub(super) ip_length: u32,
+    pub(super) dont_fragment: bool,
+    pub(super) ip_id: u16,
+    /// Timestamp value (RFC 7323).
+    pub(super) stamp: Option<u32>,
+    pub(super) hash: u64,
+}
+
+impl Segment {
+    /// The sequence number after it: SYN and FIN take one each (RFC 9293 section 3.4).
+    pub(super) fn end(&self) -> Seq {
+        self.seq.plus(self.length + u32::from(self.syn) + u32::from(self.fin))
+    }
+
+    /// It takes sequence numbers: the peer must acknowledge it.
+    pub(super) fn occupies(&self) -> bool {
+        self.length > 0 || self.syn || self.fin
+    }
+}
+
+/// An unacknowledged segment and its history.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) seq: Seq,
+    pub(super) end: Seq,
+    pub(super) length: u32,
+    pub(super) ip_length: u32,
+    pub(super) dont_fragment: bool,
+    pub(super) hash: u64,
+    pub(super) first: Moment,
+    pub(super) last: Moment,
+    /// Times it was sent, in any cutting.
+    pub(super) sends: u32,
+    /// Times it was sent whole, at its first size.
+    pub(super) tries: u32,
+    /// The first sixteen of those, once there are two.
+    frames: Vec<Moment>,
+    /// It was selectively acknowledged.
+    pub(super) sacked: bool,
+    /// Event of its last retransmission, and the timestamp value that carried.
+    pub(super) resent: Option<(Option<usize>, Option<u32>)>,
+    /// Largest datagram of the smaller pieces it was re-sent in after the last whole try, and the last of them.
+    pieces: Option<(u32, Moment)>,
+    smaller_delivered: u32,
+    smaller_frames: Vec<Moment>,
+    largest_smaller: u32,
+}
+
+const FRAMES: usize = 16;
+const SMALLER_FRAMES: usize = 8;
+
+impl Sent {
+    pub(super) fn new(segment: &Segment) -> Self {
+        Self {
+            seq: segment.seq,
+            end: segment.end(),
+            length: segment.length,
+            ip_length: segment.ip_length,
+            dont_fragment: segment.dont_fragment,
+            hash: segment.hash,
+            first: segment.at,
+            last: segment.at,
+            sends: 1,
+            tries: 1,
+            frames: Vec::new(),
+            sacked: false,
+            resent: None,
+            pieces: None,
+            smaller_delivered: 0,
+            smaller_frames: Vec::new(),
+            largest_smaller: 0,
+        }
+    }
+
+    /// It, or a part of it, was sent again.
+    pub(super) fn send_again(&mut self, segment: &Segment) {
+        self.sends += 1;
+        let whole = !segment.seq.after(self.seq) && !segment.end().before(self.end);
+        if whole {
+            if self.frames.is_empty() {
+                self.frames.push(self.first);
+            }
+            if self.frames.len() < FRAMES {
+                self.frames.push(segment.at);
+            }
+            self.tries += 1;
+            self.pieces = None;
+            self.dont_fragment &= segment.dont_fragment;
+        } else {
+            let largest = self.pieces.map_or(0, |(size, _)| size);
+            self.pieces = Some((largest.max(segment.ip_length), segment.at));
+        }
+        self.last = segment.at;
+    }
+
+    /// Another segment is known to have arrived while this one is outstanding.
+    pub(super) fn other_delivered(&mut self, ip_length: u32, at: Moment) {
+        if self.tries < 2 || ip_length >= self.ip_length {
+            return;
+        }
+        self.smaller_delivered += 1;
+        self.largest_smaller = self.largest_smaller.max(ip_length);
+        if self.smaller_frames.len() < SMALLER_FRAMES {
+            self.smaller_frames.push(at);
+        }
+    }
+
+    /// It arrived in one piece, as far as the capture shows.
+    pub(super) fn arrived_whole(&self) -> bool {
+        self.pieces.is_none()
+    }
+
+    /// The size evidence, when it was tried often enough: `delivered` says that an ACK covers it at last.
+    pub(super) fn into_stuck(self, delivered: bool, until: Timestamp) -> Option<Stuck> {
+        (self.tries >= Stuck::TRIES && self.length > 0).then(|| Stuck {
+            seq: self.seq,
+            length: self.length,
+            ip_length: self.ip_length,
+            dont_fragment: self.dont_fragment,
+            tries: self.tries,
+            frames: self.frames,
+            smaller_delivered: self.smaller_delivered,
+            smaller_frames: self.smaller_frames,
+            largest_smaller: self.largest_smaller,
+            resolved_with: self.pieces.filter(|_| delivered).map(|(size, _)| size),
+            resolved_at: self.pieces.filter(|_| delivered).map(|(_, at)| at),
+            delivered_whole: delivered && self.pieces.is_none(),
+            stalled: until - self.first.time,
+        })
+    }
+}
+
+impl Stuck {
+    /// Whole tries before a range counts as stuck: the first and two timer-driven repeats (FIELD C10).
+    pub(super) const TRIES: u32 = 3;
+    /// Ranges kept per direction.
+    pub(super) const MAX: usize = 8;
+}

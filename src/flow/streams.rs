@@ -1,0 +1,79 @@
+//! Wireshark's `tcp.stream` numbers.
+//!
+//! Wireshark numbers conversations in the order of their first packet, knows them by addresses and ports alone
+//! (not by VLAN or tunnel), never forgets one, and starts a new one when a SYN comes with another sequence number
+//! than the SYN before it. The table keeps just enough to do the same.
+
+use hashbrown::HashMap;
+
+use crate::dissect::Seq;
+
+/// A stream of this partition; its number is known at the end of the round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamId(u32);
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    stream: StreamId,
+    /// Sequence number that each side's stream began with: from its SYN, else from its first packet.
+    base: [Option<Seq>; 2],
+}
+
+/// The streams of one partition.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// Keyed by a 64-bit hash of the tuple: among 5 million streams two collide with a probability of 7e-7.
+    open: HashMap<u64, Entry>,
+    numbers: Vec<u32>,
+    born: Vec<(u64, StreamId)>,
+    closed: bool,
+}
+
+impl Streams {
+    /// The stream of a packet; `low_sends` says whether the lower endpoint of the tuple sent it.
+    pub(super) fn stream(
+        &mut self,
+        tuple: u64,
+        low_sends: bool,
+        seq: Seq,
+        syn: bool,
+        packet: u64,
+    ) -> Option<StreamId> {
+        let side = usize::from(low_sends);
+        if let Some(entry) = self.open.get_mut(&tuple) {
+            let reused = syn && entry.base[side].is_some_and(|base| base != seq);
+            if !reused {
+                entry.base[side].get_or_insert(seq);
+                return Some(entry.stream);
+            }
+        }
+        if self.closed {
+            return None;
+        }
+        let stream = StreamId(self.numbers.len() as u32);
+        self.numbers.push(u32::MAX);
+        self.born.push((packet, stream));
+        let mut base = [None; 2];
+        base[side] = Some(seq);
+        self.open.insert(tuple, Entry { stream, base });
+        Some(stream)
+    }
+
+    /// Streams since the last call that have no number yet, as (first packet, stream), in packet order.
+    pub(super) fn take_born(&mut self) -> Vec<(u64, StreamId)> {
+        std::mem::take(&mut self.born)
+    }
+
+    pub(super) fn set_number(&mut self, stream: StreamId, number: Option<u32>) {
+        self.numbers[stream.0 as usize] = number.unwrap_or(u32::MAX);
+    }
+
+    /// No further streams: their numbers would all be beyond the limit.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn number(&self, stream: StreamId) -> Option<u32> {
+        self.numbers.get(stream.0 as usize).copied().filter(|number| *number != u32::MAX)
+    }
+}

@@ -1,0 +1,485 @@
+//! One TCP connection: handshake, both senders, windows, resets, and its bytes in order.
+
+use crate::app::{Direction, Moment};
+use crate::dissect::{Ip, PacketRecord, Seq, Tcp};
+use crate::flow::assembler::{Assembler, Piece};
+use crate::flow::content::Content;
+use crate::flow::copies::Copies;
+use crate::flow::handshake::Opening;
+use crate::flow::history::{Ending, History, conn_state};
+use crate::flow::log::EventLog;
+use crate::flow::reset::{Circumstances, classify};
+use crate::flow::sender::{Placed, Sender, Timing};
+use crate::flow::sent::Segment;
+use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, Vantage};
+use crate::time::{Span, Timestamp};
+
+/// What the receive window of one side looks like.
+#[derive(Debug, Default)]
+struct Window {
+    /// Last announcement, not scaled, on a segment other than SYN, FIN and RST.
+    raw: Option<u16>,
+    /// Last acknowledgement number this side sent.
+    ack: Option<Seq>,
+    closed_since: Option<Timestamp>,
+    closed_for: Span,
+}
+
+/// The packet before the current one of a direction: a RST may answer it.
+#[derive(Clone, Copy, Debug)]
+struct LastPacket {
+    at: Moment,
+    ack: Option<Seq>,
+}
+
+/// A connection being followed.
+#[derive(Debug)]
+pub(super) struct Connection {
+    opening: Opening,
+    senders: [Sender; 2],
+    windows: [Window; 2],
+    copies: [Copies; 2],
+    assemblers: [Assembler; 2],
+    last: [Option<LastPacket>; 2],
+    resets: Vec<Reset>,
+    rst: [bool; 2],
+    history: History,
+    log: EventLog,
+    last_data: Option<Direction>,
+    /// Silence of the connection before the current activity.
+    idle: Span,
+    last_time: Option<Timestamp>,
+    payload: [u64; 2],
+}
+
+impl Connection {
+    pub(super) fn new(events: u32, reassembly: usize) -> Self {
+        Self {
+            opening: Opening::default(),
+            senders: [Sender::new(Direction::ToServer), Sender::new(Direction::ToClient)],
+            windows: Default::default(),
+            copies: Default::default(),
+            assemblers: [Assembler::new(reassembly), Assembler::new(reassembly)],
+            last: [None; 2],
+            resets: Vec::new(),
+            rst: [false; 2],
+            history: History::default(),
+            log: EventLog::new(events),
+            last_data: None,
+            idle: Span::ZERO,
+            last_time: None,
+            payload: [0; 2],
+        }
+    }
+
+    /// Marks the roles as decided against the first packet.
+    pub(super) fn flipped(&mut self) {
+        self.history.flipped();
+    }
+
+    /// A port was reused: this connection follows an earlier one.
+    pub(super) fn reuses(&mut self, packet: &PacketRecord, direction: Direction, tcp: &Tcp, ip: &Ip) {
+        let segment = segment_of(packet, ip, tcp);
+        self.senders[direction.index()].log(&mut self.log, &segment, EventKind::PortReuse);
+    }
+
+    pub(super) fn is_established(&self) -> bool {
+        self.opening.is_established() || !self.opening.is_seen()
+    }
+
+    /// Both sides said FIN, or one RST: only stragglers can follow.
+    pub(super) fn is_closed(&self) -> bool {
+        self.rst[0]
+            || self.rst[1]
+            || (self.senders[0].side.fin.is_some() && self.senders[1].side.fin.is_some())
+    }
+
+    /// A SYN of `direction` belongs to this connection: same sequence number, or the other half of a simultaneous open.
+    pub(super) fn owns_syn(&self, direction: Direction, tcp: &Tcp) -> bool {
+        match direction {
+            Direction::ToServer => self.opening.client_isn == Some(tcp.seq),
+            // RFC 9293 section 3.5: both sides may send a SYN before they get one.
+            Direction::ToClient => {
+                self.opening.server_isn == Some(tcp.seq)
+                    || (self.opening.seen.syn_count > 0
+                        && self.opening.server_isn.is_none()
+                        && !self.is_closed()
+                        && !self.opening.is_established())
+            }
+        }
+    }
+
+    /// The packet that this one is another observation of.
+    pub(super) fn copy_of(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        direction: Direction,
+    ) -> Option<Moment> {
+        let original = self.copies[direction.index()].check(packet, ip, tcp)?;
+        let segment = segment_of(packet, ip, tcp);
+        let mut event = self.senders[direction.index()].event(&segment, EventKind::DuplicateObservation);
+        event.original = Some(original);
+        event.delay = packet.time - original.time;
+        self.log.push(event);
+        Some(original)
+    }
+
+    /// Takes a packet that is not a copy. `bytes` is its captured payload.
+    pub(super) fn packet(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        direction: Direction,
+        bytes: &[u8],
+        content: &mut Content,
+    ) {
+        let at = Moment { packet: packet.packet, time: packet.time };
+        let segment = segment_of(packet, ip, tcp);
+        let silence = self.last_time.map_or(Span::ZERO, |last| at.time - last);
+        if silence > Span::secs(1) || !tcp.flags.rst() {
+            self.idle = silence;
+        }
+        self.last_time = Some(self.last_time.map_or(at.time, |last| last.max(at.time)));
+        self.open(direction, tcp, &segment);
+        if tcp.flags.rst() {
+            self.reset(direction, tcp, ip, at, content.is_closing());
+        }
+        if tcp.flags.ack() {
+            self.acknowledge(direction, tcp, &segment, content);
+        }
+        let placed = self.send(direction, &segment);
+        if segment.length > 0 {
+            self.payload[direction.index()] += u64::from(segment.length);
+            self.last_data = Some(direction);
+            if placed != Placed::Wild {
+                let start = if segment.syn { segment.seq.plus(1) } else { segment.seq };
+                let assembler = &mut self.assemblers[direction.index()];
+                assembler
+                    .segment(start, bytes, segment.length, at, &mut |piece| feed(content, direction, piece));
+            }
+        }
+        self.remember_letters(direction, tcp, &segment, placed);
+        let ack = tcp.flags.ack().then_some(tcp.ack);
+        self.last[direction.index()] = Some(LastPacket { at, ack });
+    }
+
+    fn open(&mut self, direction: Direction, tcp: &Tcp, segment: &Segment) {
+        if tcp.flags.syn() && !tcp.flags.rst() {
+            let side = &mut self.senders[direction.index()].side;
+            side.mss = tcp.options.mss.or(side.mss);
+            if tcp.flags.is_syn() && direction == Direction::ToServer {
+                self.opening.syn(tcp, segment.at);
+            } else if self.opening.syn_ack(tcp, segment.at) && !self.opening.is_established() {
+                // Another responder, or one that lost its state: its numbers start anew.
+                self.senders[direction.index()] = Sender::new(direction);
+                self.senders[direction.index()].side.mss = tcp.options.mss;
+            }
+            self.assemblers[direction.index()].start(segment.seq.plus(1));
+            self.set_scales();
+        } else {
+            self.opening.segment(direction, tcp, segment.length, segment.at);
+        }
+    }
+
+    /// Window scaling is in force when both sides offered it (RFC 7323 section 2.2).
+    fn set_scales(&mut self) {
+        if let [Some(syn), Some(reply)] = &self.opening.seen.options {
+            let both = syn.window_scale.zip(reply.window_scale);
+            // RFC 7323 section 2.3: a shift above 14 counts as 14.
+            self.senders[0].side.window_scale = Some(both.map_or(0, |(client, _)| client.min(14)));
+            self.senders[1].side.window_scale = Some(both.map_or(0, |(_, server)| server.min(14)));
+        }
+    }
+
+    /// The acknowledgement and window that `direction`'s packet carries for the other side's data.
+    fn acknowledge(&mut self, direction: Direction, tcp: &Tcp, segment: &Segment, content: &mut Content) {
+        let other = direction.reverse();
+        let bare = !segment.occupies() && !segment.rst;
+        let window = &self.windows[direction.index()];
+        let same_ack = window.ack == Some(tcp.ack);
+        let (last_window, selective) = (window.raw, tcp.options.sack_count > 0);
+        let peer = &self.senders[other.index()];
+        let expected = self.senders[direction.index()].next().is_none_or(|next| next == segment.seq);
+        let mut kind = None;
+        if bare && same_ack && expected {
+            let same_window = last_window == Some(tcp.window);
+            kind = if peer.is_probing() {
+                let closed = tcp.window == 0;
+                Some(if closed { EventKind::WindowProbeAck } else { EventKind::KeepAliveAck })
+            } else if (same_window || selective) && peer.has_outstanding() {
+                Some(EventKind::DuplicateAck)
+            } else if !same_window && tcp.window > 0 && !selective {
+                Some(EventKind::WindowUpdate)
+            } else {
+                None
+            };
+        }
+        let at = segment.at;
+        self.senders[other.index()].acknowledge(
+            tcp.ack,
+            tcp.options.sack_blocks(),
+            tcp.options.timestamps.map(|(_, echo)| echo),
+            at,
+            &mut self.log,
+        );
+        self.assemblers[other.index()].acknowledged(tcp.ack, &mut |piece| feed(content, other, piece));
+        if kind == Some(EventKind::DuplicateAck) {
+            self.senders[direction.index()].side.duplicate_acks += 1;
+            self.senders[other.index()].duplicate_ack(at);
+        }
+        if let Some(kind) = kind {
+            self.senders[direction.index()].log(&mut self.log, segment, kind);
+        }
+        if self.senders[other.index()].side.fin.is_some()
+            && self.senders[other.index()].next().is_some_and(|next| !tcp.ack.before(next))
+        {
+            self.senders[other.index()].side.fin_acked = true;
+        }
+        let zero = tcp.window == 0 && !segment.syn && !segment.fin && !segment.rst;
+        let window = &mut self.windows[direction.index()];
+        window.ack = Some(window.ack.map_or(tcp.ack, |ack| ack.max(tcp.ack)));
+        if !segment.syn && !segment.rst {
+            window.raw = Some(tcp.window);
+            if zero {
+                window.closed_since.get_or_insert(at.time);
+            } else if let Some(since) = window.closed_since.take() {
+                window.closed_for += at.time - since;
+            }
+        }
+        if zero {
+            self.senders[direction.index()].side.zero_windows += 1;
+            self.history.add(direction, b'w');
+            self.senders[direction.index()].log(&mut self.log, segment, EventKind::ZeroWindow);
+        }
+    }
+
+    fn send(&mut self, direction: Direction, segment: &Segment) -> Placed {
+        let timing = self.timing(direction);
+        let peer_window = &self.windows[direction.reverse().index()];
+        let closed = peer_window.raw == Some(0);
+        let edge = peer_window
+            .ack
+            .zip(peer_window.raw)
+            .zip(self.senders[direction.reverse().index()].side.window_scale);
+        let edge = edge.map(|((ack, raw), scale)| ack.plus(u32::from(raw) << scale));
+        let limit = self.senders[direction.reverse().index()].side.mss;
+        let sender = &mut self.senders[direction.index()];
+        let placed = sender.segment(segment, closed, timing, &mut self.log);
+        let side = &mut sender.side;
+        if segment.length > 0 {
+            let limit = limit.filter(|_| self.opening.is_seen()).map(u32::from).filter(|limit| *limit > 0);
+            let wire = limit.map_or(1, |limit| segment.length.div_ceil(limit));
+            side.super_frames += u64::from(wire > 1);
+            side.data_segments += u64::from(wire);
+            side.largest_payload = side.largest_payload.max(segment.length);
+        }
+        if segment.fin && placed != Placed::Wild {
+            side.fin.get_or_insert(segment.at);
+        }
+        if placed == Placed::New
+            && segment.length > 0
+            && edge == Some(segment.end())
+            && !segment.syn
+            && !segment.fin
+        {
+            sender.log(&mut self.log, segment, EventKind::WindowFull);
+        }
+        placed
+    }
+
+    /// Round trips from the capture point to the sender of `direction` and over the whole path.
+    fn timing(&self, direction: Direction) -> Timing {
+        let handshake = [self.opening.seen.client_rtt, self.opening.seen.server_rtt];
+        // Data of the other side is acknowledged by this sender: that is its distance from the capture point.
+        let distance = |of: Direction| {
+            let data = self.senders[of.reverse().index()].rtt().min();
+            match (handshake[of.index()], data) {
+                (Some(opening), Some(data)) => Some(opening.min(data)),
+                (opening, data) => opening.or(data),
+            }
+        };
+        let to_sender = distance(direction);
+        let to_receiver = self.senders[direction.index()].rtt().smoothed().or(distance(direction.reverse()));
+        let full = to_receiver.map(|receiver| receiver + to_sender.unwrap_or(Span::ZERO));
+        Timing { to_sender, full }
+    }
+
+    fn reset(&mut self, direction: Direction, tcp: &Tcp, ip: &Ip, at: Moment, close_notify: bool) {
+        let index = direction.index();
+        if let Some(known) = self.resets.iter_mut().find(|reset| reset.direction == direction) {
+            known.count += 1;
+            return;
+        }
+        let trigger = self.last[direction.reverse().index()];
+        let answered =
+            trigger.filter(|trigger| self.last[index].is_none_or(|own| own.at.packet < trigger.at.packet));
+        let class = classify(&Circumstances {
+            direction,
+            with_ack: tcp.flags.ack(),
+            syn_seen: self.opening.seen.syn_count > 0,
+            syn_ack_seen: self.opening.seen.syn_ack_count > 0,
+            established: self.is_established(),
+            closing: close_notify
+                || self.senders.iter().any(|sender| sender.side.fin.is_some())
+                || self.rst[direction.reverse().index()],
+            idle: self.idle,
+            payload: self.payload,
+            outstanding: [self.senders[0].has_outstanding(), self.senders[1].has_outstanding()],
+            mirrors_trigger: trigger.is_some_and(|trigger| trigger.ack == Some(tcp.seq)),
+            server_spoke_last: self.last_data == Some(Direction::ToClient),
+        });
+        self.rst[index] = true;
+        self.resets.push(Reset {
+            at,
+            direction,
+            class,
+            with_ack: tcp.flags.ack(),
+            seq: tcp.seq,
+            ttl: ip.ttl,
+            trigger: answered.map(|trigger| trigger.at),
+            idle: self.idle,
+            count: 1,
+        });
+    }
+
+    fn remember_letters(&mut self, direction: Direction, tcp: &Tcp, segment: &Segment, placed: Placed) {
+        let flags = tcp.flags;
+        let letters = [
+            (b's', flags.is_syn()),
+            (b'h', flags.is_syn_ack()),
+            (b'i', flags.syn() && flags.rst()),
+            (b'q', flags.syn() && flags.fin()),
+            (b't', placed == Placed::Repeat),
+            (b'd', segment.length > 0 && placed != Placed::Repeat),
+            (b'a', flags.ack() && !segment.occupies() && !segment.rst),
+            (b'f', flags.fin()),
+            (b'r', flags.rst()),
+        ];
+        for (letter, _) in letters.iter().filter(|(_, applies)| *applies) {
+            self.history.add(direction, *letter);
+        }
+    }
+
+    /// An ICMP error about a packet of this connection.
+    pub(super) fn icmp(&mut self, error: &IcmpError) {
+        let quoted_syn = error.icmp.quoted.is_some_and(|quoted| {
+            quoted.flags.is_some_and(|flags| flags.is_syn()) || quoted.seq == self.opening.client_isn
+        });
+        if let Some(mtu) = error.icmp.mtu {
+            self.senders[error.quoted.index()].path_mtu(error.at, mtu);
+        } else if quoted_syn && error.quoted == Direction::ToServer {
+            self.opening.unreachable();
+        }
+    }
+
+    /// Bytes that were held for reassembly and given up.
+    pub(super) fn given_up(&self) -> u64 {
+        self.assemblers.iter().map(|assembler| assembler.given_up).sum()
+    }
+
+    /// The connection is over.
+    pub(super) fn finish(mut self, last: Timestamp, content: &mut Content) -> TcpFlow {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let index = direction.index();
+            self.assemblers[index].finish(&mut |piece| feed(content, direction, piece));
+            self.senders[index].finish(last, &mut self.log);
+            let window = &mut self.windows[index];
+            if let Some(since) = window.closed_since.take() {
+                window.closed_for += last - since;
+            }
+            let side = &mut self.senders[index].side;
+            side.zero_window_time = window.closed_for;
+            side.unique_bytes += self.payload[index].saturating_sub(side.repeated_bytes);
+            side.delivered_bytes = self.assemblers[index].delivered();
+        }
+        let vantage = self.vantage();
+        let state = conn_state(Ending {
+            syn: self.opening.seen.syn_count > 0,
+            syn_ack: self.opening.seen.syn_ack_count > 0,
+            established: self.opening.is_seen() && self.opening.is_established(),
+            fin: [self.senders[0].side.fin.is_some(), self.senders[1].side.fin.is_some()],
+            rst: self.rst,
+        });
+        let handshake = self.opening.finish();
+        // A port where nothing listens refuses; everything else that ends a handshake is not a reset of a connection.
+        if handshake.outcome == HandshakeOutcome::Refused {
+            for reset in &mut self.resets {
+                if reset.direction == Direction::ToClient {
+                    reset.class = ResetClass::Refused;
+                }
+            }
+        }
+        let disorder = self.senders.iter().map(|sender| sender.disorder).sum();
+        let [mut client, mut server] = self.senders.map(|sender| sender.side);
+        let (events, events_dropped) = self.log.finish();
+        client.stalled = stalled(&events, Direction::ToServer);
+        server.stalled = stalled(&events, Direction::ToClient);
+        TcpFlow {
+            handshake,
+            conn_state: state,
+            history: self.history.into_text(),
+            vantage,
+            sides: [client, server],
+            resets: self.resets,
+            events,
+            events_dropped,
+            disorder,
+        }
+    }
+
+    /// Which side answers at once is near (FIELD C0.1); a factor of four is far from both measuring noise and delayed ACKs.
+    fn vantage(&self) -> Vantage {
+        let client = self.opening.seen.client_rtt.or(self.senders[1].rtt().min());
+        let server = self.opening.seen.server_rtt.or(self.senders[0].rtt().min());
+        match client.zip(server) {
+            None => Vantage::Unknown,
+            Some((client, server)) if client.0.saturating_mul(4) <= server.0 => Vantage::Client,
+            Some((client, server)) if server.0.saturating_mul(4) <= client.0 => Vantage::Server,
+            Some(_) => Vantage::Middle,
+        }
+    }
+}
+
+/// Time during which losses held the stream up: the union of what the retransmissions waited.
+fn stalled(events: &[crate::flow::TcpEvent], direction: Direction) -> Span {
+    let mut waits: Vec<(Timestamp, Timestamp)> = events
+        .iter()
+        .filter(|event| event.direction == direction && event.stalled > Span::ZERO)
+        .map(|event| (event.at.time - event.stalled, event.at.time))
+        .collect();
+    waits.sort();
+    let (mut total, mut until) = (Span::ZERO, Timestamp::MIN);
+    for (from, to) in waits {
+        if to > until {
+            total += to - from.max(until);
+            until = to;
+        }
+    }
+    total
+}
+
+fn feed(content: &mut Content, direction: Direction, piece: Piece<'_>) {
+    match piece {
+        Piece::Data(bytes, at) => content.data(direction, bytes, at),
+        Piece::Gap(length, at) => content.gap(direction, length, at),
+    }
+}
+
+fn segment_of(packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Segment {
+    Segment {
+        at: Moment { packet: packet.packet, time: packet.time },
+        seq: tcp.seq,
+        length: packet.payload.length,
+        syn: tcp.flags.syn(),
+        fin: tcp.flags.fin(),
+        rst: tcp.flags.rst(),
+        ip_length: ip.length,
+        dont_fragment: ip.dont_fragment,
+        ip_id: ip.id,
+        stamp: tcp.options.timestamps.map(|(value, _)| value),
+        hash: packet.payload.hash,
+    }
+}
