@@ -1,7 +1,37 @@
 //! files -> [`Chunk`] -> [`RawPacket`]
+//!
+//! [`Reader`] walks a capture set file by file and cuts it into [`Chunk`]s, touching record headers only;
+//! [`Chunk::packets`] turns one chunk into packets and depends on nothing but the chunk. Packet numbers are
+//! the frame numbers Wireshark gives the same file, and any cut into chunks yields the same packets.
 
-mod chunk;
+mod error;
 mod link_type;
+mod sniff;
+mod source;
+mod interface;
+mod pcap;
+mod pcapng;
+mod pcapng_option;
+mod chunk;
+mod packets;
+mod report;
+mod resync;
+mod split;
+mod set;
+mod reader;
 
-pub use chunk::{Chunk, ChunkBytes, Format, Interface, RawPacket};
+#[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
+mod craft;
+#[cfg(test)]
+mod damage_tests;
+
+pub use chunk::{Chunk, ChunkBytes, Format, RawPacket};
+pub use error::CaptureError;
+pub use interface::{Interface, NO_INTERFACE};
 pub use link_type::LinkType;
+pub use packets::Packets;
+pub use reader::{CaptureLimits, Reader};
+pub use report::{Damage, FileReport, InterfaceReport, Overlap, Unreadable};
+pub use source::Compression;

@@ -1,0 +1,116 @@
+//! What can stop an input from being read at all. Damage inside a capture is not an error: it is reported
+//! with the file, and reading goes on.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::report::Unreadable;
+
+/// Why an input could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// There is nothing of that name.
+    #[error("{path}: no such file or directory")]
+    Missing {
+        /// The input as given.
+        path: String,
+    },
+    /// The system refuses access.
+    #[error("{path}: permission denied; read it as a user who may, or change its mode")]
+    Denied {
+        /// The input as given.
+        path: String,
+    },
+    /// The system failed to open or read it.
+    #[error("{path}: cannot be read: {source}")]
+    Io {
+        /// The input as given.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file has no bytes.
+    #[error("{path}: the file is empty (0 bytes)")]
+    Empty {
+        /// The input as given.
+        path: String,
+    },
+    /// The file ends before its first header does.
+    #[error("{path}: cut off inside the {format} header at offset 0: expected {expected} bytes, found {found}")]
+    Header {
+        /// The input as given.
+        path: String,
+        /// Format by its magic number.
+        format: &'static str,
+        /// Bytes of the header.
+        expected: u64,
+        /// Bytes there are.
+        found: u64,
+    },
+    /// The first bytes are those of something else.
+    #[error("{path}: not a pcap or pcapng capture: it looks like {looks}; {advice}")]
+    NotCapture {
+        /// The input as given.
+        path: String,
+        /// What the first bytes suggest.
+        looks: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// No file of a directory is a capture.
+    #[error("{path}: no captures in this directory ({files} files looked at, sub-directories not entered)")]
+    NoCaptures {
+        /// The input as given.
+        path: String,
+        /// Files whose first bytes were read.
+        files: u64,
+    },
+    /// A pattern that matches no file, or is not a pattern.
+    #[error("{path}: {reason}")]
+    Pattern {
+        /// The input as given.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No input was given.
+    #[error("no input given: name a file, a directory, a pattern, or - for standard input")]
+    NoInput,
+    /// Not one of the inputs could be read.
+    #[error("none of the inputs could be read: {}", list(.0))]
+    NothingReadable(
+        /// Each input and what stopped it.
+        Vec<Unreadable>,
+    ),
+}
+
+impl CaptureError {
+    /// Sorts what the system said about `path` by what the user can do.
+    pub(super) fn io(path: &str, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path },
+            io::ErrorKind::PermissionDenied => Self::Denied { path },
+            _ => Self::Io { path, source },
+        }
+    }
+}
+
+fn list(unreadable: &[Unreadable]) -> String {
+    unreadable.iter().map(|entry| entry.reason.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_input_and_what_to_do() {
+        let denied = CaptureError::io("a.pcap", io::ErrorKind::PermissionDenied.into());
+        assert!(denied.to_string().starts_with("a.pcap: permission denied"));
+        let missing = CaptureError::io("b.pcap", io::ErrorKind::NotFound.into());
+        assert_eq!(missing.to_string(), "b.pcap: no such file or directory");
+    }
+}
