@@ -23,17 +23,18 @@ fn packets_are_those_tshark_numbers() {
         let mut text = Vec::new();
         flate2::read::MultiGzDecoder::new(oracle).read_to_end(&mut text).expect("a readable oracle");
         let text = String::from_utf8_lossy(&text);
-        let expected: Vec<String> = text
-            .lines()
-            .skip(1)
-            .map(|line| line.split('\t').take(4).collect::<Vec<_>>().join(" "))
-            .collect();
+        let expected: Vec<String> =
+            text.lines().skip(1).map(|line| line.split('\t').take(4).collect::<Vec<_>>().join(" ")).collect();
         let found = frames(&path);
         files += 1;
         packets += found.len() as u64;
         if found != expected {
             let first = found.iter().zip(&expected).find(|(found, expected)| found != expected);
-            differences.push(format!("{name}: {} of {} frames, first {first:?}", found.len(), expected.len()));
+            differences.push(format!(
+                "{name}: {} of {} frames, first {first:?}",
+                found.len(),
+                expected.len()
+            ));
         }
     }
     assert!(differences.is_empty(), "{} files differ:\n{}", differences.len(), differences.join("\n"));

@@ -38,7 +38,9 @@ pub enum CaptureError {
         path: String,
     },
     /// The file ends before its first header does.
-    #[error("{path}: cut off inside the {format} header at offset 0: expected {expected} bytes, found {found}")]
+    #[error(
+        "{path}: cut off inside the {format} header at offset 0: expected {expected} bytes, found {found}"
+    )]
     Header {
         /// The input as given.
         path: String,

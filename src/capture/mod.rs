@@ -4,21 +4,21 @@
 //! [`Chunk::packets`] turns one chunk into packets and depends on nothing but the chunk. Packet numbers are
 //! the frame numbers Wireshark gives the same file, and any cut into chunks yields the same packets.
 
+mod chunk;
 mod error;
-mod link_type;
-mod sniff;
-mod source;
 mod interface;
+mod link_type;
+mod packets;
 mod pcap;
 mod pcapng;
 mod pcapng_option;
-mod chunk;
-mod packets;
+mod reader;
 mod report;
 mod resync;
-mod split;
 mod set;
-mod reader;
+mod sniff;
+mod source;
+mod split;
 
 #[cfg(test)]
 mod corpus_tests;

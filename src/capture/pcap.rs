@@ -45,7 +45,8 @@ impl FileHeader {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let mut header: [u8; FILE_HEADER] = *bytes.first_chunk()?;
         let big_endian = header[0] == 0xa1;
-        let modified = matches!(header.first_chunk(), Some([0xa1, 0xb2, 0xcd, 0x34] | [0x34, 0xcd, 0xb2, 0xa1]));
+        let modified =
+            matches!(header.first_chunk(), Some([0xa1, 0xb2, 0xcd, 0x34] | [0x34, 0xcd, 0xb2, 0xa1]));
         if modified && big_endian {
             // The crate does not know this variant; apart from the magic number it is the plain header.
             header[..4].copy_from_slice(&[0xa1, 0xb2, 0xc3, 0xd4]);
@@ -68,11 +69,7 @@ impl FileHeader {
 impl Layout {
     /// The layout as chunks carry it.
     pub(super) fn format(self) -> Format {
-        Format::Pcap {
-            big_endian: self.big_endian,
-            nanoseconds: self.nanoseconds,
-            header: self.header as u8,
-        }
+        Format::Pcap { big_endian: self.big_endian, nanoseconds: self.nanoseconds, header: self.header as u8 }
     }
 
     /// Reads the record header at the start of `bytes`; `None` when it is not all there.
@@ -82,7 +79,8 @@ impl Layout {
             return None;
         }
         let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *bytes.first_chunk::<16>()?;
-        let word = |bytes| if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+        let word =
+            |bytes| if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
         Some(Head {
             seconds: word([a0, a1, a2, a3]),
             fraction: word([b0, b1, b2, b3]),

@@ -175,7 +175,8 @@ impl Section {
             kind::OBSOLETE_PACKET => {
                 // 16 bits of interface, 16 bits of drop count; otherwise like its successor.
                 let bytes = [block[8], block[9]];
-                let index = if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
+                let index =
+                    if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
                 self.timed(block, end, u32::from(index))
             }
             kind::SIMPLE_PACKET => {
@@ -408,7 +409,9 @@ mod tests {
         let section = Section::new(false, 0);
         let found: Vec<_> = blocks(&file)[1..]
             .iter()
-            .map(|(kind, block)| section.packet(*kind, block).map(|f| (f.length, f.wire, f.time.map(|t| t.0))))
+            .map(|(kind, block)| {
+                section.packet(*kind, block).map(|f| (f.length, f.wire, f.time.map(|t| t.0)))
+            })
             .collect();
         assert_eq!(
             found,

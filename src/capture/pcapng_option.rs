@@ -19,7 +19,8 @@ impl<'b> Iterator for Options<'b> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let ([a, b, c, d], rest) = self.bytes.split_first_chunk::<4>()?;
-        let word = |bytes| if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
+        let word =
+            |bytes| if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
         let (code, length) = (word([*a, *b]), usize::from(word([*c, *d])));
         if code == 0 {
             return None;

@@ -76,8 +76,13 @@ impl Set {
     /// A set of one stream.
     pub(super) fn stream(name: &str, mut source: Source) -> Result<Self, CaptureError> {
         let first = probe(&mut source, name)?;
-        let entry =
-            Entry { path: PathBuf::from(name), name: name.to_owned(), source: Some(source), size: None, first };
+        let entry = Entry {
+            path: PathBuf::from(name),
+            name: name.to_owned(),
+            source: Some(source),
+            size: None,
+            first,
+        };
         Ok(Self { files: vec![entry], ..Self::default() })
     }
 
@@ -105,7 +110,12 @@ impl Set {
         }
     }
 
-    fn add_directory(&mut self, directory: &Path, name: &str, limits: &CaptureLimits) -> Result<(), CaptureError> {
+    fn add_directory(
+        &mut self,
+        directory: &Path,
+        name: &str,
+        limits: &CaptureLimits,
+    ) -> Result<(), CaptureError> {
         let entries = fs::read_dir(directory).map_err(|error| CaptureError::io(name, error))?;
         let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.sort();
@@ -191,7 +201,9 @@ pub(super) fn begin(
             let big_endian = pcapng::byte_order(window).unwrap_or_default();
             Ok((Splitter::pcapng(big_endian, report, max_record), 0))
         }
-        _ if window.is_empty() && source.fault().is_none() => Err(CaptureError::Empty { path: name.to_owned() }),
+        _ if window.is_empty() && source.fault().is_none() => {
+            Err(CaptureError::Empty { path: name.to_owned() })
+        }
         _ => Err(not_a_capture(source, name)),
     }
 }

@@ -237,9 +237,10 @@ impl Source {
         Identity {
             size: tally.bytes,
             blake3: tally.blake3.finalize().to_hex().to_string(),
-            sha256: tally.sha256.clone().map(|hasher| {
-                hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-            }),
+            sha256: tally
+                .sha256
+                .clone()
+                .map(|hasher| hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
         }
     }
 }

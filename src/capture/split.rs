@@ -51,7 +51,11 @@ pub(super) struct Splitter {
 #[derive(Clone, Copy, Debug)]
 enum Records {
     /// `limit` is the longest captured length believed, `near` the time of the last record in seconds.
-    Pcap { layout: Layout, limit: usize, near: Option<u32> },
+    Pcap {
+        layout: Layout,
+        limit: usize,
+        near: Option<u32>,
+    },
     Pcapng,
 }
 
@@ -190,9 +194,7 @@ impl Splitter {
         if (total as usize) < pcapng::MIN_BLOCK || total as usize > most {
             let name = pcapng::name(kind);
             let least = pcapng::MIN_BLOCK;
-            return Err(Stop::Damage(format!(
-                "{name} block of {total} bytes, expected {least} to {most}"
-            )));
+            return Err(Stop::Damage(format!("{name} block of {total} bytes, expected {least} to {most}")));
         }
         let length = pcapng::padded(total);
         let Some(block) = rest.get(..length) else {
@@ -236,7 +238,10 @@ impl Splitter {
         }
         if let Some(claimed) = fields.claimed {
             let found = fields.length;
-            let reason = format!("packet {} claims {claimed} captured bytes, its block has {found}", self.report.packets);
+            let reason = format!(
+                "packet {} claims {claimed} captured bytes, its block has {found}",
+                self.report.packets
+            );
             self.report.add_damage(offset, 0, reason);
         }
         if kind == kind::PACKET && fields.options + 4 < block.len() {
