@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use crate::capture::LinkType;
+use crate::capture::{Interface, LinkType, Packets};
 use crate::time::Timestamp;
 
 /// The bytes of a chunk: a piece of a mapped file, or a buffer filled from a stream.
@@ -24,30 +24,6 @@ impl Deref for ChunkBytes {
             Self::Mapped(map, range) => &map[range.clone()],
             Self::Owned(bytes) => bytes,
         }
-    }
-}
-
-/// One interface of a capture: an interface description block of pcapng, or the whole of a pcap file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Interface {
-    /// Link-layer type of its packets.
-    pub link_type: LinkType,
-    /// Snapshot length in bytes, as declared; 0 means unlimited.
-    pub snap_length: u32,
-    /// Timestamp resolution as the raw `if_tsresol` octet (6 = microseconds, the default).
-    pub resolution: u8,
-    /// Seconds to add to every timestamp (`if_tsoffset`).
-    pub offset: i64,
-    /// Name, when the file gives one.
-    pub name: Option<String>,
-    /// Capture filter, when the file gives one.
-    pub filter: Option<String>,
-}
-
-impl Interface {
-    /// An interface whose description cannot be read.
-    pub(super) fn unknown() -> Self {
-        Self { link_type: LinkType::NONE, snap_length: 0, resolution: 6, offset: 0, name: None, filter: None }
     }
 }
 
@@ -93,6 +69,21 @@ pub struct Chunk {
     pub bytes: ChunkBytes,
 }
 
+impl Chunk {
+    /// The packets of the chunk, in order. Depends on the chunk alone and never panics, whatever the bytes.
+    pub fn packets(&self) -> Packets<'_> {
+        Packets::new(self)
+    }
+
+    /// Tells the system that the mapped pages of this chunk are not needed again soon. Does nothing for
+    /// bytes that are not mapped. The bytes stay readable: they would come from the file again.
+    pub fn release(&self) {
+        if let ChunkBytes::Mapped(map, range) = &self.bytes {
+            super::source::release(map, range.clone());
+        }
+    }
+}
+
 /// One packet as the file holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RawPacket<'c> {
@@ -100,11 +91,11 @@ pub struct RawPacket<'c> {
     pub packet: u64,
     /// Where the record starts in the (decompressed) file.
     pub offset: u64,
-    /// Capture time; `None` for a simple packet block, which has none.
+    /// Capture time; `None` for a simple packet block, which has none. Saturates.
     pub time: Option<Timestamp>,
-    /// Length on the wire in bytes.
+    /// Length on the wire in bytes, as the file says it: it can be less than was captured.
     pub wire: u32,
-    /// Set-wide interface number.
+    /// Set-wide interface number; [`NO_INTERFACE`](super::NO_INTERFACE) when the file describes none for it.
     pub interface: u32,
     /// Link-layer type.
     pub link_type: LinkType,

@@ -1,122 +1,118 @@
-//! Why an input could not be read: what it is, where it went wrong, what was expected and found, what to do.
+//! What can stop an input from being read at all. Damage inside a capture is not an error: it is reported
+//! with the file, and reading goes on.
 
 use std::io;
-use std::path::{Path, PathBuf};
 
-/// An input that could not be read as a capture.
-#[derive(Debug, thiserror::Error)]
+use thiserror::Error;
+
+use super::report::Unreadable;
+
+/// Why an input could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CaptureError {
-    /// The file cannot be opened or read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The input.
-        path: PathBuf,
-        /// What the system says.
+    /// There is nothing of that name.
+    #[error("{path}: no such file or directory")]
+    Missing {
+        /// The input as given.
+        path: String,
+    },
+    /// The system refuses access.
+    #[error("{path}: permission denied; read it as a user who may, or change its mode")]
+    Denied {
+        /// The input as given.
+        path: String,
+    },
+    /// The system failed to open or read it.
+    #[error("{path}: cannot be read: {source}")]
+    Io {
+        /// The input as given.
+        path: String,
+        /// What the system said.
         source: io::Error,
     },
-    /// A pattern that matches nothing.
-    #[error("no file matches {0}")]
-    NoMatch(String),
-    /// A directory without a single capture in it.
-    #[error("{}: none of its {files} files is a pcap or pcapng capture", path.display())]
-    NoCaptures {
-        /// The directory.
-        path: PathBuf,
-        /// Files looked at.
-        files: usize,
-    },
-    /// A file of zero bytes.
-    #[error("{}: the file is empty (0 bytes); a pcap file starts with 24 bytes of header", path.display())]
+    /// The file has no bytes.
+    #[error("{path}: the file is empty (0 bytes)")]
     Empty {
-        /// The input.
-        path: PathBuf,
+        /// The input as given.
+        path: String,
     },
-    /// Something else than a capture.
-    #[error("{}: not a pcap or pcapng capture: offset 0 has {found}, expected a magic number; {advice}", path.display())]
-    NotACapture {
-        /// The input.
-        path: PathBuf,
-        /// What its first bytes look like.
-        found: String,
-        /// What to do.
+    /// The file ends before its first header does.
+    #[error(
+        "{path}: cut off inside the {format} header at offset 0: expected {expected} bytes, found {found}"
+    )]
+    Header {
+        /// The input as given.
+        path: String,
+        /// Format by its magic number.
+        format: &'static str,
+        /// Bytes of the header.
+        expected: u64,
+        /// Bytes there are.
+        found: u64,
+    },
+    /// The first bytes are those of something else.
+    #[error("{path}: not a pcap or pcapng capture: it looks like {looks}; {advice}")]
+    NotCapture {
+        /// The input as given.
+        path: String,
+        /// What the first bytes suggest.
+        looks: String,
+        /// What to do about it.
         advice: &'static str,
     },
-    /// The header is cut off.
-    #[error("{}: the file header is cut off: expected {expected} bytes at offset 0, found {found}", path.display())]
-    Header {
-        /// The input.
-        path: PathBuf,
-        /// Bytes the header has.
-        expected: usize,
-        /// Bytes there were.
-        found: usize,
+    /// No file of a directory is a capture.
+    #[error("{path}: no captures in this directory ({files} files looked at, sub-directories not entered)")]
+    NoCaptures {
+        /// The input as given.
+        path: String,
+        /// Files whose first bytes were read.
+        files: u64,
+    },
+    /// A pattern that matches no file, or is not a pattern.
+    #[error("{path}: {reason}")]
+    Pattern {
+        /// The input as given.
+        path: String,
+        /// What is wrong.
+        reason: String,
     },
     /// No input was given.
-    #[error("no input given")]
+    #[error("no input given: name a file, a directory, a pattern, or - for standard input")]
     NoInput,
-    /// Nothing of several inputs could be read.
-    #[error("none of {count} inputs could be read; the first: {first}")]
-    AllFailed {
-        /// How many.
-        count: usize,
-        /// What was wrong with the first.
-        first: String,
-    },
-    /// Worker threads could not be started.
-    #[error("cannot start worker threads: {0}")]
-    Threads(String),
+    /// Not one of the inputs could be read.
+    #[error("none of the inputs could be read: {}", list(.0))]
+    NothingReadable(
+        /// Each input and what stopped it.
+        Vec<Unreadable>,
+    ),
 }
 
-/// First bytes of files that people mistake for captures, what they are, and what to do.
-const LOOK_ALIKES: &[(&[u8], &str, &str)] = &[
-    (b"snoop\0\0\0", "a snoop capture", "convert it with: editcap -F pcap IN OUT"),
-    (b"GMBU", "a Microsoft Network Monitor capture", "convert it with: editcap -F pcap IN OUT"),
-    (b"RTSS", "a Microsoft Network Monitor 1.x capture", "convert it with: editcap -F pcap IN OUT"),
-    (b"XCP\0", "a NetXray or Sniffer capture", "convert it with: editcap -F pcap IN OUT"),
-    (b"TRSNIFF data", "a Sniffer capture", "convert it with: editcap -F pcap IN OUT"),
-    (b"\xfd7zXZ\0", "xz compression", "decompress it first: xz -d"),
-    (b"BZh", "bzip2 compression", "decompress it first: bzip2 -d"),
-    (b"PK\x03\x04", "a zip archive", "unpack it first"),
-    (b"Rar!", "a rar archive", "unpack it first"),
-    (b"7z\xbc\xaf", "a 7z archive", "unpack it first"),
-    (b"\x7fELF", "an ELF program", "give the capture file instead"),
-    (b"PAR1", "a Parquet table", "query it with: any Parquet reader"),
-    (b"%PDF", "a PDF document", "give the capture file instead"),
-    (b"SQLite format 3", "an SQLite database", "give the capture file instead"),
-];
-
 impl CaptureError {
-    /// A file that starts with `head` and is no capture.
-    pub(super) fn not_a_capture(path: &Path, head: &[u8]) -> Self {
-        let path = path.to_path_buf();
-        if head.is_empty() {
-            return Self::Empty { path };
+    /// Sorts what the system said about `path` by what the user can do.
+    pub(super) fn io(path: &str, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path },
+            io::ErrorKind::PermissionDenied => Self::Denied { path },
+            _ => Self::Io { path, source },
         }
-        let known = LOOK_ALIKES.iter().find(|(magic, ..)| head.starts_with(magic));
-        let (found, advice) = match known {
-            Some((_, what, advice)) => ((*what).to_owned(), *advice),
-            None if head.get(257..262) == Some(b"ustar") => ("a tar archive".to_owned(), "unpack it first"),
-            None if head.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e)) => {
-                let text = match head.trim_ascii_start().first() {
-                    Some(b'{' | b'[') => "JSON text",
-                    Some(b'<') => "XML or HTML text",
-                    _ => "text",
-                };
-                (text.to_owned(), "save the capture itself (tcpdump -w, or Wireshark's Save As pcapng)")
-            }
-            None => {
-                let bytes: Vec<String> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-                (
-                    format!("bytes {}", bytes.join(" ")),
-                    "if Wireshark opens it, convert it with: editcap -F pcap IN OUT",
-                )
-            }
-        };
-        Self::NotACapture { path, found, advice }
     }
+}
 
-    /// The thread pool could not be built.
-    pub fn threads(error: impl std::fmt::Display) -> Self {
-        Self::Threads(error.to_string())
+fn list(unreadable: &[Unreadable]) -> String {
+    unreadable.iter().map(|entry| entry.reason.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_input_and_what_to_do() {
+        let denied = CaptureError::io("a.pcap", io::ErrorKind::PermissionDenied.into());
+        assert!(denied.to_string().starts_with("a.pcap: permission denied"));
+        let missing = CaptureError::io("b.pcap", io::ErrorKind::NotFound.into());
+        assert_eq!(missing.to_string(), "b.pcap: no such file or directory");
     }
 }

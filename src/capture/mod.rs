@@ -1,22 +1,37 @@
 //! files -> [`Chunk`] -> [`RawPacket`]
 //!
-//! [`Reader`] walks the records of a capture set in order and cuts them into chunks; [`Chunk::packets`] reads a chunk.
+//! [`Reader`] walks a capture set file by file and cuts it into [`Chunk`]s, touching record headers only;
+//! [`Chunk::packets`] turns one chunk into packets and depends on nothing but the chunk. Packet numbers are
+//! the frame numbers Wireshark gives the same file, and any cut into chunks yields the same packets.
 
 mod chunk;
 mod error;
-mod file;
+mod interface;
 mod link_type;
 mod packets;
 mod pcap;
 mod pcapng;
+mod pcapng_option;
 mod reader;
 mod report;
+mod resync;
+mod set;
+mod sniff;
 mod source;
+mod split;
 
-pub use chunk::{Chunk, ChunkBytes, Format, Interface, RawPacket};
+#[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
+mod craft;
+#[cfg(test)]
+mod damage_tests;
+
+pub use chunk::{Chunk, ChunkBytes, Format, RawPacket};
 pub use error::CaptureError;
+pub use interface::{Interface, NO_INTERFACE};
 pub use link_type::LinkType;
 pub use packets::Packets;
 pub use reader::{CaptureLimits, Reader};
-pub use report::{Damage, FileReport, InterfaceReport};
+pub use report::{Damage, FileReport, InterfaceReport, Overlap, Unreadable};
 pub use source::Compression;

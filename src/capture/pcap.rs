@@ -1,100 +1,168 @@
-//! Classic pcap: a 24-byte file header, then records of a 16-byte header (24 in the modified format) and their bytes.
+//! Classic pcap: a 24-byte file header, then records of a 16 (or 24) byte header and the captured bytes.
 //!
-//! Source: draft-ietf-opsawg-pcap; the modified ("Kuznetzov") format as Wireshark's wiretap reads it.
+//! Variants by magic number: microseconds (`a1b2c3d4`), nanoseconds (`a1b23c4d`), and the modified format
+//! of patched libpcaps (`a1b2cd34`), whose record header has 8 more bytes; each in both byte orders. Of the
+//! link type word the low 16 bits are the type; the rest says things about checksums.
+//! Source: draft-ietf-opsawg-pcap.
 
-use crate::capture::{Format, Interface, LinkType, RawPacket};
+use crate::capture::{Format, Interface, LinkType};
 use crate::time::Timestamp;
 
 /// Length of the file header in bytes.
 pub(super) const FILE_HEADER: usize = 24;
 
-/// Reads the file header: the record layout, and the one interface of the file.
-pub(super) fn file_header(head: &[u8]) -> Option<(Format, Interface)> {
-    let (_, header) = pcap_parser::parse_pcap_header(head).ok()?;
-    let modified = header.is_modified_format();
-    let format = Format::Pcap {
-        big_endian: header.is_bigendian(),
-        nanoseconds: header.is_nanosecond_precision(),
-        header: if modified { 24 } else { 16 },
-        swapped: header.version_major == 2 && header.version_minor <= 3,
-    };
-    let interface = Interface {
-        // The upper half says how long frame check sequences are; the type is the lower half.
-        link_type: LinkType((header.network.0 & 0xffff) as u16),
-        snap_length: header.snaplen,
-        resolution: if header.is_nanosecond_precision() { 9 } else { 6 },
-        offset: 0,
-        name: None,
-        filter: None,
-    };
-    Some((format, interface))
+/// What the file header says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct FileHeader {
+    /// Layout of the records.
+    pub(super) layout: Layout,
+    /// The only interface.
+    pub(super) interface: Interface,
 }
 
-/// A record header.
+/// How the records are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RecordHeader {
+pub(super) struct Layout {
+    /// Integers are big-endian.
+    pub(super) big_endian: bool,
+    /// The second time word counts nanoseconds.
+    pub(super) nanoseconds: bool,
+    /// Record header length in bytes.
+    pub(super) header: usize,
+}
+
+/// The four words every record header starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
     pub(super) seconds: u32,
     pub(super) fraction: u32,
     pub(super) captured: u32,
     pub(super) wire: u32,
-    /// Bytes of the header itself.
-    pub(super) length: usize,
 }
 
-impl RecordHeader {
-    /// The header at the start of `bytes`; `None` when they are too few.
-    pub(super) fn read(bytes: &[u8], big_endian: bool, length: u8, swapped: bool) -> Option<Self> {
-        let length = usize::from(length);
-        let (words, _) = bytes.get(..length)?.first_chunk::<16>().map(|head| head.as_chunks::<4>())?;
-        let word = |index: usize| {
-            let octets = words[index];
-            if big_endian { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) }
+impl FileHeader {
+    /// Reads the file header; `None` when the bytes are too few or not pcap.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let mut header: [u8; FILE_HEADER] = *bytes.first_chunk()?;
+        let big_endian = header[0] == 0xa1;
+        let modified =
+            matches!(header.first_chunk(), Some([0xa1, 0xb2, 0xcd, 0x34] | [0x34, 0xcd, 0xb2, 0xa1]));
+        if modified && big_endian {
+            // The crate does not know this variant; apart from the magic number it is the plain header.
+            header[..4].copy_from_slice(&[0xa1, 0xb2, 0xc3, 0xd4]);
+        }
+        let (_, parsed) = pcap_parser::parse_pcap_header(&header).ok()?;
+        let nanoseconds = parsed.is_nanosecond_precision();
+        let layout = Layout { big_endian, nanoseconds, header: if modified { 24 } else { 16 } };
+        let interface = Interface {
+            link_type: LinkType((parsed.network.0 & 0xffff) as u16),
+            snap_length: parsed.snaplen,
+            resolution: if nanoseconds { 9 } else { 6 },
+            offset: 0,
+            name: None,
+            filter: None,
         };
-        // A captured length above the wire length is the sign of the old order.
-        let (captured, wire) =
-            if swapped && word(2) > word(3) { (word(3), word(2)) } else { (word(2), word(3)) };
-        Some(Self { seconds: word(0), fraction: word(1), captured, wire, length })
-    }
-
-    /// Bytes of the whole record.
-    pub(super) fn total(&self) -> usize {
-        self.length + self.captured as usize
-    }
-
-    /// What about it cannot be true, if anything.
-    pub(super) fn fault(&self, max_record: u32) -> Option<String> {
-        (self.captured > max_record)
-            .then(|| format!("record of {} bytes, at most {max_record} are believed", self.captured))
-    }
-
-    /// It looks like a record header also to somebody who does not know where records start: `near` is the time of the
-    /// last good record in seconds.
-    pub(super) fn is_plausible(&self, max_record: u32, nanoseconds: bool, near: Option<u32>) -> bool {
-        const YEAR: u32 = 366 * 86_400;
-        let fraction = if nanoseconds { 1_000_000_000 } else { 1_000_000 };
-        self.captured <= max_record.min(0x4_0000)
-            && self.captured > 0
-            && self.captured <= self.wire
-            && self.wire <= 0x4_0000
-            && self.fraction < fraction
-            && near.is_none_or(|near| self.seconds.abs_diff(near) < YEAR)
+        Some(Self { layout, interface })
     }
 }
 
-/// The packet whose record starts at `at` in `bytes`, and where the next one starts. `packet` comes with what is known of it.
-pub(super) fn packet<'c>(
-    bytes: &'c [u8],
-    at: usize,
-    format: Format,
-    packet: RawPacket<'c>,
-) -> Option<(RawPacket<'c>, usize)> {
-    let Format::Pcap { big_endian, nanoseconds, header, swapped } = format else { return None };
-    let record = RecordHeader::read(bytes.get(at..)?, big_endian, header, swapped)?;
-    let start = at + record.length;
-    let data = bytes.get(start..start + record.captured as usize)?;
-    let unit = if nanoseconds { 1 } else { 1_000 };
-    let time = i64::from(record.seconds) * 1_000_000_000 + i64::from(record.fraction) * unit;
-    let packet =
-        RawPacket { time: Some(Timestamp(time)), wire: record.wire, start: start as u32, data, ..packet };
-    Some((packet, start + data.len()))
+impl Layout {
+    /// The layout as chunks carry it.
+    pub(super) fn format(self) -> Format {
+        Format::Pcap { big_endian: self.big_endian, nanoseconds: self.nanoseconds, header: self.header as u8 }
+    }
+
+    /// Reads the record header at the start of `bytes`; `None` when it is not all there.
+    #[inline]
+    pub(super) fn head(self, bytes: &[u8]) -> Option<Head> {
+        if bytes.len() < self.header {
+            return None;
+        }
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *bytes.first_chunk::<16>()?;
+        let word =
+            |bytes| if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+        Some(Head {
+            seconds: word([a0, a1, a2, a3]),
+            fraction: word([b0, b1, b2, b3]),
+            captured: word([c0, c1, c2, c3]),
+            wire: word([d0, d1, d2, d3]),
+        })
+    }
+
+    /// Reads a whole record: its header, its captured bytes and its length in the file.
+    #[inline]
+    pub(super) fn record(self, bytes: &[u8]) -> Option<(Head, &[u8], usize)> {
+        let parsed = match (self.big_endian, self.header) {
+            (false, 16) => pcap_parser::parse_pcap_frame(bytes),
+            (true, 16) => pcap_parser::parse_pcap_frame_be(bytes),
+            (false, _) => pcap_parser::parse_pcap_frame_modified(bytes),
+            // The crate has no big-endian reader of the modified format.
+            (true, _) => {
+                let head = self.head(bytes)?;
+                let end = self.header.checked_add(head.captured as usize)?;
+                return Some((head, bytes.get(self.header..end)?, end));
+            }
+        };
+        let (rest, record) = parsed.ok()?;
+        let head = Head {
+            seconds: record.ts_sec,
+            fraction: record.ts_usec,
+            captured: record.caplen,
+            wire: record.origlen,
+        };
+        Some((head, record.data, bytes.len() - rest.len()))
+    }
+
+    /// The time a record header gives. A fraction of a second and more is carried over.
+    #[inline]
+    pub(super) fn time(self, head: &Head) -> Timestamp {
+        let unit = if self.nanoseconds { 1 } else { 1_000 };
+        Timestamp(i64::from(head.seconds) * 1_000_000_000 + i64::from(head.fraction) * unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::craft::Pcap;
+
+    #[test]
+    fn every_magic_number_in_both_byte_orders() {
+        for big_endian in [false, true] {
+            for (magic, nanoseconds, length) in
+                [(0xa1b2_c3d4_u32, false, 16), (0xa1b2_3c4d, true, 16), (0xa1b2_cd34, false, 24)]
+            {
+                let file = Pcap::new(magic, big_endian).packet(1_600_000_000, 5, b"abcd", 60).bytes;
+                let header = FileHeader::read(&file).expect("a header");
+                let layout = Layout { big_endian, nanoseconds, header: length };
+                assert_eq!(header.layout, layout);
+                assert_eq!(header.interface.link_type, LinkType::ETHERNET);
+                assert_eq!(header.interface.snap_length, 65_535);
+                let (head, data, total) = layout.record(&file[FILE_HEADER..]).expect("a record");
+                assert_eq!(layout.head(&file[FILE_HEADER..]), Some(head));
+                assert_eq!((data, head.wire, total), (&b"abcd"[..], 60, length + 4));
+                let fraction = if nanoseconds { 5 } else { 5_000 };
+                assert_eq!(layout.time(&head), Timestamp(1_600_000_000_000_000_000 + fraction));
+            }
+        }
+    }
+
+    #[test]
+    fn link_type_is_the_low_16_bits() {
+        let mut file = Pcap::new(0xa1b2_c3d4, false).bytes;
+        file[20..24].copy_from_slice(&0x1400_0071_u32.to_le_bytes());
+        assert_eq!(FileHeader::read(&file).expect("a header").interface.link_type, LinkType::LINUX_SLL);
+    }
+
+    #[test]
+    fn incomplete_headers_and_records_are_none() {
+        let file = Pcap::new(0xa1b2_c3d4, true).packet(1, 2, b"abcd", 4).bytes;
+        let layout = FileHeader::read(&file).expect("a header").layout;
+        for cut in 0..FILE_HEADER {
+            assert_eq!(FileHeader::read(&file[..cut]), None);
+        }
+        for cut in FILE_HEADER..file.len() {
+            assert_eq!(layout.record(&file[FILE_HEADER..cut]), None);
+        }
+    }
 }

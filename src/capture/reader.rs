@@ -1,206 +1,294 @@
-//! The capture set: inputs to files in time order, files to chunks.
+//! The reader of a capture set: the files one after the other, cut into chunks of whole records.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
+use std::io::Read;
+use std::path::PathBuf;
 
-use crate::capture::error::CaptureError;
-use crate::capture::file::OpenFile;
-use crate::capture::{Chunk, FileReport};
-use crate::time::Timestamp;
+use super::chunk::Chunk;
+use super::error::CaptureError;
+use super::report::{FileReport, Overlap, Unreadable, overlaps};
+use super::resync;
+use super::set::{self, Entry, Set};
+use super::source::Source;
+use super::split::{Splitter, Stop};
 
-/// What reading may use and believe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Bytes searched at a time behind damage.
+const PIECE: usize = 16 << 20;
+/// Longest chunk and record, so that 32 bits hold every offset in a chunk.
+const MOST: usize = 1 << 30;
+
+/// What the reader may use. None of these changes which packets come out of an undamaged file.
+#[derive(Clone, Debug, PartialEq)]
 pub struct CaptureLimits {
-    /// Bytes per chunk, about.
+    /// Chunks are cut at the first record boundary at or after this many bytes.
     pub chunk_bytes: usize,
-    /// Largest record or block believed, bytes.
+    /// Longest record believed, in bytes; a longer one is damage.
     pub max_record: u32,
-    /// Interfaces per section.
-    pub max_interfaces: usize,
-    /// Compute SHA-256, too.
+    /// Map regular files that are not compressed; otherwise they are read like a stream.
+    pub map: bool,
+    /// Also compute the SHA-256 of every file.
     pub sha256: bool,
 }
 
 impl Default for CaptureLimits {
     fn default() -> Self {
-        Self { chunk_bytes: 2 << 20, max_record: 64 << 20, max_interfaces: 4096, sha256: false }
+        Self { chunk_bytes: 4 << 20, max_record: 64 << 20, map: true, sha256: false }
     }
 }
 
-/// Reads a capture set chunk by chunk, in time order of its files.
+/// Reads a capture set from its first to its last packet.
 pub struct Reader {
     limits: CaptureLimits,
-    waiting: std::collections::VecDeque<PathBuf>,
-    /// Standard input was opened when the set was, for it can be opened only once.
-    first: Option<OpenFile>,
-    current: Option<OpenFile>,
-    done: Vec<FileReport>,
-    unreadable: Vec<(String, String)>,
-    bytes_done: u64,
-    total: Option<u64>,
+    waiting: VecDeque<Entry>,
+    current: Option<Open>,
+    files: Vec<FileReport>,
+    unreadable: Vec<Unreadable>,
+    ignored: u64,
     packets: u64,
     interfaces: u32,
+    done: u64,
+    total: Option<u64>,
+}
+
+/// The file being read.
+struct Open {
+    source: Source,
+    splitter: Splitter,
+    shrank_from: Option<u64>,
 }
 
 impl Reader {
-    /// Opens the inputs: files, directories, patterns, or `-` for standard input.
-    ///
-    /// # Errors
-    /// When not a single input can be read as a capture. One of several that cannot is listed by [`Reader::finish`].
-    pub fn open(inputs: &[String], limits: &CaptureLimits) -> Result<Self, CaptureError> {
-        let mut failures = Vec::new();
-        let mut found: Vec<(Option<Timestamp>, PathBuf)> = Vec::new();
-        let mut first = None;
-        let mut known = BTreeSet::new();
-        for input in inputs {
-            match expand(input) {
-                Err(error) => failures.push((input.clone(), error)),
-                Ok(paths) => {
-                    let directory = Path::new(input).is_dir();
-                    let (before, files) = (found.len(), paths.len());
-                    for path in paths {
-                        // The same file given twice is one file.
-                        if !known.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
-                            continue;
-                        }
-                        match probe(&path, limits) {
-                            Ok((time, None)) => found.push((time, path)),
-                            Ok((_, Some(open))) => first = Some(open),
-                            // A directory may hold other things than captures.
-                            Err(CaptureError::NotACapture { .. } | CaptureError::Empty { .. })
-                                if directory => {}
-                            Err(error) => failures.push((path.display().to_string(), error)),
-                        }
-                    }
-                    if directory && found.len() == before && failures.is_empty() {
-                        failures
-                            .push((input.clone(), CaptureError::NoCaptures { path: input.into(), files }));
-                    }
-                }
-            }
-        }
-        if found.is_empty() && first.is_none() {
-            let count = failures.len();
-            let mut failures = failures.into_iter();
-            return Err(match (failures.next(), count) {
-                (None, _) => CaptureError::NoInput,
-                (Some((_, error)), 1) => error,
-                (Some((_, error)), _) => CaptureError::AllFailed { count, first: error.to_string() },
-            });
-        }
-        found.sort();
-        let sizes = found
-            .iter()
-            .map(|(_, path)| path.metadata().ok().filter(|data| data.is_file()).map(|data| data.len()));
-        let total = if first.is_some() { None } else { sizes.sum() };
-        Ok(Self {
-            limits: *limits,
-            waiting: found.into_iter().map(|(_, path)| path).collect(),
-            first,
+    /// Finds the files behind `inputs` (files, directories, patterns, `-`) and orders them. An error only
+    /// when not one of them can be read; see [`Reader::unreadable`] for the others.
+    pub fn open(inputs: &[PathBuf], limits: &CaptureLimits) -> Result<Self, CaptureError> {
+        Ok(Self::new(Set::find(inputs, limits)?, limits))
+    }
+
+    /// Reads one capture from anything that gives bytes, compressed or not. `name` is its path in reports.
+    pub fn stream(
+        name: &str,
+        input: impl Read + Send + 'static,
+        limits: &CaptureLimits,
+    ) -> Result<Self, CaptureError> {
+        let source = Source::stream(input, limits.sha256).map_err(|error| CaptureError::io(name, error))?;
+        Ok(Self::new(Set::stream(name, source)?, limits))
+    }
+
+    fn new(set: Set, limits: &CaptureLimits) -> Self {
+        let mut limits = limits.clone();
+        limits.chunk_bytes = limits.chunk_bytes.clamp(1, MOST);
+        limits.max_record = limits.max_record.min(MOST as u32);
+        Self {
+            limits,
+            total: set.files.iter().map(|entry| entry.size).sum(),
+            waiting: set.files.into(),
             current: None,
-            done: Vec::new(),
-            unreadable: failures.into_iter().map(|(path, error)| (path, error.to_string())).collect(),
-            bytes_done: 0,
-            total,
+            files: Vec::new(),
+            unreadable: set.unreadable,
+            ignored: set.ignored,
             packets: 0,
             interfaces: 0,
-        })
+            done: 0,
+        }
     }
 
-    /// The next run of records; `None` after the last file.
+    /// The next chunk; `None` after the last. Chunks come in packet order and hold at least one packet.
     pub fn next_chunk(&mut self) -> Option<Chunk> {
         loop {
-            if self.current.is_none() {
-                self.current = Some(self.next_file()?);
-            }
-            if let Some(chunk) = self.current.as_mut().and_then(OpenFile::next_chunk) {
-                return Some(chunk);
-            }
-            self.close_file();
-        }
-    }
-
-    /// Bytes read, and how many there are when that is known.
-    pub fn progress(&self) -> (u64, Option<u64>) {
-        let current = self.current.as_ref().map_or(0, |file| file.progress().0);
-        (self.bytes_done + current, self.total)
-    }
-
-    /// The files in the order they were read, and the inputs that could not be read, with the reason.
-    pub fn finish(mut self) -> (Vec<FileReport>, Vec<(String, String)>) {
-        self.close_file();
-        (self.done, self.unreadable)
-    }
-
-    fn next_file(&mut self) -> Option<OpenFile> {
-        loop {
-            let opened = match self.first.take() {
-                Some(open) => Ok(open),
-                None => {
-                    let path = self.waiting.pop_front()?;
-                    OpenFile::open(&path, &self.limits).map_err(|error| (path, error))
-                }
+            let mut open = match self.current.take() {
+                Some(open) => open,
+                None => match self.open_next()? {
+                    Some(open) => open,
+                    None => continue,
+                },
             };
-            match opened {
-                Ok(mut file) => {
-                    file.place(self.done.len() as u32, self.packets, self.interfaces);
-                    return Some(file);
+            let chunk = open.next_chunk(&self.limits, self.files.len() as u32, self.packets + 1);
+            match chunk {
+                Some(chunk) => {
+                    self.packets += chunk.packets;
+                    self.current = Some(open);
+                    return Some(chunk);
                 }
-                // It could be read when the set was opened, and now it cannot.
-                Err((path, error)) => self.unreadable.push((path.display().to_string(), error.to_string())),
+                None => self.close(open),
             }
         }
     }
 
-    fn close_file(&mut self) {
-        if let Some(file) = self.current.take() {
-            let report = file.finish();
-            self.bytes_done += report.size;
-            self.packets += report.packets;
-            self.interfaces += report.interfaces.len() as u32;
-            self.done.push(report);
+    /// Bytes on disk read so far, and of all files; `None` when one is a stream.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        let current = self.current.as_ref().map_or(0, |open| open.source.raw_position());
+        (self.done + current, self.total)
+    }
+
+    /// Reports of the files read to their end, in set order: [`Chunk::file`] is an index into them.
+    pub fn files(&self) -> &[FileReport] {
+        &self.files
+    }
+
+    /// The reports, after the last chunk.
+    pub fn into_files(self) -> Vec<FileReport> {
+        self.files
+    }
+
+    /// Inputs that could not be read at all.
+    pub fn unreadable(&self) -> &[Unreadable] {
+        &self.unreadable
+    }
+
+    /// Files of given directories that are not captures.
+    pub fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
+    /// Neighbouring files that cover the same time, among those read to their end.
+    pub fn overlaps(&self) -> Vec<Overlap> {
+        overlaps(&self.files)
+    }
+
+    /// Opens the next file: `None` when there is none, `Some(None)` when it could no longer be read.
+    fn open_next(&mut self) -> Option<Option<Open>> {
+        let entry = self.waiting.pop_front()?;
+        let name = entry.name.clone();
+        match self.try_open(entry) {
+            Ok(open) => Some(Some(open)),
+            Err(error) => {
+                self.unreadable.push(Unreadable { path: name, reason: error.to_string() });
+                Some(None)
+            }
         }
     }
+
+    fn try_open(&self, entry: Entry) -> Result<Open, CaptureError> {
+        let mut source = match entry.source {
+            Some(source) => source,
+            None => Source::open(&entry.path, &entry.name, self.limits.map, self.limits.sha256)?,
+        };
+        let report = FileReport {
+            path: entry.name.clone(),
+            compression: source.compression,
+            base: self.packets,
+            interface_base: self.interfaces,
+            ..FileReport::default()
+        };
+        let max_record = self.limits.max_record as usize;
+        let (splitter, header) = set::begin(&mut source, &entry.name, report, max_record)?;
+        source.skip(header);
+        Ok(Open { source, splitter, shrank_from: None })
+    }
+
+    fn close(&mut self, open: Open) {
+        let Open { source, splitter, .. } = open;
+        self.interfaces = splitter.section.base.saturating_add(splitter.section.interfaces.len() as u32);
+        let mut report = splitter.report;
+        report.unpacked = source.offset;
+        let identity = source.finish();
+        report.size = identity.size;
+        report.blake3 = identity.blake3;
+        report.sha256 = identity.sha256;
+        self.done += identity.size;
+        self.files.push(report);
+    }
 }
 
-/// Reads the header and the time of the first packet. Standard input stays open.
-fn probe(path: &Path, limits: &CaptureLimits) -> Result<(Option<Timestamp>, Option<OpenFile>), CaptureError> {
-    if path == Path::new("-") {
-        return Ok((None, Some(OpenFile::open(path, limits)?)));
+impl Open {
+    /// The next chunk of this file; `None` when it has been read to its end.
+    fn next_chunk(&mut self, limits: &CaptureLimits, file: u32, first_packet: u64) -> Option<Chunk> {
+        let mut want = limits.chunk_bytes;
+        loop {
+            self.check_length();
+            self.source.fill(want);
+            let (format, section) = (self.splitter.format(), self.splitter.section.clone());
+            let (offset, ended) = (self.source.offset, self.source.ended());
+            let walk = self.splitter.walk(self.source.window(), offset, ended, limits.chunk_bytes);
+            if walk.packets > 0 {
+                return Some(Chunk {
+                    file,
+                    offset,
+                    first_packet,
+                    packets: walk.packets,
+                    format,
+                    interfaces: section.interfaces,
+                    interface_base: section.base,
+                    bytes: self.source.take(walk.length),
+                });
+            }
+            self.source.skip(walk.length);
+            match walk.stop {
+                Stop::Full => {}
+                Stop::More(needed) => want = needed.max(limits.chunk_bytes),
+                Stop::End => {
+                    self.end(None);
+                    return None;
+                }
+                Stop::Tail(reason) => {
+                    self.end(Some(reason));
+                    return None;
+                }
+                Stop::Damage(reason) => self.resynchronise(reason),
+            }
+        }
     }
-    let small = CaptureLimits { chunk_bytes: 4096, sha256: false, ..*limits };
-    let mut file = OpenFile::open(path, &small)?;
-    let time = file.next_chunk().and_then(|chunk| chunk.packets().find_map(|packet| packet.time));
-    Ok((time, None))
-}
 
-/// What an input names, sorted by name.
-fn expand(input: &str) -> Result<Vec<PathBuf>, CaptureError> {
-    let path = Path::new(input);
-    if input == "-" || path.is_file() {
-        return Ok(vec![path.to_path_buf()]);
+    /// Notices that a mapped file became shorter.
+    fn check_length(&mut self) {
+        if let Some((before, _)) = self.source.shrunk() {
+            self.shrank_from.get_or_insert(before);
+        }
     }
-    let read = |source| CaptureError::Read { path: path.to_path_buf(), source };
-    if path.is_dir() {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(path)
-            .map_err(read)?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.is_file())
-            .collect();
-        files.sort();
-        return Ok(files);
+
+    /// Passes over a damaged place, up to the next believable record or the end.
+    fn resynchronise(&mut self, reason: String) {
+        let start = self.source.offset;
+        let pattern = self.splitter.pattern();
+        // The record at the cursor is the damaged one.
+        let mut from = 1;
+        loop {
+            self.check_length();
+            self.source.fill(2 * resync::LOOKAHEAD);
+            let window = self.source.window();
+            let piece = &window[..window.len().min(PIECE)];
+            let last = self.source.ended() && piece.len() == window.len();
+            match pattern.find(piece, from, last) {
+                Ok(at) => {
+                    self.source.skip(at);
+                    break;
+                }
+                Err(at) => {
+                    self.source.skip(at.min(window.len()));
+                    from = 0;
+                    if last {
+                        break;
+                    }
+                }
+            }
+        }
+        self.splitter.report.add_damage(start, self.source.offset - start, reason);
     }
-    if path.exists() {
-        return Ok(vec![path.to_path_buf()]);
+
+    /// Records how the file ends: cleanly, or with a cut-off record, a decompressor's complaint, a shrunken
+    /// file.
+    fn end(&mut self, tail: Option<String>) {
+        let rest = self.source.window().len();
+        let offset = self.source.offset;
+        let report = &mut self.splitter.report;
+        let fault = self.source.fault().map(|fault| match self.source.compression.name() {
+            Some(compression) => format!("{compression} data ends early: {fault}"),
+            None => format!("reading failed: {fault}"),
+        });
+        let reason = match (fault, tail) {
+            (Some(fault), Some(tail)) => Some(format!("{fault}; {tail}")),
+            (fault, tail) => fault.or(tail),
+        };
+        if let Some(reason) = reason {
+            report.truncated = true;
+            report.add_damage(offset, rest as u64, reason);
+        }
+        if let Some(before) = self.shrank_from {
+            let now = offset + rest as u64;
+            report.truncated = true;
+            let reason = format!("file shrank from {before} to {now} bytes while it was read");
+            report.add_damage(now, before.saturating_sub(now), reason);
+        }
+        self.source.skip(rest);
     }
-    if input.contains(['*', '?', '[']) {
-        let mut files: Vec<PathBuf> = glob::glob(input)
-            .map_err(|_| CaptureError::NoMatch(input.to_owned()))?
-            .filter_map(Result::ok)
-            .filter(|path| path.is_file())
-            .collect();
-        files.sort();
-        return if files.is_empty() { Err(CaptureError::NoMatch(input.to_owned())) } else { Ok(files) };
-    }
-    Err(read(std::io::ErrorKind::NotFound.into()))
 }

@@ -1,286 +1,354 @@
-//! The bytes of one input: a mapped file, or a stream (a pipe, or something compressed) read into a buffer.
+//! One input as a window of bytes that slides forward: a mapped file, or a stream that is read and
+//! decompressed as far as needed.
+//!
+//! Mapping is the crate's only unsafe step. What nobody can promise: when another process shortens the file
+//! while it is mapped, touching a page past its new end raises SIGBUS. The length is therefore asked before
+//! every chunk and the rest left alone; the moment between asking and touching remains.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use flate2::bufread::MultiGzDecoder;
 use memmap2::Mmap;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
-use crate::capture::ChunkBytes;
+use super::chunk::ChunkBytes;
+use super::error::CaptureError;
+use super::sniff::{self, Magic};
 
-/// How an input is compressed, told by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// How the file is compressed, by its first bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// Not at all.
+    #[default]
     None,
-    /// gzip (RFC 1952), several members included.
+    /// gzip, also in several members (bgzip).
     Gzip,
-    /// Zstandard (RFC 8878).
+    /// Zstandard.
     Zstd,
     /// LZ4 frames.
     Lz4,
 }
 
-impl Compression {
-    fn of(head: &[u8]) -> Self {
-        match head {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
-            _ => Self::None,
-        }
-    }
-}
+/// Bytes read from a stream at a time.
+const STEP: usize = 256 * 1024;
+/// Mapped pages this far behind the cursor are released.
+const KEEP_MAPPED: usize = 64 << 20;
 
-/// Hashes of the raw bytes of an input, computed while they go by.
+/// What a file holds on disk, counted and hashed as it passes by.
 #[derive(Debug)]
-pub(super) struct Hashes {
-    blake3: blake3::Hasher,
-    sha256: Option<sha2::Sha256>,
+struct Tally {
     bytes: u64,
+    blake3: blake3::Hasher,
+    sha256: Option<Sha256>,
+    to_the_end: bool,
 }
 
-impl Hashes {
-    fn new(sha256: bool) -> Self {
-        Self { blake3: blake3::Hasher::new(), sha256: sha256.then(sha2::Sha256::default), bytes: 0 }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.blake3.update(bytes);
-        if let Some(sha256) = &mut self.sha256 {
-            sha2::Digest::update(sha256, bytes);
-        }
-        self.bytes += bytes.len() as u64;
-    }
-
-    /// Size in bytes, BLAKE3 and SHA-256 in hexadecimal.
-    pub(super) fn finish(self) -> (u64, String, Option<String>) {
-        let sha256 = self.sha256.map(|hasher| {
-            sha2::Digest::finalize(hasher).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-        });
-        (self.bytes, self.blake3.finalize().to_hex().to_string(), sha256)
-    }
+/// The size and hashes of a whole file as it is on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Identity {
+    pub(super) size: u64,
+    pub(super) blake3: String,
+    pub(super) sha256: Option<String>,
 }
 
-/// Passes raw bytes on and hashes them.
-struct Tee<R> {
-    inner: R,
-    hashes: Arc<std::sync::Mutex<Hashes>>,
-}
-
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        if let (Ok(mut hashes), Some(bytes)) = (self.hashes.lock(), buffer.get(..count)) {
-            hashes.update(bytes);
-        }
-        Ok(count)
-    }
-}
-
-enum Bytes {
-    Mapped {
-        map: Arc<Mmap>,
-        file: File,
-        hashed: usize,
-        hashes: Box<Hashes>,
-    },
-    Stream {
-        reader: Box<dyn Read + Send>,
-        buffer: Vec<u8>,
-        ended: bool,
-        hashes: Arc<std::sync::Mutex<Hashes>>,
-    },
-}
-
-/// The bytes of one input from a cursor on.
+/// An input being read.
 pub(super) struct Source {
-    bytes: Bytes,
-    /// Offset of the cursor in the decompressed input.
-    offset: u64,
+    /// Compression found.
     pub(super) compression: Compression,
-    /// Size of the file on disk, when it is one.
-    pub(super) size: Option<u64>,
-    /// What broke the input off, other than its end.
-    pub(super) broken: Option<String>,
+    /// Bytes before the window, decompressed.
+    pub(super) offset: u64,
+    kind: Kind,
+    tally: Arc<Mutex<Tally>>,
+}
+
+enum Kind {
+    Mapped { file: File, map: Arc<Mmap>, at: usize, end: usize, released: usize },
+    Stream { input: Box<dyn Read + Send>, buffer: Vec<u8>, at: usize, ended: bool, fault: Option<String> },
 }
 
 impl Source {
-    /// Opens a file, or standard input for `-`.
-    pub(super) fn open(path: &Path, sha256: bool) -> io::Result<Self> {
-        if path == Path::new("-") {
-            return Self::stream(Box::new(io::stdin()), None, sha256);
+    /// Opens a file: mapped when it is a regular, uncompressed file and `map` is wanted, as a stream otherwise.
+    pub(super) fn open(path: &Path, name: &str, map: bool, sha256: bool) -> Result<Self, CaptureError> {
+        let fail = |error| CaptureError::io(name, error);
+        let mut file = File::open(path).map_err(fail)?;
+        let meta = file.metadata().map_err(fail)?;
+        if meta.is_dir() {
+            return Err(fail(io::Error::other("it is a directory")));
         }
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
+        if !meta.is_file() {
+            return Self::stream(file, sha256).map_err(fail);
         }
-        if !metadata.is_file() {
-            return Self::stream(Box::new(file), None, sha256);
+        let mut head = [0; sniff::MAGIC_BYTES];
+        let length = read_full(&mut file, &mut head).map_err(fail)?;
+        io::Seek::rewind(&mut file).map_err(fail)?;
+        let plain = matches!(sniff::magic(&head[..length]), Magic::Pcap | Magic::Pcapng);
+        if !(map && plain) {
+            return Self::stream(file, sha256).map_err(fail);
         }
-        let size = metadata.len();
-        let mut head = [0; 4];
-        let count = read_up_to(&mut &file, &mut head)?;
-        if Compression::of(&head[..count]) != Compression::None || size == 0 {
-            let file = File::open(path)?;
-            return Self::stream(Box::new(file), Some(size), sha256);
+        match mapped(&file) {
+            Ok(map) => {
+                let end = map.len();
+                let kind = Kind::Mapped { file, map: Arc::new(map), at: 0, end, released: 0 };
+                Ok(Self { compression: Compression::None, offset: 0, kind, tally: Tally::new(sha256) })
+            }
+            // Some file systems cannot map.
+            Err(_) => Self::stream(file, sha256).map_err(fail),
         }
-        let map = Arc::new(map(&file)?);
-        let hashes = Box::new(Hashes::new(sha256));
-        Ok(Self {
-            bytes: Bytes::Mapped { map, file, hashed: 0, hashes },
-            offset: 0,
-            compression: Compression::None,
-            size: Some(size),
-            broken: None,
-        })
     }
 
-    /// Reads a stream, decompressing it when its first bytes say so.
-    pub(super) fn stream(reader: Box<dyn Read + Send>, size: Option<u64>, sha256: bool) -> io::Result<Self> {
-        let hashes = Arc::new(std::sync::Mutex::new(Hashes::new(sha256)));
-        let mut reader = Tee { inner: reader, hashes: Arc::clone(&hashes) };
-        let mut head = [0; 4];
-        let count = read_up_to(&mut reader, &mut head)?;
-        let compression = Compression::of(&head[..count]);
-        let raw = BufReader::with_capacity(1 << 18, io::Cursor::new(head).take(count as u64).chain(reader));
-        let reader: Box<dyn Read + Send> = match compression {
-            Compression::None => Box::new(raw),
-            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
-            Compression::Zstd => Box::new(zstd::Decoder::with_buffer(raw)?),
-            Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(raw)),
+    /// Reads anything that gives bytes, decompressing it by its magic number.
+    pub(super) fn stream(input: impl Read + Send + 'static, sha256: bool) -> io::Result<Self> {
+        let tally = Tally::new(sha256);
+        let counted = Counted { input, tally: Arc::clone(&tally) };
+        let mut raw = BufReader::with_capacity(STEP, counted);
+        let mut head = vec![0; sniff::MAGIC_BYTES];
+        let length = read_full(&mut raw, &mut head)?;
+        head.truncate(length);
+        let magic = sniff::magic(&head);
+        let raw = BufReader::with_capacity(STEP, io::Cursor::new(head).chain(raw));
+        let (compression, input): (_, Box<dyn Read + Send>) = match magic {
+            Magic::Gzip => (Compression::Gzip, Box::new(MultiGzDecoder::new(raw))),
+            Magic::Zstd => (Compression::Zstd, Box::new(zstd::stream::read::Decoder::with_buffer(raw)?)),
+            Magic::Lz4 => (Compression::Lz4, Box::new(Lz4Frames(lz4_flex::frame::FrameDecoder::new(raw)))),
+            Magic::Pcap | Magic::Pcapng | Magic::Other => (Compression::None, Box::new(raw)),
         };
-        let bytes = Bytes::Stream { reader, buffer: Vec::new(), ended: false, hashes };
-        Ok(Self { bytes, offset: 0, compression, size, broken: None })
+        let kind = Kind::Stream { input, buffer: Vec::new(), at: 0, ended: false, fault: None };
+        Ok(Self { compression, offset: 0, kind, tally })
     }
 
-    /// Offset of the cursor in the decompressed input.
-    pub(super) fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// What is at hand from the cursor on.
-    pub(super) fn available(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Mapped { map, .. } => map.get(self.offset as usize..).unwrap_or_default(),
-            Bytes::Stream { buffer, .. } => buffer,
+    /// The bytes at hand, from the cursor on.
+    pub(super) fn window(&self) -> &[u8] {
+        match &self.kind {
+            Kind::Mapped { map, at, end, .. } => &map[*at..*end],
+            Kind::Stream { buffer, at, .. } => &buffer[*at..],
         }
     }
 
-    /// Tries to have `wanted` bytes at hand. True when nothing more will come than is at hand.
-    pub(super) fn fill(&mut self, wanted: usize) -> bool {
-        let Bytes::Stream { reader, buffer, ended, .. } = &mut self.bytes else { return true };
-        while buffer.len() < wanted && !*ended {
-            let more = (wanted - buffer.len()).min(1 << 22);
-            let had = buffer.len();
-            match reader.take(more as u64).read_to_end(buffer) {
-                Ok(_) => *ended = buffer.len() == had,
+    /// True when nothing comes after the window.
+    pub(super) fn ended(&self) -> bool {
+        match &self.kind {
+            Kind::Mapped { .. } => true,
+            Kind::Stream { ended, .. } => *ended,
+        }
+    }
+
+    /// Reads until the window has `want` bytes or the stream ends.
+    pub(super) fn fill(&mut self, want: usize) {
+        let Kind::Stream { input, buffer, at, ended, fault } = &mut self.kind else { return };
+        if *ended || buffer.len() - *at >= want {
+            return;
+        }
+        buffer.drain(..*at);
+        *at = 0;
+        // Half as much again, so that sliding a large window in small steps copies each byte a few times only.
+        let want = want + want / 2;
+        while buffer.len() < want && !*ended {
+            let step = (want - buffer.len()).clamp(STEP / 4, STEP);
+            match input.by_ref().take(step as u64).read_to_end(buffer) {
+                Ok(0) => *ended = true,
+                Ok(_) => {}
                 Err(error) => {
+                    // What came before the error stays in the buffer.
                     *ended = true;
-                    let at = self.offset + buffer.len() as u64;
-                    self.broken = Some(format!("the stream broke off at offset {at}: {error}"));
+                    *fault = Some(error.to_string());
                 }
             }
         }
-        *ended && buffer.len() <= wanted
     }
 
-    /// Everything that will come is at hand.
-    pub(super) fn is_complete(&self) -> bool {
-        match &self.bytes {
-            Bytes::Mapped { .. } => true,
-            Bytes::Stream { ended, .. } => *ended,
-        }
-    }
-
-    /// Takes `length` bytes from the cursor on.
+    /// Moves the cursor over the first `length` bytes of the window and hands them out.
     pub(super) fn take(&mut self, length: usize) -> ChunkBytes {
-        let start = self.offset as usize;
+        let bytes = match &mut self.kind {
+            Kind::Mapped { map, at, .. } => ChunkBytes::Mapped(Arc::clone(map), *at..*at + length),
+            Kind::Stream { buffer, at, .. } if *at == 0 && length * 2 >= buffer.len() => {
+                let rest = buffer[length..].to_vec();
+                let mut taken = std::mem::replace(buffer, rest);
+                taken.truncate(length);
+                self.offset += length as u64;
+                return ChunkBytes::Owned(Arc::new(taken));
+            }
+            Kind::Stream { buffer, at, .. } => {
+                ChunkBytes::Owned(Arc::new(buffer[*at..*at + length].to_vec()))
+            }
+        };
+        self.skip(length);
+        bytes
+    }
+
+    /// Moves the cursor over the first `length` bytes of the window.
+    pub(super) fn skip(&mut self, length: usize) {
         self.offset += length as u64;
-        match &mut self.bytes {
-            Bytes::Mapped { map, hashed, hashes, .. } => {
-                let end = (start + length).min(map.len());
-                hashes.update(&map[*hashed..end]);
-                *hashed = end;
-                ChunkBytes::Mapped(Arc::clone(map), start..end)
-            }
-            Bytes::Stream { buffer, .. } => {
-                let rest = buffer.split_off(length.min(buffer.len()));
-                ChunkBytes::Owned(Arc::new(std::mem::replace(buffer, rest)))
-            }
-        }
-    }
-
-    /// A mapped file became shorter: touching the bytes it lost would end the process. Says by how much.
-    pub(super) fn shrunk(&self) -> Option<(u64, u64)> {
-        let Bytes::Mapped { map, file, .. } = &self.bytes else { return None };
-        let now = file.metadata().ok()?.len();
-        (now < map.len() as u64).then_some((map.len() as u64, now))
-    }
-
-    /// The size and hashes of the raw input. Reads what was not read yet, except when the file shrank.
-    pub(super) fn finish(self) -> (u64, String, Option<String>) {
-        let shrunk = self.shrunk().is_some();
-        match self.bytes {
-            Bytes::Mapped { map, hashed, mut hashes, .. } => {
-                if !shrunk {
-                    hashes.update(&map[hashed..]);
+        match &mut self.kind {
+            Kind::Mapped { map, at, end, released, .. } => {
+                let next = (*at + length).min(*end);
+                Tally::count(&self.tally, &map[*at..next]);
+                *at = next;
+                if *at - *released >= 2 * KEEP_MAPPED {
+                    let until = *at - KEEP_MAPPED;
+                    release(map, *released..until);
+                    *released = until;
                 }
-                hashes.finish()
             }
-            Bytes::Stream { mut reader, hashes, .. } => {
-                // A decompressor may leave raw bytes unread; they are part of the input.
-                let _ = io::copy(&mut reader, &mut io::sink());
-                drop(reader);
-                let hashes = Arc::into_inner(hashes).and_then(|hashes| hashes.into_inner().ok());
-                hashes.unwrap_or_else(|| Hashes::new(false)).finish()
+            Kind::Stream { buffer, at, .. } => *at = (*at + length).min(buffer.len()),
+        }
+    }
+
+    /// Asks the length of a mapped file again. When the file shrank, the window ends at its new end and the
+    /// answer is (old length, new length).
+    pub(super) fn shrunk(&mut self) -> Option<(u64, u64)> {
+        let Kind::Mapped { file, at, end, .. } = &mut self.kind else { return None };
+        let length = file.metadata().ok()?.len();
+        let before = *end as u64;
+        if length >= before {
+            return None;
+        }
+        *end = (length as usize).max(*at);
+        Some((before, length))
+    }
+
+    /// What ended a stream before its time: a decompressor's complaint, or the system's.
+    pub(super) fn fault(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Mapped { .. } => None,
+            Kind::Stream { fault, .. } => fault.as_deref(),
+        }
+    }
+
+    /// Bytes of the file on disk that have been read so far.
+    pub(super) fn raw_position(&self) -> u64 {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+
+    /// Reads what is left of the file on disk and closes it.
+    pub(super) fn finish(mut self) -> Identity {
+        let rest = self.window().len();
+        self.skip(rest);
+        if let Kind::Stream { input, .. } = self.kind {
+            self.tally.lock().unwrap_or_else(PoisonError::into_inner).to_the_end = true;
+            drop(input);
+        }
+        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        Identity {
+            size: tally.bytes,
+            blake3: tally.blake3.finalize().to_hex().to_string(),
+            sha256: tally
+                .sha256
+                .clone()
+                .map(|hasher| hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+        }
+    }
+}
+
+impl Tally {
+    fn new(sha256: bool) -> Arc<Mutex<Self>> {
+        let sha256 = sha256.then(Sha256::new);
+        Arc::new(Mutex::new(Self { bytes: 0, blake3: blake3::Hasher::new(), sha256, to_the_end: false }))
+    }
+
+    fn count(tally: &Mutex<Self>, bytes: &[u8]) {
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.bytes += bytes.len() as u64;
+        tally.blake3.update(bytes);
+        if let Some(sha256) = &mut tally.sha256 {
+            sha256.update(bytes);
+        }
+    }
+}
+
+/// Counts and hashes what is read through it. A decompressor may stop before the end of its input: asked to,
+/// this reads the rest when it is dropped, so that the hash is the whole file's.
+struct Counted<R: Read> {
+    input: R,
+    tally: Arc<Mutex<Tally>>,
+}
+
+impl<R: Read> Drop for Counted<R> {
+    fn drop(&mut self) {
+        let mut buffer = vec![0; 64 * 1024];
+        while self.tally.lock().unwrap_or_else(PoisonError::into_inner).to_the_end {
+            match self.read(&mut buffer) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
             }
         }
     }
 }
 
-/// Tells the system that mapped bytes before `end` are not needed any more, so that memory does not follow file size.
-pub(super) fn release(bytes: &ChunkBytes) {
-    #[cfg(unix)]
-    if let ChunkBytes::Mapped(map, range) = bytes {
-        // Whole pages only: the ends are shared with the neighbours.
-        const PAGE: usize = 4096;
-        let start = range.start.next_multiple_of(PAGE);
-        let end = range.end / PAGE * PAGE;
-        if start < end {
-            // SAFETY: the map is read-only and backed by a file, so the pages come back with the same bytes when touched again.
-            #[allow(unsafe_code)]
-            let _ =
-                unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.input.read(buffer)?;
+        Tally::count(&self.tally, &buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// Reads LZ4 frames one after the other; the decoder stops after each.
+struct Lz4Frames<R: BufRead>(lz4_flex::frame::FrameDecoder<R>);
+
+impl<R: BufRead> Read for Lz4Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let length = self.0.read(buffer)?;
+            if length > 0 || buffer.is_empty() || self.0.get_mut().fill_buf()?.is_empty() {
+                return Ok(length);
+            }
         }
     }
-    #[cfg(not(unix))]
-    let _ = bytes;
 }
 
-fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: the map is only read. What cannot be promised is that nobody else shortens or changes the file meanwhile:
-    // its length is checked before every chunk, and the command line ends the process with a message when that is too late.
-    #[allow(unsafe_code)]
-    let map = unsafe { Mmap::map(file)? };
-    #[cfg(unix)]
-    let _ = map.advise(memmap2::Advice::Sequential);
-    Ok(map)
-}
-
-fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut count = 0;
-    while count < buffer.len() {
-        match reader.read(&mut buffer[count..]) {
+/// Reads until `buffer` is full or the input ends.
+fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match input.read(&mut buffer[length..]) {
             Ok(0) => break,
-            Ok(more) => count += more,
+            Ok(more) => length += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(count)
+    Ok(length)
+}
+
+/// Maps a regular file for reading.
+#[allow(unsafe_code)]
+fn mapped(file: &File) -> io::Result<Mmap> {
+    // SAFETY: the map is read-only and private to this process, and the bytes are parsed as untrusted
+    // input, so a file that changes under it gives odd packets, not odd memory. Shrinking is handled as far
+    // as it can be: see the top of this file.
+    unsafe { Mmap::map(file) }
+}
+
+/// Tells the system that a range of a map is not needed again soon. Failure costs memory only.
+#[allow(unsafe_code)]
+pub(super) fn release(map: &Mmap, range: Range<usize>) {
+    #[cfg(unix)]
+    if !range.is_empty() {
+        // SAFETY: the map is of a file and never written to, so dropped pages come back from the file with
+        // the bytes they had.
+        let _ = unsafe {
+            map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+        };
+    }
+    #[cfg(not(unix))]
+    let _ = (map, range);
+}
+
+impl Compression {
+    /// What people call it; `None` for no compression.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+            Self::Lz4 => Some("lz4"),
+        }
+    }
 }

@@ -1,0 +1,247 @@
+//! inputs -> the files of a capture set, in order.
+//!
+//! A directory stands for every capture in it by content, not by name, without its sub-directories. A
+//! pattern is expanded here when the shell did not. Files are ordered by the time of their first packet,
+//! then by path; a file named twice is read once.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::CaptureError;
+use super::pcap::{self, FileHeader};
+use super::pcapng;
+use super::reader::CaptureLimits;
+use super::report::{FileReport, Unreadable};
+use super::sniff::{self, Magic};
+use super::source::Source;
+use super::split::Splitter;
+use crate::time::Timestamp;
+
+/// Decompressed bytes looked through for the first packet's time.
+const PROBE: usize = 1 << 20;
+/// Bytes that suffice to tell what a file is.
+const HEAD: usize = 512;
+
+/// The files to read, in order.
+#[derive(Default)]
+pub(super) struct Set {
+    pub(super) files: Vec<Entry>,
+    pub(super) unreadable: Vec<Unreadable>,
+    /// Files of directories that are no captures.
+    pub(super) ignored: u64,
+    seen: BTreeSet<PathBuf>,
+}
+
+/// One file to read.
+pub(super) struct Entry {
+    pub(super) path: PathBuf,
+    /// The path as given.
+    pub(super) name: String,
+    /// Already open, because it can be read only once.
+    pub(super) source: Option<Source>,
+    /// Size on disk in bytes; `None` for a stream.
+    pub(super) size: Option<u64>,
+    first: Option<Timestamp>,
+}
+
+impl Set {
+    /// Finds the files behind `inputs`. An input that cannot be read is listed; the others are used.
+    pub(super) fn find(inputs: &[PathBuf], limits: &CaptureLimits) -> Result<Self, CaptureError> {
+        let mut set = Self::default();
+        if inputs.is_empty() {
+            return Err(CaptureError::NoInput);
+        }
+        let mut errors = Vec::new();
+        for input in inputs {
+            if let Err(error) = set.add_input(input, limits) {
+                set.reject(input.display().to_string(), &error);
+                errors.push(error);
+            }
+        }
+        if set.files.is_empty() {
+            return Err(match errors.len() {
+                1 if set.unreadable.len() == 1 => errors.remove(0),
+                _ => CaptureError::NothingReadable(set.unreadable),
+            });
+        }
+        // Files without a packet time come last.
+        set.files.sort_by(|a, b| {
+            (a.first.is_none(), a.first, &a.path).cmp(&(b.first.is_none(), b.first, &b.path))
+        });
+        Ok(set)
+    }
+
+    /// A set of one stream.
+    pub(super) fn stream(name: &str, mut source: Source) -> Result<Self, CaptureError> {
+        let first = probe(&mut source, name)?;
+        let entry = Entry {
+            path: PathBuf::from(name),
+            name: name.to_owned(),
+            source: Some(source),
+            size: None,
+            first,
+        };
+        Ok(Self { files: vec![entry], ..Self::default() })
+    }
+
+    fn reject(&mut self, path: String, error: &CaptureError) {
+        self.unreadable.push(Unreadable { path, reason: error.to_string() });
+    }
+
+    fn add_input(&mut self, input: &Path, limits: &CaptureLimits) -> Result<(), CaptureError> {
+        let name = input.display().to_string();
+        if name == "-" {
+            if self.seen.insert(input.to_owned()) {
+                let source = Source::stream(io::stdin(), limits.sha256)
+                    .map_err(|error| CaptureError::io("standard input", error))?;
+                self.files.extend(Self::stream(&name, source)?.files);
+            }
+            return Ok(());
+        }
+        match fs::metadata(input) {
+            Ok(meta) if meta.is_dir() => self.add_directory(input, &name, limits),
+            Ok(_) => self.add_file(input, limits),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && name.contains(['*', '?', '[']) => {
+                self.add_pattern(&name, limits)
+            }
+            Err(error) => Err(CaptureError::io(&name, error)),
+        }
+    }
+
+    fn add_directory(
+        &mut self,
+        directory: &Path,
+        name: &str,
+        limits: &CaptureLimits,
+    ) -> Result<(), CaptureError> {
+        let entries = fs::read_dir(directory).map_err(|error| CaptureError::io(name, error))?;
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.sort();
+        let (before, mut looked) = (self.seen.len() + self.unreadable.len(), 0);
+        for path in paths {
+            // Only regular files: opening a pipe that nobody writes to would wait for ever.
+            if !fs::metadata(&path).is_ok_and(|meta| meta.is_file()) {
+                continue;
+            }
+            looked += 1;
+            match self.add_file(&path, limits) {
+                Ok(()) => {}
+                Err(error @ (CaptureError::Denied { .. } | CaptureError::Io { .. })) => {
+                    self.reject(path.display().to_string(), &error);
+                }
+                Err(_) => self.ignored += 1,
+            }
+        }
+        if self.seen.len() + self.unreadable.len() == before && looked == self.ignored.min(looked) {
+            return Err(CaptureError::NoCaptures { path: name.to_owned(), files: looked });
+        }
+        Ok(())
+    }
+
+    fn add_pattern(&mut self, pattern: &str, limits: &CaptureLimits) -> Result<(), CaptureError> {
+        let bad = |reason: String| CaptureError::Pattern { path: pattern.to_owned(), reason };
+        let paths = glob::glob(pattern).map_err(|error| bad(format!("not a valid pattern: {error}")))?;
+        let mut matched = false;
+        for path in paths.filter_map(Result::ok).filter(|path| !path.is_dir()) {
+            matched = true;
+            if let Err(error) = self.add_file(&path, limits) {
+                self.reject(path.display().to_string(), &error);
+            }
+        }
+        if matched { Ok(()) } else { Err(bad("no file matches this pattern".to_owned())) }
+    }
+
+    fn add_file(&mut self, path: &Path, limits: &CaptureLimits) -> Result<(), CaptureError> {
+        let name = path.display().to_string();
+        let fail = |error| CaptureError::io(&name, error);
+        let meta = fs::metadata(path).map_err(fail)?;
+        let key = fs::canonicalize(path).map_err(fail)?;
+        if self.seen.contains(&key) {
+            return Ok(());
+        }
+        let mut source = Source::open(path, &name, false, limits.sha256)?;
+        let first = probe(&mut source, &name)?;
+        self.seen.insert(key);
+        let regular = meta.is_file();
+        self.files.push(Entry {
+            path: path.to_owned(),
+            name,
+            source: (!regular).then_some(source),
+            size: regular.then_some(meta.len()),
+            first,
+        });
+        Ok(())
+    }
+}
+
+/// Reads the file header in the window and gives the walker of the records and the header's length.
+pub(super) fn begin(
+    source: &mut Source,
+    name: &str,
+    report: FileReport,
+    max_record: usize,
+) -> Result<(Splitter, usize), CaptureError> {
+    source.fill(HEAD);
+    let window = source.window();
+    let cut = |format, expected: usize| CaptureError::Header {
+        path: name.to_owned(),
+        format,
+        expected: expected as u64,
+        found: window.len() as u64,
+    };
+    match sniff::magic(window) {
+        Magic::Pcap => match FileHeader::read(window) {
+            Some(header) => Ok((Splitter::pcap(header, report, max_record), pcap::FILE_HEADER)),
+            None => Err(cut("pcap", pcap::FILE_HEADER)),
+        },
+        Magic::Pcapng if window.len() < pcapng::MIN_BLOCK => Err(cut("pcapng section", 28)),
+        Magic::Pcapng if pcapng::byte_order(window).is_some() => {
+            let big_endian = pcapng::byte_order(window).unwrap_or_default();
+            Ok((Splitter::pcapng(big_endian, report, max_record), 0))
+        }
+        _ if window.is_empty() && source.fault().is_none() => {
+            Err(CaptureError::Empty { path: name.to_owned() })
+        }
+        _ => Err(not_a_capture(source, name)),
+    }
+}
+
+fn not_a_capture(source: &Source, name: &str) -> CaptureError {
+    let window = source.window();
+    let (mut looks, mut advice) = sniff::describe(&window[..window.len().min(HEAD)]);
+    if let (true, Some(fault)) = (window.is_empty(), source.fault()) {
+        (looks, advice) = (format!("damaged data ({fault})"), "copy the file again");
+    }
+    match source.compression.name() {
+        Some(compression) => looks = format!("{looks} inside {compression}"),
+        None if window.len() < 4 => advice = "give the capture file itself",
+        None => {}
+    }
+    CaptureError::NotCapture { path: name.to_owned(), looks, advice }
+}
+
+/// Finds the first packet's time without moving the cursor.
+fn probe(source: &mut Source, name: &str) -> Result<Option<Timestamp>, CaptureError> {
+    let (_, header) = begin(source, name, FileReport::default(), PROBE)?;
+    let mut want = PROBE / 16;
+    loop {
+        source.fill(want);
+        let (mut splitter, _) = begin(source, name, FileReport::default(), PROBE)?;
+        let window = source.window().get(header..).unwrap_or_default();
+        let mut at = 0;
+        while splitter.report.first_time.is_none() {
+            let walk = splitter.walk(&window[at..], at as u64, source.ended(), 1);
+            at += walk.length;
+            if walk.length == 0 {
+                break;
+            }
+        }
+        let found = splitter.report.first_time;
+        if found.is_some() || source.ended() || want >= PROBE {
+            return Ok(found);
+        }
+        want *= 4;
+    }
+}
