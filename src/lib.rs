@@ -9,3 +9,4 @@ pub mod flow;
 pub mod detect;
 pub mod pipeline;
 pub mod local;
+pub mod report;

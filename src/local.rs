@@ -49,9 +49,10 @@ pub fn analyze(
         sha256: run.sha256,
         ..CaptureLimits::default()
     };
-    let reader = Reader::open(inputs, &limits)?;
+    let inputs: Vec<std::path::PathBuf> = inputs.iter().map(Into::into).collect();
+    let reader = Reader::open(&inputs, &limits)?;
     let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(run.threads).build().map_err(CaptureError::threads)?;
+        rayon::ThreadPoolBuilder::new().num_threads(run.threads).build().map_err(|_| CaptureError::NoInput)?;
     Ok(pool.install(|| Rounds::new(reader, config).run(rows, progress)))
 }
 
@@ -150,7 +151,8 @@ impl<'c> Rounds<'c> {
 
     fn conclude(self) -> Outcome {
         let (totals, spans, fragments) = self.sequencer.finish();
-        let (reports, unreadable) = self.reader.finish();
+        let unreadable = self.reader.unreadable().iter().map(|input| (input.path.clone(), input.reason.clone())).collect();
+        let reports = self.reader.into_files();
         let files: Vec<FileFacts> = reports
             .iter()
             .zip(0..)
@@ -201,16 +203,16 @@ fn facts(report: &FileReport, span: Option<(Timestamp, Timestamp)>) -> FileFacts
         base: report.base,
         span,
         damages: report
-            .damages
+            .damage
             .iter()
             .map(|damage| (damage.offset, damage.length, damage.reason.clone()))
             .collect(),
-        snap_length: report.interfaces.iter().map(|known| known.interface.snap_length).max().unwrap_or(0),
+        snap_length: report.interfaces.iter().map(|known| known.snap_length).max().unwrap_or(0),
         interfaces: interfaces
             .map(|(known, number)| InterfaceFacts {
                 number,
-                name: known.interface.name.clone(),
-                filter: known.interface.filter.clone(),
+                name: known.name.clone(),
+                filter: known.filter.clone(),
                 received: known.received,
                 dropped: known.dropped,
             })

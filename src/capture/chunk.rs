@@ -38,8 +38,6 @@ pub enum Format {
         nanoseconds: bool,
         /// Length of a record header in bytes: 16, or 24 for the modified (Kuznetzov) format.
         header: u8,
-        /// Before version 2.3 the captured and the wire length stood the other way round; 2.3 itself has both.
-        swapped: bool,
     },
     /// pcapng blocks.
     Pcapng {

@@ -8,8 +8,8 @@ use crate::detect::{
     Confidence, Count, Evidence, FileFacts, Finding, Gate, Impact, InterfaceFacts, NotAssessed, Rule, Severity,
     Subject, Threshold, Totals, Verdict,
 };
-use crate::dissect::Path;
-use crate::flow::{End, Endpoint, Flow, Half, Roles, TcpFlow};
+use crate::dissect::{Endpoint, Path};
+use crate::flow::{End, Flow, Half, Roles, TcpFlow};
 use crate::pipeline::{Capped, Outcome};
 use crate::time::{Span, Timestamp};
 

@@ -2,7 +2,7 @@
 
 use crate::app::{Direction, Moment};
 use crate::detect::FileFacts;
-use crate::dissect::{Endpoint, FiveTuple, Tunnel};
+use crate::dissect::{FiveTuple, Tunnel};
 use crate::flow::FlowHead;
 
 /// Which file holds a packet, and as which frame.
@@ -60,9 +60,7 @@ pub(crate) fn protocol(number: u8) -> String {
 
 /// The Community ID of a flow; `None` for ICMP, whose identifier is per message.
 pub(super) fn community_id(flow: &FlowHead) -> Option<String> {
-    let end = |end: crate::flow::Endpoint| Endpoint { address: end.address, port: end.port };
-    let tuple =
-        FiveTuple { source: end(flow.client), destination: end(flow.server), protocol: flow.protocol };
+    let tuple = FiveTuple { source: flow.client, destination: flow.server, protocol: flow.protocol };
     (!matches!(flow.protocol, 1 | 58)).then(|| crate::dissect::community_id(&tuple, None))
 }
 

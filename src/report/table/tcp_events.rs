@@ -2,7 +2,8 @@
 
 use super::shared::{Places, side, word};
 use super::{Column, Table, columns};
-use crate::flow::{Endpoint, Flow, LossPlace, TcpEvent};
+use crate::dissect::Endpoint;
+use crate::flow::{Flow, LossPlace, TcpEvent};
 use crate::time::Span;
 
 /// An event and the flow it belongs to.
