@@ -3,9 +3,12 @@
 //! While one round's packets are tracked, the next round's chunks are read and dissected. Every partition takes the
 //! batches in capture order, so neither the number of threads nor the size of a round reaches a result.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use rayon::prelude::*;
 
-use crate::capture::{CaptureError, CaptureLimits, Chunk, FileReport, Reader};
+use crate::capture::{CaptureError, CaptureLimits, Chunk, FileReport, Overlap, Reader};
 use crate::config::Config;
 use crate::detect::{Context, FileFacts, InterfaceFacts};
 use crate::flow::{Finished, Row, StreamId, TableLimits};
@@ -37,7 +40,7 @@ pub struct Run {
 /// # Errors
 /// When none of the inputs can be read as a capture.
 pub fn analyze(
-    inputs: &[String],
+    inputs: &[PathBuf],
     config: &Config,
     run: Run,
     rows: &mut (dyn Rows + Send),
@@ -49,10 +52,11 @@ pub fn analyze(
         sha256: run.sha256,
         ..CaptureLimits::default()
     };
-    let inputs: Vec<std::path::PathBuf> = inputs.iter().map(Into::into).collect();
-    let reader = Reader::open(&inputs, &limits)?;
-    let pool =
-        rayon::ThreadPoolBuilder::new().num_threads(run.threads).build().map_err(|_| CaptureError::NoInput)?;
+    let reader = Reader::open(inputs, &limits)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(run.threads)
+        .build()
+        .map_err(|error| CaptureError::Threads { reason: error.to_string() })?;
     Ok(pool.install(|| Rounds::new(reader, config).run(rows, progress)))
 }
 
@@ -96,6 +100,7 @@ impl<'c> Rounds<'c> {
                     })
                 },
             );
+            current.iter().for_each(Batch::release);
             let clock = self.sequencer.clock();
             self.settle(clock, false, rows);
             if next.is_empty() {
@@ -151,13 +156,11 @@ impl<'c> Rounds<'c> {
 
     fn conclude(self) -> Outcome {
         let (totals, spans, fragments) = self.sequencer.finish();
-        let unreadable = self.reader.unreadable().iter().map(|input| (input.path.clone(), input.reason.clone())).collect();
+        let unreadable = self.reader.unreadable().to_vec();
+        let overlaps = self.reader.overlaps();
         let reports = self.reader.into_files();
-        let files: Vec<FileFacts> = reports
-            .iter()
-            .zip(0..)
-            .map(|(report, index)| facts(report, spans.get(&index).copied()))
-            .collect();
+        let files: Vec<FileFacts> =
+            reports.iter().zip(0..).map(|(report, index)| facts(report, index, &spans, &overlaps)).collect();
         let mut partitions = self.partitions.into_iter();
         let mut limits = TableLimits::default();
         let mut whole = partitions.next().unwrap_or_else(|| Partition::new(0, self.config));
@@ -195,26 +198,35 @@ fn dissect_round(reader: &mut Reader, chunks: usize, partitions: usize) -> Vec<B
     round.into_par_iter().map(|chunk| dissect_chunk(chunk, partitions)).collect()
 }
 
-fn facts(report: &FileReport, span: Option<(Timestamp, Timestamp)>) -> FileFacts {
+fn facts(
+    report: &FileReport,
+    index: u32,
+    spans: &BTreeMap<u32, (Timestamp, Timestamp)>,
+    overlaps: &[Overlap],
+) -> FileFacts {
     let interfaces = report.interfaces.iter().zip(report.interface_base..);
     FileFacts {
         path: report.path.clone(),
         packets: report.packets,
         base: report.base,
-        span,
+        span: spans.get(&index).copied(),
         damages: report
             .damage
             .iter()
             .map(|damage| (damage.offset, damage.length, damage.reason.clone()))
             .collect(),
-        snap_length: report.interfaces.iter().map(|known| known.snap_length).max().unwrap_or(0),
+        snap_length: report.snap_length,
+        overlap: overlaps.iter().filter(|overlap| overlap.later == index).map(|overlap| overlap.span).max(),
         interfaces: interfaces
             .map(|(known, number)| InterfaceFacts {
                 number,
                 name: known.name.clone(),
                 filter: known.filter.clone(),
                 received: known.received,
-                dropped: known.dropped,
+                dropped: [known.dropped, known.system_dropped, known.packet_drops]
+                    .into_iter()
+                    .flatten()
+                    .reduce(|a, b| a + b),
             })
             .collect(),
     }

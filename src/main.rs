@@ -42,7 +42,7 @@ impl Rows for P {
     fn transaction(&mut self, _: &Transaction, _: &FlowHead) {}
 }
 fn main() {
-    let inputs: Vec<String> = std::env::args().skip(1).collect();
+    let inputs: Vec<std::path::PathBuf> = std::env::args().skip(1).map(Into::into).collect();
     match local::analyze(&inputs, &Default::default(), Default::default(), &mut P, &|_| {}) {
         Ok(o) => println!("{:?} {:?} {:?}", o.totals, o.reports, o.capped),
         Err(e) => println!("error: {e}"),

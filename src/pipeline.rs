@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::app::Moment;
 use crate::app::dns::Transaction;
-use crate::capture::{Chunk, FileReport, LinkType};
+use crate::capture::{Chunk, FileReport, LinkType, Unreadable};
 use crate::config::Config;
 use crate::detect::{Context, Detectors, FileFacts, Rule, Totals, Verdict};
 use crate::dissect::{
@@ -54,7 +54,7 @@ pub struct Outcome {
     /// The files, in analysis order: what the reader says of them.
     pub reports: Vec<FileReport>,
     /// Inputs that could not be read, and why.
-    pub unreadable: Vec<(String, String)>,
+    pub unreadable: Vec<Unreadable>,
     /// Every detector's verdict.
     pub verdicts: Vec<(&'static Rule, Verdict)>,
     /// Caps that acted.
@@ -175,6 +175,11 @@ impl Batch {
     /// Packets in the batch.
     pub fn packets(&self) -> u64 {
         self.chunk.packets
+    }
+
+    /// Its bytes are not needed any more: mapped pages go back to the system.
+    pub fn release(&self) {
+        self.chunk.release();
     }
 
     /// The captured payload of one of its records.

@@ -59,7 +59,7 @@ fn frames_have_tsharks_numbers_times_and_lengths() {
     let mut wrong = Vec::new();
     for path in &files {
         let (columns, rows) = frames(path);
-        let inputs = [path.display().to_string()];
+        let inputs = [path.to_path_buf()];
         let mut reader =
             Reader::open(&inputs, &CaptureLimits::default()).unwrap_or_else(|error| panic!("{error}"));
         let mut number = 0;
@@ -150,7 +150,7 @@ impl Rows for Collected {
 
 fn collect(path: &Path) -> Collected {
     let mut rows = Collected::default();
-    let inputs = [path.display().to_string()];
+    let inputs = [path.to_path_buf()];
     local::analyze(&inputs, &Config::default(), Run::default(), &mut rows, &|_| {})
         .unwrap_or_else(|error| panic!("{error}"));
     rows
@@ -162,11 +162,23 @@ fn numbers(value: &serde_json::Value) -> Vec<u64> {
 
 /// Captures whose messages differ on purpose, and why.
 const MESSAGE_DIFFERENCES: &[(&str, &str)] = &[
-    ("ajbanjara__Wireshark__SampleCaptures_netlink-conntrack.pcap", "DNS inside a netlink message: not on the wire"),
+    (
+        "ajbanjara__Wireshark__SampleCaptures_netlink-conntrack.pcap",
+        "DNS inside a netlink message: not on the wire",
+    ),
     ("ntop__nDPI__someip_sd_sample.pcap", "SOME/IP on port 30490 that tshark takes for DNS"),
-    ("packetpioneer__youtube__DoH-Sample-ChrisGreer.pcapng", "readable only with the keys that the file carries; tshark decrypts"),
-    ("the-tcpdump-group__libpcap__tests_filter_arcnet-rfc1051-arp-icmp-http.pcap", "ARCNET is counted by name and not dissected"),
-    ("the-tcpdump-group__libpcap__tests_filter_arcnet-rfc1201-arp-icmp-http.pcap", "ARCNET is counted by name and not dissected"),
+    (
+        "packetpioneer__youtube__DoH-Sample-ChrisGreer.pcapng",
+        "readable only with the keys that the file carries; tshark decrypts",
+    ),
+    (
+        "the-tcpdump-group__libpcap__tests_filter_arcnet-rfc1051-arp-icmp-http.pcap",
+        "ARCNET is counted by name and not dissected",
+    ),
+    (
+        "the-tcpdump-group__libpcap__tests_filter_arcnet-rfc1201-arp-icmp-http.pcap",
+        "ARCNET is counted by name and not dissected",
+    ),
 ];
 
 /// Every alert, response code and packet-too-big that tshark reads is read, with its frame.

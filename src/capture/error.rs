@@ -31,6 +31,12 @@ pub enum CaptureError {
         /// What the system said.
         source: io::Error,
     },
+    /// Worker threads could not be started.
+    #[error("cannot start worker threads: {reason}")]
+    Threads {
+        /// What the system said.
+        reason: String,
+    },
     /// The file has no bytes.
     #[error("{path}: the file is empty (0 bytes)")]
     Empty {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::LinkType;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Counts over the whole capture set, summed over partitions and files: facts, not verdicts.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,8 @@ pub struct FileFacts {
     pub span: Option<(Timestamp, Timestamp)>,
     /// Damaged byte ranges: offset, length, reason.
     pub damages: Vec<(u64, u64, String)>,
+    /// It begins by so much before an earlier file of the set ends: the two were recorded at the same time.
+    pub overlap: Option<Span>,
     /// Declared snapshot length, largest over interfaces; 0 unlimited.
     pub snap_length: u32,
     /// Per interface: name, filter, received and dropped packets as the file reports them (`None`: the format or file does not say).
