@@ -70,7 +70,8 @@ impl Config {
             flow: &'c FlowConfig,
             detect: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
         }
-        let settings = SETTINGS.iter().filter(|setting| setting.section == "limits" && setting.changes_results);
+        let settings =
+            SETTINGS.iter().filter(|setting| setting.section == "limits" && setting.changes_results);
         let effective = Effective {
             limits: settings.map(|setting| (setting.key, (setting.value)(self))).collect(),
             flow: &self.flow,
@@ -193,8 +194,11 @@ mod tests {
         let json = serde_json::to_value(Config::default()).expect("json");
         for section in ["limits", "flow"] {
             let keys: Vec<&String> = json[section].as_object().expect("section").keys().collect();
-            let listed: Vec<&str> =
-                SETTINGS.iter().filter(|setting| setting.section == section).map(|setting| setting.key).collect();
+            let listed: Vec<&str> = SETTINGS
+                .iter()
+                .filter(|setting| setting.section == section)
+                .map(|setting| setting.key)
+                .collect();
             assert_eq!(keys.len(), listed.len());
             assert!(keys.iter().all(|key| listed.contains(&key.as_str())), "{keys:?}");
         }

@@ -10,3 +10,4 @@ pub mod detect;
 pub mod pipeline;
 pub mod local;
 pub mod report;
+pub mod cli;

@@ -29,7 +29,8 @@ struct Reader<'t> {
 /// Reads `text` against these rules.
 pub(super) fn parse(text: &str, rules: &'static [Rule]) -> Result<Config, ConfigError> {
     let reader = Reader { text, rules };
-    let table = DeTable::parse(text).map_err(|error| reader.error(error.span(), error.message().to_owned()))?;
+    let table =
+        DeTable::parse(text).map_err(|error| reader.error(error.span(), error.message().to_owned()))?;
     for (section, value) in table.get_ref() {
         let name: &str = section.get_ref();
         let table = match (name, value.get_ref()) {
@@ -38,7 +39,11 @@ pub(super) fn parse(text: &str, rules: &'static [Rule]) -> Result<Config, Config
             _ => return Err(reader.unknown(section, "section", ["limits", "flow", "detect"])),
         };
         for entry in table.iter() {
-            if name == "detect" { reader.check_detector(entry)? } else { reader.check_setting(name, entry)? }
+            if name == "detect" {
+                reader.check_detector(entry)?
+            } else {
+                reader.check_setting(name, entry)?
+            }
         }
     }
     toml::from_str(text).map_err(|error| reader.error(error.span(), error.message().to_owned()))
@@ -49,7 +54,11 @@ impl Reader<'_> {
         let name: &str = key.get_ref();
         let settings = || SETTINGS.iter().filter(|setting| setting.section == section);
         let Some(setting) = settings().find(|setting| setting.key == name) else {
-            return Err(self.unknown(key, &format!("setting in [{section}]"), settings().map(|setting| setting.key)));
+            return Err(self.unknown(
+                key,
+                &format!("setting in [{section}]"),
+                settings().map(|setting| setting.key),
+            ));
         };
         let (low, high) = setting.range;
         let number = match value.get_ref() {
@@ -121,7 +130,9 @@ impl Reader<'_> {
 /// The candidate most like `name`, when one is like it at all.
 pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let near = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
-    near.filter(|(likeness, _)| *likeness > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+    near.filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
@@ -151,7 +162,8 @@ pub(super) mod tests {
 
     #[test]
     fn values_are_read_over_the_defaults() {
-        let config = parse("[limits]\npartitions = 4\n[detect.noisy_rule]\nmin_tries = 5\n", &RULES).expect("valid");
+        let config =
+            parse("[limits]\npartitions = 4\n[detect.noisy_rule]\nmin_tries = 5\n", &RULES).expect("valid");
         assert_eq!(config.limits.partitions, 4);
         assert_eq!(config.flow, Config::default().flow);
         assert_eq!(config.thresholds_of(&RULES)["noisy_rule"]["min_tries"], 5.0);
@@ -161,9 +173,15 @@ pub(super) mod tests {
 
     #[test]
     fn unknown_names_are_errors_that_name_the_nearest_and_the_line() {
-        assert_eq!(error("[limits]\n\npartition = 4"), "line 3: no setting in [limits] \"partition\"; did you mean partitions?");
+        assert_eq!(
+            error("[limits]\n\npartition = 4"),
+            "line 3: no setting in [limits] \"partition\"; did you mean partitions?"
+        );
         assert_eq!(error("[limit]\n"), "line 1: no section \"limit\"; did you mean limits?");
-        assert_eq!(error("[detect.nosy_rule]\n"), "line 1: no detector \"nosy_rule\"; did you mean noisy_rule?");
+        assert_eq!(
+            error("[detect.nosy_rule]\n"),
+            "line 1: no detector \"nosy_rule\"; did you mean noisy_rule?"
+        );
         assert_eq!(
             error("[detect.noisy_rule]\nmin_try = 1\n"),
             "line 2: no threshold of noisy_rule \"min_try\"; did you mean min_tries?"

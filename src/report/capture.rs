@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::capture::{Compression, FileReport};
+use crate::capture::{Compression, FileReport, Unreadable};
 use crate::detect::FileFacts;
 use crate::pipeline::Outcome;
 use crate::report::table::protocol;
@@ -16,7 +16,7 @@ pub struct CaptureSummary {
     /// The files, in analysis order.
     pub files: Vec<FileSummary>,
     /// Inputs that could not be read.
-    pub unreadable: Vec<UnreadInput>,
+    pub unreadable: Vec<Unreadable>,
     /// Packets.
     pub packets: u64,
     /// Captured bytes.
@@ -112,25 +112,17 @@ pub struct DamageSummary {
     pub reason: String,
 }
 
-/// An input that could not be read.
-#[derive(Clone, Debug, Serialize)]
-pub struct UnreadInput {
-    /// As given.
-    pub path: String,
-    /// Why.
-    pub reason: String,
-}
-
 impl CaptureSummary {
     /// Of a finished analysis.
     pub fn new(outcome: &Outcome) -> Self {
         let totals = &outcome.totals;
         let report = |file: &FileFacts| outcome.reports.iter().find(|report| report.path == file.path);
         let not_understood: u64 = totals.stops.values().sum();
-        let dropped = outcome.files.iter().flat_map(|file| &file.interfaces).filter_map(|known| known.dropped);
+        let dropped =
+            outcome.files.iter().flat_map(|file| &file.interfaces).filter_map(|known| known.dropped);
         Self {
             files: outcome.files.iter().map(|file| file_summary(file, report(file))).collect(),
-            unreadable: outcome.unreadable.iter().map(unread).collect(),
+            unreadable: outcome.unreadable.clone(),
             packets: totals.packets,
             captured_bytes: totals.captured_bytes,
             wire_bytes: totals.wire_bytes,
@@ -148,7 +140,11 @@ impl CaptureSummary {
             backwards: totals.backwards,
             dropped: dropped.reduce(|a, b| a + b),
             flows: outcome.flows.iter().map(|(number, flows)| (protocol(*number), *flows)).collect(),
-            link_types: totals.link_types.iter().map(|(link_type, packets)| (link_type.to_string(), *packets)).collect(),
+            link_types: totals
+                .link_types
+                .iter()
+                .map(|(link_type, packets)| (link_type.to_string(), *packets))
+                .collect(),
             stops: totals.stops.clone(),
             understood: match totals.packets {
                 0 => 1.0,
@@ -159,7 +155,7 @@ impl CaptureSummary {
 
     /// What could not be read, one sentence each.
     pub fn unread(&self) -> Vec<String> {
-        let inputs = self.unreadable.iter().map(|input| format!("{}: {}", input.path, input.reason));
+        let inputs = self.unreadable.iter().map(|input| input.reason.clone());
         let damages = self.files.iter().flat_map(|file| {
             file.damages.iter().map(|damage| {
                 let DamageSummary { offset, length, reason } = damage;
@@ -203,8 +199,4 @@ fn file_summary(file: &FileFacts, report: Option<&FileReport>) -> FileSummary {
         damages: file.damages.iter().map(damage).collect(),
         damages_unlisted: report.map_or(0, |report| report.damage_unlisted),
     }
-}
-
-fn unread((path, reason): &(String, String)) -> UnreadInput {
-    UnreadInput { path: path.clone(), reason: reason.clone() }
 }

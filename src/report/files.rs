@@ -15,8 +15,8 @@ use crate::pipeline::Rows;
 use crate::report::model::Report;
 use crate::report::sheet::{Format, Writer};
 use crate::report::table::{
-    Dns, DnsRow, EventRow, EvidenceRow, EvidenceTable, FindingRow, Findings, FlowRow, Flows, Icmp, IcmpRow, Places,
-    Table, TcpEvents, Tls, TlsRow,
+    Dns, EvidenceRow, EvidenceTable, FindingRow, Findings, Flows, Icmp, Places, Streamed, Table, TcpEvents,
+    Tls,
 };
 
 /// A file that could not be written.
@@ -92,7 +92,10 @@ impl Drop for Pending {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_file(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<PathBuf, WriteError> {
+pub fn write_file(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<PathBuf, WriteError> {
     let (pending, file) = Pending::create(path)?;
     let mut file = BufWriter::new(file);
     content(&mut file).and_then(|()| file.flush()).map_err(|error| WriteError::new(path, error))?;
@@ -121,6 +124,23 @@ impl<T: Table> TableFile<T> {
     fn finish(self) -> Result<PathBuf, WriteError> {
         self.writer.finish().map_err(|error| WriteError::new(&self.pending.path, error))?;
         self.pending.finish()
+    }
+}
+
+impl<T: Streamed> TableFile<T> {
+    fn flow(&mut self, flow: &Flow, places: &Places) -> Result<(), WriteError> {
+        let written = T::of_flow(&mut self.writer, flow, places);
+        written.map_err(|error| WriteError::new(&self.pending.path, error))
+    }
+
+    fn transaction(
+        &mut self,
+        transaction: &Transaction,
+        flow: &FlowHead,
+        places: &Places,
+    ) -> Result<(), WriteError> {
+        let written = T::of_transaction(&mut self.writer, transaction, flow, places);
+        written.map_err(|error| WriteError::new(&self.pending.path, error))
     }
 }
 
@@ -172,17 +192,10 @@ impl TableFiles {
 
     fn write_flow(&mut self, flow: &Flow) -> Result<(), WriteError> {
         let places = &self.places;
-        self.flows.row(&FlowRow { flow, places })?;
-        for event in flow.tcp.iter().flat_map(|tcp| &tcp.events) {
-            self.tcp_events.row(&EventRow { flow, event, places })?;
-        }
-        for error in &flow.icmp_errors {
-            self.icmp.row(&IcmpRow { flow, error, places })?;
-        }
-        if let Some(session) = &flow.tls {
-            self.tls.row(&TlsRow { flow, session, places })?;
-        }
-        Ok(())
+        self.flows.flow(flow, places)?;
+        self.tcp_events.flow(flow, places)?;
+        self.tls.flow(flow, places)?;
+        self.icmp.flow(flow, places)
     }
 }
 
@@ -200,7 +213,7 @@ impl Rows for TableFiles {
 
     fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
         if self.failed.is_none() {
-            self.failed = self.dns.row(&DnsRow { transaction, flow, places: &self.places }).err();
+            self.failed = self.dns.transaction(transaction, flow, &self.places).err();
         }
     }
 }
@@ -219,7 +232,8 @@ pub fn write_report(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, Writ
         }
     }
     let json = write_file(&folder.join("report.json"), |out| super::json::write(report, out))?;
-    let text = write_file(&folder.join("summary.txt"), |out| out.write_all(&super::text::plain(report, 100)?))?;
+    let text =
+        write_file(&folder.join("summary.txt"), |out| out.write_all(&super::text::plain(report, 100)?))?;
     Ok(vec![findings.finish()?, evidence.finish()?, json, text])
 }
 
@@ -246,17 +260,20 @@ mod tests {
         tables.flow(&flow(1));
         tables.finish().expect("written");
         write_report(&Report::new(&outcome(), &Config::default()), &out).expect("written");
-        assert_eq!(names(&out), [
-            "dns.parquet",
-            "evidence.parquet",
-            "findings.parquet",
-            "flows.parquet",
-            "icmp.parquet",
-            "report.json",
-            "summary.txt",
-            "tcp_events.parquet",
-            "tls.parquet",
-        ]);
+        assert_eq!(
+            names(&out),
+            [
+                "dns.parquet",
+                "evidence.parquet",
+                "findings.parquet",
+                "flows.parquet",
+                "icmp.parquet",
+                "report.json",
+                "summary.txt",
+                "tcp_events.parquet",
+                "tls.parquet",
+            ]
+        );
     }
 
     #[test]

@@ -150,7 +150,8 @@ mod tests {
     fn outputs_are_hashed() {
         let folder = tempfile::tempdir().expect("folder");
         let written = write_file(&folder.path().join("x.txt"), |out| out.write_all(b"abc")).expect("written");
-        let manifest = Manifest::new(&outcome(), &Config::default(), 2, Started::now(), &[written]).expect("manifest");
+        let manifest =
+            Manifest::new(&outcome(), &Config::default(), 2, Started::now(), &[written]).expect("manifest");
         let path = manifest.write(folder.path()).expect("written");
         let text = std::fs::read_to_string(path).expect("text");
         let value: serde_json::Value = serde_json::from_str(&text).expect("json");

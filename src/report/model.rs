@@ -181,8 +181,16 @@ impl Report {
             verdict: Answer::new(&findings, &capture, &outcome.capped),
             capture,
             findings,
-            ruled_out: outcome.verdicts.iter().filter_map(|(rule, verdict)| ruled_out(rule, verdict)).collect(),
-            not_assessed: outcome.verdicts.iter().flat_map(|(_, verdict)| verdict.not_assessed.clone()).collect(),
+            ruled_out: outcome
+                .verdicts
+                .iter()
+                .filter_map(|(rule, verdict)| ruled_out(rule, verdict))
+                .collect(),
+            not_assessed: outcome
+                .verdicts
+                .iter()
+                .flat_map(|(_, verdict)| verdict.not_assessed.clone())
+                .collect(),
             capped: outcome.capped.clone(),
         }
     }

@@ -45,7 +45,9 @@ impl<W: Write> ParquetSheet<W> {
         }
         let named = self.columns.iter_mut().zip(self.schema.iter_names());
         let columns = named.map(|(buffer, name)| buffer.take(name.clone())).collect::<PolarsResult<Vec<_>>>();
-        let frame = columns.and_then(|columns| DataFrame::new(self.rows, columns)).map_err(|error| self.failure.explain(error))?;
+        let frame = columns
+            .and_then(|columns| DataFrame::new(self.rows, columns))
+            .map_err(|error| self.failure.explain(error))?;
         self.rows = 0;
         self.writer.write_batch(&frame).map_err(|error| self.failure.explain(error))
     }
@@ -158,11 +160,13 @@ impl Buffer {
             Self::Time(values) => Series::new(name, &*values).cast(&data_type(Kind::Time))?,
             Self::Text(texts) => {
                 let mut start = 0;
-                let values = texts.ends.iter().map(|end| end.map(|end| {
-                    let text = &texts.text[start..end];
-                    start = end;
-                    text
-                }));
+                let values = texts.ends.iter().map(|end| {
+                    end.map(|end| {
+                        let text = &texts.text[start..end];
+                        start = end;
+                        text
+                    })
+                });
                 StringChunked::from_iter_options(name, values).into_series()
             }
         };

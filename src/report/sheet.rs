@@ -276,7 +276,10 @@ mod tests {
     #[test]
     fn unknown_columns_name_the_nearest() {
         let error = Writer::<Flows>::new(Format::Csv, io::sink(), &["durration".to_owned()]).err();
-        assert_eq!(error.expect("no such column").to_string(), "no column durration in flows; did you mean duration?");
+        assert_eq!(
+            error.expect("no such column").to_string(),
+            "no column durration in flows; did you mean duration?"
+        );
     }
 
     #[test]

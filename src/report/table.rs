@@ -15,16 +15,18 @@ mod flows;
 mod icmp;
 mod shared;
 mod sides;
+mod streamed;
 mod tcp_events;
 mod tls;
 
 pub use dns::{Dns, DnsRow};
 pub use evidence::{EvidenceRow, EvidenceTable};
-pub use findings::{Findings, FindingRow};
+pub use findings::{FindingRow, Findings};
 pub use flows::{FlowRow, Flows};
 pub use icmp::{Icmp, IcmpRow};
 pub use shared::Places;
 pub(crate) use shared::{protocol, word};
+pub use streamed::Streamed;
 pub use tcp_events::{EventRow, TcpEvents};
 pub use tls::{Tls, TlsRow};
 
@@ -180,7 +182,8 @@ impl TableDoc {
 
     /// As a Markdown section.
     pub fn markdown(&self) -> String {
-        let mut text = format!("## {}\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n", self.name, self.doc);
+        let mut text =
+            format!("## {}\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n", self.name, self.doc);
         for column in &self.columns {
             text += &format!("| `{}` | {} | {} |\n", column.name, column.kind.name(), column.doc);
         }
@@ -250,7 +253,9 @@ mod tests {
         fn check<T: Table>() {
             let mut names: Vec<&str> = T::columns().map(|column| column.header.name).collect();
             assert!(T::BRIEF.iter().all(|brief| names.contains(brief)), "{}", T::NAME);
-            assert!(T::columns().all(|column| !column.header.doc.is_empty() && !column.header.doc.contains('|')));
+            assert!(
+                T::columns().all(|column| !column.header.doc.is_empty() && !column.header.doc.contains('|'))
+            );
             let count = names.len();
             names.sort_unstable();
             names.dedup();
@@ -268,7 +273,8 @@ mod tests {
     #[test]
     fn documentation_names_every_table() {
         let text: String = TableDoc::all().iter().map(TableDoc::markdown).collect();
-        for name in ["## flows", "## tcp_events", "## dns", "## tls", "## icmp", "## findings", "## evidence"] {
+        for name in ["## flows", "## tcp_events", "## dns", "## tls", "## icmp", "## findings", "## evidence"]
+        {
             assert!(text.contains(name), "{name}");
         }
     }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::app::Moment;
 use crate::capture::LinkType;
 use crate::detect::{
-    Confidence, Count, Evidence, FileFacts, Finding, Gate, Impact, InterfaceFacts, NotAssessed, Rule, Severity,
-    Subject, Threshold, Totals, Verdict,
+    Confidence, Count, Evidence, FileFacts, Finding, Gate, Impact, InterfaceFacts, NotAssessed, Rule,
+    Severity, Subject, Threshold, Totals, Verdict,
 };
 use crate::dissect::{Endpoint, Path};
 use crate::flow::{End, Flow, Half, Roles, TcpFlow};
@@ -82,7 +82,12 @@ pub(crate) fn finding(detector: &'static str) -> Finding {
             clients: 6,
             services: 1,
         },
-        evidence: vec![cite(12, "original"), cite(14, "retransmission"), cite(15, "retransmission"), cite(16, "ack")],
+        evidence: vec![
+            cite(12, "original"),
+            cite(14, "retransmission"),
+            cite(15, "retransmission"),
+            cite(16, "ack"),
+        ],
         alternatives: vec!["a smaller MTU behind the capture point, with ICMP filtered"],
         next_steps: vec!["ping -M do -s 1372 10.0.0.1 from a client"],
         not_claimed: vec!["which device drops the packets"],
@@ -132,9 +137,15 @@ pub(crate) fn outcome() -> Outcome {
         findings,
         assessed,
         unit: "flows",
-        not_assessed: vec![NotAssessed { detector: "noisy_rule", reason: "one-way", count: 3, unit: "flows" }],
+        not_assessed: vec![NotAssessed {
+            detector: "noisy_rule",
+            reason: "one-way",
+            count: 3,
+            unit: "flows",
+        }],
     };
-    let milder = Finding { severity: Severity::Warning, variant: "", evidence: Vec::new(), ..finding("noisy_rule") };
+    let milder =
+        Finding { severity: Severity::Warning, variant: "", evidence: Vec::new(), ..finding("noisy_rule") };
     Outcome {
         totals: Totals {
             packets: 20,

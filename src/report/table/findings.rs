@@ -19,8 +19,18 @@ impl Table for Findings {
     const NAME: &'static str = "findings";
     const DOC: &'static str = "One row per finding, the weightiest first. The whole finding, with what it does not \
         claim, is in report.json under the same id.";
-    const BRIEF: &'static [&'static str] =
-        &["id", "severity", "confidence", "detector", "variant", "title", "client", "server", "port", "first_seen"];
+    const BRIEF: &'static [&'static str] = &[
+        "id",
+        "severity",
+        "confidence",
+        "detector",
+        "variant",
+        "title",
+        "client",
+        "server",
+        "port",
+        "first_seen",
+    ];
     const COLUMNS: &'static [&'static [Column<Self>]] = &[FINDING];
     type Row<'a> = FindingRow<'a>;
 }

@@ -35,8 +35,19 @@ impl Table for TcpEvents {
     const NAME: &'static str = "tcp_events";
     const DOC: &'static str = "One row per TCP segment that was not simply the next one: what it was, which packet it \
         repeats, and which packet made the sender send it.";
-    const BRIEF: &'static [&'static str] =
-        &["ts", "frame", "src_h", "src_p", "dst_h", "dst_p", "kind", "length", "original_frame", "delay", "loss"];
+    const BRIEF: &'static [&'static str] = &[
+        "ts",
+        "frame",
+        "src_h",
+        "src_p",
+        "dst_h",
+        "dst_p",
+        "kind",
+        "length",
+        "original_frame",
+        "delay",
+        "loss",
+    ];
     const COLUMNS: &'static [&'static [Column<Self>]] = &[EVENT];
     type Row<'a> = EventRow<'a>;
 }
