@@ -9,3 +9,5 @@ pub mod flow;
 pub mod detect;
 pub mod pipeline;
 pub mod local;
+pub mod report;
+pub mod cli;

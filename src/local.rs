@@ -70,6 +70,8 @@ struct Rounds<'c> {
     streams: u32,
     streams_refused: u64,
     packets: u64,
+    /// Files that `rows` was told of.
+    files_told: usize,
 }
 
 impl<'c> Rounds<'c> {
@@ -84,6 +86,7 @@ impl<'c> Rounds<'c> {
             streams: 0,
             streams_refused: 0,
             packets: 0,
+            files_told: 0,
         }
     }
 
@@ -120,6 +123,10 @@ impl<'c> Rounds<'c> {
 
     /// Numbers new streams, closes what is over, and hands out the rows that nothing can precede any more.
     fn settle(&mut self, clock: Timestamp, last: bool, rows: &mut (dyn Rows + Send)) {
+        for (path, base) in self.reader.begun().skip(self.files_told) {
+            rows.file(path, base);
+            self.files_told += 1;
+        }
         self.number_streams();
         let settled: Vec<Vec<Row>> =
             self.partitions.par_iter_mut().map(|partition| partition.settle(clock, last)).collect();

@@ -24,6 +24,9 @@ use crate::time::{Span, Timestamp};
 
 /// Receives finished rows in an order that does not depend on threads, chunks, rounds or partitions.
 pub trait Rows {
+    /// The capture goes on with another file: its path, and the ordinal before its first packet. Comes before every row
+    /// that has a packet of the file.
+    fn file(&mut self, _path: &str, _base: u64) {}
     /// A flow was closed: rows of `flows`, `tcp_events`, `tls` and `icmp`.
     fn flow(&mut self, flow: &Flow);
     /// A DNS transaction was finished.

@@ -125,6 +125,12 @@ impl Reader {
         &self.files
     }
 
+    /// Path and [`FileReport::base`] of every file begun so far, in set order.
+    pub fn begun(&self) -> impl Iterator<Item = (&str, u64)> {
+        let current = self.current.as_ref().map(|open| &open.splitter.report);
+        self.files.iter().chain(current).map(|report| (report.path.as_str(), report.base))
+    }
+
     /// The reports, after the last chunk.
     pub fn into_files(self) -> Vec<FileReport> {
         self.files

@@ -1,0 +1,125 @@
+//! `pcapsy explain`: what a detector looks for, which numbers it compares with and whose they are.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use crate::cli::catalogue::{Sheet, list};
+use crate::cli::outcome::{Exit, Failure};
+use crate::config::{Config, nearest};
+use crate::detect::{RULES, Rule};
+use crate::report::escape;
+use crate::report::table::TableDoc;
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// A detector, a table, or tables for all tables; without it the list of detectors
+    #[arg(value_name = "NAME", conflicts_with = "config")]
+    name: Option<String>,
+    /// Print pcapsy.toml with every setting, its default and its meaning
+    #[arg(long, conflicts_with = "json")]
+    config: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    /// Prints what was asked for.
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let mut out = io::stdout().lock();
+        match self.name.as_deref() {
+            _ if self.config => write!(out, "{}", Config::default_toml())?,
+            None => list(RULES, self.json, &mut out)?,
+            Some(name) => match find(name, RULES)? {
+                Topic::Rule(rule) if self.json => json(&Sheet::of(rule), &mut out)?,
+                Topic::Rule(rule) => write!(out, "{}", page(rule))?,
+                Topic::Tables(tables) if self.json => json(&tables, &mut out)?,
+                Topic::Tables(tables) => {
+                    for (number, table) in tables.iter().enumerate() {
+                        let gap = if number == 0 { "" } else { "\n" };
+                        write!(out, "{gap}{}", table.markdown())?;
+                    }
+                }
+            },
+        }
+        out.flush()?;
+        Ok(Exit::Clean)
+    }
+}
+
+enum Topic<'r> {
+    Rule(&'r Rule),
+    Tables(Vec<TableDoc>),
+}
+
+fn find<'r>(name: &str, rules: &'r [Rule]) -> Result<Topic<'r>, Failure> {
+    if let Some(rule) = rules.iter().find(|rule| rule.name == name) {
+        return Ok(Topic::Rule(rule));
+    }
+    let tables = TableDoc::all();
+    if name == "tables" {
+        return Ok(Topic::Tables(tables));
+    }
+    if let Some(table) = tables.iter().find(|table| table.name == name) {
+        return Ok(Topic::Tables(vec![table.clone()]));
+    }
+    let known =
+        rules.iter().map(|rule| rule.name).chain(tables.iter().map(|table| table.name)).chain(["tables"]);
+    let hint = match nearest(name, known) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "pcapsy detectors lists the detectors".to_owned(),
+    };
+    Err(Failure::Usage(format!("no detector or table {name:?}; {hint}")))
+}
+
+fn page(rule: &Rule) -> String {
+    let mut text = format!("{} ({}): {}\n\n{}", rule.name, rule.group, rule.summary, rule.documentation());
+    if !rule.variants.is_empty() {
+        text += &format!("\nvariants: {}\n", rule.variants.join(", "));
+    }
+    if !rule.thresholds.is_empty() {
+        text += &format!("\nthresholds, in pcapsy.toml under [detect.{}]:\n", rule.name);
+        for threshold in rule.thresholds {
+            text += &format!("  {} = {} ({})\n", threshold.key, threshold.default, threshold.unit);
+            text += &format!("      {}; {}\n", threshold.meaning, threshold.source);
+        }
+    }
+    text
+}
+
+fn json<T: serde::Serialize>(value: &T, out: &mut dyn Write) -> io::Result<()> {
+    escape::write_json(&mut *out, value, true)?;
+    writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::RULES;
+
+    #[test]
+    fn a_page_has_documentation_variants_and_sourced_thresholds() {
+        let Ok(Topic::Rule(rule)) = find("quiet_rule", &RULES) else { panic!("not found") };
+        let page = page(rule);
+        for text in [
+            "quiet_rule (path): packets above a size never arrive\n",
+            "## What it does\nIt looks.\n",
+            "variants: silent, icmp_ignored\n",
+            "  min_tries = 3 (tries)\n",
+            "RFC 8899 section 5.1.2",
+        ] {
+            assert!(page.contains(text), "{text}\n--\n{page}");
+        }
+        assert!(!page.contains("fn code"));
+    }
+
+    #[test]
+    fn unknown_names_suggest_the_nearest() {
+        let message = |name| find(name, &RULES).err().expect(name).to_string();
+        assert_eq!(message("quite_rule"), "no detector or table \"quite_rule\"; did you mean quiet_rule?");
+        assert_eq!(message("flow"), "no detector or table \"flow\"; did you mean flows?");
+        assert_eq!(message("xyzzy"), "no detector or table \"xyzzy\"; pcapsy detectors lists the detectors");
+    }
+}

@@ -1,0 +1,126 @@
+//! `pcapsy info`: what a capture is; reads record headers only, and every byte once for the hash.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::capture::{CaptureLimits, FileReport, Overlap, Reader, Unreadable};
+use crate::cli::outcome::{Exit, Failure, complain};
+use crate::cli::progress::Bar;
+use crate::local::Progress;
+use crate::report::escape::{self, terminal};
+use crate::report::text::grouped;
+use crate::time::Timestamp;
+
+/// Arguments of `info`.
+#[derive(Debug, Args)]
+pub(super) struct Info {
+    /// Captures: files, directories, patterns, or - for standard input
+    #[arg(value_name = "FILE|DIR|GLOB|-", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    /// Compute the SHA-256 of the files, too
+    #[arg(long)]
+    sha256: bool,
+    /// No progress on stderr
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// What `info --json` prints.
+#[derive(Serialize)]
+struct Facts<'r> {
+    files: &'r [FileReport],
+    unreadable: &'r [Unreadable],
+    overlaps: Vec<Overlap>,
+}
+
+impl Info {
+    /// Reads the captures and prints what they are.
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let limits = CaptureLimits { sha256: self.sha256, ..CaptureLimits::default() };
+        let mut reader = Reader::open(&self.inputs, &limits)?;
+        let bar = Bar::new(self.quiet);
+        let mut packets = 0;
+        while let Some(chunk) = reader.next_chunk() {
+            packets += chunk.packets;
+            let (bytes, total_bytes) = reader.progress();
+            bar.show(Progress { bytes, total_bytes, packets });
+        }
+        bar.clear();
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        if self.json {
+            let (files, unreadable) = (reader.files(), reader.unreadable());
+            escape::write_json(&mut out, &Facts { files, unreadable, overlaps: reader.overlaps() }, true)?;
+            writeln!(out)?;
+        } else {
+            for (number, file) in reader.files().iter().enumerate() {
+                write!(out, "{}{}", if number == 0 { "" } else { "\n" }, describe(file))?;
+            }
+        }
+        out.flush()?;
+        for unreadable in reader.unreadable() {
+            complain(&unreadable.reason);
+        }
+        Ok(if reader.unreadable().is_empty() { Exit::Clean } else { Exit::Failed })
+    }
+}
+
+fn describe(file: &FileReport) -> String {
+    let mut lines = vec![("", terminal(&file.path).into_owned())];
+    let compression = crate::report::table::word(&file.compression);
+    let compressed = match compression.as_str() {
+        "none" => String::new(),
+        name => format!(", {name}, {} bytes unpacked", grouped(file.unpacked)),
+    };
+    lines.push(("format", format!("{}, {}, {}{compressed}", file.format, file.byte_order, file.resolution)));
+    lines.push(("size", format!("{} bytes", grouped(file.size))));
+    let wire = format!(
+        "{} bytes captured of {} on the wire",
+        grouped(file.captured_bytes),
+        grouped(file.wire_bytes)
+    );
+    lines.push(("packets", format!("{}, {wire}", grouped(file.packets))));
+    if let (Some(first), Some(last)) = (file.first_time, file.last_time) {
+        let time = Timestamp::rfc3339;
+        lines.push(("time", format!("{} to {}, {}", time(first), time(last), last - first)));
+    }
+    for (interface, number) in file.interfaces.iter().zip(file.interface_base..) {
+        let mut parts = vec![format!("{number}: {}", interface.link_type)];
+        parts.extend(interface.name.iter().map(|name| terminal(name).into_owned()));
+        parts.push(format!("{} packets", grouped(interface.packets)));
+        parts.push(match interface.snap_length {
+            0 => "no snapshot length".to_owned(),
+            length => format!("snapshot length {length}"),
+        });
+        parts.extend(interface.filter.iter().map(|filter| format!("filter {:?}", terminal(filter))));
+        let drops = [
+            ("received", interface.received),
+            ("dropped", interface.dropped),
+            ("dropped by the system", interface.system_dropped),
+        ];
+        parts.extend(
+            drops.iter().filter_map(|(name, count)| count.map(|count| format!("{} {name}", grouped(count)))),
+        );
+        lines.push(("interface", parts.join(", ")));
+    }
+    for damage in &file.damage {
+        let text =
+            format!("{} bytes at offset {}: {}", damage.length, damage.offset, terminal(&damage.reason));
+        lines.push(("damage", text));
+    }
+    if file.damage_unlisted > 0 {
+        lines.push(("damage", format!("{} further places", grouped(file.damage_unlisted))));
+    }
+    lines.push(("blake3", file.blake3.clone()));
+    lines.extend(file.sha256.clone().map(|sha256| ("sha256", sha256)));
+    let line = |(label, text): &(&str, String)| match *label {
+        "" => format!("{text}\n"),
+        label => format!("  {label:10}{text}\n"),
+    };
+    lines.iter().map(line).collect()
+}

@@ -1,0 +1,101 @@
+//! arguments -> one command -> exit code
+//!
+//! One file per command. Results go to stdout, everything else to stderr; with `--json` stdout has JSON and nothing else.
+//! A reader that goes away (`| head -1`) ends the run quietly.
+
+mod analyze;
+mod catalogue;
+mod explain;
+mod info;
+mod outcome;
+mod pages;
+mod progress;
+mod signals;
+mod source;
+mod tables;
+
+use clap::{Parser, Subcommand};
+
+pub use outcome::Exit;
+use outcome::Failure;
+
+/// The autopsy of a packet capture: what failed, between whom, and the frames that prove it.
+#[derive(Debug, Parser)]
+#[command(name = "pcapsy", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing found at or above --fail-on
+  1  findings at or above --fail-on
+  2  usage: an argument or the configuration is wrong
+  3  an input could not be read or an output not be written; what was read is still reported";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Analyse captures: a summary, and the files of the report
+    Analyze(analyze::Analyze),
+    /// Print one row per flow
+    Flows(tables::TableArgs),
+    /// Print one row per DNS transaction
+    Dns(tables::TableArgs),
+    /// Print one row per TLS session
+    Tls(tables::TableArgs),
+    /// Print one row per TCP segment that was not simply the next one
+    Events(tables::TableArgs),
+    /// Print one row per ICMP error
+    Icmp(tables::TableArgs),
+    /// Explain a detector, a table or the configuration
+    Explain(explain::Explain),
+    /// List the detectors
+    Detectors(catalogue::Detectors),
+    /// Say what a capture is, without analysing it
+    Info(info::Info),
+    /// Print shell completions
+    Completions(pages::Completions),
+    /// Print the manual page
+    Man(pages::Man),
+}
+
+/// Runs the command that the process was asked for.
+pub fn run() -> Exit {
+    signals::install();
+    let result = match Cli::parse().command {
+        Command::Analyze(command) => command.run(),
+        Command::Flows(command) => command.run::<crate::report::table::Flows>(),
+        Command::Dns(command) => command.run::<crate::report::table::Dns>(),
+        Command::Tls(command) => command.run::<crate::report::table::Tls>(),
+        Command::Events(command) => command.run::<crate::report::table::TcpEvents>(),
+        Command::Icmp(command) => command.run::<crate::report::table::Icmp>(),
+        Command::Explain(command) => command.run(),
+        Command::Detectors(command) => command.run(),
+        Command::Info(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
+    };
+    result.unwrap_or_else(Failure::tell)
+}
+
+/// The commands and their arguments, for completions and manual pages.
+fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definition_is_sound() {
+        super::definition().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        for command in super::definition().get_subcommands() {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! How a command ends: its exit code, or what went wrong.
+
+use std::io::{self, Write};
+use std::process::{ExitCode, Termination};
+
+use crate::capture::CaptureError;
+use crate::report::files::WriteError;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing found at or above `--fail-on`.
+    Clean,
+    /// Findings at or above `--fail-on`.
+    Findings,
+    /// An argument or the configuration is wrong.
+    Usage,
+    /// An input could not be read or an output not be written.
+    Failed,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Findings => 1,
+            Self::Usage => 2,
+            Self::Failed => 3,
+        }
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+}
+
+/// Why a command could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// An argument or the configuration is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// An input could not be read.
+    #[error("{0}")]
+    Capture(#[from] CaptureError),
+    /// A file could not be written.
+    #[error("{0}")]
+    Write(#[from] WriteError),
+    /// Standard output could not be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// Says it on stderr, unless nobody listens any more.
+    pub(super) fn tell(self) -> Exit {
+        let exit = match &self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Clean,
+            // The only input errors that come through standard output are names of columns.
+            Self::Output(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                complain(&error.to_string());
+                return Exit::Usage;
+            }
+            Self::Usage(_) => Exit::Usage,
+            Self::Capture(_) | Self::Write(_) | Self::Output(_) => Exit::Failed,
+        };
+        complain(&self.to_string());
+        exit
+    }
+}
+
+/// A line on stderr; paths and messages may hold text from anywhere.
+pub(super) fn complain(message: &str) {
+    // There is nowhere left to say that stderr is gone.
+    let _ = writeln!(io::stderr().lock(), "pcapsy: {}", crate::report::escape::terminal(message));
+}

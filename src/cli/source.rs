@@ -1,0 +1,69 @@
+//! What to read and how: the arguments that all reading commands share.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::capture::CaptureError;
+use crate::cli::outcome::Failure;
+use crate::cli::progress::Bar;
+use crate::config::Config;
+use crate::local::{self, Run};
+use crate::pipeline::{Outcome, Rows};
+
+/// What to read and how.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Source {
+    /// Captures: files (pcap, pcapng, also gz, zst, lz4), directories, patterns, or - for standard input; several are one
+    /// capture set in time order
+    #[arg(value_name = "FILE|DIR|GLOB|-", required = true)]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Configuration; without it ./pcapsy.toml, when there is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Worker threads; 0 for one per core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) threads: usize,
+    /// No progress on stderr
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Source {
+    /// The configuration asked for.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        load_config(self.config.as_deref())
+    }
+
+    /// Analyses the inputs; rows go to `rows`.
+    pub(super) fn analyze(
+        &self,
+        config: &Config,
+        sha256: bool,
+        rows: &mut (dyn Rows + Send),
+    ) -> Result<Outcome, Failure> {
+        if self.inputs.iter().any(|input| input.as_os_str() == "-") && io::stdin().is_terminal() {
+            return Err(Failure::Usage("standard input is a terminal; pipe a capture into it".to_owned()));
+        }
+        let bar = Bar::new(self.quiet);
+        let run = Run { threads: self.threads, sha256 };
+        let outcome: Result<Outcome, CaptureError> =
+            local::analyze(&self.inputs, config, run, rows, &|progress| bar.show(progress));
+        bar.clear();
+        Ok(outcome?)
+    }
+}
+
+fn load_config(named: Option<&Path>) -> Result<Config, Failure> {
+    let path = named.unwrap_or(Path::new("pcapsy.toml"));
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Config::default());
+        }
+        Err(error) => return Err(Failure::Usage(format!("{}: cannot be read: {error}", path.display()))),
+    };
+    Config::parse(&text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+}

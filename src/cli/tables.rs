@@ -1,0 +1,122 @@
+//! `pcapsy flows`, `dns`, `tls`, `events`, `icmp`: one table.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::app::dns::Transaction;
+use crate::cli::outcome::{Exit, Failure, complain};
+use crate::cli::source::Source;
+use crate::flow::{Flow, FlowHead};
+use crate::pipeline::Rows;
+use crate::report::files::{Pending, WriteError};
+use crate::report::sheet::{Format, Writer};
+use crate::report::table::{Places, Streamed};
+
+/// Arguments of the table commands.
+#[derive(Debug, Args)]
+pub(super) struct TableArgs {
+    #[command(flatten)]
+    source: Source,
+    /// How to write it [default: by the ending of --output, else table]
+    #[arg(long, short, value_enum)]
+    format: Option<Format>,
+    /// Write to this file; - is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// These columns only, in this order; pcapsy explain tables lists them
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
+    columns: Vec<String>,
+}
+
+/// Rows of one table on their way out; the first error stops it.
+struct OneTable<T: Streamed> {
+    writer: Writer<T>,
+    places: Places,
+    failed: Option<io::Error>,
+}
+
+impl<T: Streamed> OneTable<T> {
+    fn keep(&mut self, result: io::Result<()>) {
+        match result {
+            Ok(()) => {}
+            // Nobody reads any more: there is nothing to finish the analysis for.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                std::process::exit(Exit::Clean.code().into())
+            }
+            Err(error) => self.failed = Some(error),
+        }
+    }
+}
+
+impl<T: Streamed> Rows for OneTable<T> {
+    fn file(&mut self, path: &str, base: u64) {
+        self.places.push(path, base);
+    }
+
+    fn flow(&mut self, flow: &Flow) {
+        if self.failed.is_none() {
+            let result = T::of_flow(&mut self.writer, flow, &self.places);
+            self.keep(result);
+        }
+    }
+
+    fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
+        if self.failed.is_none() {
+            let result = T::of_transaction(&mut self.writer, transaction, flow, &self.places);
+            self.keep(result);
+        }
+    }
+}
+
+impl TableArgs {
+    /// Analyses and writes table `T`.
+    pub(super) fn run<T: Streamed>(self) -> Result<Exit, Failure> {
+        let config = self.source.config()?;
+        let format = self.format();
+        let to_stdout = self.output == Path::new("-");
+        if to_stdout && format == Format::Parquet && io::stdout().is_terminal() {
+            return Err(Failure::Usage(
+                "parquet is no text: name a file with --output, or a pipe".to_owned(),
+            ));
+        }
+        let (pending, out): (_, Box<dyn Write + Send>) = if to_stdout {
+            (None, Box::new(io::stdout()))
+        } else {
+            let (pending, file) = Pending::create(&self.output)?;
+            (Some(pending), Box::new(file))
+        };
+        let failed = |error| match to_stdout {
+            true => Failure::Output(error),
+            false if error.kind() == io::ErrorKind::InvalidInput => Failure::Usage(error.to_string()),
+            false => WriteError::new(&self.output, error).into(),
+        };
+        let writer = Writer::<T>::new(format, io::BufWriter::with_capacity(1 << 16, out), &self.columns)
+            .map_err(&failed)?;
+        let mut rows = OneTable { writer, places: Places::default(), failed: None };
+        let outcome = self.source.analyze(&config, false, &mut rows)?;
+        if let Some(error) = rows.failed {
+            return Err(failed(error));
+        }
+        rows.writer.finish().map_err(failed)?;
+        if let Some(pending) = pending {
+            pending.finish()?;
+        }
+        for unreadable in &outcome.unreadable {
+            complain(&unreadable.reason);
+        }
+        Ok(if outcome.unreadable.is_empty() { Exit::Clean } else { Exit::Failed })
+    }
+
+    fn format(&self) -> Format {
+        let ending = self.output.extension().and_then(|ending| ending.to_str());
+        self.format.unwrap_or(match ending {
+            Some("csv") => Format::Csv,
+            Some("jsonl" | "ndjson" | "json") => Format::Jsonl,
+            Some("parquet") => Format::Parquet,
+            _ => Format::Table,
+        })
+    }
+}

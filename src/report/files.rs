@@ -1,0 +1,296 @@
+//! The files of a run: tables while the analysis goes on, the report when it is over.
+//!
+//! Every file is written under another name and renamed when it is complete, so that a crash or a full disk leaves no
+//! half file under the name that readers look for.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::app::dns::Transaction;
+use crate::flow::{Flow, FlowHead};
+use crate::pipeline::Rows;
+use crate::report::model::Report;
+use crate::report::sheet::{Format, Writer};
+use crate::report::table::{
+    Dns, EvidenceRow, EvidenceTable, FindingRow, Findings, Flows, Icmp, Places, Streamed, Table, TcpEvents,
+    Tls,
+};
+
+/// A file that could not be written.
+#[derive(Debug, Error)]
+#[error("cannot write {}: {}", path.display(), reason(error))]
+pub struct WriteError {
+    /// The file, by the name it was to have.
+    pub path: PathBuf,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl WriteError {
+    /// `error` about the file at `path`.
+    pub fn new(path: impl Into<PathBuf>, error: io::Error) -> Self {
+        Self { path: path.into(), error }
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "no space left on device".to_owned(),
+        io::ErrorKind::QuotaExceeded => "disk quota exceeded".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::ReadOnlyFilesystem => "read-only file system".to_owned(),
+        io::ErrorKind::NotADirectory => "a part of the path is not a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A file on its way to its name.
+#[derive(Debug)]
+pub struct Pending {
+    path: PathBuf,
+    partial: PathBuf,
+    done: bool,
+}
+
+impl Pending {
+    /// Creates the file that is to become `path`.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(path: &Path) -> Result<(Self, File), WriteError> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = File::create(&partial).map_err(|error| WriteError::new(path, error))?;
+        Ok((Self { path: path.to_owned(), partial, done: false }, file))
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn finish(mut self) -> Result<PathBuf, WriteError> {
+        fs::rename(&self.partial, &self.path).map_err(|error| WriteError::new(&self.path, error))?;
+        self.done = true;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.done {
+            // It is the remains of a failure that is reported already.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
+/// Writes `path` with `content`, under another name until it is complete.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_file(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<PathBuf, WriteError> {
+    let (pending, file) = Pending::create(path)?;
+    let mut file = BufWriter::new(file);
+    content(&mut file).and_then(|()| file.flush()).map_err(|error| WriteError::new(path, error))?;
+    drop(file);
+    pending.finish()
+}
+
+/// A table on its way into a Parquet file.
+struct TableFile<T: Table> {
+    writer: Writer<T>,
+    pending: Pending,
+}
+
+impl<T: Table> TableFile<T> {
+    fn create(folder: &Path) -> Result<Self, WriteError> {
+        let (pending, file) = Pending::create(&folder.join(format!("{}.parquet", T::NAME)))?;
+        let writer = Writer::new(Format::Parquet, BufWriter::new(file), &[])
+            .map_err(|error| WriteError::new(&pending.path, error))?;
+        Ok(Self { writer, pending })
+    }
+
+    fn row<'a>(&mut self, row: &'a T::Row<'a>) -> Result<(), WriteError> {
+        self.writer.row(row).map_err(|error| WriteError::new(&self.pending.path, error))
+    }
+
+    fn finish(self) -> Result<PathBuf, WriteError> {
+        self.writer.finish().map_err(|error| WriteError::new(&self.pending.path, error))?;
+        self.pending.finish()
+    }
+}
+
+impl<T: Streamed> TableFile<T> {
+    fn flow(&mut self, flow: &Flow, places: &Places) -> Result<(), WriteError> {
+        let written = T::of_flow(&mut self.writer, flow, places);
+        written.map_err(|error| WriteError::new(&self.pending.path, error))
+    }
+
+    fn transaction(
+        &mut self,
+        transaction: &Transaction,
+        flow: &FlowHead,
+        places: &Places,
+    ) -> Result<(), WriteError> {
+        let written = T::of_transaction(&mut self.writer, transaction, flow, places);
+        written.map_err(|error| WriteError::new(&self.pending.path, error))
+    }
+}
+
+/// The tables that are written while the analysis runs.
+pub struct TableFiles {
+    places: Places,
+    flows: TableFile<Flows>,
+    tcp_events: TableFile<TcpEvents>,
+    dns: TableFile<Dns>,
+    tls: TableFile<Tls>,
+    icmp: TableFile<Icmp>,
+    failed: Option<WriteError>,
+}
+
+impl TableFiles {
+    /// Starts the tables in `folder`, which is made when it does not exist.
+    ///
+    /// # Errors
+    /// When a file cannot be created.
+    pub fn create(folder: &Path) -> Result<Self, WriteError> {
+        fs::create_dir_all(folder).map_err(|error| WriteError::new(folder, error))?;
+        Ok(Self {
+            places: Places::default(),
+            flows: TableFile::create(folder)?,
+            tcp_events: TableFile::create(folder)?,
+            dns: TableFile::create(folder)?,
+            tls: TableFile::create(folder)?,
+            icmp: TableFile::create(folder)?,
+            failed: None,
+        })
+    }
+
+    /// Completes the tables and says where they are.
+    ///
+    /// # Errors
+    /// When one of them could not be written, now or before.
+    pub fn finish(self) -> Result<Vec<PathBuf>, WriteError> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => Ok(vec![
+                self.flows.finish()?,
+                self.tcp_events.finish()?,
+                self.dns.finish()?,
+                self.tls.finish()?,
+                self.icmp.finish()?,
+            ]),
+        }
+    }
+
+    fn write_flow(&mut self, flow: &Flow) -> Result<(), WriteError> {
+        let places = &self.places;
+        self.flows.flow(flow, places)?;
+        self.tcp_events.flow(flow, places)?;
+        self.tls.flow(flow, places)?;
+        self.icmp.flow(flow, places)
+    }
+}
+
+/// After an error nothing more is written; [`TableFiles::finish`] tells it.
+impl Rows for TableFiles {
+    fn file(&mut self, path: &str, base: u64) {
+        self.places.push(path, base);
+    }
+
+    fn flow(&mut self, flow: &Flow) {
+        if self.failed.is_none() {
+            self.failed = self.write_flow(flow).err();
+        }
+    }
+
+    fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
+        if self.failed.is_none() {
+            self.failed = self.dns.transaction(transaction, flow, &self.places).err();
+        }
+    }
+}
+
+/// Writes `findings.parquet`, `evidence.parquet`, `report.json` and `summary.txt`, and says where they are.
+///
+/// # Errors
+/// When one of them cannot be written.
+pub fn write_report(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
+    let mut findings = TableFile::<Findings>::create(folder)?;
+    let mut evidence = TableFile::<EvidenceTable>::create(folder)?;
+    for finding in &report.findings {
+        findings.row(&FindingRow { finding })?;
+        for cited in &finding.evidence {
+            evidence.row(&EvidenceRow { finding, cited })?;
+        }
+    }
+    let json = write_file(&folder.join("report.json"), |out| super::json::write(report, out))?;
+    let text =
+        write_file(&folder.join("summary.txt"), |out| out.write_all(&super::text::plain(report, 100)?))?;
+    Ok(vec![findings.finish()?, evidence.finish()?, json, text])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::report::tests::{flow, outcome};
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("folder");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_run_leaves_its_files_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("folder");
+        let out = folder.path().join("reports/shop");
+        let mut tables = TableFiles::create(&out).expect("created");
+        assert!(names(&out).iter().all(|name| name.ends_with(".partial")));
+        tables.flow(&flow(1));
+        tables.finish().expect("written");
+        write_report(&Report::new(&outcome(), &Config::default()), &out).expect("written");
+        assert_eq!(
+            names(&out),
+            [
+                "dns.parquet",
+                "evidence.parquet",
+                "findings.parquet",
+                "flows.parquet",
+                "icmp.parquet",
+                "report.json",
+                "summary.txt",
+                "tcp_events.parquet",
+                "tls.parquet",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_run_that_stops_leaves_no_half_files() {
+        let folder = tempfile::tempdir().expect("folder");
+        drop(TableFiles::create(folder.path()).expect("created"));
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_reason() {
+        let error = WriteError::new("reports/x/flows.parquet", io::ErrorKind::StorageFull.into());
+        assert_eq!(error.to_string(), "cannot write reports/x/flows.parquet: no space left on device");
+        let folder = tempfile::tempdir().expect("folder");
+        let blocked = folder.path().join("file");
+        fs::write(&blocked, "x").expect("file");
+        let error = TableFiles::create(&blocked.join("reports")).err().expect("not a directory");
+        assert!(error.to_string().ends_with("a part of the path is not a directory"), "{error}");
+    }
+}

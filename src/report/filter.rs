@@ -1,0 +1,80 @@
+//! Display filters that show exactly the cited frames.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::report::model::CitedFrame;
+
+/// A Wireshark display filter for one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FrameFilter {
+    /// Path of the file as given.
+    pub file: String,
+    /// The filter.
+    pub filter: String,
+}
+
+/// One filter per file, in the order of `evidence`.
+pub fn frame_filters(evidence: &[CitedFrame]) -> Vec<FrameFilter> {
+    let mut files: Vec<(&str, Vec<u64>)> = Vec::new();
+    for cited in evidence {
+        match files.iter_mut().find(|(file, _)| *file == cited.file) {
+            Some((_, frames)) => frames.push(cited.frame),
+            None => files.push((&cited.file, vec![cited.frame])),
+        }
+    }
+    let filter = |(file, frames): (&str, Vec<u64>)| FrameFilter {
+        file: file.to_owned(),
+        filter: format!("frame.number in {{{}}}", ranges(frames, "..")),
+    };
+    files.into_iter().map(filter).collect()
+}
+
+/// `1, 4..6`: numbers in order, each once, neighbours joined by `dash`.
+pub fn ranges(mut numbers: Vec<u64>, dash: &str) -> String {
+    numbers.sort_unstable();
+    numbers.dedup();
+    let mut text = String::new();
+    for run in numbers.chunk_by(|a, b| a + 1 == *b) {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let _ = match run {
+            [first, .., last] if run.len() > 2 => write!(text, "{separator}{first}{dash}{last}"),
+            [first, second] => write!(text, "{separator}{first}, {second}"),
+            _ => write!(text, "{separator}{}", run[0]),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn cited(file: &str, frame: u64) -> CitedFrame {
+        CitedFrame {
+            file: file.to_owned(),
+            frame,
+            packet: frame,
+            time: Timestamp(0),
+            role: "alert",
+            fields: String::new(),
+        }
+    }
+
+    #[test]
+    fn neighbours_are_joined_and_repeats_left_out() {
+        assert_eq!(ranges(vec![6, 4, 1, 5, 4], ".."), "1, 4..6");
+        assert_eq!(ranges(vec![2, 1], ".."), "1, 2");
+        assert_eq!(ranges(vec![], ".."), "");
+    }
+
+    #[test]
+    fn every_file_has_its_own_filter() {
+        let filters = frame_filters(&[cited("b", 3), cited("a", 1), cited("b", 9)]);
+        let pairs: Vec<(&str, &str)> =
+            filters.iter().map(|filter| (filter.file.as_str(), filter.filter.as_str())).collect();
+        assert_eq!(pairs, [("b", "frame.number in {3, 9}"), ("a", "frame.number in {1}")]);
+    }
+}

@@ -1,0 +1,164 @@
+//! `manifest.json`: what was read, with which settings, when, and what was written. Chain of custody for the rest.
+//!
+//! The only output that knows the machine's clock, and therefore the only one that differs between two equal runs.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::pipeline::Outcome;
+use crate::report::escape;
+use crate::report::files::{WriteError, write_file};
+use crate::report::model::SCHEMA_VERSION;
+
+/// What `manifest.json` holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Manifest {
+    /// Name of this program.
+    pub tool: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Version of the report's schema.
+    pub schema_version: &'static str,
+    /// When the run started, by the machine's clock, RFC 3339.
+    pub started: String,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Threads it was asked to use; 0 for one per core.
+    pub threads: usize,
+    /// Cores that the machine offers.
+    pub cores: usize,
+    /// The files that were read.
+    pub inputs: Vec<Input>,
+    /// BLAKE3 of the configuration that can change results.
+    pub config_hash: String,
+    /// The configuration as given.
+    pub config: Config,
+    /// Every detector's thresholds in force.
+    pub thresholds: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
+    /// The files that were written.
+    pub outputs: Vec<Output>,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, Serialize)]
+pub struct Input {
+    /// As given.
+    pub path: String,
+    /// Bytes on disk.
+    pub size: u64,
+    /// BLAKE3 of the file as on disk.
+    pub blake3: String,
+    /// SHA-256 of the file as on disk, when asked for.
+    pub sha256: Option<String>,
+}
+
+/// A file that was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct Output {
+    /// Its name in the folder of the report.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// BLAKE3.
+    pub blake3: String,
+}
+
+/// When a run started.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    wall: SystemTime,
+    clock: Instant,
+}
+
+impl Started {
+    /// Now.
+    #[allow(clippy::disallowed_methods, reason = "the manifest says when the run took place")]
+    pub fn now() -> Self {
+        Self { wall: SystemTime::now(), clock: Instant::now() }
+    }
+}
+
+impl Manifest {
+    /// Of a run that ends now and wrote `outputs`.
+    ///
+    /// # Errors
+    /// When an output cannot be read back.
+    pub fn new(
+        outcome: &Outcome,
+        config: &Config,
+        threads: usize,
+        started: Started,
+        outputs: &[PathBuf],
+    ) -> Result<Self, WriteError> {
+        let input = |report: &crate::capture::FileReport| Input {
+            path: report.path.clone(),
+            size: report.size,
+            blake3: report.blake3.clone(),
+            sha256: report.sha256.clone(),
+        };
+        Ok(Self {
+            tool: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            schema_version: SCHEMA_VERSION,
+            started: jiff::Timestamp::try_from(started.wall).map(|wall| wall.to_string()).unwrap_or_default(),
+            seconds: started.clock.elapsed().as_secs_f64(),
+            threads,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            inputs: outcome.reports.iter().map(input).collect(),
+            config_hash: config.hash(),
+            config: config.clone(),
+            thresholds: config.thresholds(),
+            outputs: outputs.iter().map(|path| output(path)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Writes `manifest.json` in `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf, WriteError> {
+        write_file(&folder.join("manifest.json"), |out| {
+            escape::write_json(&mut *out, self, true)?;
+            out.write_all(b"\n")
+        })
+    }
+}
+
+fn output(path: &Path) -> Result<Output, WriteError> {
+    let hash = || -> io::Result<(u64, String)> {
+        let mut hasher = blake3::Hasher::new();
+        let size = io::copy(&mut File::open(path)?, &mut hasher)?;
+        Ok((size, hasher.finalize().to_hex().to_string()))
+    };
+    let (size, blake3) = hash().map_err(|error| WriteError::new(path, error))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Output { name, size, blake3 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::outcome;
+
+    #[test]
+    fn outputs_are_hashed() {
+        let folder = tempfile::tempdir().expect("folder");
+        let written = write_file(&folder.path().join("x.txt"), |out| out.write_all(b"abc")).expect("written");
+        let manifest =
+            Manifest::new(&outcome(), &Config::default(), 2, Started::now(), &[written]).expect("manifest");
+        let path = manifest.write(folder.path()).expect("written");
+        let text = std::fs::read_to_string(path).expect("text");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("json");
+        assert_eq!(value["outputs"][0]["name"], "x.txt");
+        assert_eq!(value["outputs"][0]["size"], 3);
+        assert_eq!(value["outputs"][0]["blake3"], blake3::hash(b"abc").to_hex().as_str());
+        assert!(value["started"].as_str().is_some_and(|started| started.ends_with('Z')));
+        assert_eq!(value["config"]["limits"]["partitions"], 16);
+    }
+}

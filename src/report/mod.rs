@@ -1,0 +1,20 @@
+//! [`Outcome`](crate::pipeline::Outcome), rows -> report, tables, manifest
+//!
+//! Nothing here decides anything: the findings are what the detectors said, put in order and written down. Only
+//! [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
+
+pub mod escape;
+pub mod table;
+pub mod sheet;
+pub mod parquet;
+pub mod capture;
+pub mod filter;
+pub mod model;
+pub mod rank;
+
+#[cfg(test)]
+pub(crate) mod tests;
+pub mod json;
+pub mod text;
+pub mod files;
+pub mod manifest;

@@ -1,0 +1,344 @@
+//! The report: what `report.json` holds, in a fixed order and without a clock.
+//!
+//! Ids, files, frames and display filters are added here; everything else is what the detectors and the reader said.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::detect::{
+    Confidence, Count, Evidence, Finding, Gate, Impact, NotAssessed, Rule, Severity, Subject, Verdict,
+};
+use crate::pipeline::{Capped, Outcome};
+use crate::report::capture::CaptureSummary;
+use crate::report::filter::{FrameFilter, frame_filters};
+use crate::report::rank;
+use crate::report::table::Places;
+use crate::time::Timestamp;
+
+/// Version of the report's schema, `reports/report.schema.json`. The first number changes when a reader would break.
+pub const SCHEMA_VERSION: &str = "1.0";
+
+/// The report on a capture set.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: &'static str,
+    /// What made it.
+    pub tool: Tool,
+    /// BLAKE3 of the configuration that can change results.
+    pub config_hash: String,
+    /// The answer in a word.
+    pub verdict: Answer,
+    /// What was looked at.
+    pub capture: CaptureSummary,
+    /// What was found, the weightiest first.
+    pub findings: Vec<RankedFinding>,
+    /// Detectors that judged and found nothing.
+    pub ruled_out: Vec<RuledOut>,
+    /// What could not be judged, and why.
+    pub not_assessed: Vec<NotAssessed>,
+    /// Limits that acted.
+    pub capped: Vec<Capped>,
+}
+
+/// Name and version of this program.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tool {
+    /// Name.
+    pub name: &'static str,
+    /// Version.
+    pub version: &'static str,
+}
+
+/// The answer in a word, and what it rests on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    /// The word.
+    pub status: Status,
+    /// The weightiest finding.
+    pub worst: Option<Severity>,
+    /// Findings by severity.
+    pub counts: Counts,
+    /// A limit acted: something may have been overlooked.
+    pub degraded: bool,
+    /// An input or a part of one could not be read.
+    pub incomplete: bool,
+    /// Why it is degraded or incomplete.
+    pub reasons: Vec<String>,
+}
+
+/// The answer in a word. The weightiest applies: findings are named even when the capture was incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everything was read and judged, and nothing weightier than `info` was found.
+    Clean,
+    /// At least one warning or critical finding.
+    Findings,
+    /// Nothing was found, but a limit acted.
+    Degraded,
+    /// Nothing was found, but an input or a part of one could not be read.
+    Incomplete,
+}
+
+/// Findings by severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Critical ones.
+    pub critical: u64,
+    /// Warnings.
+    pub warning: u64,
+    /// Worth knowing.
+    pub info: u64,
+}
+
+/// A finding with its place in the ranking and its frames.
+#[derive(Clone, Debug, Serialize)]
+pub struct RankedFinding {
+    /// `F-001` for the weightiest.
+    pub id: String,
+    /// Fingerprint of detector, variant and subject: the same however the capture was cut, to compare runs with.
+    pub key: String,
+    /// The detector's name.
+    pub detector: &'static str,
+    /// Variant of the detector; empty when it has none.
+    pub variant: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// How sure it is, gates applied.
+    pub confidence: Confidence,
+    /// What lowered the confidence.
+    pub gates: Vec<Gate>,
+    /// A headline.
+    pub title: String,
+    /// What the frames show.
+    pub summary: String,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// First packet's time.
+    pub first_seen: Timestamp,
+    /// Last packet's time.
+    pub last_seen: Timestamp,
+    /// The numbers behind the summary.
+    pub counts: Vec<Count>,
+    /// What it cost.
+    pub impact: Impact,
+    /// The frames that prove it.
+    pub evidence: Vec<CitedFrame>,
+    /// Shows exactly those frames, one filter per file.
+    pub wireshark_filter: Vec<FrameFilter>,
+    /// Explanations that fit the frames, the likeliest first.
+    pub alternatives: Vec<&'static str>,
+    /// What to do next.
+    pub next_steps: Vec<&'static str>,
+    /// What the frames do not show and the finding does not say.
+    pub not_claimed: Vec<&'static str>,
+}
+
+/// A packet that proves something, where a person can find it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CitedFrame {
+    /// Path of its file as given.
+    pub file: String,
+    /// Frame number in the file, as Wireshark counts.
+    pub frame: u64,
+    /// Ordinal over the whole set.
+    pub packet: u64,
+    /// Its capture time.
+    pub time: Timestamp,
+    /// What it is to the finding.
+    pub role: &'static str,
+    /// The fields that matter.
+    pub fields: String,
+}
+
+/// A detector that judged something and found nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuledOut {
+    /// Its name.
+    pub detector: &'static str,
+    /// What it looks for.
+    pub summary: &'static str,
+    /// How many things it judged.
+    pub assessed: u64,
+    /// What those are: `flows`, `lookups`, `handshakes`, `packets`.
+    pub unit: &'static str,
+}
+
+impl Report {
+    /// The report on `outcome`, which was found with `config`.
+    pub fn new(outcome: &Outcome, config: &Config) -> Self {
+        let places = Places::of(&outcome.files);
+        let findings = outcome.verdicts.iter().flat_map(|(_, verdict)| &verdict.findings).cloned().collect();
+        let findings = ranked(findings, &places);
+        let capture = CaptureSummary::new(outcome);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+            config_hash: config.hash(),
+            verdict: Answer::new(&findings, &capture, &outcome.capped),
+            capture,
+            findings,
+            ruled_out: outcome
+                .verdicts
+                .iter()
+                .filter_map(|(rule, verdict)| ruled_out(rule, verdict))
+                .collect(),
+            not_assessed: outcome
+                .verdicts
+                .iter()
+                .flat_map(|(_, verdict)| verdict.not_assessed.clone())
+                .collect(),
+            capped: outcome.capped.clone(),
+        }
+    }
+
+    /// True when there is a finding at or above `severity`.
+    pub fn fails_on(&self, severity: Severity) -> bool {
+        self.verdict.worst.is_some_and(|worst| worst >= severity)
+    }
+}
+
+fn ranked(mut findings: Vec<Finding>, places: &Places) -> Vec<RankedFinding> {
+    findings.sort_by(rank::order);
+    let mut keys: BTreeMap<String, u64> = BTreeMap::new();
+    let mut ranked: Vec<RankedFinding> = Vec::with_capacity(findings.len());
+    for (finding, number) in findings.into_iter().zip(1..) {
+        let mut key = rank::key(&finding);
+        let seen = keys.entry(key.clone()).or_default();
+        *seen += 1;
+        // Two findings of one detector about one subject: the later ones are numbered.
+        if *seen > 1 {
+            key = format!("{key}-{seen}");
+        }
+        ranked.push(RankedFinding::new(format!("F-{number:03}"), key, finding, places));
+    }
+    ranked
+}
+
+impl RankedFinding {
+    fn new(id: String, key: String, finding: Finding, places: &Places) -> Self {
+        let cite = |evidence: Evidence| CitedFrame {
+            file: places.file(evidence.packet).to_owned(),
+            frame: places.frame(evidence.packet),
+            packet: evidence.packet,
+            time: evidence.time,
+            role: evidence.role,
+            fields: evidence.fields,
+        };
+        let evidence: Vec<CitedFrame> = finding.evidence.into_iter().map(cite).collect();
+        Self {
+            id,
+            key,
+            detector: finding.detector,
+            variant: finding.variant,
+            severity: finding.severity,
+            confidence: finding.confidence,
+            gates: finding.gates,
+            title: finding.title,
+            summary: finding.summary,
+            subject: finding.subject,
+            first_seen: finding.first_seen,
+            last_seen: finding.last_seen,
+            counts: finding.counts,
+            impact: finding.impact,
+            wireshark_filter: frame_filters(&evidence),
+            evidence,
+            alternatives: finding.alternatives,
+            next_steps: finding.next_steps,
+            not_claimed: finding.not_claimed,
+        }
+    }
+
+    /// `detector (variant)`, or the detector alone.
+    pub fn rule(&self) -> String {
+        match self.variant {
+            "" => self.detector.to_owned(),
+            variant => format!("{} ({variant})", self.detector),
+        }
+    }
+}
+
+fn ruled_out(rule: &Rule, verdict: &Verdict) -> Option<RuledOut> {
+    (verdict.findings.is_empty() && verdict.assessed > 0).then_some(RuledOut {
+        detector: rule.name,
+        summary: rule.summary,
+        assessed: verdict.assessed,
+        unit: verdict.unit,
+    })
+}
+
+impl Answer {
+    fn new(findings: &[RankedFinding], capture: &CaptureSummary, capped: &[Capped]) -> Self {
+        let mut counts = Counts::default();
+        for finding in findings {
+            match finding.severity {
+                Severity::Critical => counts.critical += 1,
+                Severity::Warning => counts.warning += 1,
+                Severity::Info => counts.info += 1,
+            }
+        }
+        let worst = findings.iter().map(|finding| finding.severity).max();
+        let mut reasons = capture.unread();
+        let (incomplete, degraded) = (!reasons.is_empty(), !capped.is_empty());
+        reasons.extend(capped.iter().map(|cap| format!("{}: {} over {}", cap.what, cap.count, cap.setting)));
+        let status = match worst {
+            Some(Severity::Warning | Severity::Critical) => Status::Findings,
+            _ if incomplete => Status::Incomplete,
+            _ if degraded => Status::Degraded,
+            _ => Status::Clean,
+        };
+        Self { status, worst, counts, degraded, incomplete, reasons }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::{finding, outcome};
+
+    #[test]
+    fn findings_are_numbered_by_weight_and_cite_frames() {
+        let report = Report::new(&outcome(), &Config::default());
+        let ids: Vec<&str> = report.findings.iter().map(|finding| finding.id.as_str()).collect();
+        assert_eq!(ids, ["F-001", "F-002"]);
+        let first = &report.findings[0];
+        assert_eq!(first.severity, Severity::Critical);
+        assert_eq!(first.evidence[0].file, "b.pcap");
+        assert_eq!(first.evidence[0].frame, 2);
+        assert_eq!(first.wireshark_filter[0].filter, "frame.number in {2, 4..6}");
+        assert!(report.fails_on(Severity::Critical));
+    }
+
+    #[test]
+    fn a_detector_that_judged_nothing_ruled_out_nothing() {
+        let report = Report::new(&outcome(), &Config::default());
+        let ruled_out: Vec<&str> = report.ruled_out.iter().map(|ruled_out| ruled_out.detector).collect();
+        assert_eq!(ruled_out, ["quiet_rule"]);
+    }
+
+    #[test]
+    fn the_word_is_clean_only_when_everything_was_read_and_judged() {
+        let mut outcome = outcome();
+        outcome.verdicts.iter_mut().for_each(|(_, verdict)| verdict.findings.clear());
+        let status = |outcome: &Outcome| Report::new(outcome, &Config::default()).verdict.status;
+        assert_eq!(status(&outcome), Status::Incomplete);
+        outcome.files.iter_mut().for_each(|file| file.damages.clear());
+        assert_eq!(status(&outcome), Status::Degraded);
+        outcome.capped.clear();
+        assert_eq!(status(&outcome), Status::Clean);
+        outcome.verdicts[0].1.findings.push(Finding { severity: Severity::Info, ..finding("noisy_rule") });
+        assert_eq!(status(&outcome), Status::Clean);
+        outcome.verdicts[0].1.findings.push(finding("noisy_rule"));
+        assert_eq!(status(&outcome), Status::Findings);
+    }
+
+    #[test]
+    fn keys_of_equal_subjects_are_told_apart() {
+        let places = Places::default();
+        let findings = ranked(vec![finding("noisy_rule"), finding("noisy_rule")], &places);
+        assert_eq!(findings[1].key, format!("{}-2", findings[0].key));
+    }
+}

@@ -1,0 +1,299 @@
+//! Parquet by polars: rows are collected into row groups, written and forgotten.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use polars::prelude::*;
+
+use crate::report::sheet::Sheet;
+use crate::report::table::{Header, Kind, Value};
+
+/// Writes one Parquet file. The row groups depend on the rows alone.
+pub struct ParquetSheet<W: Write> {
+    writer: BatchedWriter<Fuse<W>>,
+    columns: Vec<Buffer>,
+    schema: SchemaRef,
+    rows: usize,
+    failure: Failure,
+}
+
+/// Rows per row group: enough for zstd and column statistics to pay, little enough to hold.
+pub const ROW_GROUP: usize = 16_384;
+
+impl<W: Write> ParquetSheet<W> {
+    /// Starts a file with these columns.
+    ///
+    /// # Errors
+    /// When the start of the file cannot be written.
+    pub fn new(headers: &[Header], out: W) -> io::Result<Self> {
+        let schema: Schema =
+            headers.iter().map(|header| Field::new(header.name.into(), data_type(header.kind))).collect();
+        // One thread compresses: the analysis has the others, and what is written must not depend on how many there are.
+        let failure = Failure::default();
+        let writer = ParquetWriter::new(Fuse { out, failure: failure.clone() })
+            .with_compression(ParquetCompression::Zstd(None))
+            .set_parallel(false)
+            .batched(&schema)
+            .map_err(|error| failure.explain(error))?;
+        let columns = headers.iter().map(|header| Buffer::new(header.kind)).collect();
+        Ok(Self { writer, columns, schema: schema.into(), rows: 0, failure })
+    }
+
+    fn write_group(&mut self) -> io::Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let named = self.columns.iter_mut().zip(self.schema.iter_names());
+        let columns = named.map(|(buffer, name)| buffer.take(name.clone())).collect::<PolarsResult<Vec<_>>>();
+        let frame = columns
+            .and_then(|columns| DataFrame::new(self.rows, columns))
+            .map_err(|error| self.failure.explain(error))?;
+        self.rows = 0;
+        self.writer.write_batch(&frame).map_err(|error| self.failure.explain(error))
+    }
+}
+
+impl<W: Write> Sheet for ParquetSheet<W> {
+    fn row(&mut self, values: &mut dyn Iterator<Item = Value<'_>>) -> io::Result<()> {
+        for (buffer, value) in self.columns.iter_mut().zip(values) {
+            buffer.push(value);
+        }
+        self.rows += 1;
+        if self.rows == ROW_GROUP { self.write_group() } else { Ok(()) }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.write_group()?;
+        self.writer.finish().map_err(|error| self.failure.explain(error))?;
+        Ok(())
+    }
+}
+
+fn data_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Bool => DataType::Boolean,
+        Kind::U8 => DataType::UInt8,
+        Kind::U16 => DataType::UInt16,
+        Kind::U32 => DataType::UInt32,
+        Kind::U64 => DataType::UInt64,
+        Kind::F64 => DataType::Float64,
+        Kind::Text => DataType::String,
+        Kind::Time => DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)),
+    }
+}
+
+/// The values of one column of the row group that is being collected.
+enum Buffer {
+    Bool(Vec<Option<bool>>),
+    U8(Vec<Option<u8>>),
+    U16(Vec<Option<u16>>),
+    U32(Vec<Option<u32>>),
+    U64(Vec<Option<u64>>),
+    F64(Vec<Option<f64>>),
+    Text(Texts),
+    Time(Vec<Option<i64>>),
+}
+
+/// Texts of a column in one piece, and where each ends.
+#[derive(Default)]
+struct Texts {
+    text: String,
+    ends: Vec<Option<usize>>,
+}
+
+impl Buffer {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Bool => Self::Bool(Vec::new()),
+            Kind::U8 => Self::U8(Vec::new()),
+            Kind::U16 => Self::U16(Vec::new()),
+            Kind::U32 => Self::U32(Vec::new()),
+            Kind::U64 => Self::U64(Vec::new()),
+            Kind::F64 => Self::F64(Vec::new()),
+            Kind::Text => Self::Text(Texts::default()),
+            Kind::Time => Self::Time(Vec::new()),
+        }
+    }
+
+    /// A value of another kind is null; a test holds every column to its kind. Numbers beyond the width saturate.
+    fn push(&mut self, value: Value<'_>) {
+        let number = match value {
+            Value::Number(number) => Some(number),
+            _ => None,
+        };
+        match self {
+            Self::Bool(values) => values.push(match value {
+                Value::Bool(value) => Some(value),
+                _ => None,
+            }),
+            Self::U8(values) => values.push(number.map(|number| u8::try_from(number).unwrap_or(u8::MAX))),
+            Self::U16(values) => values.push(number.map(|number| u16::try_from(number).unwrap_or(u16::MAX))),
+            Self::U32(values) => values.push(number.map(|number| u32::try_from(number).unwrap_or(u32::MAX))),
+            Self::U64(values) => values.push(number),
+            Self::F64(values) => values.push(match value {
+                Value::Real(value) => Some(value),
+                _ => None,
+            }),
+            Self::Time(values) => values.push(match value {
+                Value::Time(time) => Some(time.0),
+                _ => None,
+            }),
+            Self::Text(texts) => match value {
+                Value::Text(text) => {
+                    texts.text.push_str(&text);
+                    texts.ends.push(Some(texts.text.len()));
+                }
+                _ => texts.ends.push(None),
+            },
+        }
+    }
+
+    /// The column, leaving the buffer empty.
+    fn take(&mut self, name: PlSmallStr) -> PolarsResult<Column> {
+        let series = match self {
+            Self::Bool(values) => Series::new(name, &*values),
+            Self::U8(values) => Series::new(name, &*values),
+            Self::U16(values) => Series::new(name, &*values),
+            Self::U32(values) => Series::new(name, &*values),
+            Self::U64(values) => Series::new(name, &*values),
+            Self::F64(values) => Series::new(name, &*values),
+            Self::Time(values) => Series::new(name, &*values).cast(&data_type(Kind::Time))?,
+            Self::Text(texts) => {
+                let mut start = 0;
+                let values = texts.ends.iter().map(|end| {
+                    end.map(|end| {
+                        let text = &texts.text[start..end];
+                        start = end;
+                        text
+                    })
+                });
+                StringChunked::from_iter_options(name, values).into_series()
+            }
+        };
+        match self {
+            Self::Bool(values) => values.clear(),
+            Self::U8(values) => values.clear(),
+            Self::U16(values) => values.clear(),
+            Self::U32(values) => values.clear(),
+            Self::U64(values) => values.clear(),
+            Self::F64(values) => values.clear(),
+            Self::Time(values) => values.clear(),
+            Self::Text(texts) => {
+                texts.text.clear();
+                texts.ends.clear();
+            }
+        }
+        Ok(series.into())
+    }
+}
+
+/// Passes bytes on and remembers the first error: polars keeps its words only.
+struct Fuse<W: Write> {
+    out: W,
+    failure: Failure,
+}
+
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<io::Error>>>);
+
+impl Failure {
+    fn explain(&self, error: PolarsError) -> io::Error {
+        let first = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| io::Error::other(error.to_string()))
+    }
+
+    fn keep<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let told = io::Error::new(error.kind(), error.to_string());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            told
+        })
+    }
+}
+
+impl<W: Write> Write for Fuse<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        // An interrupted write is tried again by its caller and is no failure.
+        if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            return written;
+        }
+        self.failure.keep(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.failure.keep(flushed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sheet::{Format, Writer};
+    use crate::report::table::{FlowRow, Flows, Places, Table};
+    use crate::report::tests::flow;
+
+    #[test]
+    fn a_file_has_several_row_groups_and_reads_back() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("flows.parquet");
+        let file = std::fs::File::create(&path).expect("file");
+        let mut writer = Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start");
+        let places = Places::default();
+        let count = 2 * ROW_GROUP + 5;
+        for id in 1..=count as u64 {
+            writer.row(&FlowRow { flow: &flow(id), places: &places }).expect("row");
+        }
+        assert_eq!(writer.finish().expect("finish"), count as u64);
+
+        let mut reader = ParquetReader::new(std::fs::File::open(&path).expect("file"));
+        assert_eq!(reader.get_metadata().expect("metadata").row_groups.len(), 3);
+        let frame = reader.finish().expect("frame");
+        assert_eq!(frame.shape(), (count, Flows::columns().count()));
+        let ts = frame.column("ts").expect("ts");
+        assert_eq!(ts.dtype(), &data_type(Kind::Time));
+        assert_eq!(ts.datetime().expect("time").physical().get(0), Some(1_000_000_001));
+        let ids = frame.column("flow_id").expect("flow_id").u64().expect("u64").clone();
+        assert!(ids.iter().zip(1..).all(|(id, expected)| id == Some(expected)));
+        assert_eq!(frame.column("id.resp_h").expect("column").str().expect("text").get(9), Some("10.0.0.1"));
+        assert_eq!(frame.column("vlan").expect("column").null_count(), count);
+    }
+
+    #[test]
+    fn an_empty_table_is_a_readable_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("flows.parquet");
+        let file = std::fs::File::create(&path).expect("file");
+        Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start").finish().expect("finish");
+        let frame = ParquetReader::new(std::fs::File::open(&path).expect("file")).finish().expect("frame");
+        assert_eq!(frame.shape(), (0, Flows::columns().count()));
+    }
+
+    #[test]
+    fn errors_keep_their_kind() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut writer = Writer::<Flows>::new(Format::Parquet, Full, &[]);
+        let error = match &mut writer {
+            Ok(writer) => {
+                writer.row(&FlowRow { flow: &flow(1), places: &Places::default() }).expect("held");
+                writer_finish_error(writer)
+            }
+            Err(error) => error.kind(),
+        };
+        assert_eq!(error, io::ErrorKind::StorageFull);
+    }
+
+    fn writer_finish_error(writer: &mut Writer<Flows>) -> io::ErrorKind {
+        let writer = std::mem::replace(writer, Writer::new(Format::Csv, io::sink(), &[]).expect("sink"));
+        writer.finish().expect_err("full").kind()
+    }
+}

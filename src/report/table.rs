@@ -1,0 +1,281 @@
+//! One declarative description per table: what each column is called, holds and means, and where its value comes from.
+//!
+//! Parquet, CSV, JSON lines, terminal tables and the column documentation are all made from it. Names are Zeek's where
+//! Zeek has the thing. `flow_id` joins every table to `flows`.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::time::{Span, Timestamp};
+
+mod dns;
+mod evidence;
+mod findings;
+mod flows;
+mod icmp;
+mod shared;
+mod sides;
+mod streamed;
+mod tcp_events;
+mod tls;
+
+pub use dns::{Dns, DnsRow};
+pub use evidence::{EvidenceRow, EvidenceTable};
+pub use findings::{FindingRow, Findings};
+pub use flows::{FlowRow, Flows};
+pub use icmp::{Icmp, IcmpRow};
+pub use shared::Places;
+pub(crate) use shared::{protocol, word};
+pub use streamed::Streamed;
+pub use tcp_events::{EventRow, TcpEvents};
+pub use tls::{Tls, TlsRow};
+
+/// The value of one cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Nothing is known, or the column does not apply.
+    Null,
+    /// Yes or no.
+    Bool(bool),
+    /// A count, a number of a protocol field.
+    Number(u64),
+    /// A number with a fraction.
+    Real(f64),
+    /// Text, possibly from packets.
+    Text(Cow<'a, str>),
+    /// A moment.
+    Time(Timestamp),
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Yes or no.
+    Bool,
+    /// Unsigned, 8 bits.
+    U8,
+    /// Unsigned, 16 bits.
+    U16,
+    /// Unsigned, 32 bits.
+    U32,
+    /// Unsigned, 64 bits.
+    U64,
+    /// Floating point, 64 bits. Durations are in seconds.
+    F64,
+    /// UTF-8 text.
+    Text,
+    /// Nanoseconds since the epoch, UTC.
+    Time,
+}
+
+impl Kind {
+    /// The type as the column documentation names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::U8 => "u8",
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
+            Self::F64 => "f64",
+            Self::Text => "text",
+            Self::Time => "time (ns, UTC)",
+        }
+    }
+
+    /// True when `value` can stand in a column of this kind.
+    pub fn holds(self, value: &Value<'_>) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Bool(_) => self == Self::Bool,
+            Value::Number(_) => matches!(self, Self::U8 | Self::U16 | Self::U32 | Self::U64),
+            Value::Real(_) => self == Self::F64,
+            Value::Text(_) => self == Self::Text,
+            Value::Time(_) => self == Self::Time,
+        }
+    }
+}
+
+/// What a reader has to know of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Header {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// What it means, with the unit.
+    pub doc: &'static str,
+}
+
+/// A column of `T`.
+pub struct Column<T: Table + ?Sized> {
+    /// Name, kind and meaning.
+    pub header: Header,
+    /// The value of a row.
+    pub value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>,
+}
+
+/// A table.
+pub trait Table: 'static {
+    /// Its name, and that of its files.
+    const NAME: &'static str;
+    /// One row is what.
+    const DOC: &'static str;
+    /// The columns that a terminal shows.
+    const BRIEF: &'static [&'static str];
+    /// The columns, in groups.
+    const COLUMNS: &'static [&'static [Column<Self>]];
+    /// What a row is made from.
+    type Row<'a>: Copy;
+
+    /// The columns in order.
+    fn columns() -> impl Iterator<Item = &'static Column<Self>> {
+        Self::COLUMNS.iter().copied().flatten()
+    }
+}
+
+/// Declares a run of columns of one table: `"name" Kind "meaning" = |row| value;`
+macro_rules! columns {
+    ($table:ty: $($name:literal $kind:ident $doc:literal = |$row:ident| $value:expr;)*) => {
+        &[$($crate::report::table::Column::<$table> {
+            header: $crate::report::table::Header {
+                name: $name,
+                kind: $crate::report::table::Kind::$kind,
+                doc: $doc,
+            },
+            value: |$row| $crate::report::table::Value::from($value),
+        },)*]
+    };
+}
+use columns;
+
+/// The documentation of a table.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct TableDoc {
+    /// Its name.
+    pub name: &'static str,
+    /// One row is what.
+    pub doc: &'static str,
+    /// Its columns.
+    pub columns: Vec<Header>,
+}
+
+impl TableDoc {
+    /// Of table `T`.
+    pub fn of<T: Table>() -> Self {
+        Self { name: T::NAME, doc: T::DOC, columns: T::columns().map(|column| column.header).collect() }
+    }
+
+    /// Of every table, in the order of the documentation.
+    pub fn all() -> Vec<Self> {
+        vec![
+            Self::of::<Flows>(),
+            Self::of::<TcpEvents>(),
+            Self::of::<Dns>(),
+            Self::of::<Tls>(),
+            Self::of::<Icmp>(),
+            Self::of::<Findings>(),
+            Self::of::<EvidenceTable>(),
+        ]
+    }
+
+    /// As a Markdown section.
+    pub fn markdown(&self) -> String {
+        let mut text =
+            format!("## {}\n\n{}\n\n| column | type | meaning |\n|---|---|---|\n", self.name, self.doc);
+        for column in &self.columns {
+            text += &format!("| `{}` | {} | {} |\n", column.name, column.kind.name(), column.doc);
+        }
+        text
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+macro_rules! numbers {
+    ($($kind:ty)*) => {
+        $(impl From<$kind> for Value<'_> {
+            fn from(value: $kind) -> Self {
+                Self::Number(value as u64)
+            }
+        })*
+    };
+}
+numbers!(u8 u16 u32 u64 usize);
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(value))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(value: String) -> Self {
+        Self::Text(Cow::Owned(value))
+    }
+}
+
+impl From<IpAddr> for Value<'_> {
+    fn from(value: IpAddr) -> Self {
+        Self::Text(Cow::Owned(value.to_string()))
+    }
+}
+
+impl From<Timestamp> for Value<'_> {
+    fn from(value: Timestamp) -> Self {
+        Self::Time(value)
+    }
+}
+
+impl From<Span> for Value<'_> {
+    fn from(value: Span) -> Self {
+        Self::Real(value.as_secs_f64())
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_documented_and_brief_ones_exist() {
+        fn check<T: Table>() {
+            let mut names: Vec<&str> = T::columns().map(|column| column.header.name).collect();
+            assert!(T::BRIEF.iter().all(|brief| names.contains(brief)), "{}", T::NAME);
+            assert!(
+                T::columns().all(|column| !column.header.doc.is_empty() && !column.header.doc.contains('|'))
+            );
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{}", T::NAME);
+        }
+        check::<Flows>();
+        check::<TcpEvents>();
+        check::<Dns>();
+        check::<Tls>();
+        check::<Icmp>();
+        check::<Findings>();
+        check::<EvidenceTable>();
+    }
+
+    #[test]
+    fn documentation_names_every_table() {
+        let text: String = TableDoc::all().iter().map(TableDoc::markdown).collect();
+        for name in ["## flows", "## tcp_events", "## dns", "## tls", "## icmp", "## findings", "## evidence"]
+        {
+            assert!(text.contains(name), "{name}");
+        }
+    }
+}

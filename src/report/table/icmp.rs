@@ -1,0 +1,89 @@
+//! `icmp`: one row per ICMP error, joined to the flow whose packet it quotes.
+
+use super::shared::{Places, protocol, side};
+use super::{Column, Table, columns};
+use crate::flow::{Flow, IcmpError};
+
+/// An ICMP error and the flow it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct IcmpRow<'a> {
+    /// The quoted flow.
+    pub flow: &'a Flow,
+    /// The error.
+    pub error: &'a IcmpError,
+    /// The files.
+    pub places: &'a Places,
+}
+
+/// The table of ICMP errors.
+#[derive(Debug)]
+pub struct Icmp;
+
+impl Table for Icmp {
+    const NAME: &'static str = "icmp";
+    const DOC: &'static str = "One row per ICMP or ICMPv6 error that quotes a packet of a captured flow, at most 64 a \
+        flow (`icmp_errors` in flows counts them all).";
+    const BRIEF: &'static [&'static str] =
+        &["ts", "frame", "reporter", "type", "code", "meaning", "mtu", "id.orig_h", "id.resp_h", "id.resp_p"];
+    const COLUMNS: &'static [&'static [Column<Self>]] = &[ERROR];
+    type Row<'a> = IcmpRow<'a>;
+}
+
+const ERROR: &[Column<Icmp>] = columns! { Icmp:
+    "ts" Time "time of the error" = |row| row.error.at.time;
+    "flow_id" U64 "the flow that is quoted, in flows" = |row| row.flow.id;
+    "packet" U64 "ordinal of the error over the capture set" = |row| row.error.at.packet;
+    "file" Text "file of the error" = |row| row.places.file(row.error.at.packet);
+    "frame" U64 "frame number of the error in its file" = |row| row.places.frame(row.error.at.packet);
+    "reporter" Text "who reported it" = |row| row.error.reporter;
+    "receiver" Text "to whom" = |row| row.error.receiver;
+    "v6" Bool "ICMPv6" = |row| row.error.icmp.v6;
+    "type" U8 "ICMP type" = |row| row.error.icmp.kind;
+    "code" U8 "ICMP code" = |row| row.error.icmp.code;
+    "meaning" Text "type and code in words" = |row| meaning(row.error);
+    "mtu" U32 "next-hop MTU that it announces, bytes" = |row| row.error.icmp.mtu;
+    "quoted" Text "who sent the quoted packet: orig (client), resp (server)" = |row| side(row.error.quoted);
+    "quoted_seq" U32 "sequence number in the quoted TCP header, raw"
+        = |row| row.error.icmp.quoted.and_then(|quoted| quoted.seq).map(|seq| seq.0);
+    "quoted_ip_length" U32 "IP datagram bytes of the quoted packet"
+        = |row| row.error.icmp.quoted.map(|quoted| quoted.ip.length);
+    "id.orig_h" Text "client address of the flow" = |row| row.flow.client.address;
+    "id.orig_p" U16 "client port of the flow" = |row| row.flow.client.port;
+    "id.resp_h" Text "server address of the flow" = |row| row.flow.server.address;
+    "id.resp_p" U16 "server port of the flow" = |row| row.flow.server.port;
+    "proto" Text "transport protocol of the flow" = |row| protocol(row.flow.protocol);
+};
+
+/// Type and code by the names of the IANA registries; `None` for those that are no errors.
+fn meaning(error: &IcmpError) -> Option<&'static str> {
+    let icmp = &error.icmp;
+    Some(match (icmp.v6, icmp.kind, icmp.code) {
+        (false, 3, 0) => "network unreachable",
+        (false, 3, 1) => "host unreachable",
+        (false, 3, 2) => "protocol unreachable",
+        (false, 3, 3) => "port unreachable",
+        (false, 3, 4) => "fragmentation needed",
+        (false, 3, 5) => "source route failed",
+        (false, 3, 9) => "network administratively prohibited",
+        (false, 3, 10) => "host administratively prohibited",
+        (false, 3, 13) => "communication administratively prohibited",
+        (false, 3, _) => "destination unreachable",
+        (false, 4, _) => "source quench",
+        (false, 5, _) => "redirect",
+        (false, 11, 0) => "time to live exceeded",
+        (false, 11, _) => "fragment reassembly time exceeded",
+        (false, 12, _) => "parameter problem",
+        (true, 1, 0) => "no route to destination",
+        (true, 1, 1) => "communication administratively prohibited",
+        (true, 1, 3) => "address unreachable",
+        (true, 1, 4) => "port unreachable",
+        (true, 1, 5) => "source address failed policy",
+        (true, 1, 6) => "reject route to destination",
+        (true, 1, _) => "destination unreachable",
+        (true, 2, _) => "packet too big",
+        (true, 3, 0) => "hop limit exceeded",
+        (true, 3, _) => "fragment reassembly time exceeded",
+        (true, 4, _) => "parameter problem",
+        _ => return None,
+    })
+}

@@ -1,0 +1,119 @@
+//! What rows of several tables need: where a packet stands, how a flow is named.
+
+use crate::app::{Direction, Moment};
+use crate::detect::FileFacts;
+use crate::dissect::{FiveTuple, Tunnel};
+use crate::flow::FlowHead;
+
+/// Which file holds a packet, and as which frame.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Ordinal before a file's first packet, and its path, in analysis order.
+    files: Vec<(u64, String)>,
+}
+
+impl Places {
+    /// The places of a finished analysis.
+    pub fn of(files: &[FileFacts]) -> Self {
+        Self { files: files.iter().map(|file| (file.base, file.path.clone())).collect() }
+    }
+
+    /// The capture goes on with the file at `path`, after `base` packets.
+    pub fn push(&mut self, path: &str, base: u64) {
+        self.files.push((base, path.to_owned()));
+    }
+
+    /// The path of the file that holds packet `ordinal`, empty when not known.
+    pub fn file(&self, ordinal: u64) -> &str {
+        self.find(ordinal).map_or("", |(_, path)| path)
+    }
+
+    /// The frame number of packet `ordinal` in its file, as Wireshark counts.
+    pub fn frame(&self, ordinal: u64) -> u64 {
+        ordinal - self.find(ordinal).map_or(0, |(base, _)| *base)
+    }
+
+    fn find(&self, ordinal: u64) -> Option<&(u64, String)> {
+        let after = self.files.partition_point(|(base, _)| *base < ordinal);
+        after.checked_sub(1).and_then(|index| self.files.get(index))
+    }
+
+    /// The frame number of a packet that may not be there.
+    pub fn frame_of(&self, at: Option<Moment>) -> Option<u64> {
+        at.map(|at| self.frame(at.packet))
+    }
+}
+
+/// `tcp`, `udp`, `icmp`, or the protocol's number.
+pub(crate) fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        47 => "gre".to_owned(),
+        50 => "esp".to_owned(),
+        58 => "icmp6".to_owned(),
+        132 => "sctp".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The Community ID of a flow; `None` for ICMP, whose identifier is per message.
+pub(super) fn community_id(flow: &FlowHead) -> Option<String> {
+    let tuple = FiveTuple { source: flow.client, destination: flow.server, protocol: flow.protocol };
+    (!matches!(flow.protocol, 1 | 58)).then(|| crate::dissect::community_id(&tuple, None))
+}
+
+/// Zeek's words for the sides.
+pub(super) fn side(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => "orig",
+        Direction::ToClient => "resp",
+    }
+}
+
+/// The name of an encapsulation, `None` when there is none.
+pub(super) fn tunnel(tunnel: Tunnel) -> Option<&'static str> {
+    Some(match tunnel {
+        Tunnel::None => return None,
+        Tunnel::Mpls => "mpls",
+        Tunnel::Pppoe => "pppoe",
+        Tunnel::Gre => "gre",
+        Tunnel::Erspan => "erspan",
+        Tunnel::IpIp => "ip_in_ip",
+        Tunnel::Vxlan => "vxlan",
+        Tunnel::Geneve => "geneve",
+        Tunnel::Gtpu => "gtpu",
+        Tunnel::L2tp => "l2tp",
+    })
+}
+
+/// A link-layer address as six octets in hexadecimal, `None` when it is zero.
+pub(super) fn link_address(address: [u8; 6]) -> Option<String> {
+    let [a, b, c, d, e, f] = address;
+    (address != [0; 6]).then(|| format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"))
+}
+
+/// The name that a unit variant serialises as: `ToServer` is `to_server`.
+pub(crate) fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_found_in_their_files() {
+        let mut places = Places::default();
+        assert_eq!((places.file(3), places.frame(3)), ("", 3));
+        places.push("a.pcap", 0);
+        places.push("empty.pcap", 10);
+        places.push("b.pcap", 10);
+        assert_eq!((places.file(10), places.frame(10)), ("a.pcap", 10));
+        assert_eq!((places.file(11), places.frame(11)), ("b.pcap", 1));
+    }
+}

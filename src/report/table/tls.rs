@@ -1,0 +1,133 @@
+//! `tls`: one row per flow with TLS.
+
+use super::shared::{Places, community_id, side, word};
+use super::{Column, Table, columns};
+use crate::app::tls::{Alert, Certificate, ClientHello, ServerHello, TlsSession, cipher_name, version_name};
+use crate::flow::Flow;
+use crate::time::{Span, Timestamp};
+
+/// A session and its flow.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsRow<'a> {
+    /// The flow.
+    pub flow: &'a Flow,
+    /// The session.
+    pub session: &'a TlsSession,
+    /// The files.
+    pub places: &'a Places,
+}
+
+impl<'a> TlsRow<'a> {
+    fn client(self) -> Option<&'a ClientHello> {
+        self.session.client_hello.as_ref()
+    }
+
+    fn server(self) -> Option<&'a ServerHello> {
+        self.session.server_hello.as_ref()
+    }
+
+    fn leaf(self) -> Option<&'a Certificate> {
+        self.session.certificates[1].first()
+    }
+
+    /// The alert that tells most: the last that is no farewell, or else the last.
+    fn alert(self) -> Option<&'a Alert> {
+        let alerts = &self.session.alerts;
+        alerts.iter().rfind(|alert| alert.description != Some(Alert::CLOSE_NOTIFY)).or(alerts.last())
+    }
+
+    fn handshake_time(self) -> Option<Span> {
+        Some(self.session.established?.time - self.client()?.at.time)
+    }
+
+    fn start(self) -> Timestamp {
+        self.client().map_or(self.flow.first.time, |hello| hello.at.time)
+    }
+
+    fn names(self) -> Option<String> {
+        self.leaf().map(|leaf| leaf.names.join(","))
+    }
+
+    fn offered(self) -> Option<String> {
+        let client = self.client()?;
+        (!client.alpn.is_empty()).then(|| client.alpn.join(","))
+    }
+
+    fn server_name(self) -> Option<&'a str> {
+        self.client()?.sni.as_deref()
+    }
+}
+
+/// The table of TLS sessions.
+#[derive(Debug)]
+pub struct Tls;
+
+impl Table for Tls {
+    const NAME: &'static str = "tls";
+    const DOC: &'static str = "One row per flow with TLS: what was offered, chosen, presented and said. Certificates and \
+        the application protocol chosen are visible before TLS 1.3 only.";
+    const BRIEF: &'static [&'static str] = &[
+        "ts",
+        "id.orig_h",
+        "id.resp_h",
+        "id.resp_p",
+        "server_name",
+        "version",
+        "cipher",
+        "established",
+        "handshake_time",
+        "last_alert",
+        "alert_by",
+        "frame",
+    ];
+    const COLUMNS: &'static [&'static [Column<Self>]] = &[SESSION];
+    type Row<'a> = TlsRow<'a>;
+}
+
+const SESSION: &[Column<Tls>] = columns! { Tls:
+    "ts" Time "time of the ClientHello, or of the flow's first packet" = |row| row.start();
+    "flow_id" U64 "the flow, in flows" = |row| row.flow.id;
+    "id.orig_h" Text "client address" = |row| row.flow.client.address;
+    "id.orig_p" U16 "client port" = |row| row.flow.client.port;
+    "id.resp_h" Text "server address" = |row| row.flow.server.address;
+    "id.resp_p" U16 "server port" = |row| row.flow.server.port;
+    "community_id" Text "Community ID of the flow" = |row| community_id(&row.flow.head());
+    "tcp_stream" U32 "Wireshark's tcp.stream" = |row| row.flow.stream;
+    "file" Text "file of the flow's first packet" = |row| row.places.file(row.flow.first.packet);
+    "frame" U64 "frame number of the ClientHello in its file" = |row| row.places.frame_of(row.client().map(|hello| hello.at));
+    "version" Text "version in force; null without a ServerHello" = |row| row.server().map(|hello| version_name(hello.version));
+    "cipher" Text "cipher suite chosen" = |row| row.server().map(|hello| cipher_name(hello.cipher_suite));
+    "server_name" Text "server name that the client asked for (SNI)" = |row| row.server_name();
+    "resumed" Bool "the client offers to resume a session" = |row| row.client().map(|hello| hello.resumption);
+    "last_alert" Text "last alert that is no close_notify, else the last; encrypted when it cannot be read"
+        = |row| row.alert().map(Alert::name);
+    "next_protocol" Text "application protocol that the server chose (ALPN)"
+        = |row| row.server().and_then(|hello| hello.alpn.as_deref());
+    "established" Bool "the handshake was complete, as far as the records show" = |row| row.session.established.is_some();
+    "handshake_time" F64 "ClientHello to the complete handshake, s" = |row| row.handshake_time();
+    "server_hello_frame" U64 "frame number of the ServerHello in its file"
+        = |row| row.places.frame_of(row.server().map(|hello| hello.at));
+    "hello_retries" U32 "HelloRetryRequests" = |row| row.session.hello_retries;
+    "offered_version" Text "highest version the client offers" = |row| row.client().map(|hello| version_name(hello.highest_version()));
+    "offered_ciphers" U16 "cipher suites the client offers" = |row| row.client().map(|hello| hello.cipher_suites.len());
+    "offered_protocols" Text "application protocols the client offers (ALPN), joined by commas" = |row| row.offered();
+    "client_hello_length" U32 "length of the ClientHello, bytes" = |row| row.client().map(|hello| hello.length);
+    "alerts" U8 "alerts, at most 16" = |row| row.session.alerts.len();
+    "alert_by" Text "who sent that alert: orig, resp" = |row| row.alert().map(|alert| side(alert.direction));
+    "alert_level" U8 "its level: 1 warning, 2 fatal; null when encrypted" = |row| row.alert().and_then(|alert| alert.level);
+    "alert_phase" Text "when it was sent: hello, handshake, established" = |row| row.alert().map(|alert| word(&alert.phase));
+    "alert_frame" U64 "its frame number in its file" = |row| row.places.frame_of(row.alert().map(|alert| alert.at));
+    "certificates" U8 "certificates of the server" = |row| row.session.certificates[1].len();
+    "client_certificates" U8 "certificates of the client" = |row| row.session.certificates[0].len();
+    "certificate_requested" Bool "the server asked for a certificate" = |row| row.session.certificate_requested;
+    "subject" Text "subject of the server's certificate" = |row| row.leaf().map(|leaf| leaf.subject.as_str());
+    "issuer" Text "issuer of the server's certificate" = |row| row.leaf().map(|leaf| leaf.issuer.as_str());
+    "serial" Text "serial number of the server's certificate, hexadecimal" = |row| row.leaf().map(|leaf| leaf.serial.as_str());
+    "not_valid_before" Time "start of its validity" = |row| row.leaf().map(|leaf| leaf.not_before);
+    "not_valid_after" Time "end of its validity" = |row| row.leaf().map(|leaf| leaf.not_after);
+    "san" Text "names it is for, joined by commas" = |row| row.names();
+    "malformed_frame" U64 "frame number of bytes that are no TLS, in its file"
+        = |row| row.places.frame_of(row.session.malformed);
+    "orig_lost" Bool "missing bytes ended the reading of the client's side" = |row| row.session.lost[0];
+    "resp_lost" Bool "missing bytes ended the reading of the server's side" = |row| row.session.lost[1];
+};

@@ -1,0 +1,176 @@
+//! Hand-built flows, findings and outcomes.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::app::Moment;
+use crate::capture::LinkType;
+use crate::detect::{
+    Confidence, Count, Evidence, FileFacts, Finding, Gate, Impact, InterfaceFacts, NotAssessed, Rule,
+    Severity, Subject, Threshold, Totals, Verdict,
+};
+use crate::dissect::{Endpoint, Path};
+use crate::flow::{End, Flow, Half, Roles, TcpFlow};
+use crate::pipeline::{Capped, Outcome};
+use crate::time::{Span, Timestamp};
+
+fn moment(packet: u64, time: i64) -> Moment {
+    Moment { packet, time: Timestamp(time) }
+}
+
+/// A TCP flow whose first packet is `id`.
+pub(crate) fn flow(id: u64) -> Flow {
+    let end = |last, port| Endpoint { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port };
+    let (first, last) = (moment(id, 1_000_000_001), moment(id + 9, 2_500_000_001));
+    Flow {
+        id,
+        protocol: 6,
+        client: end(2, 40000),
+        server: end(1, 443),
+        roles: Roles::Handshake,
+        path: Path::default(),
+        first,
+        last,
+        halves: [
+            Half { packets: 5, bytes: 500, first: Some(first), ttl: Some((63, 64)), ..Half::default() },
+            Half { packets: 5, bytes: 700, last: Some(last), ..Half::default() },
+        ],
+        tcp: Some(Box::new(TcpFlow { conn_state: "SF", history: "ShADad".to_owned(), ..TcpFlow::default() })),
+        tls: None,
+        service: "tls",
+        icmp_errors: Vec::new(),
+        icmp_errors_dropped: 0,
+        end: End::CaptureEnd,
+        watched_until: Timestamp(2_500_000_001),
+        stream: Some(0),
+    }
+}
+
+/// A critical finding about 10.0.0.1:443 with four frames.
+pub(crate) fn finding(detector: &'static str) -> Finding {
+    let cite = |packet, role| Evidence {
+        packet,
+        time: Timestamp(packet as i64 * 1_000_000_000),
+        role,
+        fields: "seq 1448, len 1448, DF".to_owned(),
+    };
+    Finding {
+        detector,
+        variant: "silent",
+        severity: Severity::Critical,
+        confidence: Confidence::Likely,
+        gates: vec![Gate {
+            name: "capture_loss",
+            prevents: "12 packets were dropped by the capture".to_owned(),
+            recapture: "capture with a larger buffer (tcpdump -B 65536)",
+        }],
+        title: "large packets to 10.0.0.1:443 are never acknowledged".to_owned(),
+        summary: "18 of 18 flows stop at 1401 bytes; smaller packets arrive.".to_owned(),
+        subject: Subject {
+            server: Some("10.0.0.1".to_owned()),
+            port: Some(443),
+            protocol: Some("tcp"),
+            name: Some("shop\x1b[2J.example".to_owned()),
+            ..Subject::default()
+        },
+        first_seen: Timestamp(12_000_000_000),
+        last_seen: Timestamp(16_000_000_000),
+        counts: vec![Count { name: "flows", value: 18 }],
+        impact: Impact {
+            seconds_lost: Span::millis(412_300),
+            failed_transactions: 18,
+            of_transactions: 18,
+            clients: 6,
+            services: 1,
+        },
+        evidence: vec![
+            cite(12, "original"),
+            cite(14, "retransmission"),
+            cite(15, "retransmission"),
+            cite(16, "ack"),
+        ],
+        alternatives: vec!["a smaller MTU behind the capture point, with ICMP filtered"],
+        next_steps: vec!["ping -M do -s 1372 10.0.0.1 from a client"],
+        not_claimed: vec!["which device drops the packets"],
+    }
+}
+
+/// A rule that finds, and one that does not.
+pub(crate) static RULES: [Rule; 3] = [rule("noisy_rule"), rule("quiet_rule"), rule("idle_rule")];
+
+const fn rule(name: &'static str) -> Rule {
+    Rule {
+        name,
+        group: "path",
+        summary: "packets above a size never arrive",
+        variants: &["silent", "icmp_ignored"],
+        thresholds: &[Threshold {
+            key: "min_tries",
+            default: 3.0,
+            unit: "tries",
+            meaning: "how often a packet is sent before its size is suspected",
+            source: "RFC 8899 section 5.1.2",
+        }],
+        source: "//! Packets above a size never arrive.\n//!\n//! ## What it does\n//! It looks.\nfn code() {}\n",
+    }
+}
+
+/// Two files, two findings, one damage, one cap.
+pub(crate) fn outcome() -> Outcome {
+    let file = |path: &str, base| FileFacts {
+        path: path.to_owned(),
+        packets: 10,
+        base,
+        span: Some((Timestamp(1_000_000_000), Timestamp(20_000_000_000))),
+        damages: Vec::new(),
+        snap_length: 262_144,
+        interfaces: vec![InterfaceFacts {
+            number: 0,
+            name: Some("eth0".to_owned()),
+            filter: None,
+            received: Some(32),
+            dropped: Some(12),
+        }],
+    };
+    let mut files = vec![file("a.pcap", 0), file("b.pcap", 10)];
+    files[1].damages.push((4096, 16, "record length 4294967295".to_owned()));
+    let verdict = |findings, assessed| Verdict {
+        findings,
+        assessed,
+        unit: "flows",
+        not_assessed: vec![NotAssessed {
+            detector: "noisy_rule",
+            reason: "one-way",
+            count: 3,
+            unit: "flows",
+        }],
+    };
+    let milder =
+        Finding { severity: Severity::Warning, variant: "", evidence: Vec::new(), ..finding("noisy_rule") };
+    Outcome {
+        totals: Totals {
+            packets: 20,
+            captured_bytes: 2000,
+            wire_bytes: 2400,
+            first: Some(Timestamp(1_000_000_000)),
+            last: Some(Timestamp(20_000_000_000)),
+            link_types: [(LinkType(1), 20)].into(),
+            stops: [("ethertype 0x88cc".to_owned(), 1)].into(),
+            tcp_packets: 19,
+            ..Totals::default()
+        },
+        files,
+        reports: Vec::new(),
+        unreadable: Vec::new(),
+        verdicts: vec![
+            (&RULES[0], verdict(vec![milder, finding("noisy_rule")], 40)),
+            (&RULES[1], Verdict { assessed: 1234, unit: "flows", ..Verdict::default() }),
+            (&RULES[2], Verdict { assessed: 0, unit: "lookups", ..Verdict::default() }),
+        ],
+        capped: vec![Capped {
+            what: "classified tcp segments of one flow",
+            setting: "limits.events_per_flow",
+            count: 2,
+        }],
+        flows: [(6, 40), (17, 2)].into(),
+    }
+}
