@@ -318,8 +318,12 @@ pub fn client_hello(name: &str) -> Vec<u8> {
     sni.push(0);
     sni.extend((name.len() as u16).to_be_bytes());
     sni.extend(name.as_bytes());
-    let extensions =
-        [extension(0, &sni), extension(16, b"\x00\x0c\x02h2\x08http/1.1"), extension(43, b"\x04\x03\x04\x03\x03")].concat();
+    let extensions = [
+        extension(0, &sni),
+        extension(16, b"\x00\x0c\x02h2\x08http/1.1"),
+        extension(43, b"\x04\x03\x04\x03\x03"),
+    ]
+    .concat();
     let mut body = vec![3, 3];
     body.extend([0x42; 32]);
     body.extend(b"\x00\x00\x04\x13\x01\xc0\x2f\x01\x00");

@@ -50,7 +50,12 @@ fn background(capture: &mut Capture) {
     }
     for index in 0..6u16 {
         let tls13 = index % 2 == 0;
-        let mut talk = Talk::new(([10, 1, 0, 8], 42_000 + index), ([10, 2, 0, 44], 443), u64::from(index) * 900_000, 14_000);
+        let mut talk = Talk::new(
+            ([10, 1, 0, 8], 42_000 + index),
+            ([10, 2, 0, 44], 443),
+            u64::from(index) * 900_000,
+            14_000,
+        );
         talk.handshake(capture);
         talk.wait(200);
         talk.send(capture, CLIENT, ACK, &client_hello("shop.example"));
@@ -94,7 +99,16 @@ fn background(capture: &mut Capture) {
 }
 
 #[allow(clippy::too_many_arguments)]
-fn lookup(capture: &mut Capture, at: u64, port: u16, id: u16, name: &str, qtype: u16, flags: u16, opt: &[u8]) {
+fn lookup(
+    capture: &mut Capture,
+    at: u64,
+    port: u16,
+    id: u16,
+    name: &str,
+    qtype: u16,
+    flags: u16,
+    opt: &[u8],
+) {
     let client = ([10, 1, 0, 7], port);
     capture.record(at, datagram(client, RESOLVER, id, &dns(id, 0x0100, name, qtype, &[], b"")));
     let answers: &[[u8; 4]] = if flags & 15 == 0 && qtype == 1 { &[[10, 2, 0, 80]] } else { &[] };
@@ -110,7 +124,12 @@ fn mirrored_twice(capture: &mut Capture) {
 /// A segment overtaken by the next two within half a millisecond.
 fn reordered(capture: &mut Capture) {
     for index in 0..8 {
-        let mut talk = Talk::new(([10, 1, 0, 21], 44_000 + index), ([10, 2, 0, 81], 8080), u64::from(index) * 500_000, 6_000);
+        let mut talk = Talk::new(
+            ([10, 1, 0, 21], 44_000 + index),
+            ([10, 2, 0, 81], 8080),
+            u64::from(index) * 500_000,
+            6_000,
+        );
         talk.handshake(capture);
         talk.wait(100);
         talk.send(capture, CLIENT, ACK, b"GET /big");
@@ -171,8 +190,12 @@ fn path_mtu_discovery(capture: &mut Capture) {
 /// The last segment of a request is lost; the retransmission timer repairs it, once after two tries.
 fn timeouts(capture: &mut Capture) {
     for index in 0..10u16 {
-        let mut talk =
-            Talk::new(([10, 1, 0, 30], 46_000 + index), ([10, 2, 0, 90], 5432), u64::from(index) * 600_000, 11_000);
+        let mut talk = Talk::new(
+            ([10, 1, 0, 30], 46_000 + index),
+            ([10, 2, 0, 90], 5432),
+            u64::from(index) * 600_000,
+            11_000,
+        );
         talk.handshake(capture);
         talk.exchange(capture, b"select 1", 4_000);
         talk.wait(400);
@@ -193,8 +216,12 @@ fn timeouts(capture: &mut Capture) {
 /// Uploads that lose one segment of many; three selective acknowledgements later it is sent again.
 fn fast(capture: &mut Capture) {
     for index in 0..25u16 {
-        let mut talk =
-            Talk::new(([10, 1, 0, 31], 47_000 + index), ([10, 2, 0, 91], 9092), u64::from(index) * 300_000, 20_000);
+        let mut talk = Talk::new(
+            ([10, 1, 0, 31], 47_000 + index),
+            ([10, 2, 0, 91], 9092),
+            u64::from(index) * 300_000,
+            20_000,
+        );
         talk.handshake(capture);
         talk.wait(200);
         let lost = talk.send_lost(capture, CLIENT, &[b'l'; 1448]);
@@ -229,7 +256,8 @@ fn fast(capture: &mut Capture) {
 fn silent(capture: &mut Capture) {
     for index in 0..5u16 {
         let start = 1_000_000 + u64::from(index) * 350_000;
-        let mut talk = Talk::new(([10, 1, 0, 40 + index as u8], 48_000 + index), ([10, 3, 0, 5], 8443), start, 10_000);
+        let mut talk =
+            Talk::new(([10, 1, 0, 40 + index as u8], 48_000 + index), ([10, 3, 0, 5], 8443), start, 10_000);
         let isn = talk.next[CLIENT];
         for gap in [0, 1, 1, 1, 1, 1, 2, 4] {
             talk.wait(gap * 1_000_000);
@@ -243,8 +271,12 @@ fn silent(capture: &mut Capture) {
 /// A restarted server knows none of its connections.
 fn no_socket(capture: &mut Capture) {
     for index in 0..60u16 {
-        let mut talk =
-            Talk::new(([10, 1, 1, (index % 12) as u8 + 1], 49_000 + index), ([10, 4, 0, 5], 6000), u64::from(index) * 10_000, 2_000);
+        let mut talk = Talk::new(
+            ([10, 1, 1, (index % 12) as u8 + 1], 49_000 + index),
+            ([10, 4, 0, 5], 6000),
+            u64::from(index) * 10_000,
+            2_000,
+        );
         talk.handshake(capture);
         talk.exchange(capture, b"hello", 3_000);
         talk.now = 20_000_000 + u64::from(index) * 30_000;
@@ -260,8 +292,12 @@ fn no_socket(capture: &mut Capture) {
 /// Full-size segments vanish, small ones behind them arrive; at last the sender sends smaller ones.
 fn blackhole(capture: &mut Capture) {
     for index in 0..4u16 {
-        let mut talk =
-            Talk::new(([10, 1, 0, 50 + index as u8], 51_000 + index), ([10, 5, 0, 9], 443), u64::from(index) * 200_000, 15_000);
+        let mut talk = Talk::new(
+            ([10, 1, 0, 50 + index as u8], 51_000 + index),
+            ([10, 5, 0, 9], 443),
+            u64::from(index) * 200_000,
+            15_000,
+        );
         talk.handshake(capture);
         talk.wait(200);
         let mut hello = client_hello("api.example");
@@ -305,8 +341,12 @@ fn blackhole(capture: &mut Capture) {
 /// Clients that do not know the issuer of the server's certificate.
 fn unknown_ca(capture: &mut Capture) {
     for index in 0..7u16 {
-        let mut talk =
-            Talk::new(([10, 1, 2, index as u8 + 1], 52_000 + index), ([10, 6, 0, 3], 8443), u64::from(index) * 400_000, 8_000);
+        let mut talk = Talk::new(
+            ([10, 1, 2, index as u8 + 1], 52_000 + index),
+            ([10, 6, 0, 3], 8443),
+            u64::from(index) * 400_000,
+            8_000,
+        );
         talk.handshake(capture);
         talk.wait(200);
         talk.send(capture, CLIENT, ACK, &client_hello("api.internal.example"));
@@ -331,8 +371,12 @@ fn servfail(capture: &mut Capture) {
 /// Only the server's packets of one conversation were captured.
 fn one_way(capture: &mut Capture) {
     for index in 0..6u16 {
-        let mut talk =
-            Talk::new(([10, 1, 3, 9], 54_000 + index), ([10, 7, 0, 2], 8080), u64::from(index) * 250_000, 7_000);
+        let mut talk = Talk::new(
+            ([10, 1, 3, 9], 54_000 + index),
+            ([10, 7, 0, 2], 8080),
+            u64::from(index) * 250_000,
+            7_000,
+        );
         let mut whole = Capture::default();
         talk.handshake(&mut whole);
         talk.exchange(&mut whole, &[b'g'; 500], 12_000);
@@ -346,13 +390,19 @@ fn one_way(capture: &mut Capture) {
 /// The client's packets after the SYN do not reach the server, which goes on repeating its SYN-ACK.
 fn state(capture: &mut Capture) {
     for index in 0..8u16 {
-        let mut talk =
-            Talk::new(([10, 1, 4, index as u8 + 1], 55_000 + index), ([10, 8, 0, 2], 8443), u64::from(index) * 150_000, 6_000);
+        let mut talk = Talk::new(
+            ([10, 1, 4, index as u8 + 1], 55_000 + index),
+            ([10, 8, 0, 2], 8443),
+            u64::from(index) * 150_000,
+            6_000,
+        );
         talk.handshake(capture);
         let reply = talk.next[SERVER].wrapping_sub(1);
         talk.wait(300);
         let seq = talk.send_lost(capture, CLIENT, &[b'd'; 517]);
-        for (wait, repeat) in [(215_000u64, true), (430_000, true), (360_000, false), (500_000, true), (1_500_000, false)] {
+        for (wait, repeat) in
+            [(215_000u64, true), (430_000, true), (360_000, false), (500_000, true), (1_500_000, false)]
+        {
             talk.wait(wait);
             if repeat {
                 talk.resend(capture, CLIENT, ACK, seq, &[b'd'; 517]);
