@@ -89,7 +89,7 @@ fn describe(file: &FileReport) -> String {
         let time = Timestamp::rfc3339;
         lines.push(("time", format!("{} to {}, {}", time(first), time(last), last - first)));
     }
-    for (interface, number) in file.interfaces.iter().zip(file.interface_base..) {
+    for (interface, number) in file.interfaces.iter().zip(0u32..) {
         let mut parts = vec![format!("{number}: {}", interface.link_type)];
         parts.extend(interface.name.iter().map(|name| terminal(name).into_owned()));
         parts.push(format!("{} packets", grouped(interface.packets)));

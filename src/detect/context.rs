@@ -64,7 +64,7 @@ pub struct FileFacts {
 /// What a file says of one interface.
 #[derive(Clone, Debug, Default)]
 pub struct InterfaceFacts {
-    /// Set-wide number.
+    /// Number in its file.
     pub number: u32,
     /// Name.
     pub name: Option<String>,

@@ -1,0 +1,104 @@
+//! The same capture gives the same results however the work is cut: threads, chunks, rounds, partitions, files.
+
+mod support;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pcapsy::app::dns::Transaction;
+use pcapsy::config::Config;
+use pcapsy::flow::{Flow, FlowHead};
+use pcapsy::local::{self, Run};
+use pcapsy::pipeline::Rows;
+
+/// Everything that reaches a table or a report, in its order.
+#[derive(Default)]
+struct Everything(String);
+
+impl Rows for Everything {
+    fn flow(&mut self, flow: &Flow) {
+        writeln!(self.0, "{flow:?}").expect("a string takes everything");
+    }
+
+    fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
+        writeln!(self.0, "{transaction:?} {flow:?}").expect("a string takes everything");
+    }
+}
+
+fn run(inputs: &[PathBuf], threads: usize, chunk_kib: u32, round_chunks: u32, partitions: u32) -> String {
+    let mut config = Config::default();
+    config.limits.chunk_kib = chunk_kib;
+    config.limits.round_chunks = round_chunks;
+    config.limits.partitions = partitions;
+    let mut rows = Everything::default();
+    let outcome = local::analyze(inputs, &config, Run { threads, sha256: false }, &mut rows, &|_| {})
+        .expect("it is read");
+    let mut totals = outcome.totals;
+    totals.backwards = 0; // between files nothing goes backwards
+    rows.0 + &format!("{totals:?} {:?} {:?} {:?}", outcome.verdicts, outcome.capped, outcome.flows)
+}
+
+const CUTS: [(usize, u32, u32, u32); 6] =
+    [(1, 2048, 0, 16), (2, 64, 1, 1), (7, 1, 3, 3), (2, 1, 1, 16), (7, 4, 0, 5), (1, 16, 2, 64)];
+
+fn captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/synthetic");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the captures are there")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "pcap"));
+    files.sort();
+    files
+}
+
+#[test]
+fn any_cut_gives_the_same_results() {
+    for path in captures() {
+        let inputs = [path.clone()];
+        let results =
+            CUTS.map(|(threads, chunk, round, partitions)| run(&inputs, threads, chunk, round, partitions));
+        for (cut, result) in CUTS.iter().zip(&results) {
+            assert!(*result == results[0], "{} differs at {cut:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_capture_in_five_files_is_the_whole_capture() {
+    for (name, capture) in support::scenes::all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let whole = folder.path().join("whole.pcap");
+        fs::write(&whole, capture.pcap()).expect("written");
+        let size = capture.packets.len().div_ceil(5);
+        let parts: Vec<PathBuf> = capture
+            .packets
+            .chunks(size)
+            .enumerate()
+            .map(|(index, packets)| {
+                let part = folder.path().join(format!("part{index}.pcap"));
+                fs::write(&part, support::Capture { packets: packets.to_vec() }.pcap()).expect("written");
+                part
+            })
+            .collect();
+        let one = run(&[whole], 2, 16, 0, 16);
+        let five = run(&parts, 2, 16, 0, 16);
+        let difference = one.lines().zip(five.lines()).find(|(one, five)| one != five);
+        assert!(one == five, "{name}: {difference:?}");
+    }
+}
+
+#[test]
+fn the_committed_captures_are_what_the_generator_makes() {
+    let files = captures();
+    let scenes = support::scenes::all();
+    assert_eq!(files.len(), scenes.len());
+    for (name, capture) in scenes {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/synthetic/{name}.pcap"));
+        assert!(
+            fs::read(&path).expect("committed") == capture.pcap(),
+            "{name}: cargo run --example synthesize"
+        );
+    }
+}
