@@ -3,7 +3,7 @@
 //! Hosts count their IP identifications, keep a timestamp clock and announce realistic options, so that what the analysis
 //! concludes from those fields is tested, too. Nothing here is random: the same calls give the same file.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 pub mod scenes;
 

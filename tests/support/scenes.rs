@@ -6,7 +6,8 @@ const RESOLVER: ([u8; 4], u16) = ([10, 9, 0, 53], 53);
 
 /// Every scene by name.
 pub fn all() -> Vec<(&'static str, Capture)> {
-    let scenes: [(&str, fn(&mut Capture)); 13] = [
+    type Scene = fn(&mut Capture);
+    let scenes: [(&str, Scene); 13] = [
         ("healthy_mix", |_| {}),
         ("healthy_mirrored_twice", mirrored_twice),
         ("healthy_reordered", reordered),
