@@ -38,6 +38,8 @@ pub enum Format {
         nanoseconds: bool,
         /// Length of a record header in bytes: 16, or 24 for the modified (Kuznetzov) format.
         header: u8,
+        /// The two lengths of a record header may stand in the wrong order: format versions before 2.4.
+        swapped: bool,
     },
     /// pcapng blocks.
     Pcapng {

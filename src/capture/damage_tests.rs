@@ -48,7 +48,7 @@ fn read(bytes: &[u8]) -> (Vec<Seen>, FileReport) {
     for chunk_bytes in [1, 64, 1 << 20] {
         for map in [true, false] {
             let limits = CaptureLimits { map, ..limits(chunk_bytes) };
-            let (again, files) = drain(Reader::open(&[path.clone()], &limits).expect("readable"));
+            let (again, files) = drain(Reader::open(std::slice::from_ref(&path), &limits).expect("readable"));
             assert_eq!(again, seen, "chunks of {chunk_bytes}, mapped: {map}");
             assert_eq!(files[0].damage, report.damage);
             assert_eq!(files[0].blake3, blake3::hash(bytes).to_hex().to_string());
@@ -234,7 +234,7 @@ fn a_file_that_shrinks_while_mapped_is_left_alone() {
         file = ten(file, from);
     }
     std::fs::write(&path, &file.bytes).expect("written");
-    let mut reader = Reader::open(&[path.clone()], &limits(64 * 1024)).expect("readable");
+    let mut reader = Reader::open(std::slice::from_ref(&path), &limits(64 * 1024)).expect("readable");
     assert!(reader.next_chunk().is_some());
     let open = std::fs::OpenOptions::new().write(true).open(&path).expect("open");
     open.set_len(100_000).expect("shortened");

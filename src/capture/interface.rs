@@ -3,6 +3,10 @@
 //! Times are computed here and not by a parser crate, because base-2 resolutions and offsets of both byte
 //! orders must come out right (draft-ietf-opsawg-pcapng, sections 4.2 and 4.3).
 
+use pcap_parser::pcapng as parser;
+
+use super::pcapng;
+use super::pcapng_option::{Options, integer};
 use crate::capture::LinkType;
 use crate::time::Timestamp;
 
@@ -26,9 +30,60 @@ pub struct Interface {
     pub filter: Option<String>,
 }
 
+/// Longest interface name or filter kept, in bytes.
+const MAX_TEXT: usize = 1_024;
 const NANOS: i128 = 1_000_000_000;
 
 impl Interface {
+    /// Reads an interface description block. One that is malformed still takes its place in the numbering.
+    pub(super) fn read(block: &[u8], big_endian: bool) -> Self {
+        let parsed = if big_endian {
+            parser::parse_interfacedescriptionblock_be(block)
+        } else {
+            parser::parse_interfacedescriptionblock_le(block)
+        };
+        let mut interface = Self {
+            link_type: LinkType::UNKNOWN,
+            snap_length: 0,
+            resolution: 6,
+            offset: 0,
+            name: None,
+            filter: None,
+        };
+        match parsed {
+            Ok((_, fixed)) => {
+                interface.link_type = LinkType(fixed.linktype.0 as u16);
+                interface.snap_length = fixed.snaplen;
+            }
+            // The crate refuses lengths without padding; the fields stand where they stand.
+            Err(_) => {
+                if let (Some(first), Some(snap)) =
+                    (pcapng::word(block, 8, big_endian), pcapng::word(block, 12, big_endian))
+                {
+                    interface.link_type =
+                        LinkType(if big_endian { first >> 16 } else { first & 0xffff } as u16);
+                    interface.snap_length = snap;
+                }
+            }
+        }
+        let options = block.len().checked_sub(4).and_then(|end| block.get(16..end)).unwrap_or_default();
+        for (code, value) in Options::new(options, big_endian) {
+            match (code, value) {
+                (2, _) => interface.name = Some(text(value)),
+                // First octet 0: a filter in tcpdump's language. 1: compiled code, which is not for reading.
+                (11, [0, filter @ ..]) => interface.filter = Some(text(filter)),
+                (9, [octet, ..]) => interface.resolution = *octet,
+                (14, _) => {
+                    if let Some(offset) = integer(value, big_endian) {
+                        interface.offset = offset as i64;
+                    }
+                }
+                _ => {}
+            }
+        }
+        interface
+    }
+
     /// The time of a tick count of this interface's clock. Fractions of a nanosecond are cut off; times
     /// outside the range of [`Timestamp`] saturate.
     pub fn time(&self, ticks: u64) -> Timestamp {
@@ -54,6 +109,11 @@ impl Interface {
         let nanos = nanos + i128::from(self.offset) * NANOS;
         Timestamp(nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
     }
+}
+
+fn text(value: &[u8]) -> String {
+    let value = &value[..value.len().min(MAX_TEXT)];
+    String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
 }
 
 /// The resolution octet in words: `1 us`, `1 ns`, `10^-4 s`, `2^-20 s`.

@@ -24,8 +24,8 @@ enum Records {
 impl<'c> Packets<'c> {
     pub(super) fn new(chunk: &'c Chunk) -> Self {
         let records = match chunk.format {
-            Format::Pcap { big_endian, nanoseconds, header } => Records::Pcap {
-                layout: Layout { big_endian, nanoseconds, header: usize::from(header) },
+            Format::Pcap { big_endian, nanoseconds, header, swapped } => Records::Pcap {
+                layout: Layout { big_endian, nanoseconds, header: usize::from(header), swapped },
                 interface: chunk.interface_base,
                 link_type: chunk
                     .interfaces
@@ -139,7 +139,7 @@ mod tests {
         ) {
             let least = bytes.len();
             let header = if big { 24 } else { 16 };
-            let pcap = Format::Pcap { big_endian: big, nanoseconds: big, header };
+            let pcap = Format::Pcap { big_endian: big, nanoseconds: big, header, swapped: !big };
             let pcapng = Format::Pcapng { big_endian: big };
             let kinds = [1, 2, 3, 4, 5, 6, 9, 10, 0xbad, 0x204, 0x216, 0x0a0d_0d0a_u32];
             let total = (bytes.len() as u32 + 12).next_multiple_of(4);

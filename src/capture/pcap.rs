@@ -29,6 +29,8 @@ pub(super) struct Layout {
     pub(super) nanoseconds: bool,
     /// Record header length in bytes.
     pub(super) header: usize,
+    /// The lengths may be swapped: where more was captured than was on the wire, they are.
+    pub(super) swapped: bool,
 }
 
 /// The four words every record header starts with.
@@ -53,7 +55,8 @@ impl FileHeader {
         }
         let (_, parsed) = pcap_parser::parse_pcap_header(&header).ok()?;
         let nanoseconds = parsed.is_nanosecond_precision();
-        let layout = Layout { big_endian, nanoseconds, header: if modified { 24 } else { 16 } };
+        let swapped = (parsed.version_major, parsed.version_minor) < (2, 4);
+        let layout = Layout { big_endian, nanoseconds, header: if modified { 24 } else { 16 }, swapped };
         let interface = Interface {
             link_type: LinkType((parsed.network.0 & 0xffff) as u16),
             snap_length: parsed.snaplen,
@@ -69,7 +72,12 @@ impl FileHeader {
 impl Layout {
     /// The layout as chunks carry it.
     pub(super) fn format(self) -> Format {
-        Format::Pcap { big_endian: self.big_endian, nanoseconds: self.nanoseconds, header: self.header as u8 }
+        Format::Pcap {
+            big_endian: self.big_endian,
+            nanoseconds: self.nanoseconds,
+            header: self.header as u8,
+            swapped: self.swapped,
+        }
     }
 
     /// Reads the record header at the start of `bytes`; `None` when it is not all there.
@@ -81,23 +89,22 @@ impl Layout {
         let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] = *bytes.first_chunk::<16>()?;
         let word =
             |bytes| if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
-        Some(Head {
-            seconds: word([a0, a1, a2, a3]),
-            fraction: word([b0, b1, b2, b3]),
-            captured: word([c0, c1, c2, c3]),
-            wire: word([d0, d1, d2, d3]),
-        })
+        let (mut captured, mut wire) = (word([c0, c1, c2, c3]), word([d0, d1, d2, d3]));
+        if self.swapped && captured > wire {
+            (captured, wire) = (wire, captured);
+        }
+        Some(Head { seconds: word([a0, a1, a2, a3]), fraction: word([b0, b1, b2, b3]), captured, wire })
     }
 
     /// Reads a whole record: its header, its captured bytes and its length in the file.
     #[inline]
     pub(super) fn record(self, bytes: &[u8]) -> Option<(Head, &[u8], usize)> {
         let parsed = match (self.big_endian, self.header) {
-            (false, 16) => pcap_parser::parse_pcap_frame(bytes),
-            (true, 16) => pcap_parser::parse_pcap_frame_be(bytes),
-            (false, _) => pcap_parser::parse_pcap_frame_modified(bytes),
-            // The crate has no big-endian reader of the modified format.
-            (true, _) => {
+            (false, 16) if !self.swapped => pcap_parser::parse_pcap_frame(bytes),
+            (true, 16) if !self.swapped => pcap_parser::parse_pcap_frame_be(bytes),
+            (false, 24) if !self.swapped => pcap_parser::parse_pcap_frame_modified(bytes),
+            // The crate knows neither the big-endian modified format nor swapped lengths.
+            _ => {
                 let head = self.head(bytes)?;
                 let end = self.header.checked_add(head.captured as usize)?;
                 return Some((head, bytes.get(self.header..end)?, end));
@@ -134,7 +141,7 @@ mod tests {
             {
                 let file = Pcap::new(magic, big_endian).packet(1_600_000_000, 5, b"abcd", 60).bytes;
                 let header = FileHeader::read(&file).expect("a header");
-                let layout = Layout { big_endian, nanoseconds, header: length };
+                let layout = Layout { big_endian, nanoseconds, header: length, swapped: false };
                 assert_eq!(header.layout, layout);
                 assert_eq!(header.interface.link_type, LinkType::ETHERNET);
                 assert_eq!(header.interface.snap_length, 65_535);
@@ -152,6 +159,18 @@ mod tests {
         let mut file = Pcap::new(0xa1b2_c3d4, false).bytes;
         file[20..24].copy_from_slice(&0x1400_0071_u32.to_le_bytes());
         assert_eq!(FileHeader::read(&file).expect("a header").interface.link_type, LinkType::LINUX_SLL);
+    }
+
+    #[test]
+    fn before_version_2_4_the_greater_length_is_the_wire_length() {
+        for minor in [2, 3, 4] {
+            let mut file = Pcap::new(0xa1b2_c3d4, false).packet(1, 2, b"abcd", 60).bytes;
+            file[6] = minor;
+            file[32..40].rotate_left(4);
+            let layout = FileHeader::read(&file).expect("a header").layout;
+            let record = layout.record(&file[FILE_HEADER..]).map(|(head, data, _)| (head.wire, data));
+            assert_eq!(record, (minor < 4).then_some((60, &b"abcd"[..])));
+        }
     }
 
     #[test]

@@ -1,17 +1,14 @@
 //! pcapng: a sequence of blocks (type, total length, body, total length again) in sections, each with its
 //! own byte order and its own list of interfaces.
 //!
-//! Fixed fields of section, interface and statistics blocks are read with pcap-parser. Packet blocks are
-//! read here, because the crate makes a list of options for each of them, and so are times and options.
+//! Packet blocks are read here and not with pcap-parser, because it makes a list of options for each of them;
+//! interface descriptions are read with it, times and options are not.
 //! Which blocks are packets follows Wireshark 4.0, so that packet numbers are its frame numbers: custom
 //! blocks, journal entries and three kinds of system call events have one too.
 //! Source: draft-ietf-opsawg-pcapng; numbering checked with tshark 4.0.17.
 
 use std::sync::Arc;
 
-use pcap_parser::pcapng as parser;
-
-use super::pcapng_option::Options;
 use crate::capture::{Interface, LinkType, NO_INTERFACE};
 use crate::time::Timestamp;
 
@@ -37,8 +34,6 @@ pub(super) mod kind {
 pub(super) const MIN_BLOCK: usize = 12;
 /// Interfaces kept of one section; later ones are counted as unknown.
 pub(super) const MAX_INTERFACES: usize = 4_096;
-/// Longest interface name or filter kept, in bytes.
-const MAX_TEXT: usize = 1_024;
 /// Custom blocks of this enterprise hold black-box logs, which Wireshark reads in its own way and which are
 /// not numbered here.
 const NETFLIX: u32 = 10_949;
@@ -154,8 +149,7 @@ impl Section {
         if self.interfaces.len() >= MAX_INTERFACES {
             return false;
         }
-        let interface = interface(block, self.big_endian);
-        Arc::make_mut(&mut self.interfaces).push(interface);
+        Arc::make_mut(&mut self.interfaces).push(Interface::read(block, self.big_endian));
         true
     }
 
@@ -266,57 +260,6 @@ fn clamp(
     let length = room.min(captured as usize);
     let claimed = (captured as usize > room).then_some(captured);
     Fields { interface, time, wire, start, length, claimed, options: (start + length).next_multiple_of(4) }
-}
-
-/// Reads an interface description block. One that is malformed still takes its place in the numbering.
-fn interface(block: &[u8], big_endian: bool) -> Interface {
-    let parsed = if big_endian {
-        parser::parse_interfacedescriptionblock_be(block)
-    } else {
-        parser::parse_interfacedescriptionblock_le(block)
-    };
-    let mut interface = Interface {
-        link_type: LinkType::UNKNOWN,
-        snap_length: 0,
-        resolution: 6,
-        offset: 0,
-        name: None,
-        filter: None,
-    };
-    match parsed {
-        Ok((_, fixed)) => {
-            interface.link_type = LinkType(fixed.linktype.0 as u16);
-            interface.snap_length = fixed.snaplen;
-        }
-        // The crate refuses lengths without padding; the fields stand where they stand.
-        Err(_) => {
-            if let (Some(first), Some(snap)) = (word(block, 8, big_endian), word(block, 12, big_endian)) {
-                interface.link_type = LinkType(if big_endian { first >> 16 } else { first & 0xffff } as u16);
-                interface.snap_length = snap;
-            }
-        }
-    }
-    let options = block.len().checked_sub(4).and_then(|end| block.get(16..end)).unwrap_or_default();
-    for (code, value) in Options::new(options, big_endian) {
-        match (code, value) {
-            (2, _) => interface.name = Some(text(value)),
-            // First octet 0: a filter in tcpdump's language. 1: compiled code, which is not for reading.
-            (11, [0, filter @ ..]) => interface.filter = Some(text(filter)),
-            (9, [octet, ..]) => interface.resolution = *octet,
-            (14, _) => {
-                if let Some(offset) = super::pcapng_option::integer(value, big_endian) {
-                    interface.offset = offset as i64;
-                }
-            }
-            _ => {}
-        }
-    }
-    interface
-}
-
-fn text(value: &[u8]) -> String {
-    let value = &value[..value.len().min(MAX_TEXT)];
-    String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
 }
 
 /// The time of a journal entry: microseconds in the line of the realtime timestamp.

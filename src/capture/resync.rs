@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::capture::craft::{Pcap, Pcapng};
 
-    const LAYOUT: Layout = Layout { big_endian: false, nanoseconds: false, header: 16 };
+    const LAYOUT: Layout = Layout { big_endian: false, nanoseconds: false, header: 16, swapped: false };
 
     #[test]
     fn pcap_records_are_found_behind_garbage_and_zeros() {

@@ -119,7 +119,7 @@ impl Set {
         let entries = fs::read_dir(directory).map_err(|error| CaptureError::io(name, error))?;
         let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.sort();
-        let (before, mut looked) = (self.seen.len() + self.unreadable.len(), 0);
+        let (mut looked, mut used) = (0, 0);
         for path in paths {
             // Only regular files: opening a pipe that nobody writes to would wait for ever.
             if !fs::metadata(&path).is_ok_and(|meta| meta.is_file()) {
@@ -127,14 +127,15 @@ impl Set {
             }
             looked += 1;
             match self.add_file(&path, limits) {
-                Ok(()) => {}
+                Ok(()) => used += 1,
                 Err(error @ (CaptureError::Denied { .. } | CaptureError::Io { .. })) => {
+                    used += 1;
                     self.reject(path.display().to_string(), &error);
                 }
                 Err(_) => self.ignored += 1,
             }
         }
-        if self.seen.len() + self.unreadable.len() == before && looked == self.ignored.min(looked) {
+        if used == 0 {
             return Err(CaptureError::NoCaptures { path: name.to_owned(), files: looked });
         }
         Ok(())

@@ -61,7 +61,7 @@ macro_rules! detectors {
             /// Every detector's verdict, in the order of [`RULES`].
             pub fn finish(self, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
                 let mut rules = RULES.iter();
-                let mut verdicts = Vec::with_capacity(RULES.len());
+                let verdicts = Vec::with_capacity(RULES.len());
                 $(
                     let verdict = self.$module.finish(context);
                     verdicts.extend(rules.next().map(|rule| (rule, verdict)));

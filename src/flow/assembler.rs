@@ -247,7 +247,7 @@ mod tests {
             // Every byte at least once, then in a shuffled order.
             cuts.extend((0..300).step_by(50).map(|at| (at, 50)));
             let mut order = seed;
-            cuts.sort_by_key(|cut| {
+            cuts.sort_by_cached_key(|cut| {
                 order = order.wrapping_mul(6364136223846793005).wrapping_add(cut.0 as u64);
                 order >> 33
             });

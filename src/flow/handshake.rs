@@ -94,12 +94,14 @@ impl Opening {
                     }
                     return;
                 }
-                if self.seen.syn_ack_count == 0 && self.seen.syn_count > 0 && ack && expected != Some(tcp.ack)
+                if self.seen.syn_ack_count == 0
+                    && self.seen.syn_count > 0
+                    && ack
+                    && expected != Some(tcp.ack)
+                    && !self.client_went_on
                 {
-                    if !self.client_went_on {
-                        self.challenged = true;
-                        self.seen.answer.get_or_insert(at);
-                    }
+                    self.challenged = true;
+                    self.seen.answer.get_or_insert(at);
                 }
                 let beyond = expected.is_some_and(|isn| tcp.ack.after(isn));
                 self.server_went_on |=

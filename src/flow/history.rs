@@ -36,7 +36,7 @@ impl History {
 }
 
 fn is_power_of_ten(mut count: u64) -> bool {
-    while count >= 10 && count % 10 == 0 {
+    while count >= 10 && count.is_multiple_of(10) {
         count /= 10;
     }
     count == 1

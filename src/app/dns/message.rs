@@ -192,11 +192,12 @@ impl DnsMessage {
     fn options(&mut self, mut options: &[u8]) {
         while let (Some(code), Some(length)) = (u16_at(options, 0), u16_at(options, 2)) {
             let Some(value) = options.get(4..4 + usize::from(length)) else { return };
-            if code == 15 && self.errors.len() < 8 {
-                if let Some(code) = u16_at(value, 0) {
-                    let text = value[2..].escape_ascii().to_string();
-                    self.errors.push(ExtendedError { code, text });
-                }
+            if code == 15
+                && self.errors.len() < 8
+                && let Some(code) = u16_at(value, 0)
+            {
+                let text = value[2..].escape_ascii().to_string();
+                self.errors.push(ExtendedError { code, text });
             }
             options = &options[4 + usize::from(length)..];
         }
