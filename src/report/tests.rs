@@ -122,6 +122,7 @@ pub(crate) fn outcome() -> Outcome {
         base,
         span: Some((Timestamp(1_000_000_000), Timestamp(20_000_000_000))),
         damages: Vec::new(),
+        overlap: None,
         snap_length: 262_144,
         interfaces: vec![InterfaceFacts {
             number: 0,
