@@ -104,7 +104,7 @@ impl Page<'_> {
         };
         let mut parts = vec![files, plural(capture.packets, "packet")];
         if let (Some(first), Some(last)) = (capture.first_seen, capture.last_seen) {
-            parts.push(format!("{} from {} to {}", capture.duration, seconds(first), seconds(last)));
+            parts.push(format!("{} from {} to {}", lasting(capture.duration), seconds(first), seconds(last)));
         }
         let flows: Vec<String> =
             capture.flows.iter().map(|(protocol, flows)| format!("{} {protocol}", grouped(*flows))).collect();
@@ -281,7 +281,7 @@ fn impact(finding: &RankedFinding) -> String {
     let impact = &finding.impact;
     let mut parts = Vec::new();
     if impact.seconds_lost > Span::ZERO {
-        parts.push(format!("{} lost", impact.seconds_lost));
+        parts.push(format!("{} lost", lasting(impact.seconds_lost)));
     }
     if impact.of_transactions > 0 {
         parts.push(format!(
@@ -320,7 +320,7 @@ fn frames(evidence: &[CitedFrame], one_file: bool) -> String {
 }
 
 fn seen(first: Timestamp, last: Timestamp) -> String {
-    if first == last { first.rfc3339() } else { format!("{} for {}", first.rfc3339(), last - first) }
+    if first == last { first.rfc3339() } else { format!("{} for {}", first.rfc3339(), lasting(last - first)) }
 }
 
 /// `2026-02-22T10:02:11Z`.
@@ -329,6 +329,17 @@ fn seconds(time: Timestamp) -> String {
     match text.split_once('.') {
         Some((whole, _)) => format!("{whole}Z"),
         None => text,
+    }
+}
+
+/// A length of time in the two largest units that apply: `2 h 14 min`.
+pub fn lasting(span: Span) -> String {
+    let seconds = span.0 / 1_000_000_000;
+    match seconds {
+        ..1_000 => span.to_string(),
+        1_000..7_200 => format!("{} min {} s", seconds / 60, seconds % 60),
+        7_200..172_800 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", grouped(seconds.unsigned_abs() / 86_400), seconds / 3_600 % 24),
     }
 }
 
@@ -387,6 +398,14 @@ mod tests {
     fn nothing_from_a_packet_reaches_the_terminal() {
         let page = page(80);
         assert!(!page.replace('\n', "").contains(crate::report::escape::is_hostile), "{page}");
+    }
+
+    #[test]
+    fn long_times_are_in_long_units() {
+        assert_eq!(lasting(Span::secs(412)), "412 s");
+        assert_eq!(lasting(Span::secs(1_003)), "16 min 43 s");
+        assert_eq!(lasting(Span::secs(8_040)), "2 h 14 min");
+        assert_eq!(lasting(Span::secs(233_114_086)), "2 698 d 1 h");
     }
 
     #[test]
