@@ -12,6 +12,7 @@ use crate::detect::Severity;
 use crate::report::escape::terminal;
 use crate::report::filter::ranges;
 use crate::report::model::{CitedFrame, RankedFinding, Report, Status};
+use crate::report::words::{grouped, lasting, plural, whole_seconds};
 use crate::time::{Span, Timestamp};
 
 const BOLD: Style = Style::new().bold();
@@ -86,6 +87,9 @@ impl Page<'_> {
                 .collect();
         if said.is_empty() {
             said.push("nothing found".to_owned());
+            if report.ruled_out.is_empty() {
+                said.push("and nothing that a detector could judge".to_owned());
+            }
         }
         if verdict.incomplete {
             said.push("input incomplete".to_owned());
@@ -104,7 +108,12 @@ impl Page<'_> {
         };
         let mut parts = vec![files, plural(capture.packets, "packet")];
         if let (Some(first), Some(last)) = (capture.first_seen, capture.last_seen) {
-            parts.push(format!("{} from {} to {}", lasting(capture.duration), seconds(first), seconds(last)));
+            parts.push(format!(
+                "{} from {} to {}",
+                lasting(capture.duration),
+                whole_seconds(first),
+                whole_seconds(last)
+            ));
         }
         let flows: Vec<String> =
             capture.flows.iter().map(|(protocol, flows)| format!("{} {protocol}", grouped(*flows))).collect();
@@ -323,37 +332,6 @@ fn seen(first: Timestamp, last: Timestamp) -> String {
     if first == last { first.rfc3339() } else { format!("{} for {}", first.rfc3339(), lasting(last - first)) }
 }
 
-/// `2026-02-22T10:02:11Z`.
-fn seconds(time: Timestamp) -> String {
-    let text = time.rfc3339();
-    match text.split_once('.') {
-        Some((whole, _)) => format!("{whole}Z"),
-        None => text,
-    }
-}
-
-/// A length of time in the two largest units that apply: `2 h 14 min`.
-pub fn lasting(span: Span) -> String {
-    let seconds = span.0 / 1_000_000_000;
-    match seconds {
-        ..1_000 => span.to_string(),
-        1_000..7_200 => format!("{} min {} s", seconds / 60, seconds % 60),
-        7_200..172_800 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {} h", grouped(seconds.unsigned_abs() / 86_400), seconds / 3_600 % 24),
-    }
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// `1 234 567`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
-    String::from_utf8_lossy(&groups.join(&b' ')).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,20 +376,5 @@ mod tests {
     fn nothing_from_a_packet_reaches_the_terminal() {
         let page = page(80);
         assert!(!page.replace('\n', "").contains(crate::report::escape::is_hostile), "{page}");
-    }
-
-    #[test]
-    fn long_times_are_in_long_units() {
-        assert_eq!(lasting(Span::secs(412)), "412 s");
-        assert_eq!(lasting(Span::secs(1_003)), "16 min 43 s");
-        assert_eq!(lasting(Span::secs(8_040)), "2 h 14 min");
-        assert_eq!(lasting(Span::secs(233_114_086)), "2 698 d 1 h");
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(1_234_567), "1 234 567");
-        assert_eq!(grouped(123), "123");
     }
 }
