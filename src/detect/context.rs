@@ -64,7 +64,7 @@ pub struct FileFacts {
 /// What a file says of one interface.
 #[derive(Clone, Debug, Default)]
 pub struct InterfaceFacts {
-    /// Number in its file.
+    /// Set-wide number.
     pub number: u32,
     /// Name.
     pub name: Option<String>,
