@@ -1,7 +1,7 @@
 //! [`PacketRecord`](crate::dissect::PacketRecord) -> [`Flow`], [`TcpEvent`], in-order bytes for `app`
 //!
-//! [`FlowTable`] finds the flow of a packet. A TCP [`Connection`](tcp) has two [`Sender`](sender)s, which place every
-//! segment, an [`Opening`](handshake), and an [`Assembler`](assembler) per direction that feeds the flow's content.
+//! [`FlowTable`] finds the flow of a packet. A TCP `Connection` has two `Sender`s, which place every
+//! segment, an `Opening`, and an `Assembler` per direction that feeds the flow's content.
 
 mod assembler;
 mod content;
