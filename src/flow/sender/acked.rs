@@ -1,0 +1,198 @@
+//! What the peer acknowledges: round trips, deliveries, holes that only the capture has, and repeats that were not needed.
+
+use super::{Ahead, Sender, WILD};
+use crate::app::Moment;
+use crate::dissect::Seq;
+use crate::flow::log::EventLog;
+use crate::flow::{EventKind, LossPlace, SpuriousProof, Stuck};
+use crate::time::Span;
+
+impl Sender {
+    /// The peer acknowledged up to `ack`, echoing timestamp `echo`.
+    pub(in crate::flow) fn acknowledge(
+        &mut self,
+        ack: Seq,
+        sacks: &[(Seq, Seq)],
+        echo: Option<u32>,
+        at: Moment,
+        log: &mut EventLog,
+    ) {
+        let Some(next) = self.next else {
+            self.next = Some(ack);
+            self.acked = Some(ack);
+            return;
+        };
+        if ack.since(next).abs() > WILD {
+            return;
+        }
+        let duplicate = match sacks {
+            [(start, end), ..] if !end.after(ack) => Some((*start, *end)),
+            [(start, end), (low, high), ..] if !start.before(*low) && !end.after(*high) => {
+                Some((*start, *end))
+            }
+            _ => None,
+        };
+        if let Some((start, end)) = duplicate {
+            self.duplicate_sack(start, end, log);
+        }
+        if ack.after(next) {
+            if self.probe == Some(next) && ack == next.plus(1) {
+                // The peer took the byte of a window probe.
+                self.next = Some(ack);
+                self.side.unique_bytes += 1;
+            } else if self.ahead.is_none_or(|ahead| ack.after(ahead.ack)) {
+                let since = self.ahead.map_or(at, |ahead| ahead.at);
+                self.ahead = Some(Ahead { ack, at: since });
+            }
+        }
+        if self.acked.is_none_or(|acked| ack.after(acked)) {
+            self.advance(ack, echo, at, log);
+        }
+        let fresh = &sacks[usize::from(duplicate.is_some())..];
+        let mut news = false;
+        for &(start, end) in fresh {
+            if end.since(start) > 0 && !start.before(ack) && !end.after(next) {
+                news |= self.sacked.insert(start, end);
+            }
+        }
+        if news {
+            self.selective(at);
+        }
+    }
+
+    /// Newly SACKed segments arrived: they are evidence that what is below them is lost (RFC 6675 IsLost).
+    pub(super) fn selective(&mut self, at: Moment) {
+        self.last_hint = Some(at);
+        let mut delivered = Vec::new();
+        let mut above = 0;
+        for sent in &mut self.outstanding {
+            if !sent.sacked && self.sacked.covers(sent.seq, sent.end) {
+                sent.sacked = true;
+                delivered.push((sent.ip_length, sent.length, sent.last, sent.arrived_whole()));
+            }
+            above += u32::from(sent.sacked);
+        }
+        for (ip_length, length, last, whole) in delivered {
+            self.deliver(ip_length, length, last, whole);
+        }
+        let segment = u64::from(self.side.largest_payload.max(536));
+        if above >= 3 || self.sacked.bytes() > 2 * segment {
+            self.evidence.get_or_insert(at);
+        }
+    }
+
+    /// A datagram of this size is known to have arrived.
+    pub(super) fn deliver(&mut self, ip_length: u32, length: u32, at: Moment, whole: bool) {
+        if length == 0 || !whole {
+            return;
+        }
+        let sizes = &mut self.side.sizes;
+        if ip_length > sizes.largest_delivered {
+            sizes.largest_delivered = ip_length;
+            sizes.largest_delivered_at = Some(at);
+        }
+        for sent in &mut self.outstanding {
+            sent.other_delivered(ip_length, at);
+        }
+    }
+
+    pub(super) fn advance(&mut self, ack: Seq, echo: Option<u32>, at: Moment, log: &mut EventLog) {
+        if let Some(acked) = self.acked {
+            self.side.acked_progress += u64::from(ack.since(acked).unsigned_abs());
+        }
+        self.acked = Some(ack);
+        let mut sample = None;
+        while let Some(sent) = self.outstanding.pop_front_if(|sent| !sent.end.after(ack)) {
+            if sent.sends == 1 && !sent.sacked {
+                sample = Some(at.time - sent.first.time);
+            } else if sent.sends > 1 {
+                sample = None;
+            }
+            if let Some((event, stamp)) = sent.resent {
+                let earlier =
+                    echo.zip(stamp).is_some_and(|(echo, stamp)| (echo.wrapping_sub(stamp) as i32) < 0);
+                if earlier && !sent.sacked {
+                    self.prove_spurious(event, SpuriousProof::EarlierEcho, log);
+                }
+            }
+            if !sent.sacked {
+                self.deliver(sent.ip_length, sent.length, sent.last, sent.arrived_whole());
+            }
+            self.keep_stuck(sent.into_stuck(true, at.time));
+        }
+        if let Some(sample) = sample {
+            self.rtt.sample(sample);
+        }
+        self.miss_holes(ack, at, log);
+        self.sacked.remove_before(ack);
+        self.duplicate_acks = 0;
+        match self.recovery {
+            Some((_, until)) if ack.before(until) => {
+                self.last_hint = Some(at);
+                if self.evidence.is_some() {
+                    self.evidence = Some(at);
+                }
+            }
+            _ => {
+                self.recovery = None;
+                self.evidence = None;
+                self.last_hint = None;
+            }
+        }
+    }
+
+    /// The peer has what the capture lacks: the capture missed it, the network did not.
+    pub(super) fn miss_holes(&mut self, ack: Seq, at: Moment, log: &mut EventLog) {
+        while let Some(hole) = self.holes.first().copied().filter(|hole| hole.start.before(ack)) {
+            let end = if hole.end.after(ack) { ack } else { hole.end };
+            let length = end.since(hole.start).unsigned_abs();
+            self.side.missed_bytes += u64::from(length);
+            self.push(log, at, EventKind::AckedUnseen, hole.start, length);
+            if hole.end.after(ack) {
+                self.holes[0].start = ack;
+            } else {
+                self.holes.remove(0);
+            }
+        }
+    }
+
+    pub(super) fn keep_stuck(&mut self, stuck: Option<Stuck>) {
+        if let Some(stuck) = stuck.filter(|_| self.side.sizes.stuck.len() < Stuck::MAX) {
+            self.side.sizes.stuck.push(stuck);
+        }
+    }
+
+    /// The peer repeated its ACK: it got something out of order.
+    pub(in crate::flow) fn duplicate_ack(&mut self, at: Moment) {
+        self.duplicate_acks += 1;
+        self.last_hint = Some(at);
+        // RFC 5681 section 3.2.
+        if self.duplicate_acks >= 3 {
+            self.evidence.get_or_insert(at);
+        }
+    }
+
+    /// The peer got `[start, end)` twice (RFC 2883).
+    pub(super) fn duplicate_sack(&mut self, start: Seq, end: Seq, log: &mut EventLog) {
+        if let Some(index) = log.last_repeat(self.direction, start, end) {
+            self.prove_spurious(Some(index), SpuriousProof::DuplicateSack, log);
+        }
+    }
+
+    pub(super) fn prove_spurious(&mut self, event: Option<usize>, proof: SpuriousProof, log: &mut EventLog) {
+        let Some(event) = event.and_then(|index| log.get_mut(index)) else { return };
+        if event.spurious.is_some() || !event.kind.is_data_retransmission() {
+            return;
+        }
+        let counts = &mut self.side.retransmissions;
+        counts.spurious += 1;
+        match event.loss {
+            LossPlace::After => counts.lost_after = counts.lost_after.saturating_sub(1),
+            LossPlace::Before => counts.lost_before = counts.lost_before.saturating_sub(1),
+            LossPlace::Unknown => {}
+        }
+        event.spurious = Some(proof);
+        event.loss = LossPlace::Unknown;
+        event.stalled = Span::ZERO;
+    }
+}

@@ -1,0 +1,239 @@
+//! Segments below the highest sequence number: reordered, or sent again, and why (FIELD C1, C2).
+
+use super::{Hole, Placed, Sender, Timing};
+use crate::app::{Direction, Moment};
+use crate::dissect::Seq;
+use crate::flow::log::EventLog;
+use crate::flow::sent::{Segment, Sent};
+use crate::flow::{EventKind, LossPlace, SpuriousProof};
+use crate::time::Span;
+
+/// Reordering is believed within this time, or a quarter of the round trip when that is longer (RFC 8985 section 6.2).
+const REORDER_FLOOR: Span = Span::millis(3);
+
+impl Sender {
+    /// A segment that fills a hole: overtaken on the way, or sent again after a loss before the capture point.
+    pub(super) fn fill(&mut self, segment: &Segment, timing: Timing, log: &mut EventLog) -> Placed {
+        let end = segment.end();
+        let Some(hole) =
+            self.holes.iter().find(|hole| hole.start.before(end) && hole.end.after(segment.seq)).copied()
+        else {
+            return Placed::New;
+        };
+        let delay = segment.at.time - hole.opened.time;
+        let kind = self.late_kind(segment, &hole, delay, timing);
+        self.cut_holes(segment.seq, end);
+        let mut sent = Sent::new(segment);
+        let mut event = self.event(segment, kind);
+        event.original = Some(hole.opened);
+        event.delay = delay;
+        if kind.is_data_retransmission() {
+            event.loss = LossPlace::Before;
+            event.stalled = delay;
+            event.trigger = self.evidence.filter(|_| kind == EventKind::FastRetransmission);
+            self.count(kind);
+            self.side.retransmissions.lost_before += 1;
+            sent.sends = 2;
+            self.recover(kind);
+        } else if kind == EventKind::Reordered {
+            self.side.reordered += 1;
+        } else {
+            self.side.late_ambiguous += 1;
+            sent.sends = 2;
+        }
+        let index = log.push(event);
+        if sent.sends == 2 {
+            sent.resent = Some((index, segment.stamp));
+        }
+        self.remember(sent);
+        if kind.is_data_retransmission() { Placed::Repeat } else { Placed::Late }
+    }
+
+    /// The sender repairs everything up to here before it is back to normal (RFC 6582, RFC 6298 section 5).
+    pub(super) fn recover(&mut self, kind: EventKind) {
+        let repairs = matches!(kind, EventKind::FastRetransmission | EventKind::TimeoutRetransmission);
+        if repairs && self.recovery.is_none_or(|(cause, _)| cause != kind) {
+            self.recovery = self.next.map(|next| (kind, next));
+        }
+    }
+
+    pub(super) fn late_kind(&self, segment: &Segment, hole: &Hole, delay: Span, timing: Timing) -> EventKind {
+        let kind_of_repeat = || {
+            let recovering =
+                self.recovery.filter(|(_, until)| segment.seq.before(*until)).map(|(cause, _)| cause);
+            if let Some(cause) = recovering {
+                cause
+            } else if self.evidence.is_some() {
+                EventKind::FastRetransmission
+            } else if delay >= timing.timeout(Span::ZERO) {
+                EventKind::TimeoutRetransmission
+            } else {
+                EventKind::Retransmission
+            }
+        };
+        // The sender's own order of sending, when it shows: its clock, or its datagram counter.
+        let older = match (segment.stamp, hole.stamp) {
+            (Some(late), Some(above)) if late != above => Some((late.wrapping_sub(above) as i32) < 0),
+            _ if self.counting_ids
+                && segment.ip_id != 0
+                && hole.ip_id != 0
+                && segment.ip_id != hole.ip_id =>
+            {
+                Some((segment.ip_id.wrapping_sub(hole.ip_id) as i16) < 0)
+            }
+            _ => None,
+        };
+        match older {
+            Some(true) => return EventKind::Reordered,
+            Some(false) => return kind_of_repeat(),
+            None => {}
+        }
+        let window = Span(timing.full.map_or(0, |full| full.0 / 4)).max(REORDER_FLOOR);
+        // The news of the hole must reach the sender and the repeat come back; a third is left for a changing path.
+        let reaction = timing.to_sender.map(|rtt| Span(rtt.0 * 2 / 3));
+        let hinted = self.last_hint.is_some_and(|hint| {
+            hint.packet > hole.opened.packet && reaction.is_none_or(|rtt| segment.at.time - hint.time >= rtt)
+        });
+        if delay < window && !(hinted && self.evidence.is_some()) {
+            EventKind::Reordered
+        } else if hinted || delay >= timing.timeout(Span::ZERO) {
+            kind_of_repeat()
+        } else {
+            EventKind::LateAmbiguous
+        }
+    }
+
+    pub(super) fn cut_holes(&mut self, start: Seq, end: Seq) {
+        let mut left = Vec::with_capacity(self.holes.len() + 1);
+        for hole in self.holes.drain(..) {
+            if !hole.end.after(start) || !hole.start.before(end) {
+                left.push(hole);
+                continue;
+            }
+            if hole.start.before(start) {
+                left.push(Hole { end: start, ..hole });
+            }
+            if hole.end.after(end) {
+                left.push(Hole { start: end, ..hole });
+            }
+        }
+        self.holes = left;
+    }
+
+    /// A segment whose bytes the capture has seen before.
+    pub(super) fn repeat(&mut self, segment: &Segment, timing: Timing, log: &mut EventLog) {
+        let end = segment.end();
+        let first = self.outstanding.partition_point(|sent| !sent.end.after(segment.seq));
+        let original = self.outstanding.get(first).filter(|sent| sent.seq.before(end)).cloned();
+        let acked = self.acked.is_some_and(|acked| !acked.before(end));
+        let (kind, trigger) = if segment.syn {
+            let answer = self.direction == Direction::ToClient;
+            (if answer { EventKind::RetransmittedSynAck } else { EventKind::RetransmittedSyn }, None)
+        } else if segment.length == 0 {
+            (EventKind::RetransmittedFin, None)
+        } else {
+            self.cause(segment, original.as_ref(), timing)
+        };
+        let mut event = self.event(segment, kind);
+        event.trigger = trigger;
+        if let Some(original) = &original {
+            event.original = Some(original.first);
+            event.delay = segment.at.time - original.first.time;
+        }
+        if acked {
+            event.spurious = Some(SpuriousProof::AlreadyAcked);
+        } else if original.is_some() {
+            event.loss = LossPlace::After;
+            event.stalled = event.delay;
+        }
+        if let (Some((told, mtu)), Some(original)) = (self.path_mtu, &original) {
+            event.path_mtu =
+                original.ip_length > mtu && segment.ip_length <= mtu && original.first.time <= told;
+        }
+        self.count(kind);
+        if kind.is_data_retransmission() {
+            let counts = &mut self.side.retransmissions;
+            counts.spurious += u64::from(acked);
+            counts.path_mtu += u64::from(event.path_mtu);
+            counts.lost_after += u64::from(!acked && original.is_some() && !event.path_mtu);
+        }
+        if let Some(original) = &original {
+            let same_range = original.seq == segment.seq && original.length == segment.length;
+            if same_range && original.hash != segment.hash && segment.length > 0 {
+                self.side.conflicts += 1;
+                let mut conflict = self.event(segment, EventKind::Conflict);
+                conflict.original = Some(original.first);
+                log.push(conflict);
+            }
+        }
+        let index = log.push(event);
+        if !acked {
+            self.recover(kind);
+        }
+        for sent in self.outstanding.range_mut(first..) {
+            if !sent.seq.before(end) {
+                break;
+            }
+            sent.send_again(segment);
+            sent.resent = Some((index, segment.stamp));
+        }
+        // What reaches beyond the known end is new.
+        if let Some(next) = self.next.filter(|next| end.after(*next)) {
+            let fresh =
+                Segment { seq: next, length: end.since(next) as u32, syn: false, fin: false, ..*segment };
+            let mut sent = Sent::new(&fresh);
+            sent.end = end;
+            self.remember(sent);
+        }
+    }
+
+    /// Why the sender repeated a data segment, and the ACK that made it.
+    pub(super) fn cause(
+        &self,
+        segment: &Segment,
+        original: Option<&Sent>,
+        timing: Timing,
+    ) -> (EventKind, Option<Moment>) {
+        let timeout = timing.timeout(self.rtt.spread());
+        let waited = original.map(|sent| segment.at.time - sent.last.time);
+        let timed_out = waited.is_some_and(|waited| waited.0 >= timeout.0 - timeout.0 / 10);
+        // The ACK must have had the time to reach the sender; half of it allows for a changing path.
+        let reached =
+            |hint: Moment| timing.to_sender.is_none_or(|rtt| (segment.at.time - hint.time).0 >= rtt.0 / 2);
+        let prompt = |hint: Moment| match timing.to_sender {
+            Some(rtt) => (segment.at.time - hint.time).0 <= rtt.0 * 3 / 2 + Span::millis(5).0,
+            None => segment.at.time - hint.time < timeout,
+        };
+        if let Some((cause, until)) = self.recovery
+            && cause == EventKind::TimeoutRetransmission
+            && segment.seq.before(until)
+        {
+            return (EventKind::TimeoutRetransmission, None);
+        }
+        if let Some(evidence) = self.evidence.filter(|evidence| reached(*evidence))
+            && (!timed_out || self.last_hint.is_some_and(prompt) || prompt(evidence))
+        {
+            return (EventKind::FastRetransmission, Some(evidence));
+        }
+        if timed_out {
+            return (EventKind::TimeoutRetransmission, None);
+        }
+        // RFC 8985: one SACK for something sent later is enough once the segment is a round trip old.
+        if let Some(hint) = self.last_hint.filter(|_| !self.sacked.is_empty()) {
+            let later = self.sacked.bytes_after(segment.end()) > 0;
+            if later && reached(hint) && prompt(hint) {
+                return (EventKind::FastRetransmission, Some(hint));
+            }
+        }
+        let tail = self.next == Some(segment.end());
+        let once = original.is_some_and(|sent| sent.sends == 1);
+        let long_enough = timing
+            .full
+            .zip(waited)
+            .is_some_and(|(rtt, waited)| waited.0 >= rtt.0 * 3 / 2 && waited > Span::millis(2));
+        if tail && once && long_enough {
+            return (EventKind::TailLossProbe, None);
+        }
+        (EventKind::Retransmission, None)
+    }
+}
