@@ -56,6 +56,7 @@ impl Merge for Lookups {
 #[derive(Debug)]
 pub(super) struct DnsServfail {
     critical_share: f64,
+    critical_failures: u64,
     lookups: u64,
     unanswered: u64,
     names: Groups<(Endpoint, String), Lookups>,
@@ -67,19 +68,28 @@ impl Detector for DnsServfail {
         group: "dns",
         summary: "lookups that a resolver answered with servfail",
         variants: &[],
-        thresholds: &[Threshold {
-            key: "critical_share",
-            default: 0.5,
-            unit: "share",
-            meaning: "failed lookups of all answered ones for the name at the resolver, from which it is critical",
-            source: "ours: the name does not resolve for most",
-        }],
+        thresholds: &[
+            Threshold {
+                key: "critical_share",
+                default: 0.5,
+                unit: "share",
+                meaning: "failed lookups of all answered ones for the name at the resolver, from which it is critical",
+                source: "ours: the name does not resolve for most",
+            },
+            Threshold {
+                key: "critical_failures",
+                default: 3.0,
+                unit: "lookups",
+                meaning: "failed lookups of the name at the resolver, from which it can be critical",
+                source: "ours: glibc alone asks twice per lookup, so three are more than one lookup",
+            },
+        ],
         source: include_str!("dns_servfail.rs"),
     };
 
     fn new(settings: &Settings) -> Self {
         let names = Groups::new(Groups::<(Endpoint, String), Lookups>::MOST * 16);
-        Self { critical_share: settings.value("critical_share"), lookups: 0, unanswered: 0, names }
+        Self { critical_share: settings.value("critical_share"), critical_failures: settings.count("critical_failures"), lookups: 0, unanswered: 0, names }
     }
 
     fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
@@ -121,7 +131,8 @@ impl Detector for DnsServfail {
         verdict.skip(&Self::RULE, "no response was captured", self.unanswered, "lookups");
         verdict.skip(&Self::RULE, "more names and resolvers than are kept apart", self.names.lost(), "lookups");
         for ((resolver, name), lookups) in self.names.iter().filter(|(_, lookups)| lookups.failed > 0) {
-            let most = lookups.failed as f64 >= self.critical_share * lookups.total as f64;
+            let most = lookups.failed >= self.critical_failures
+                && lookups.failed as f64 >= self.critical_share * lookups.total as f64;
             let severity = if most { Severity::Critical } else { Severity::Warning };
             let errors: Vec<String> = lookups
                 .errors

@@ -12,14 +12,16 @@
 //!
 //! # What it leaves alone
 //! Refused and unreachable connections, which are answers; connections whose later packets show that the SYN-ACK existed;
-//! attempts to a service that the same client reached over the other address family within two seconds (RFC 8305).
+//! many services asked by one client, which are one finding: for information when they are many ports of few hosts or when
+//! the client does not insist, as a scan does.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows what passed it and nothing else.
 //!
 //! # References
-//! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305; FIELD C6.
+//! RFC 9293 section 3.10.7; RFC 6298 section 2; FIELD C6, C8.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detect::finding::counts;
@@ -54,11 +56,20 @@ impl Merge for Attempts {
     }
 }
 
+/// Many silent services that one client asked.
+#[derive(Default)]
+struct Sweep {
+    services: u64,
+    hosts: Distinct<IpAddr>,
+    attempts: Attempts,
+}
+
 /// Counts connection attempts by service and outcome.
 #[derive(Debug)]
 pub(super) struct MissingSynAck {
     patience: Span,
     late: Span,
+    sweep: u64,
     assessed: u64,
     too_late: u64,
     midstream: u64,
@@ -87,6 +98,13 @@ impl Detector for MissingSynAck {
                 meaning: "connect time with at least one repeated SYN, from which it is late",
                 source: "RFC 6298 section 2.1: one repeat of the SYN",
             },
+            Threshold {
+                key: "sweep",
+                default: 15.0,
+                unit: "services",
+                meaning: "silent services that one client alone asked, from which they are one finding",
+                source: "Zeek's scan policy, 15 ports",
+            },
         ],
         source: include_str!("missing_syn_ack.rs"),
     };
@@ -95,6 +113,7 @@ impl Detector for MissingSynAck {
         Self {
             patience: settings.span("patience"),
             late: settings.span("late"),
+            sweep: settings.count("sweep"),
             assessed: 0,
             too_late: 0,
             midstream: 0,
@@ -157,9 +176,23 @@ impl Detector for MissingSynAck {
         verdict.skip(&Self::RULE, "the capture ended too soon after the syn", self.too_late, "flows");
         verdict.skip(&Self::RULE, "began before the capture", self.midstream, "flows");
         verdict.skip(&Self::RULE, "more services than are kept apart", self.attempts.lost(), "flows");
+        let mut sweeps: BTreeMap<IpAddr, Sweep> = BTreeMap::new();
+        let silent = |variant: &str, attempts: &Attempts| attempts.clients.only().copied().filter(|_| variant == "silent");
         for ((server, variant), attempts) in self.attempts.iter() {
-            verdict.findings.push(self.finding(context, *server, variant, attempts));
+            if let Some(client) = silent(variant, attempts) {
+                let sweep = sweeps.entry(client).or_default();
+                sweep.services += 1;
+                sweep.hosts.add(server.address);
+                sweep.attempts.merge(attempts.clone());
+            }
         }
+        sweeps.retain(|_, sweep| sweep.services >= self.sweep);
+        for ((server, variant), attempts) in self.attempts.iter() {
+            if !silent(variant, attempts).is_some_and(|client| sweeps.contains_key(&client)) {
+                verdict.findings.push(self.finding(context, *server, variant, attempts));
+            }
+        }
+        verdict.findings.extend(sweeps.iter().map(|(client, sweep)| sweep.finding(*client)));
         verdict
     }
 }
@@ -178,7 +211,9 @@ impl MissingSynAck {
             0 => "no icmp packet was captured".to_owned(),
             count => format!("{} captured, none quotes these SYNs", plural(count, "icmp packet")),
         };
-        let severity = if variant == "late" { Severity::Warning } else { Severity::Critical };
+        // One SYN that nobody repeated, or one failure among many successes, is no outage.
+        let outage = attempts.flows >= opened && attempts.syns >= 3;
+        let severity = if variant == "late" || !outage { Severity::Warning } else { Severity::Critical };
         Finding {
             title,
             summary: format!(
@@ -220,5 +255,48 @@ impl MissingSynAck {
             ..Finding::draft(&Self::RULE, variant, severity, Confidence::Confirmed)
         }
         .gated(attempts.obstacles.gates(context, &[Obstacle::Drops]))
+    }
+}
+
+impl Sweep {
+    fn finding(&self, client: IpAddr) -> Finding {
+        let attempts = &self.attempts;
+        // Linux and Windows send three SYNs and more before they give up; many ports of one host are nobody's daily work.
+        let scan = attempts.syns < 3 * attempts.flows || self.services >= 5 * self.hosts.count();
+        let severity = if scan { Severity::Info } else { Severity::Critical };
+        let how = if scan { ", as a scan does" } else { "" };
+        Finding {
+            title: format!("{} on {} do not answer {client}", plural(self.services, "service"), self.hosts.of("host")),
+            summary: format!(
+                "{}, {} and {} waited in all{how}. No answer of any kind was seen at this capture point.",
+                plural(attempts.flows, "connection attempt"),
+                plural(attempts.syns, "SYN"),
+                attempts.waited,
+            ),
+            subject: Subject { client: Some(client.to_string()), protocol: Some("tcp"), ..Subject::default() },
+            first_seen: attempts.seen.first(),
+            last_seen: attempts.seen.last(),
+            counts: counts(&[
+                ("services", self.services),
+                ("hosts", self.hosts.count()),
+                ("attempts", attempts.flows),
+                ("syns", attempts.syns),
+            ]),
+            impact: Impact {
+                seconds_lost: if scan { Span::ZERO } else { attempts.waited },
+                failed_transactions: if scan { 0 } else { attempts.flows },
+                of_transactions: attempts.flows,
+                clients: 1,
+                services: self.services,
+            },
+            evidence: attempts.exhibits.evidence(),
+            alternatives: match scan {
+                true => vec!["a port scan or an inventory", "a peer-to-peer application with stale peers"],
+                false => vec!["the client's way out is broken", "a filter drops what the client sends"],
+            },
+            next_steps: vec!["ask who runs the client", "capture one hop further, to see how far the SYNs come"],
+            not_claimed: vec!["hostile intent", "which device drops the packets"],
+            ..Finding::draft(&MissingSynAck::RULE, "silent", severity, Confidence::Likely)
+        }
     }
 }

@@ -9,7 +9,8 @@
 //! `share` of all that ended in it. Several RSTs of a connection are one.
 //!
 //! # What it leaves alone
-//! Resets after a FIN or a TLS close_notify, by a client that has its answer, and of probes that were opened and closed.
+//! Resets after a FIN or a TLS close_notify, by a client that has its answer, of probes that were opened and closed, and by a
+//! client in place of the end of the handshake, which is what a port scan does.
 //!
 //! # What it does not claim
 //! That a server crashed, or who sent a RST when its addresses may be forged.
@@ -120,7 +121,8 @@ impl Detector for RstStorm {
     fn flow(&mut self, flow: &Flow) {
         let Some(tcp) = &flow.tcp else { return };
         self.assessed += 1;
-        let harmful = |class| !matches!(class, ResetClass::Benign | ResetClass::ProbeClose);
+        let harmful =
+            |class| !matches!(class, ResetClass::Benign | ResetClass::ProbeClose | ResetClass::HandshakeAbort);
         let reset = tcp.resets.iter().find(|reset| harmful(reset.class));
         let fin = tcp.sides.iter().filter_map(|side| side.fin).map(|fin| fin.time).min();
         let Some(ended) = reset.map(|reset| reset.at.time).or(fin) else { return };
@@ -190,7 +192,6 @@ fn finding(context: &Context<'_>, server: Endpoint, window: &Window) -> Finding 
             ("no_socket", count(ResetClass::NoSocket)),
             ("abort", count(ResetClass::Abort)),
             ("idle", count(ResetClass::Idle)),
-            ("handshake_abort", count(ResetClass::HandshakeAbort)),
         ]),
         impact: Impact {
             failed_transactions: resets,

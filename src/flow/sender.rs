@@ -17,8 +17,9 @@ use crate::time::{Span, Timestamp};
 /// Segments remembered while unacknowledged. A one-way capture never sees ACKs; the oldest then fall out.
 const OUTSTANDING: usize = 4096;
 
-/// A sequence number further away than this is not of this stream.
-const WILD: i32 = 1 << 30;
+/// A sequence number further away than this is not of this stream: a quarter of the largest window (RFC 7323), more than any
+/// connection in use has in flight.
+const WILD: i32 = 1 << 28;
 
 /// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use (RFC 6298 asks for 1 s, nobody waits that long).
 const SHORTEST_TIMEOUT: Span = Span::millis(200);
