@@ -162,7 +162,7 @@ pub(super) fn fast_receiver(lab: &mut Lab, flows: u64, delays: [u64; 2]) {
                 talk.ends[SERVER].echo = echo;
                 talk.ack(&mut lab.capture, SERVER, &[(above, edge)]);
                 if piece == 2 {
-                    repair_at = talk.now + 2 * talk.ends[CLIENT].delay + 30;
+                    repair_at = talk.now + 2 * talk.ends[CLIENT].delay + 1_300;
                 }
                 talk.now = now + 60;
             }
