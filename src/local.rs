@@ -211,7 +211,7 @@ fn facts(
     spans: &BTreeMap<u32, (Timestamp, Timestamp)>,
     overlaps: &[Overlap],
 ) -> FileFacts {
-    let interfaces = report.interfaces.iter().zip(report.interface_base..);
+    let interfaces = report.interfaces.iter().zip(0..);
     FileFacts {
         path: report.path.clone(),
         packets: report.packets,

@@ -63,7 +63,7 @@ pub struct Chunk {
     pub format: Format,
     /// The interfaces known at the start of the chunk (of the current section, for pcapng).
     pub interfaces: Arc<Vec<Interface>>,
-    /// Set-wide number of the first of `interfaces`.
+    /// Number in the file of the first of `interfaces`.
     pub interface_base: u32,
     /// The records.
     pub bytes: ChunkBytes,
@@ -95,7 +95,7 @@ pub struct RawPacket<'c> {
     pub time: Option<Timestamp>,
     /// Length on the wire in bytes, as the file says it: it can be less than was captured.
     pub wire: u32,
-    /// Set-wide interface number; [`NO_INTERFACE`](super::NO_INTERFACE) when the file describes none for it.
+    /// Interface number in its file, over all sections; [`NO_INTERFACE`](super::NO_INTERFACE) when the file describes none for it.
     pub interface: u32,
     /// Link-layer type.
     pub link_type: LinkType,

@@ -45,7 +45,7 @@ pub(super) struct Section {
     pub(super) big_endian: bool,
     /// Interfaces in the order of their descriptions.
     pub(super) interfaces: Arc<Vec<Interface>>,
-    /// Set-wide number of the first of them.
+    /// Number in the file of the first of them.
     pub(super) base: u32,
 }
 
@@ -192,7 +192,7 @@ impl Section {
         }
     }
 
-    /// The set-wide interface number of a packet.
+    /// The interface number of a packet.
     #[inline]
     pub(super) fn number(&self, fields: &Fields) -> u32 {
         match fields.interface {

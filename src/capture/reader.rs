@@ -45,7 +45,6 @@ pub struct Reader {
     unreadable: Vec<Unreadable>,
     ignored: u64,
     packets: u64,
-    interfaces: u32,
     done: u64,
     total: Option<u64>,
 }
@@ -87,7 +86,6 @@ impl Reader {
             unreadable: set.unreadable,
             ignored: set.ignored,
             packets: 0,
-            interfaces: 0,
             done: 0,
         }
     }
@@ -173,7 +171,6 @@ impl Reader {
             path: entry.name.clone(),
             compression: source.compression,
             base: self.packets,
-            interface_base: self.interfaces,
             ..FileReport::default()
         };
         let max_record = self.limits.max_record as usize;
@@ -184,7 +181,6 @@ impl Reader {
 
     fn close(&mut self, open: Open) {
         let Open { source, splitter, .. } = open;
-        self.interfaces = splitter.section.base.saturating_add(splitter.section.interfaces.len() as u32);
         let mut report = splitter.report;
         report.unpacked = source.offset;
         let identity = source.finish();

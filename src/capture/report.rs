@@ -52,10 +52,8 @@ pub struct FileReport {
     pub last_time: Option<Timestamp>,
     /// pcapng sections; 1 for pcap.
     pub sections: u64,
-    /// Interfaces in the order of their set-wide numbers, starting with `interface_base`.
+    /// Interfaces in the order of their numbers, over all sections. Files of a ring number theirs alike.
     pub interfaces: Vec<InterfaceReport>,
-    /// Set-wide number of the first interface.
-    pub interface_base: u32,
     /// Interfaces beyond the limits on their number, whose packets have an unknown link type.
     pub interfaces_unlisted: u64,
     /// Comments on sections, interfaces and packets.
@@ -168,11 +166,10 @@ impl FileReport {
         });
     }
 
-    /// The interface of a set-wide number.
+    /// The interface of a number.
     #[inline]
     pub(super) fn interface_mut(&mut self, number: u32) -> Option<&mut InterfaceReport> {
-        let index = number.checked_sub(self.interface_base)?;
-        self.interfaces.get_mut(index as usize)
+        self.interfaces.get_mut(number as usize)
     }
 
     #[inline]

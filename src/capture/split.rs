@@ -71,7 +71,7 @@ impl Splitter {
         report.byte_order = order_name(layout.big_endian);
         report.sections = 1;
         report.add_interface(&interface);
-        let mut section = Section::new(layout.big_endian, report.interface_base);
+        let mut section = Section::new(layout.big_endian, 0);
         section.interfaces = std::sync::Arc::new(vec![interface]);
         Self { report, section, records: Records::Pcap { layout, limit, near: None }, max_record }
     }
@@ -80,7 +80,7 @@ impl Splitter {
     pub(super) fn pcapng(big_endian: bool, mut report: FileReport, max_record: usize) -> Self {
         report.format = "pcapng";
         report.byte_order = order_name(big_endian);
-        let section = Section::new(big_endian, report.interface_base);
+        let section = Section::new(big_endian, 0);
         Self { report, section, records: Records::Pcapng, max_record }
     }
 
@@ -163,7 +163,7 @@ impl Splitter {
         }
         let time = layout.time(&head);
         self.records = Records::Pcap { layout, limit, near: Some(head.seconds) };
-        self.report.add_packet(self.report.interface_base, head.captured, head.wire, Some(time));
+        self.report.add_packet(0, head.captured, head.wire, Some(time));
         Ok((length, true))
     }
 

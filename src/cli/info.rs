@@ -11,7 +11,7 @@ use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
 use crate::local::Progress;
 use crate::report::escape::{self, terminal};
-use crate::report::text::grouped;
+use crate::report::words::{grouped, lasting};
 use crate::time::Timestamp;
 
 /// Arguments of `info`.
@@ -87,9 +87,9 @@ fn describe(file: &FileReport) -> String {
     lines.push(("packets", format!("{}, {wire}", grouped(file.packets))));
     if let (Some(first), Some(last)) = (file.first_time, file.last_time) {
         let time = Timestamp::rfc3339;
-        lines.push(("time", format!("{} to {}, {}", time(first), time(last), last - first)));
+        lines.push(("time", format!("{} to {}, {}", time(first), time(last), lasting(last - first))));
     }
-    for (interface, number) in file.interfaces.iter().zip(file.interface_base..) {
+    for (interface, number) in file.interfaces.iter().zip(0u32..) {
         let mut parts = vec![format!("{number}: {}", interface.link_type)];
         parts.extend(interface.name.iter().map(|name| terminal(name).into_owned()));
         parts.push(format!("{} packets", grouped(interface.packets)));

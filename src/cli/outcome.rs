@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::{ExitCode, Termination};
 
 use crate::capture::CaptureError;
-use crate::report::files::WriteError;
+use crate::report::files::{WriteError, reason};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) enum Failure {
     #[error("{0}")]
     Write(#[from] WriteError),
     /// Standard output could not be written.
-    #[error("cannot write to standard output: {0}")]
+    #[error("cannot write to standard output: {}", reason(.0))]
     Output(#[from] io::Error),
 }
 

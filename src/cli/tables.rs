@@ -1,6 +1,5 @@
 //! `pcapsy flows`, `dns`, `tls`, `events`, `icmp`: one table.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 

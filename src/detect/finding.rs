@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::detect::Rule;
 use crate::time::{Span, Timestamp};
 
 /// How much a finding matters.
@@ -152,6 +153,47 @@ pub struct Finding {
 impl Finding {
     /// Frames cited per finding.
     pub const MAX_EVIDENCE: usize = 24;
+
+    /// An empty finding of a detector, for the detector to fill.
+    pub(super) fn draft(
+        rule: &Rule,
+        variant: &'static str,
+        severity: Severity,
+        confidence: Confidence,
+    ) -> Self {
+        Self {
+            detector: rule.name,
+            variant,
+            severity,
+            confidence,
+            gates: Vec::new(),
+            title: String::new(),
+            summary: String::new(),
+            subject: Subject::default(),
+            first_seen: Timestamp(0),
+            last_seen: Timestamp(0),
+            counts: Vec::new(),
+            impact: Impact::default(),
+            evidence: Vec::new(),
+            alternatives: Vec::new(),
+            next_steps: Vec::new(),
+            not_claimed: Vec::new(),
+        }
+    }
+
+    /// Lowers the confidence when something stands in the way of the finding.
+    pub(super) fn gated(mut self, gates: Vec<Gate>) -> Self {
+        if !gates.is_empty() {
+            self.confidence = self.confidence.lowered();
+        }
+        self.gates = gates;
+        self
+    }
+}
+
+/// Counts from names and numbers; zeros are left out.
+pub(super) fn counts(pairs: &[(&'static str, u64)]) -> Vec<Count> {
+    pairs.iter().filter(|(_, value)| *value > 0).map(|&(name, value)| Count { name, value }).collect()
 }
 
 /// Flows (or lookups, handshakes) that a detector could not judge, and why.
@@ -178,4 +220,13 @@ pub struct Verdict {
     pub unit: &'static str,
     /// What it could not judge.
     pub not_assessed: Vec<NotAssessed>,
+}
+
+impl Verdict {
+    /// Adds things that could not be judged; none is not worth a line.
+    pub(super) fn skip(&mut self, rule: &Rule, reason: &'static str, count: u64, unit: &'static str) {
+        if count > 0 {
+            self.not_assessed.push(NotAssessed { detector: rule.name, reason, count, unit });
+        }
+    }
 }

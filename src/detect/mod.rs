@@ -2,6 +2,8 @@
 
 mod context;
 mod finding;
+mod gate;
+mod group;
 mod rule;
 
 pub use context::{Context, FileFacts, InterfaceFacts, Totals};
@@ -61,7 +63,7 @@ macro_rules! detectors {
             /// Every detector's verdict, in the order of [`RULES`].
             pub fn finish(self, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
                 let mut rules = RULES.iter();
-                let verdicts = Vec::with_capacity(RULES.len());
+                let mut verdicts = Vec::with_capacity(RULES.len());
                 $(
                     let verdict = self.$module.finish(context);
                     verdicts.extend(rules.next().map(|rule| (rule, verdict)));
@@ -72,4 +74,12 @@ macro_rules! detectors {
     };
 }
 
-detectors! {}
+detectors! {
+    capture_loss::CaptureLoss,
+    capture_duplicates::CaptureDuplicates,
+    capture_truncated::CaptureTruncated,
+    capture_offload::CaptureOffload,
+    capture_disorder::CaptureDisorder,
+    capture_midstream::CaptureMidstream,
+    capture_damaged::CaptureDamaged,
+}

@@ -23,7 +23,7 @@ pub struct PacketRecord {
     pub captured: u32,
     /// Bytes on the wire.
     pub wire: u32,
-    /// Set-wide interface number.
+    /// Interface number in its file, over all sections.
     pub interface: u32,
     /// Link-layer addresses, outermost.
     pub link: Link,

@@ -24,23 +24,25 @@ pub(super) struct Content {
     kind: Kind,
     transactions: Option<Box<Transactions>>,
     dns_port: bool,
+    /// The latest time of all packets of the capture so far.
+    pub(super) clock: Timestamp,
 }
 
 impl Content {
     /// For a byte stream; `dns_port`: one of its ports is DNS's, so that length-prefixed messages are expected.
     pub(super) fn stream(dns_port: bool) -> Self {
         let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(Default::default()) };
-        Self { kind, transactions: None, dns_port }
+        Self { kind, transactions: None, dns_port, clock: Timestamp::MIN }
     }
 
     /// For datagrams.
     pub(super) fn datagrams(dns_port: bool) -> Self {
-        Self { kind: Kind::Datagrams, transactions: None, dns_port }
+        Self { kind: Kind::Datagrams, transactions: None, dns_port, clock: Timestamp::MIN }
     }
 
     /// For bytes that nobody reads.
     pub(super) fn none() -> Self {
-        Self { kind: Kind::Other, transactions: None, dns_port: false }
+        Self { kind: Kind::Other, transactions: None, dns_port: false, clock: Timestamp::MIN }
     }
 
     /// The service by name, or empty.
@@ -66,7 +68,7 @@ impl Content {
             Kind::Tls(session) => session.data(direction, bytes, at),
             Kind::Dns(stream) => {
                 for (message, at) in stream.data(direction, bytes, at) {
-                    self.transactions.get_or_insert_default().message(direction, &message, at);
+                    self.transactions.get_or_insert_default().message(direction, &message, at, self.clock);
                 }
             }
             Kind::Undecided(heads) => {
@@ -119,7 +121,7 @@ impl Content {
         if let Ok(message) = dns::parse(bytes) {
             // On DNS's own port the flags say who asks; roles told by port alone can be wrong when both are 53.
             let direction = if message.response { Direction::ToClient } else { direction };
-            self.transactions.get_or_insert_default().message(direction, &message, at);
+            self.transactions.get_or_insert_default().message(direction, &message, at, self.clock);
         }
     }
 

@@ -70,7 +70,7 @@ pub struct LinkUse {
     pub destination: [u8; 6],
     /// Outermost VLAN.
     pub vlan: u16,
-    /// Set-wide interface.
+    /// Interface number in its file.
     pub interface: u32,
     /// Packets.
     pub packets: u64,

@@ -501,16 +501,16 @@ impl Sender {
             Some(rtt) => (segment.at.time - hint.time).0 <= rtt.0 * 3 / 2 + Span::millis(5).0,
             None => segment.at.time - hint.time < timeout,
         };
-        if let Some(evidence) = self.evidence.filter(|evidence| reached(*evidence))
-            && (!timed_out || self.last_hint.is_some_and(prompt) || prompt(evidence))
-        {
-            return (EventKind::FastRetransmission, Some(evidence));
-        }
         if let Some((cause, until)) = self.recovery
             && cause == EventKind::TimeoutRetransmission
             && segment.seq.before(until)
         {
             return (EventKind::TimeoutRetransmission, None);
+        }
+        if let Some(evidence) = self.evidence.filter(|evidence| reached(*evidence))
+            && (!timed_out || self.last_hint.is_some_and(prompt) || prompt(evidence))
+        {
+            return (EventKind::FastRetransmission, Some(evidence));
         }
         if timed_out {
             return (EventKind::TimeoutRetransmission, None);

@@ -67,6 +67,8 @@ struct Open {
     content: Content,
     stream: Option<StreamId>,
     wake: Timestamp,
+    /// The capture's clock at its last packet: what idleness is measured from. Packets' own times may go back.
+    last_clock: Timestamp,
 }
 
 /// Caps that acted in this partition.
@@ -166,7 +168,7 @@ impl FlowTable {
         }
         let (at, fresh) = match slot {
             Some(at) => (at, false),
-            None => (self.open_tcp(packet, tcp, key, source, destination, stream), true),
+            None => (self.open_tcp(packet, tcp, key, source, destination, stream, clock), true),
         };
         self.transactions(at, clock);
         let open = &mut self.open[at];
@@ -196,6 +198,7 @@ impl FlowTable {
         source: Endpoint,
         destination: Endpoint,
         stream: Option<StreamId>,
+        clock: Timestamp,
     ) -> usize {
         let (client, server, roles) = if tcp.flags.is_syn() {
             (source, destination, Roles::Handshake)
@@ -214,6 +217,7 @@ impl FlowTable {
             content: Content::stream(dns),
             stream,
             wake: Timestamp::MAX,
+            last_clock: clock,
         })
     }
 
@@ -243,9 +247,18 @@ impl FlowTable {
                 let multicast =
                     [5353, 5355].iter().any(|port| source.port == *port || destination.port == *port);
                 let content = if multicast { Content::none() } else { Content::datagrams(dns) };
-                self.open(Open { flow, key, tcp: None, content, stream: None, wake: Timestamp::MAX })
+                self.open(Open {
+                    flow,
+                    key,
+                    tcp: None,
+                    content,
+                    stream: None,
+                    wake: Timestamp::MAX,
+                    last_clock: clock,
+                })
             }
         };
+        self.open[at].last_clock = clock;
         let flow = &mut self.open[at].flow;
         let direction = direction_of(flow, source);
         touch(flow, packet, ip, direction);
@@ -274,7 +287,7 @@ impl FlowTable {
                 let content = Content::none();
                 let tcp = (key.tuple.protocol == 6)
                     .then(|| Box::new(Connection::new(self.events, self.reassembly)));
-                self.open(Open { flow, key, tcp, content, stream, wake: Timestamp::MAX })
+                self.open(Open { flow, key, tcp, content, stream, wake: Timestamp::MAX, last_clock: clock })
             }
         };
         let open = &mut self.open[at];
@@ -320,7 +333,7 @@ impl FlowTable {
             Some(connection) if connection.is_established() => self.idle.tcp_idle,
             Some(_) => self.idle.tcp_attempt,
         };
-        open.flow.last.time + idle
+        open.last_clock + idle
     }
 
     fn open(&mut self, open: Open) -> usize {
@@ -336,6 +349,7 @@ impl FlowTable {
     /// Hands out transactions that are final, and makes sure the flow is looked at when the next one will be.
     fn transactions(&mut self, at: usize, clock: Timestamp) {
         let open = &mut self.open[at];
+        (open.last_clock, open.content.clock) = (clock, clock);
         let Some(deadline) = open.content.next_deadline() else { return };
         if deadline < clock {
             let head = open.flow.head();

@@ -74,6 +74,8 @@ pub struct FileSummary {
     pub first_seen: Option<Timestamp>,
     /// Last packet time in file order.
     pub last_seen: Option<Timestamp>,
+    /// It begins by so many seconds before an earlier file of the set ends.
+    pub overlap: Option<Span>,
     /// Declared snapshot length, largest over interfaces; 0 unlimited.
     pub snap_length: u32,
     /// The interfaces.
@@ -183,6 +185,7 @@ fn file_summary(file: &FileFacts, report: Option<&FileReport>) -> FileSummary {
         packets: file.packets,
         first_seen: file.span.map(|(first, _)| first),
         last_seen: file.span.map(|(_, last)| last),
+        overlap: file.overlap,
         snap_length: file.snap_length,
         interfaces: file
             .interfaces

@@ -36,7 +36,8 @@ impl WriteError {
     }
 }
 
-fn reason(error: &io::Error) -> String {
+/// An I/O error in words that say what to do, without its number.
+pub(crate) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "no space left on device".to_owned(),
         io::ErrorKind::QuotaExceeded => "disk quota exceeded".to_owned(),

@@ -4,17 +4,18 @@
 //! [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
 
 pub mod escape;
+pub mod words;
 pub mod table;
 pub mod sheet;
 pub mod parquet;
 pub mod capture;
+pub mod rank;
 pub mod filter;
 pub mod model;
-pub mod rank;
-
-#[cfg(test)]
-pub(crate) mod tests;
 pub mod json;
 pub mod text;
 pub mod files;
 pub mod manifest;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -73,7 +73,7 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Everything was read and judged, and nothing weightier than `info` was found.
+    /// Everything was read, no limit acted, and nothing weightier than `info` was found.
     Clean,
     /// At least one warning or critical finding.
     Findings,
@@ -282,6 +282,9 @@ impl Answer {
         }
         let worst = findings.iter().map(|finding| finding.severity).max();
         let mut reasons = capture.unread();
+        if capture.packets == 0 {
+            reasons.push("there are no packets to judge".to_owned());
+        }
         let (incomplete, degraded) = (!reasons.is_empty(), !capped.is_empty());
         reasons.extend(capped.iter().map(|cap| format!("{}: {} over {}", cap.what, cap.count, cap.setting)));
         let status = match worst {
@@ -333,6 +336,9 @@ mod tests {
         assert_eq!(status(&outcome), Status::Clean);
         outcome.verdicts[0].1.findings.push(finding("noisy_rule"));
         assert_eq!(status(&outcome), Status::Findings);
+        outcome.verdicts.clear();
+        outcome.totals.packets = 0;
+        assert_eq!(status(&outcome), Status::Incomplete, "an empty capture proves nothing");
     }
 
     #[test]

@@ -11,14 +11,14 @@ use crate::report::table::{Header, Kind, Value};
 /// Writes one Parquet file. The row groups depend on the rows alone.
 pub struct ParquetSheet<W: Write> {
     writer: BatchedWriter<Fuse<W>>,
+    headers: Vec<Header>,
     columns: Vec<Buffer>,
-    schema: SchemaRef,
     rows: usize,
     failure: Failure,
 }
 
-/// Rows per row group: enough for zstd and column statistics to pay, little enough to hold.
-pub const ROW_GROUP: usize = 16_384;
+/// Cells per row group: enough for zstd and column statistics to pay, and a few megabytes to hold.
+const GROUP_CELLS: usize = 1 << 19;
 
 impl<W: Write> ParquetSheet<W> {
     /// Starts a file with these columns.
@@ -28,28 +28,32 @@ impl<W: Write> ParquetSheet<W> {
     pub fn new(headers: &[Header], out: W) -> io::Result<Self> {
         let schema: Schema =
             headers.iter().map(|header| Field::new(header.name.into(), data_type(header.kind))).collect();
-        // One thread compresses: the analysis has the others, and what is written must not depend on how many there are.
+        // One thread compresses: the analysis has the others.
         let failure = Failure::default();
         let writer = ParquetWriter::new(Fuse { out, failure: failure.clone() })
             .with_compression(ParquetCompression::Zstd(None))
             .set_parallel(false)
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
-        let columns = headers.iter().map(|header| Buffer::new(header.kind)).collect();
-        Ok(Self { writer, columns, schema: schema.into(), rows: 0, failure })
+        let columns = headers.iter().map(Buffer::new).collect();
+        Ok(Self { writer, headers: headers.to_vec(), columns, rows: 0, failure })
+    }
+
+    /// Rows per row group of a table with so many columns.
+    pub fn group_rows(columns: usize) -> usize {
+        GROUP_CELLS / columns.max(1)
     }
 
     fn write_group(&mut self) -> io::Result<()> {
         if self.rows == 0 {
             return Ok(());
         }
-        let named = self.columns.iter_mut().zip(self.schema.iter_names());
-        let columns = named.map(|(buffer, name)| buffer.take(name.clone())).collect::<PolarsResult<Vec<_>>>();
-        let frame = columns
-            .and_then(|columns| DataFrame::new(self.rows, columns))
-            .map_err(|error| self.failure.explain(error))?;
+        let empty = self.headers.iter().map(Buffer::new).collect();
+        let full = std::mem::replace(&mut self.columns, empty);
+        let columns = full.into_iter().map(Buffer::finish).collect::<PolarsResult<Vec<_>>>();
+        let frame = columns.and_then(|columns| DataFrame::new(self.rows, columns));
         self.rows = 0;
-        self.writer.write_batch(&frame).map_err(|error| self.failure.explain(error))
+        frame.and_then(|frame| self.writer.write_batch(&frame)).map_err(|error| self.failure.explain(error))
     }
 }
 
@@ -59,7 +63,7 @@ impl<W: Write> Sheet for ParquetSheet<W> {
             buffer.push(value);
         }
         self.rows += 1;
-        if self.rows == ROW_GROUP { self.write_group() } else { Ok(()) }
+        if self.rows >= Self::group_rows(self.headers.len()) { self.write_group() } else { Ok(()) }
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -84,34 +88,28 @@ fn data_type(kind: Kind) -> DataType {
 
 /// The values of one column of the row group that is being collected.
 enum Buffer {
-    Bool(Vec<Option<bool>>),
-    U8(Vec<Option<u8>>),
-    U16(Vec<Option<u16>>),
-    U32(Vec<Option<u32>>),
-    U64(Vec<Option<u64>>),
-    F64(Vec<Option<f64>>),
-    Text(Texts),
-    Time(Vec<Option<i64>>),
-}
-
-/// Texts of a column in one piece, and where each ends.
-#[derive(Default)]
-struct Texts {
-    text: String,
-    ends: Vec<Option<usize>>,
+    Bool(BooleanChunkedBuilder),
+    U8(PrimitiveChunkedBuilder<UInt8Type>),
+    U16(PrimitiveChunkedBuilder<UInt16Type>),
+    U32(PrimitiveChunkedBuilder<UInt32Type>),
+    U64(PrimitiveChunkedBuilder<UInt64Type>),
+    F64(PrimitiveChunkedBuilder<Float64Type>),
+    Text(StringChunkedBuilder),
+    Time(PrimitiveChunkedBuilder<Int64Type>),
 }
 
 impl Buffer {
-    fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Bool => Self::Bool(Vec::new()),
-            Kind::U8 => Self::U8(Vec::new()),
-            Kind::U16 => Self::U16(Vec::new()),
-            Kind::U32 => Self::U32(Vec::new()),
-            Kind::U64 => Self::U64(Vec::new()),
-            Kind::F64 => Self::F64(Vec::new()),
-            Kind::Text => Self::Text(Texts::default()),
-            Kind::Time => Self::Time(Vec::new()),
+    fn new(header: &Header) -> Self {
+        let name = PlSmallStr::from_static(header.name);
+        match header.kind {
+            Kind::Bool => Self::Bool(BooleanChunkedBuilder::new(name, 0)),
+            Kind::U8 => Self::U8(PrimitiveChunkedBuilder::new(name, 0)),
+            Kind::U16 => Self::U16(PrimitiveChunkedBuilder::new(name, 0)),
+            Kind::U32 => Self::U32(PrimitiveChunkedBuilder::new(name, 0)),
+            Kind::U64 => Self::U64(PrimitiveChunkedBuilder::new(name, 0)),
+            Kind::F64 => Self::F64(PrimitiveChunkedBuilder::new(name, 0)),
+            Kind::Text => Self::Text(StringChunkedBuilder::new(name, 0)),
+            Kind::Time => Self::Time(PrimitiveChunkedBuilder::new(name, 0)),
         }
     }
 
@@ -122,67 +120,47 @@ impl Buffer {
             _ => None,
         };
         match self {
-            Self::Bool(values) => values.push(match value {
+            Self::Bool(values) => values.append_option(match value {
                 Value::Bool(value) => Some(value),
                 _ => None,
             }),
-            Self::U8(values) => values.push(number.map(|number| u8::try_from(number).unwrap_or(u8::MAX))),
-            Self::U16(values) => values.push(number.map(|number| u16::try_from(number).unwrap_or(u16::MAX))),
-            Self::U32(values) => values.push(number.map(|number| u32::try_from(number).unwrap_or(u32::MAX))),
-            Self::U64(values) => values.push(number),
-            Self::F64(values) => values.push(match value {
+            Self::U8(values) => {
+                values.append_option(number.map(|number| number.try_into().unwrap_or(u8::MAX)))
+            }
+            Self::U16(values) => {
+                values.append_option(number.map(|number| number.try_into().unwrap_or(u16::MAX)))
+            }
+            Self::U32(values) => {
+                values.append_option(number.map(|number| number.try_into().unwrap_or(u32::MAX)))
+            }
+            Self::U64(values) => values.append_option(number),
+            Self::F64(values) => values.append_option(match value {
                 Value::Real(value) => Some(value),
                 _ => None,
             }),
-            Self::Time(values) => values.push(match value {
+            Self::Time(values) => values.append_option(match value {
                 Value::Time(time) => Some(time.0),
                 _ => None,
             }),
-            Self::Text(texts) => match value {
-                Value::Text(text) => {
-                    texts.text.push_str(&text);
-                    texts.ends.push(Some(texts.text.len()));
-                }
-                _ => texts.ends.push(None),
-            },
+            Self::Text(values) => values.append_option(match &value {
+                Value::Text(text) => Some(text.as_ref()),
+                _ => None,
+            }),
         }
     }
 
-    /// The column, leaving the buffer empty.
-    fn take(&mut self, name: PlSmallStr) -> PolarsResult<Column> {
+    /// The column.
+    fn finish(self) -> PolarsResult<Column> {
         let series = match self {
-            Self::Bool(values) => Series::new(name, &*values),
-            Self::U8(values) => Series::new(name, &*values),
-            Self::U16(values) => Series::new(name, &*values),
-            Self::U32(values) => Series::new(name, &*values),
-            Self::U64(values) => Series::new(name, &*values),
-            Self::F64(values) => Series::new(name, &*values),
-            Self::Time(values) => Series::new(name, &*values).cast(&data_type(Kind::Time))?,
-            Self::Text(texts) => {
-                let mut start = 0;
-                let values = texts.ends.iter().map(|end| {
-                    end.map(|end| {
-                        let text = &texts.text[start..end];
-                        start = end;
-                        text
-                    })
-                });
-                StringChunked::from_iter_options(name, values).into_series()
-            }
+            Self::Bool(values) => values.finish().into_series(),
+            Self::U8(values) => values.finish().into_series(),
+            Self::U16(values) => values.finish().into_series(),
+            Self::U32(values) => values.finish().into_series(),
+            Self::U64(values) => values.finish().into_series(),
+            Self::F64(values) => values.finish().into_series(),
+            Self::Text(values) => values.finish().into_series(),
+            Self::Time(values) => values.finish().into_series().cast(&data_type(Kind::Time))?,
         };
-        match self {
-            Self::Bool(values) => values.clear(),
-            Self::U8(values) => values.clear(),
-            Self::U16(values) => values.clear(),
-            Self::U32(values) => values.clear(),
-            Self::U64(values) => values.clear(),
-            Self::F64(values) => values.clear(),
-            Self::Time(values) => values.clear(),
-            Self::Text(texts) => {
-                texts.text.clear();
-                texts.ends.clear();
-            }
-        }
         Ok(series.into())
     }
 }
@@ -229,6 +207,8 @@ impl<W: Write> Write for Fuse<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::report::sheet::{Format, Writer};
     use crate::report::table::{FlowRow, Flows, Places, Table};
@@ -238,16 +218,16 @@ mod tests {
     fn a_file_has_several_row_groups_and_reads_back() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("flows.parquet");
-        let file = std::fs::File::create(&path).expect("file");
+        let file = File::create(&path).expect("file");
         let mut writer = Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start");
         let places = Places::default();
-        let count = 2 * ROW_GROUP + 5;
+        let count = 2 * ParquetSheet::<File>::group_rows(Flows::columns().count()) + 5;
         for id in 1..=count as u64 {
             writer.row(&FlowRow { flow: &flow(id), places: &places }).expect("row");
         }
         assert_eq!(writer.finish().expect("finish"), count as u64);
 
-        let mut reader = ParquetReader::new(std::fs::File::open(&path).expect("file"));
+        let mut reader = ParquetReader::new(File::open(&path).expect("file"));
         assert_eq!(reader.get_metadata().expect("metadata").row_groups.len(), 3);
         let frame = reader.finish().expect("frame");
         assert_eq!(frame.shape(), (count, Flows::columns().count()));
@@ -264,9 +244,9 @@ mod tests {
     fn an_empty_table_is_a_readable_file() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("flows.parquet");
-        let file = std::fs::File::create(&path).expect("file");
+        let file = File::create(&path).expect("file");
         Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start").finish().expect("finish");
-        let frame = ParquetReader::new(std::fs::File::open(&path).expect("file")).finish().expect("frame");
+        let frame = ParquetReader::new(File::open(&path).expect("file")).finish().expect("frame");
         assert_eq!(frame.shape(), (0, Flows::columns().count()));
     }
 

@@ -12,6 +12,7 @@ use crate::detect::Severity;
 use crate::report::escape::terminal;
 use crate::report::filter::ranges;
 use crate::report::model::{CitedFrame, RankedFinding, Report, Status};
+use crate::report::words::{grouped, lasting, plural, whole_seconds};
 use crate::time::{Span, Timestamp};
 
 const BOLD: Style = Style::new().bold();
@@ -86,6 +87,9 @@ impl Page<'_> {
                 .collect();
         if said.is_empty() {
             said.push("nothing found".to_owned());
+            if report.ruled_out.is_empty() {
+                said.push("and nothing that a detector could judge".to_owned());
+            }
         }
         if verdict.incomplete {
             said.push("input incomplete".to_owned());
@@ -104,7 +108,12 @@ impl Page<'_> {
         };
         let mut parts = vec![files, plural(capture.packets, "packet")];
         if let (Some(first), Some(last)) = (capture.first_seen, capture.last_seen) {
-            parts.push(format!("{} from {} to {}", capture.duration, seconds(first), seconds(last)));
+            parts.push(format!(
+                "{} from {} to {}",
+                lasting(capture.duration),
+                whole_seconds(first),
+                whole_seconds(last)
+            ));
         }
         let flows: Vec<String> =
             capture.flows.iter().map(|(protocol, flows)| format!("{} {protocol}", grouped(*flows))).collect();
@@ -281,7 +290,7 @@ fn impact(finding: &RankedFinding) -> String {
     let impact = &finding.impact;
     let mut parts = Vec::new();
     if impact.seconds_lost > Span::ZERO {
-        parts.push(format!("{} lost", impact.seconds_lost));
+        parts.push(format!("{} lost", lasting(impact.seconds_lost)));
     }
     if impact.of_transactions > 0 {
         parts.push(format!(
@@ -320,27 +329,7 @@ fn frames(evidence: &[CitedFrame], one_file: bool) -> String {
 }
 
 fn seen(first: Timestamp, last: Timestamp) -> String {
-    if first == last { first.rfc3339() } else { format!("{} for {}", first.rfc3339(), last - first) }
-}
-
-/// `2026-02-22T10:02:11Z`.
-fn seconds(time: Timestamp) -> String {
-    let text = time.rfc3339();
-    match text.split_once('.') {
-        Some((whole, _)) => format!("{whole}Z"),
-        None => text,
-    }
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// `1 234 567`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
-    String::from_utf8_lossy(&groups.join(&b' ')).into_owned()
+    if first == last { first.rfc3339() } else { format!("{} for {}", first.rfc3339(), lasting(last - first)) }
 }
 
 #[cfg(test)]
@@ -387,12 +376,5 @@ mod tests {
     fn nothing_from_a_packet_reaches_the_terminal() {
         let page = page(80);
         assert!(!page.replace('\n', "").contains(crate::report::escape::is_hostile), "{page}");
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(1_234_567), "1 234 567");
-        assert_eq!(grouped(123), "123");
     }
 }

@@ -54,6 +54,8 @@ pub struct Transaction {
     pub udp_size: Option<u16>,
     /// Further responses, first [`Transaction::MAX_REPEATS`].
     pub extra: Vec<ExtraResponse>,
+    /// When nothing more is waited for, by the capture's clock.
+    pub(super) deadline: Timestamp,
     key: String,
 }
 
@@ -65,21 +67,22 @@ impl Transaction {
     /// (glibc and systemd 5 s per try, BIND 30 s in all).
     pub const WAIT: Span = Span::secs(30);
 
-    pub(super) fn asked(message: &DnsMessage, at: Moment) -> Self {
+    pub(super) fn asked(message: &DnsMessage, at: Moment, deadline: Timestamp) -> Self {
         let question = message.question.as_ref();
         Self {
             id: message.id,
             name: question.map_or_else(String::new, |question| question.name.clone()),
             qtype: question.map_or(0, |question| question.qtype),
             query: Some(at),
+            deadline,
             recursion_desired: message.recursion_desired,
             udp_size: message.edns.map(|edns| edns.udp_size),
             ..Self::default()
         }
     }
 
-    pub(super) fn unasked(message: &DnsMessage, at: Moment) -> Self {
-        let mut transaction = Self { query: None, udp_size: None, ..Self::asked(message, at) };
+    pub(super) fn unasked(message: &DnsMessage, at: Moment, deadline: Timestamp) -> Self {
+        let mut transaction = Self { query: None, udp_size: None, ..Self::asked(message, at, deadline) };
         transaction.answer(message, at);
         transaction
     }
@@ -117,10 +120,10 @@ impl Transaction {
         self.query.or(self.response).map_or(0, |at| at.packet)
     }
 
-    /// When nothing more is waited for.
+    /// When nothing more is waited for: [`Transaction::WAIT`] after the last query by the capture's clock, which never goes
+    /// back, whatever the packets' own times do.
     pub fn closed_at(&self) -> Timestamp {
-        let last = self.repeats.last().or(self.query.as_ref()).or(self.response.as_ref());
-        last.map_or(Timestamp::MIN, |at| at.time + Self::WAIT)
+        self.deadline
     }
 
     /// From the first query to the response: what the client waited, repeats included.

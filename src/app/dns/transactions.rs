@@ -19,8 +19,11 @@ pub struct Transactions {
 
 impl Transactions {
     /// Takes a message. What a message means depends on the packets before it and their times only.
-    pub fn message(&mut self, direction: Direction, message: &DnsMessage, at: Moment) {
-        self.expire(at.time);
+    ///
+    /// `clock` is the latest time of all packets of the capture so far.
+    pub fn message(&mut self, direction: Direction, message: &DnsMessage, at: Moment, clock: Timestamp) {
+        self.expire(clock);
+        let deadline = clock + Transaction::WAIT;
         let question = message.question.as_ref();
         // RFC 5452 section 3, and the case of the letters is the client's to choose (draft 0x20).
         let same = |transaction: &Transaction| {
@@ -34,12 +37,15 @@ impl Transactions {
         if message.response && direction == Direction::ToClient {
             match latest.filter(|transaction| transaction.query.is_some()) {
                 Some(transaction) => transaction.answer(message, at),
-                None => self.keep(Transaction::unasked(message, at)),
+                None => self.keep(Transaction::unasked(message, at, deadline)),
             }
         } else if !message.response {
             match latest.filter(|transaction| transaction.query.is_some() && transaction.response.is_none()) {
-                Some(transaction) => transaction.repeat(at),
-                None => self.keep(Transaction::asked(message, at)),
+                Some(transaction) => {
+                    transaction.repeat(at);
+                    transaction.deadline = deadline;
+                }
+                None => self.keep(Transaction::asked(message, at, deadline)),
             }
         }
     }
@@ -105,7 +111,8 @@ mod tests {
         for (packet, (id, flags, millis)) in steps.iter().enumerate() {
             let parsed = parse(&message(*id, *flags, 1, [0, 0, 0], b"")).unwrap();
             let direction = if parsed.response { Direction::ToClient } else { Direction::ToServer };
-            transactions.message(direction, &parsed, at(packet as u64 + 1, *millis));
+            let at = at(packet as u64 + 1, *millis);
+            transactions.message(direction, &parsed, at, at.time);
         }
         transactions.finish_all();
         transactions.drain_finished()
@@ -147,7 +154,7 @@ mod tests {
         let mut transactions = Transactions::default();
         for id in 0..=MAX_PENDING as u16 {
             let parsed = parse(&message(id, QUERY, 1, [0, 0, 0], b"")).unwrap();
-            transactions.message(Direction::ToServer, &parsed, at(u64::from(id), 0));
+            transactions.message(Direction::ToServer, &parsed, at(u64::from(id), 0), Timestamp(0));
         }
         transactions.finish_all();
         assert_eq!(transactions.overflow(), 1);

@@ -22,6 +22,10 @@ impl DnsRow<'_> {
         self.transaction.query.or(self.transaction.response)
     }
 
+    fn of_response(self, flag: bool) -> Option<bool> {
+        self.transaction.response.map(|_| flag)
+    }
+
     fn errors(self) -> Option<String> {
         let errors = self.transaction.errors.iter().map(|error| match error.text.as_str() {
             "" => error_name(error.code),
@@ -77,10 +81,10 @@ const TRANSACTION: &[Column<Dns>] = columns! { Dns:
         = |row| row.transaction.rcode.map(|rcode| rcode != 0);
     "rtt" F64 "last query before the response to the response, s" = |row| row.transaction.rtt;
     "waited" F64 "first query to the response, repeats included, s" = |row| row.transaction.waited();
-    "AA" Bool "the response is authoritative" = |row| row.transaction.authoritative;
-    "TC" Bool "the response is truncated" = |row| row.transaction.truncated;
+    "AA" Bool "the response is authoritative; null without a response" = |row| row.of_response(row.transaction.authoritative);
+    "TC" Bool "the response is truncated; null without a response" = |row| row.of_response(row.transaction.truncated);
     "RD" Bool "the query asks for recursion" = |row| row.transaction.recursion_desired;
-    "RA" Bool "the server offers recursion" = |row| row.transaction.recursion_available;
+    "RA" Bool "the server offers recursion; null without a response" = |row| row.of_response(row.transaction.recursion_available);
     "answers" Text "addresses and names of the answer section, joined by commas"
         = |row| joined(row.transaction.answers.clone());
     "answer_count" U32 "records in the answer section" = |row| row.transaction.answers.len();

@@ -76,7 +76,7 @@ const IDENTITY: &[Column<Flows>] = columns! { Flows:
     "id.orig_p" U16 "client port, 0 for protocols without ports" = |row| row.flow.client.port;
     "id.resp_h" Text "server address" = |row| row.flow.server.address;
     "id.resp_p" U16 "server port, 0 for protocols without ports" = |row| row.flow.server.port;
-    "proto" Text "transport protocol, or its number" = |row| protocol(row.flow.protocol);
+    "proto" Text "transport protocol; proto_<number> for the rarer ones" = |row| protocol(row.flow.protocol);
     "service" Text "service recognised from content, null when none was"
         = |row| Some(row.flow.service).filter(|service| !service.is_empty());
     "duration" F64 "first to last packet, s" = |row| row.flow.last.time - row.flow.first.time;

@@ -44,18 +44,30 @@ impl Places {
     }
 }
 
-/// `tcp`, `udp`, `icmp`, or the protocol's number.
+/// The keyword of an IP protocol in the IANA registry, in lowercase; `proto_<n>` for the rarer ones.
 pub(crate) fn protocol(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        47 => "gre".to_owned(),
-        50 => "esp".to_owned(),
-        58 => "icmp6".to_owned(),
-        132 => "sctp".to_owned(),
-        other => other.to_string(),
-    }
+    let name = match number {
+        1 => "icmp",
+        2 => "igmp",
+        4 => "ipv4",
+        6 => "tcp",
+        17 => "udp",
+        41 => "ipv6",
+        46 => "rsvp",
+        47 => "gre",
+        50 => "esp",
+        51 => "ah",
+        58 => "icmp6",
+        88 => "eigrp",
+        89 => "ospf",
+        103 => "pim",
+        112 => "vrrp",
+        115 => "l2tp",
+        132 => "sctp",
+        136 => "udplite",
+        other => return format!("proto_{other}"),
+    };
+    name.to_owned()
 }
 
 /// The Community ID of a flow; `None` for ICMP, whose identifier is per message.

@@ -27,15 +27,15 @@ pub(super) const SCENES: &[Scene] = &[
         "Loss upstream, RTT 80 ms, captured next to the receiver: a fast retransmission.",
         83,
         2,
-        |lab| super::loss::fast_receiver(lab, 1, [40_000, 60]),
+        |lab| super::loss::fast_receiver(lab, 1, [40_000, 60], 0),
         &[info("retransmission", "")],
     ),
     scene(
         "blind_loss_before_fast",
-        "A hole is filled 117 ms later on a path with 300 ms: lost upstream, not reordered.",
+        "A hole is filled 117 ms later after a handshake of 300 ms: lost upstream, not reordered.",
         84,
         3,
-        |lab| super::loss::fast_receiver(lab, 1, [58_000, 92_000]),
+        |lab| super::loss::fast_receiver(lab, 1, [58_000, 60], 184_000),
         &[info("retransmission", "")],
     ),
     scene(

@@ -1,6 +1,7 @@
 //! Segments sent again: why, where the first copy got lost, and when it was not needed.
 
 use super::super::filler;
+use super::super::tcp::SYN;
 use super::*;
 
 pub(super) const SCENES: &[Scene] = &[
@@ -33,7 +34,7 @@ pub(super) const SCENES: &[Scene] = &[
         "Segments are lost before the capture point, next to the receiver; an RTT of 80 ms later they fill their holes.",
         24,
         8,
-        |lab| fast_receiver(lab, 5, [40_000, 60]),
+        |lab| fast_receiver(lab, 5, [40_000, 60], 0),
         &[warning("retransmission", "").at(93, 9093)],
     ),
     scene(
@@ -142,11 +143,16 @@ pub(super) fn tail_loss_probe(lab: &mut Lab, flows: u64) {
     }
 }
 
-/// Loss upstream of a capture point next to the receiver, or at any other place.
-pub(super) fn fast_receiver(lab: &mut Lab, flows: u64, delays: [u64; 2]) {
+/// Loss upstream of a capture point next to the receiver; the listener takes `accept` microseconds to answer the SYN.
+pub(super) fn fast_receiver(lab: &mut Lab, flows: u64, delays: [u64; 2], accept: u64) {
     for number in 0..flows {
         let mut talk = lab.talk(36 + number as u8, (93, 9093), 350 + number * 800, delays);
-        talk.handshake(&mut lab.capture);
+        // A listener that takes its time makes the handshake longer than any later round trip.
+        talk.send(&mut lab.capture, CLIENT, SYN, b"");
+        talk.turn(CLIENT).wait(accept);
+        talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+        talk.turn(SERVER);
+        talk.send(&mut lab.capture, CLIENT, ACK, b"");
         talk.wait(200);
         for round in 0..2u32 {
             talk.send(&mut lab.capture, CLIENT, ACK, &filler(round, 420));

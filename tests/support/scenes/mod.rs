@@ -85,16 +85,21 @@ pub enum File {
 }
 
 impl Scene {
-    /// Packets and file.
-    pub fn build(&self) -> (&'static str, Vec<u8>) {
-        let mut lab =
-            Lab { capture: Capture::default(), net: self.net, port: 40_000 + u16::from(self.net) * 100 };
+    /// The packets, in time order.
+    pub fn capture(&self) -> Capture {
+        let port = 40_000 + u16::from(self.net) * 100;
+        let mut lab = Lab { capture: Capture::default(), net: self.net, port };
         if self.span > 0 {
             lab.background(self.span * 1_000_000);
         }
         (self.make)(&mut lab);
-        let mut capture = lab.capture;
-        capture.sort();
+        lab.capture.sort();
+        lab.capture
+    }
+
+    /// The file: its ending and its bytes.
+    pub fn build(&self) -> (&'static str, Vec<u8>) {
+        let capture = self.capture();
         match self.file {
             File::Pcap => ("pcap", capture.pcap()),
             File::PcapBig => ("pcap", capture.pcap_as(Order::Big, true, 262_144)),

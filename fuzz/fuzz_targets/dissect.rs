@@ -1,0 +1,23 @@
+//! Any bytes as a packet of any link type.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pcapsy::capture::{LinkType, RawPacket};
+use pcapsy::dissect::{dissect, partition_hash};
+
+fuzz_target!(|input: (u16, u32, &[u8])| {
+    let (link_type, wire, data) = input;
+    let packet = RawPacket {
+        packet: 1,
+        offset: 0,
+        time: None,
+        wire,
+        interface: 0,
+        link_type: LinkType(link_type),
+        start: 0,
+        data,
+    };
+    let record = dissect(&packet);
+    assert!(record.payload.start as usize + record.payload.captured as usize <= data.len());
+    partition_hash(&record);
+});

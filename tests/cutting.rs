@@ -1,0 +1,132 @@
+//! The same capture gives the same results however the work is cut: threads, chunks, rounds, partitions, files.
+
+mod support;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pcapsy::app::dns::Transaction;
+use pcapsy::config::Config;
+use pcapsy::flow::{Flow, FlowHead};
+use pcapsy::local::{self, Run};
+use pcapsy::pipeline::Rows;
+use support::capture::Capture;
+
+/// Everything that reaches a table or a report, in its order.
+#[derive(Default)]
+struct Everything(String);
+
+impl Rows for Everything {
+    fn flow(&mut self, flow: &Flow) {
+        writeln!(self.0, "{flow:?}").expect("a string takes everything");
+    }
+
+    fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
+        writeln!(self.0, "{transaction:?} {flow:?}").expect("a string takes everything");
+    }
+}
+
+fn run(inputs: &[PathBuf], threads: usize, chunk_kib: u32, round_chunks: u32, partitions: u32) -> String {
+    let mut config = Config::default();
+    config.limits.chunk_kib = chunk_kib;
+    config.limits.round_chunks = round_chunks;
+    config.limits.partitions = partitions;
+    let mut rows = Everything::default();
+    let outcome = local::analyze(inputs, &config, Run { threads, sha256: false }, &mut rows, &|_| {})
+        .expect("it is read");
+    let mut totals = outcome.totals;
+    totals.backwards = 0; // between files nothing goes backwards
+    for (rule, mut verdict) in outcome.verdicts {
+        // How many files were looked at is of the files.
+        verdict.not_assessed.retain(|skipped| skipped.unit != "files");
+        writeln!(rows.0, "{} {verdict:?}", rule.name).expect("a string takes everything");
+    }
+    rows.0 + &format!("{totals:?} {:?} {:?}", outcome.capped, outcome.flows)
+}
+
+const CUTS: [(usize, u32, u32, u32); 6] =
+    [(1, 2048, 0, 16), (2, 64, 1, 1), (7, 1, 3, 3), (2, 1, 1, 16), (7, 4, 0, 5), (1, 16, 2, 64)];
+
+fn captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/synthetic");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the captures are there")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "pcap" || ending == "pcapng"));
+    files.sort();
+    files
+}
+
+#[test]
+fn any_cut_gives_the_same_results() {
+    for path in captures() {
+        let inputs = [path.clone()];
+        let results =
+            CUTS.map(|(threads, chunk, round, partitions)| run(&inputs, threads, chunk, round, partitions));
+        for (cut, result) in CUTS.iter().zip(&results) {
+            assert!(*result == results[0], "{} differs at {cut:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_capture_in_five_files_is_the_whole_capture() {
+    for scene in support::scenes::all() {
+        let (name, capture) = (scene.name, scene.capture());
+        let folder = tempfile::tempdir().expect("a folder");
+        let whole = folder.path().join("whole.pcap");
+        fs::write(&whole, capture.pcap()).expect("written");
+        let size = capture.packets.len().div_ceil(5);
+        let parts: Vec<PathBuf> = capture
+            .packets
+            .chunks(size)
+            .enumerate()
+            .map(|(index, packets)| {
+                let part = folder.path().join(format!("part{index}.pcap"));
+                fs::write(&part, Capture { packets: packets.to_vec() }.pcap()).expect("written");
+                part
+            })
+            .collect();
+        let one = run(&[whole], 2, 16, 0, 16);
+        let five = run(&parts, 2, 16, 0, 16);
+        let difference = one.lines().zip(five.lines()).find(|(one, five)| one != five);
+        assert!(one == five, "{name}: {difference:?}");
+    }
+}
+
+#[test]
+fn the_committed_captures_are_what_the_generator_makes() {
+    let mut scenes = 0;
+    for scene in support::scenes::all() {
+        let (ending, file) = scene.build();
+        let path = |ending| {
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/synthetic/{}.{ending}", scene.name))
+        };
+        let same = fs::read(path(ending)).expect("committed") == file
+            && fs::read(path("toml")).expect("committed") == scene.truth().as_bytes();
+        assert!(same, "{}: cargo run --example synthesize", scene.name);
+        scenes += 1;
+    }
+    assert_eq!(captures().len(), scenes, "a capture that no scene makes");
+}
+
+#[test]
+fn a_clock_that_goes_back_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("again.pcap");
+    let scenes: Vec<_> = support::scenes::all().map(support::scenes::Scene::capture).collect();
+    let mut again = Capture::default();
+    for _ in 0..2 {
+        again.packets.extend(scenes.iter().flat_map(|capture| capture.packets.iter().cloned()));
+    }
+    fs::write(&path, again.pcap()).expect("written");
+    let inputs = [path];
+    let results =
+        CUTS.map(|(threads, chunk, round, partitions)| run(&inputs, threads, chunk, round, partitions));
+    for (cut, result) in CUTS.iter().zip(&results) {
+        let difference = results[0].lines().zip(result.lines()).find(|(one, other)| one != other);
+        assert!(*result == results[0], "differs at {cut:?}: {difference:?}");
+    }
+}
