@@ -40,9 +40,22 @@ fn run(inputs: &[PathBuf], threads: usize, chunk_kib: u32, round_chunks: u32, pa
     for (rule, mut verdict) in outcome.verdicts {
         // How many files were looked at is of the files.
         verdict.not_assessed.retain(|skipped| skipped.unit != "files");
+        if verdict.unit == "files" {
+            verdict.assessed = 0;
+        }
         writeln!(rows.0, "{} {verdict:?}", rule.name).expect("a string takes everything");
     }
     rows.0 + &format!("{totals:?} {:?} {:?}", outcome.capped, outcome.flows)
+}
+
+/// What stands around the first byte that differs.
+fn first_difference(one: &str, other: &str) -> String {
+    let at = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
+    let around = |text: &str| {
+        let bytes = &text.as_bytes()[at.saturating_sub(300)..text.len().min(at + 200)];
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    format!("\n{}\nagainst\n{}", around(one), around(other))
 }
 
 const CUTS: [(usize, u32, u32, u32); 6] =
@@ -91,8 +104,7 @@ fn a_capture_in_five_files_is_the_whole_capture() {
             .collect();
         let one = run(&[whole], 2, 16, 0, 16);
         let five = run(&parts, 2, 16, 0, 16);
-        let difference = one.lines().zip(five.lines()).find(|(one, five)| one != five);
-        assert!(one == five, "{name}: {difference:?}");
+        assert!(one == five, "{name}: {}", first_difference(&one, &five));
     }
 }
 
@@ -126,7 +138,6 @@ fn a_clock_that_goes_back_changes_nothing() {
     let results =
         CUTS.map(|(threads, chunk, round, partitions)| run(&inputs, threads, chunk, round, partitions));
     for (cut, result) in CUTS.iter().zip(&results) {
-        let difference = results[0].lines().zip(result.lines()).find(|(one, other)| one != other);
-        assert!(*result == results[0], "differs at {cut:?}: {difference:?}");
+        assert!(*result == results[0], "differs at {cut:?}: {}", first_difference(&results[0], result));
     }
 }
