@@ -2,6 +2,8 @@
 //!
 //! Skips when the corpus is not there. `cargo test --test corpus -- --nocapture` prints what was compared.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;

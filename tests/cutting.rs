@@ -39,10 +39,8 @@ fn run(inputs: &[PathBuf], threads: usize, chunk_kib: u32, round_chunks: u32, pa
     totals.backwards = 0; // between files nothing goes backwards
     for (rule, mut verdict) in outcome.verdicts {
         // How many files were looked at is of the files.
+        verdict.assessed *= u64::from(verdict.unit != "files");
         verdict.not_assessed.retain(|skipped| skipped.unit != "files");
-        if verdict.unit == "files" {
-            verdict.assessed = 0;
-        }
         writeln!(rows.0, "{} {verdict:?}", rule.name).expect("a string takes everything");
     }
     rows.0 + &format!("{totals:?} {:?} {:?}", outcome.capped, outcome.flows)

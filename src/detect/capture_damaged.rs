@@ -23,7 +23,7 @@ use crate::detect::*;
 
 /// Judges by what the files say of themselves.
 #[derive(Debug)]
-pub struct CaptureDamaged;
+pub(super) struct CaptureDamaged;
 
 impl Detector for CaptureDamaged {
     const RULE: Rule = Rule {
@@ -79,20 +79,5 @@ impl Detector for CaptureDamaged {
             });
         }
         verdict
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::cases::Case;
-
-    #[test]
-    fn a_missing_end_is_information_and_a_hole_is_a_warning() {
-        let mut case = Case::healthy();
-        case.files[0].damages.push((900, 12, "the file ends inside a record".to_owned()));
-        assert_eq!(case.severity("capture_damaged", "truncated_tail"), Some(Severity::Info));
-        case.files[0].damages.insert(0, (100, 40, "impossible length".to_owned()));
-        assert_eq!(case.severity("capture_damaged", "damaged"), Some(Severity::Warning));
     }
 }

@@ -27,7 +27,7 @@ use crate::time::Span;
 
 /// Counts repaired packets; the rest is in the sums over the capture.
 #[derive(Debug)]
-pub struct CaptureDisorder {
+pub(super) struct CaptureDisorder {
     step: Span,
     repaired: u64,
     flows: u64,
@@ -131,28 +131,5 @@ impl Detector for CaptureDisorder {
             });
         }
         verdict
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::cases::Case;
-
-    #[test]
-    fn small_steps_are_information_and_large_ones_a_warning() {
-        let mut case = Case::healthy();
-        assert_eq!(case.severity("capture_disorder", "steps"), None);
-        (case.totals.backwards, case.totals.backwards_most) = (4, Span::micros(30).0);
-        assert_eq!(case.severity("capture_disorder", "steps"), Some(Severity::Info));
-        case.totals.backwards_most = Span::secs(3).0;
-        assert_eq!(case.severity("capture_disorder", "steps"), Some(Severity::Warning));
-    }
-
-    #[test]
-    fn files_recorded_at_the_same_time_are_a_warning() {
-        let mut case = Case::healthy();
-        case.files[0].overlap = Some(Span::secs(2));
-        assert_eq!(case.severity("capture_disorder", "overlap"), Some(Severity::Warning));
     }
 }

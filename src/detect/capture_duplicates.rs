@@ -26,7 +26,7 @@ use crate::flow::{EventKind, Flow};
 
 /// Counts copies.
 #[derive(Debug)]
-pub struct CaptureDuplicates {
+pub(super) struct CaptureDuplicates {
     least: u64,
     share: f64,
     flows: u64,
@@ -142,20 +142,5 @@ impl Detector for CaptureDuplicates {
             ..Finding::draft(&Self::RULE, "", Severity::Info, Confidence::Likely)
         });
         verdict
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::cases::Case;
-
-    #[test]
-    fn copies_are_information_and_single_ones_are_nothing() {
-        let mut case = Case::healthy();
-        case.flows[0].halves[0].copies = 1;
-        assert_eq!(case.severity("capture_duplicates", ""), None);
-        case.flows[0].halves[0].copies = 60;
-        assert_eq!(case.severity("capture_duplicates", ""), Some(Severity::Info));
     }
 }

@@ -23,14 +23,14 @@
 
 use crate::app::Direction;
 use crate::detect::finding::counts;
-use crate::detect::gate::{Obstacle, Obstacles};
+use crate::detect::gate::Obstacles;
 use crate::detect::group::{Exhibits, Merge, Seen, exhibit, percent, plural, share};
 use crate::detect::*;
 use crate::flow::{EventKind, Flow};
 
 /// Counts acknowledged bytes that were not recorded.
 #[derive(Debug)]
-pub struct CaptureLoss {
+pub(super) struct CaptureLoss {
     drop_share: f64,
     missed_share: f64,
     flows: u64,
@@ -212,42 +212,5 @@ impl CaptureLoss {
             not_claimed: vec!["that the network lost these packets", "where they were dropped"],
             ..Finding::draft(&Self::RULE, variant, severity, Confidence::Confirmed)
         }
-    }
-}
-
-/// Used by the gates as well: what stands in the way of telling loss from a recording defect.
-pub(super) const LOSS: &[Obstacle] =
-    &[Obstacle::Drops, Obstacle::OneWay, Obstacle::Copies, Obstacle::Missed, Obstacle::Disorder];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::cases::{self, Case};
-
-    #[test]
-    fn acknowledged_bytes_that_were_never_seen_are_a_loss_of_the_capture() {
-        let mut case = Case::default();
-        let mut flow = cases::exchange(1);
-        let side = &mut cases::tcp(&mut flow).sides[1];
-        (side.missed_bytes, side.unique_bytes) = (40_000, 100_000);
-        case.flows.push(flow);
-        assert_eq!(case.severity("capture_loss", "missed"), Some(Severity::Warning));
-    }
-
-    #[test]
-    fn a_few_unseen_bytes_and_a_few_drops_are_information() {
-        let mut case = Case::healthy();
-        cases::tcp(&mut case.flows[0]).sides[1].missed_bytes = 10;
-        case.totals.packets = 1_000_000;
-        case.files[0].interfaces.push(InterfaceFacts { dropped: Some(5), ..InterfaceFacts::default() });
-        assert_eq!(case.severity("capture_loss", "missed"), Some(Severity::Info));
-        assert_eq!(case.severity("capture_loss", "reported"), Some(Severity::Info));
-    }
-
-    #[test]
-    fn a_format_without_counters_is_named_as_such() {
-        let verdict = Case::healthy().verdict("capture_loss");
-        assert!(verdict.findings.is_empty());
-        assert_eq!(verdict.not_assessed[0].unit, "files");
     }
 }

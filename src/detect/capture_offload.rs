@@ -24,7 +24,7 @@ use crate::flow::Flow;
 
 /// Counts super-frames.
 #[derive(Debug, Default)]
-pub struct CaptureOffload {
+pub(super) struct CaptureOffload {
     flows: u64,
     without_size: u64,
     affected: u64,
@@ -102,19 +102,5 @@ impl Detector for CaptureOffload {
             ..Finding::draft(&Self::RULE, "", Severity::Info, Confidence::Confirmed)
         });
         verdict
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::cases::{Case, tcp};
-
-    #[test]
-    fn super_frames_are_information() {
-        let mut case = Case::healthy();
-        assert_eq!(case.severity("capture_offload", ""), None);
-        tcp(&mut case.flows[0]).sides[1].super_frames = 12;
-        assert_eq!(case.severity("capture_offload", ""), Some(Severity::Info));
     }
 }

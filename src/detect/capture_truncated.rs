@@ -24,7 +24,7 @@ use crate::detect::*;
 
 /// Judges by the sums over the capture.
 #[derive(Debug)]
-pub struct CaptureTruncated {
+pub(super) struct CaptureTruncated {
     header_share: f64,
 }
 
@@ -86,20 +86,5 @@ impl Detector for CaptureTruncated {
             ..Finding::draft(&Self::RULE, variant, severity, Confidence::Confirmed)
         });
         verdict
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::cases::Case;
-
-    #[test]
-    fn cut_headers_are_a_warning_and_cut_payload_is_not() {
-        let mut case = Case::healthy();
-        case.totals.clipped = case.totals.packets;
-        assert_eq!(case.severity("capture_truncated", "payload"), Some(Severity::Info));
-        case.totals.stops.insert("tcp cut short".to_owned(), case.totals.packets);
-        assert_eq!(case.severity("capture_truncated", "headers"), Some(Severity::Warning));
     }
 }

@@ -74,10 +74,6 @@ impl<K: Ord, V: Default + Merge> Groups<K, V> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.kept.iter().map(|(key, (_, value))| (key, value))
     }
-
-    pub(super) fn range(&self, range: impl std::ops::RangeBounds<K>) -> impl Iterator<Item = (&K, &V)> {
-        self.kept.range(range).map(|(key, (_, value))| (key, value))
-    }
 }
 
 /// Distinct values, counted up to a limit.
@@ -106,10 +102,6 @@ impl<T: Ord> Distinct<T> {
 
     pub(super) fn only(&self) -> Option<&T> {
         self.0.first().filter(|_| self.0.len() == 1)
-    }
-
-    pub(super) fn contains(&self, value: &T) -> bool {
-        self.0.contains(value)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {

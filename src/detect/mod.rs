@@ -82,4 +82,11 @@ detectors! {
     capture_disorder::CaptureDisorder,
     capture_midstream::CaptureMidstream,
     capture_damaged::CaptureDamaged,
+    mtu_blackhole::MtuBlackhole,
+    asymmetric_flow::AsymmetricFlow,
+    retransmission::Retransmission,
+    missing_syn_ack::MissingSynAck,
+    rst_storm::RstStorm,
+    tls_alert::TlsAlert,
+    dns_servfail::DnsServfail,
 }

@@ -190,6 +190,7 @@ impl FlowTable {
         self.transactions(at, clock);
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn open_tcp(
         &mut self,
         packet: &PacketRecord,

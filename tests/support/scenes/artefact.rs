@@ -111,7 +111,7 @@ const fn scene(
     make: fn(&mut Lab),
     expects: &'static [Expect],
 ) -> Scene {
-    Scene { name, story, net, span: 5, make, file, expects, allows: CAPTURE }
+    Scene { name, story, net, span: 5, make, file, expects, events: &[], allows: CAPTURE }
 }
 
 /// A bad capture may be bad in more than one way.

@@ -22,30 +22,39 @@ pub(super) const SCENES: &[Scene] = &[
         super::artefact::routed_copies,
         &[info("capture_duplicates", "")],
     ),
-    scene(
-        "blind_fast_receiver",
-        "Loss upstream, RTT 80 ms, captured next to the receiver: a fast retransmission.",
-        83,
-        2,
-        |lab| super::loss::fast_receiver(lab, 1, [40_000, 60], 0),
-        &[info("retransmission", "")],
-    ),
-    scene(
-        "blind_loss_before_fast",
-        "A hole is filled 117 ms later after a handshake of 300 ms: lost upstream, not reordered.",
-        84,
-        3,
-        |lab| super::loss::fast_receiver(lab, 1, [58_000, 60], 184_000),
-        &[info("retransmission", "")],
-    ),
-    scene(
-        "blind_tlp_dsack",
-        "A tail loss probe that a DSACK proves to have been unnecessary.",
-        85,
-        2,
-        tlp_dsack,
-        &[info("spurious_retransmission", "")],
-    ),
+    Scene {
+        events: &[("fast_retransmission", "", 2)],
+        ..scene(
+            "blind_fast_receiver",
+            "Loss upstream, RTT 80 ms, captured next to the receiver: a fast retransmission.",
+            83,
+            2,
+            |lab| super::loss::fast_receiver(lab, 1, [40_000, 60], 0),
+            &[],
+        )
+    },
+    Scene {
+        events: &[("fast_retransmission", "", 2)],
+        ..scene(
+            "blind_loss_before_fast",
+            "A hole is filled 117 ms later after a handshake of 300 ms: lost upstream, not reordered.",
+            84,
+            3,
+            |lab| super::loss::fast_receiver(lab, 1, [58_000, 60], 184_000),
+            &[],
+        )
+    },
+    Scene {
+        events: &[("tail_loss_probe", "any", 1)],
+        ..scene(
+            "blind_tlp_dsack",
+            "A tail loss probe that a DSACK proves to have been unnecessary.",
+            85,
+            2,
+            tlp_dsack,
+            &[info("spurious_retransmission", "")],
+        )
+    },
     scene(
         "blind_ack_before_data",
         "ACKs stamped 100 microseconds before their data: capture order, nothing sent twice.",
@@ -54,20 +63,23 @@ pub(super) const SCENES: &[Scene] = &[
         |lab| super::artefact::ack_before_data(lab, 1),
         &[info("capture_disorder", "")],
     ),
-    scene(
-        "blind_icmp_fragneeded",
-        "Fragmentation needed 2 ms after a 1448-byte segment, sent again as 1348 and 100: path MTU discovery.",
-        87,
-        2,
-        |lab| super::healthy::path_mtu_discovery(lab, 1),
-        &[info("pmtud", "")],
-    ),
+    Scene {
+        events: &[("retransmission", "path_mtu", 2)],
+        ..scene(
+            "blind_icmp_fragneeded",
+            "Fragmentation needed 2 ms after a 1448-byte segment, sent again as 1348 and 100: path MTU discovery.",
+            87,
+            2,
+            |lab| super::healthy::path_mtu_discovery(lab, 1),
+            &[info("pmtud", "")],
+        )
+    },
     scene(
         "blind_pmtu_blackhole",
         "1448 bytes five times in vain, 300 arrive, 484 work.",
         88,
         12,
-        |lab| super::path::blackhole(lab, 1, 4, Some(484)),
+        |lab| super::path::blackhole(lab, 1, 1, 4, Some(484)),
         &[warning("mtu_blackhole", "silent").at(95, 8443)],
     ),
     scene(
@@ -116,7 +128,7 @@ pub(super) const SCENES: &[Scene] = &[
         94,
         2,
         |lab| super::messages::refuses(lab, 1, 40),
-        &[info("tls_alert", "handshake_failure").at(110, 443)],
+        &[Expect { mentions: "handshake_failure", ..info("tls_alert", "").at(110, 443) }],
     ),
     scene(
         "blind_oneway",
@@ -152,6 +164,7 @@ const fn scene(
         make,
         file: File::Pcap,
         expects,
+        events: &[],
         allows: &["retransmission", "icmp_unreachable"],
     }
 }

@@ -34,14 +34,17 @@ pub(super) const SCENES: &[Scene] = &[
         lost_return,
         &[warning("missing_syn_ack", "lost_return").at(6, 8443)],
     ),
-    scene(
-        "missing_syn_ack_ack_lost",
-        "The last ACK of the handshake is lost; the server, which is to speak first, repeats its SYN-ACK a second later.",
-        34,
-        10,
-        ack_lost,
-        &[info("missing_syn_ack", "").at(7, 2525)],
-    ),
+    Scene {
+        events: &[("retransmitted_syn_ack", "any", 5)],
+        ..scene(
+            "syn_ack_repeated",
+            "The last ACK of the handshake is lost; the server, which is to speak first, repeats its SYN-ACK a second later.",
+            34,
+            10,
+            ack_lost,
+            &[],
+        )
+    },
     scene(
         "missing_syn_ack_late",
         "The SYN-ACK comes after the client's first retry.",
@@ -85,8 +88,9 @@ const fn scene(
     expects: &'static [Expect],
 ) -> Scene {
     // Each of these is one failure seen from two sides: connection_refused counts what rst_storm groups, and so on.
-    let allows = &["connection_refused", "connection_churn", "asymmetric_flow", "retransmission"];
-    Scene { name, story, net, span, make, file: File::Pcap, expects, allows }
+    let allows =
+        &["connection_refused", "connection_churn", "missing_syn_ack", "asymmetric_flow", "retransmission"];
+    Scene { name, story, net, span, make, file: File::Pcap, expects, events: &[], allows }
 }
 
 pub(super) fn silent(lab: &mut Lab, flows: u64, gaps: &[u64]) {

@@ -2,7 +2,7 @@
 
 use super::super::filler;
 use super::super::frame::{Ip, vxlan};
-use super::super::tcp::{FIN, SYN};
+use super::super::tcp::{FIN, SYN, Segment};
 use super::*;
 
 pub(super) const SCENES: &[Scene] = &[
@@ -85,7 +85,7 @@ const fn scene(
     make: fn(&mut Lab),
     file: File,
 ) -> Scene {
-    Scene { name, story, net, span, make, file, expects: &[], allows: &[] }
+    Scene { name, story, net, span, make, file, expects: &[], events: &[], allows: &[] }
 }
 
 fn large(lab: &mut Lab) {
@@ -174,8 +174,11 @@ fn happy_eyeballs(lab: &mut Lab) {
         let port = lab.next_port();
         let mut loser = Talk::new((client, port), (server, 443), at * 1_000, [30, 9_000]);
         let attempt = loser.segment(CLIENT, SYN, b"");
-        loser.record(&mut lab.capture, &attempt);
+        // 250 ms later the other family.
         let mut winner = lab.talk(48 + number as u8, (80, 443), at + 250, [30, 9_000]);
+        // One host, one router: the addresses below IP are the same for both families.
+        (0..2).for_each(|side| loser.ends[side].mac = winner.ends[side].mac);
+        loser.record(&mut lab.capture, &Segment { mac: loser.ends[CLIENT].mac, ..attempt });
         winner.handshake(&mut lab.capture);
         tls::handshake13(&mut winner, &mut lab.capture, "www.shop.example");
         tls::exchange(&mut winner, &mut lab.capture, 700);

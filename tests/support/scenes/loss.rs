@@ -5,46 +5,61 @@ use super::super::tcp::SYN;
 use super::*;
 
 pub(super) const SCENES: &[Scene] = &[
-    scene(
-        "retransmission_rto",
-        "Queries are lost behind the capture point; the retransmission timer repairs them after two tries.",
-        21,
-        12,
-        rto,
-        &[warning("retransmission", "rto").at(90, 5432)],
-    ),
-    scene(
-        "retransmission_fast",
-        "Uploads lose a segment behind the capture point; selective acknowledgements repair it.",
-        22,
-        6,
-        |lab| fast(lab, 4, [30, 20_000]),
-        &[warning("retransmission", "fast").at(91, 9092)],
-    ),
-    scene(
-        "retransmission_tail_loss_probe",
-        "The second of two segments is lost; a tail loss probe repairs it.",
-        23,
-        6,
-        |lab| tail_loss_probe(lab, 16),
-        &[info("retransmission", "tail_loss_probe").at(92, 8081)],
-    ),
-    scene(
-        "retransmission_receiver_side",
-        "Segments are lost before the capture point, next to the receiver; an RTT of 80 ms later they fill their holes.",
-        24,
-        8,
-        |lab| fast_receiver(lab, 5, [40_000, 60], 0),
-        &[warning("retransmission", "").at(93, 9093)],
-    ),
-    scene(
-        "spurious_retransmission_dsack",
-        "A delay of 300 ms makes senders repeat what has arrived; the receivers report duplicates.",
-        25,
-        8,
-        |lab| delay_spike(lab, 10),
-        &[info("spurious_retransmission", "").at(94, 8082)],
-    ),
+    Scene {
+        events: &[("timeout_retransmission", "", 20)],
+        ..scene(
+            "retransmission_rto",
+            "Queries are lost behind the capture point; the retransmission timer repairs them after two tries.",
+            21,
+            12,
+            rto,
+            &[warning("retransmission", "rto").at(90, 5432)],
+        )
+    },
+    Scene {
+        events: &[("fast_retransmission", "", 8)],
+        ..scene(
+            "retransmission_fast",
+            "Uploads lose a segment behind the capture point; selective acknowledgements repair it.",
+            22,
+            6,
+            |lab| fast(lab, 4, [30, 20_000]),
+            &[warning("retransmission", "fast").at(91, 9092)],
+        )
+    },
+    Scene {
+        events: &[("tail_loss_probe", "", 16)],
+        ..scene(
+            "retransmission_tail_loss_probe",
+            "The second of two segments is lost; a tail loss probe repairs it.",
+            23,
+            6,
+            |lab| tail_loss_probe(lab, 16),
+            &[info("retransmission", "tail_loss_probe").at(92, 8081)],
+        )
+    },
+    Scene {
+        events: &[("fast_retransmission", "", 10)],
+        ..scene(
+            "retransmission_receiver_side",
+            "Segments are lost before the capture point, next to the receiver; an RTT of 80 ms later they fill their holes.",
+            24,
+            8,
+            |lab| fast_receiver(lab, 5, [40_000, 60], 0),
+            &[warning("retransmission", "").at(93, 9093)],
+        )
+    },
+    Scene {
+        events: &[("timeout_retransmission", "any", 10)],
+        ..scene(
+            "spurious_retransmission_dsack",
+            "A delay of 300 ms makes senders repeat what has arrived; the receivers report duplicates.",
+            25,
+            8,
+            |lab| delay_spike(lab, 10),
+            &[info("spurious_retransmission", "").at(94, 8082)],
+        )
+    },
 ];
 
 const fn scene(
@@ -63,6 +78,7 @@ const fn scene(
         make,
         file: File::Pcap,
         expects,
+        events: &[],
         allows: &["latency_shift", "slow_server"],
     }
 }
@@ -103,6 +119,7 @@ pub(super) fn fast(lab: &mut Lab, flows: u64, delays: [u64; 2]) {
                 talk.send_lost(&mut lab.capture, CLIENT, &filler(round + 80 + piece, 420));
                 edges.push(talk.ends[CLIENT].next);
             }
+            let mut repair = None;
             talk.ends[SERVER].expects = lost.seq;
             talk.turn(CLIENT);
             talk.ack(&mut lab.capture, SERVER, &[]);
@@ -111,9 +128,10 @@ pub(super) fn fast(lab: &mut Lab, flows: u64, delays: [u64; 2]) {
                 talk.ack(&mut lab.capture, SERVER, &[(above, *edge)]);
                 if count == 3 {
                     talk.turn(SERVER);
-                    talk.resend(&mut lab.capture, &lost);
+                    repair = Some(talk.resend(&mut lab.capture, &lost));
                 }
             }
+            repair.iter().for_each(|segment| talk.received(segment));
             talk.catch_up(CLIENT);
             talk.turn(CLIENT);
             talk.ack(&mut lab.capture, SERVER, &[]);
@@ -173,7 +191,8 @@ pub(super) fn fast_receiver(lab: &mut Lab, flows: u64, delays: [u64; 2], accept:
                 talk.now = now + 60;
             }
             talk.now = repair_at;
-            talk.resend(&mut lab.capture, &lost);
+            let repair = talk.resend(&mut lab.capture, &lost);
+            talk.received(&repair);
             talk.catch_up(CLIENT);
             talk.turn(CLIENT);
             talk.ack(&mut lab.capture, SERVER, &[]);

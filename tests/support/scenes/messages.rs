@@ -10,7 +10,7 @@ pub(super) const SCENES: &[Scene] = &[
         51,
         6,
         |lab| refuses(lab, 5, 40),
-        &[warning("tls_alert", "handshake_failure").at(110, 443)],
+        &[alert("handshake_failure").at(110, 443)],
     ),
     scene(
         "tls_alert_unknown_ca",
@@ -18,7 +18,7 @@ pub(super) const SCENES: &[Scene] = &[
         52,
         6,
         |lab| rejects(lab, 48, tls::LEAF),
-        &[warning("tls_alert", "unknown_ca").at(111, 8443)],
+        &[alert("unknown_ca").at(111, 8443)],
     ),
     scene(
         "tls_alert_certificate_expired",
@@ -26,7 +26,7 @@ pub(super) const SCENES: &[Scene] = &[
         53,
         6,
         |lab| rejects(lab, 45, tls::EXPIRED),
-        &[warning("tls_alert", "certificate_expired").at(111, 8443), warning("tls_certificate", "expired")],
+        &[alert("certificate_expired").at(111, 8443), warning("tls_certificate", "expired")],
     ),
     scene(
         "tls_alert_protocol_version",
@@ -34,7 +34,7 @@ pub(super) const SCENES: &[Scene] = &[
         54,
         6,
         |lab| refuses(lab, 5, 70),
-        &[warning("tls_alert", "protocol_version").at(110, 443)],
+        &[alert("protocol_version").at(110, 443)],
     ),
     scene(
         "dns_servfail_bogus",
@@ -54,6 +54,11 @@ pub(super) const SCENES: &[Scene] = &[
     ),
 ];
 
+/// A finding on fatal alerts that names this one.
+const fn alert(name: &'static str) -> Expect {
+    Expect { mentions: name, ..warning("tls_alert", "") }
+}
+
 const fn scene(
     name: &'static str,
     story: &'static str,
@@ -62,7 +67,7 @@ const fn scene(
     make: fn(&mut Lab),
     expects: &'static [Expect],
 ) -> Scene {
-    Scene { name, story, net, span, make, file: File::Pcap, expects, allows: &[] }
+    Scene { name, story, net, span, make, file: File::Pcap, expects, events: &[], allows: &[] }
 }
 
 /// The server answers the ClientHello with a fatal alert.

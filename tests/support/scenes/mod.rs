@@ -32,6 +32,8 @@ pub struct Scene {
     pub file: File,
     /// Findings that must be there.
     pub expects: &'static [Expect],
+    /// Classified segments that must be there: kind, `""` (needed), `any` or `path_mtu`, how many.
+    pub events: &'static [(&'static str, &'static str, u64)],
     /// Detectors that may say something at warning or above without being asked to.
     pub allows: &'static [&'static str],
 }
@@ -47,16 +49,18 @@ pub struct Expect {
     pub server: u8,
     /// Port, 0: any.
     pub port: u16,
+    /// A word of its title or summary.
+    pub mentions: &'static str,
 }
 
 /// `detector` at warning or above.
 pub const fn warning(detector: &'static str, variant: &'static str) -> Expect {
-    Expect { detector, variant, severity: "warning", server: 0, port: 0 }
+    Expect { detector, variant, severity: "warning", server: 0, port: 0, mentions: "" }
 }
 
 /// `detector` at any severity.
 pub const fn info(detector: &'static str, variant: &'static str) -> Expect {
-    Expect { detector, variant, severity: "info", server: 0, port: 0 }
+    Expect { detector, variant, severity: "info", server: 0, port: 0, mentions: "" }
 }
 
 impl Expect {
@@ -142,6 +146,12 @@ impl Scene {
             if expect.port != 0 {
                 text += &format!("port = {}\n", expect.port);
             }
+            if !expect.mentions.is_empty() {
+                text += &format!("mentions = {:?}\n", expect.mentions);
+            }
+        }
+        for (kind, which, count) in self.events {
+            text += &format!("\n[[event]]\nkind = {kind:?}\nwhich = {which:?}\ncount = {count}\n");
         }
         text
     }
