@@ -3,6 +3,7 @@
 use super::super::frame::{Ip, ethernet};
 use super::super::tcp::{FIN, SYN, Segment};
 use super::super::{dns, filler};
+use super::path::Behind;
 use super::*;
 
 pub(super) const SCENES: &[Scene] = &[
@@ -79,7 +80,7 @@ pub(super) const SCENES: &[Scene] = &[
         "1448 bytes five times in vain, 300 arrive, 484 work.",
         88,
         12,
-        |lab| super::path::blackhole(lab, 1, 1, 4, Some(484)),
+        |lab| super::path::blackhole(lab, 1, Behind { tails: 1, goes_on: false }, 4, Some(484)),
         &[warning("mtu_blackhole", "silent").at(95, 8443)],
     ),
     scene(

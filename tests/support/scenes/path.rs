@@ -7,10 +7,18 @@ use super::*;
 pub(super) const SCENES: &[Scene] = &[
     scene(
         "mtu_blackhole_silent",
-        "Full segments vanish without a word, smaller ones arrive; the clients never get their uploads through.",
+        "Full segments vanish without a word; small ones go on between the tries, and arrive; at last the full ones come in pieces.",
+        40,
+        20,
+        |lab| blackhole(lab, 3, Behind { tails: 1, goes_on: true }, 4, Some(972)),
+        &[warning("mtu_blackhole", "silent").at(95, 8443)],
+    ),
+    scene(
+        "mtu_blackhole_stalled",
+        "Full segments vanish without a word, the smaller ones behind them arrive; the uploads never get through.",
         41,
         20,
-        |lab| blackhole(lab, 3, 3, 5, None),
+        |lab| blackhole(lab, 3, Behind { tails: 3, goes_on: false }, 5, None),
         &[warning("mtu_blackhole", "silent").at(95, 8443)],
     ),
     scene(
@@ -18,7 +26,7 @@ pub(super) const SCENES: &[Scene] = &[
         "Full segments vanish; after four tries the clients send smaller ones, which arrive (RFC 4821).",
         42,
         20,
-        |lab| blackhole(lab, 3, 3, 3, Some(972)),
+        |lab| blackhole(lab, 3, Behind { tails: 3, goes_on: false }, 3, Some(972)),
         &[warning("mtu_blackhole", "silent").at(95, 8443)],
     ),
     scene(
@@ -92,14 +100,23 @@ fn small_talk(talk: &mut Talk, lab: &mut Lab) {
     }
 }
 
-pub(super) fn blackhole(lab: &mut Lab, flows: u64, tails: u32, tries: u32, resolved: Option<usize>) {
+/// What the sender has to send behind the segment that does not arrive.
+pub(super) struct Behind {
+    /// Small segments at once.
+    pub tails: u32,
+    /// One more after every try.
+    pub goes_on: bool,
+}
+
+pub(super) fn blackhole(lab: &mut Lab, flows: u64, behind: Behind, tries: u32, resolved: Option<usize>) {
     for number in 0..flows {
         let mut talk = lab.talk(90 + number as u8, (95, 8443), 400 + number * 700, [30, 15_000]);
         talk.handshake(&mut lab.capture);
         small_talk(&mut talk, lab);
         let big = talk.send_lost(&mut lab.capture, CLIENT, &filler(77, 1448));
         let above = talk.ends[CLIENT].next;
-        (0..tails).for_each(|tail| drop(talk.send_lost(&mut lab.capture, CLIENT, &filler(78 + tail, 300))));
+        (0..behind.tails)
+            .for_each(|tail| drop(talk.send_lost(&mut lab.capture, CLIENT, &filler(78 + tail, 300))));
         let sack = (above, talk.ends[CLIENT].next);
         talk.turn(CLIENT);
         talk.ack(&mut lab.capture, SERVER, &[sack]);
@@ -108,6 +125,13 @@ pub(super) fn blackhole(lab: &mut Lab, flows: u64, tails: u32, tries: u32, resol
             talk.wait(timeout);
             talk.resend(&mut lab.capture, &big);
             timeout *= 2;
+            if behind.goes_on {
+                talk.wait(500);
+                talk.send_lost(&mut lab.capture, CLIENT, &filler(90, 260));
+                let sack = (above, talk.ends[CLIENT].next);
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[sack]);
+            }
         }
         let Some(size) = resolved else { continue };
         talk.wait(timeout);
