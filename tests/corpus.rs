@@ -274,3 +274,61 @@ fn tcp_streams_are_tsharks() {
     println!("{streams} streams of {} captures compared", files.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Commands that read a capture.
+const COMMANDS: [&[&str]; 4] = [
+    &["analyze", "--json", "--no-files", "--quiet", "--fail-on", "critical"],
+    &["flows", "--quiet", "--format", "jsonl"],
+    &["dns", "--quiet", "--format", "jsonl"],
+    &["tls", "--quiet", "--format", "jsonl"],
+];
+
+/// The program itself on every capture: no panic, JSON that is JSON, and the exit codes that the help promises.
+#[test]
+fn every_command_reads_every_capture() {
+    let Some(files) = corpus() else { return };
+    let folder = tempfile::tempdir().expect("a folder without a pcapsy.toml");
+    let (mut runs, mut lines, mut unread, mut wrong) = (0, 0, BTreeSet::new(), Vec::new());
+    for path in &files {
+        let path = fs::canonicalize(path).expect("the corpus is there");
+        for arguments in COMMANDS {
+            let mut command = assert_cmd::Command::cargo_bin("pcapsy").expect("built");
+            let output = command.current_dir(folder.path()).args(arguments).arg(&path).output().expect("run");
+            runs += 1;
+            match output.status.code() {
+                Some(0 | 1) => {}
+                // What was read is still reported.
+                Some(3) => drop(unread.insert(name(&path))),
+                code => wrong.push(format!("{} {}: exit {code:?}", arguments[0], name(&path))),
+            }
+            if String::from_utf8_lossy(&output.stderr).contains("panicked") {
+                wrong.push(format!("{} {}: panic", arguments[0], name(&path)));
+            }
+            let whole = arguments[0] == "analyze";
+            let texts: Vec<&[u8]> = match whole {
+                true => vec![&output.stdout],
+                false => output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect(),
+            };
+            lines += texts.len();
+            for text in texts {
+                let Ok(value) = serde_json::from_slice::<serde_json::Value>(text) else {
+                    wrong.push(format!("{} {}: not JSON", arguments[0], name(&path)));
+                    break;
+                };
+                let frames = frames_expected(&path);
+                if whole && value["capture"]["packets"].as_u64() != Some(frames) {
+                    let packets = &value["capture"]["packets"];
+                    wrong.push(format!("{}: {packets} packets against {frames}", name(&path)));
+                }
+            }
+        }
+    }
+    println!("{runs} runs, {lines} JSON documents; exit 3 for {unread:?}");
+    let explained: BTreeSet<&str> = FRAME_DIFFERENCES.iter().map(|(file, _)| *file).collect();
+    wrong.retain(|line| !explained.iter().any(|file| line.starts_with(file)));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn frames_expected(path: &Path) -> u64 {
+    summary(path)["frames"].as_u64().unwrap_or_default()
+}

@@ -1,0 +1,132 @@
+//! TLS alerts and DNS failures.
+
+use super::super::tcp::FIN;
+use super::*;
+
+pub(super) const SCENES: &[Scene] = &[
+    scene(
+        "tls_alert_handshake_failure",
+        "A server finds nothing acceptable in the ClientHello.",
+        51,
+        6,
+        |lab| refuses(lab, 5, 40),
+        &[alert("handshake_failure").at(110, 443)],
+    ),
+    scene(
+        "tls_alert_unknown_ca",
+        "Clients do not know the issuer of a server's certificate.",
+        52,
+        6,
+        |lab| rejects(lab, 48, tls::LEAF),
+        &[alert("unknown_ca").at(111, 8443)],
+    ),
+    scene(
+        "tls_alert_certificate_expired",
+        "Clients reject a certificate that expired nine days before.",
+        53,
+        6,
+        |lab| rejects(lab, 45, tls::EXPIRED),
+        &[alert("certificate_expired").at(111, 8443), warning("tls_certificate", "expired")],
+    ),
+    scene(
+        "tls_alert_protocol_version",
+        "A server that knows no TLS 1.3 is offered nothing else.",
+        54,
+        6,
+        |lab| refuses(lab, 5, 70),
+        &[alert("protocol_version").at(110, 443)],
+    ),
+    scene(
+        "dns_servfail_bogus",
+        "A resolver cannot validate a zone and says so with extended error 6; other names are well.",
+        55,
+        8,
+        |lab| bogus(lab, 12),
+        &[warning("dns_servfail", "")],
+    ),
+    scene(
+        "dns_servfail_forwarder",
+        "A forwarder passes on the SERVFAIL of the resolver behind it.",
+        56,
+        8,
+        forwarder,
+        &[warning("dns_servfail", "")],
+    ),
+];
+
+/// A finding on fatal alerts that names this one.
+const fn alert(name: &'static str) -> Expect {
+    Expect { mentions: name, ..warning("tls_alert", "") }
+}
+
+const fn scene(
+    name: &'static str,
+    story: &'static str,
+    net: u8,
+    span: u64,
+    make: fn(&mut Lab),
+    expects: &'static [Expect],
+) -> Scene {
+    Scene { name, story, net, span, make, file: File::Pcap, expects, events: &[], allows: &[] }
+}
+
+/// The server answers the ClientHello with a fatal alert.
+pub(super) fn refuses(lab: &mut Lab, flows: u64, description: u8) {
+    for number in 0..flows {
+        let mut talk = lab.talk(140 + number as u8, (110, 443), 500 + number * 700, [30, 8_000]);
+        talk.handshake(&mut lab.capture);
+        tls::hello(&mut talk, &mut lab.capture, "pay.shop.example", description == 70);
+        talk.send(&mut lab.capture, SERVER, ACK, &tls::alert(tls::FATAL, description));
+        talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+        talk.turn(SERVER);
+        talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+        talk.turn(CLIENT);
+        talk.ack(&mut lab.capture, SERVER, &[]);
+    }
+}
+
+/// The clients answer the server's certificate with a fatal alert.
+fn rejects(lab: &mut Lab, description: u8, leaf: &[u8]) {
+    for number in 0..5 {
+        let mut talk = lab.talk(150 + number as u8, (111, 8443), 500 + number * 700, [30, 9_500]);
+        talk.handshake(&mut lab.capture);
+        tls::hello(&mut talk, &mut lab.capture, "api.shop.example", false);
+        let flight = [tls::server_hello(false, 3), tls::server_certificate(&[leaf, tls::INTERMEDIATE], 3)];
+        talk.stream(&mut lab.capture, SERVER, &flight.concat());
+        talk.wait(1_100);
+        talk.send(&mut lab.capture, CLIENT, ACK, &tls::alert(tls::FATAL, description));
+        talk.wait(30);
+        talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+        talk.turn(CLIENT);
+        talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+        talk.turn(SERVER);
+        talk.ack(&mut lab.capture, CLIENT, &[]);
+    }
+}
+
+pub(super) fn bogus(lab: &mut Lab, count: u64) {
+    for number in 0..count {
+        let name = "db.internal.example";
+        lab.lookup(400_000 + number * 510_000, 38_000, name, dns::A, |id| {
+            dns::response_errors(id, name, dns::A, dns::SERVFAIL, &[(6, "signature of db.internal.example")])
+        });
+        lab.resolves(650_000 + number * 510_000, "www.shop.example");
+    }
+}
+
+fn forwarder(lab: &mut Lab) {
+    let (forwarder, upstream) = (lab.resolver(), IpAddr::from(Ipv4Addr::new(192, 0, 2, 53)));
+    let name = "ledger.partner.example";
+    for number in 0..10u64 {
+        let at = 400_000 + number * 600_000;
+        let (port, out) = (lab.next_port(), lab.next_port());
+        let (id, out_id) = (port.wrapping_mul(40_503), out.wrapping_mul(40_503));
+        let client = lab.client(160 + number as u8);
+        lab.udp(at, (client, port), (forwarder, 53), &dns::query(id, name, dns::A));
+        lab.udp(at + 350, (forwarder, out), (upstream, 53), &dns::query(out_id, name, dns::A));
+        let answer = dns::response(out_id, name, dns::A, dns::SERVFAIL, &[]);
+        lab.udp(at + 41_000, (upstream, 53), (forwarder, out), &answer);
+        let answer = dns::response(id, name, dns::A, dns::SERVFAIL, &[]);
+        lab.udp(at + 41_400, (forwarder, 53), (client, port), &answer);
+    }
+}
