@@ -347,21 +347,28 @@ impl FlowTable {
         at
     }
 
-    /// Hands out transactions that are final, and makes sure the flow is looked at when the next one will be.
+    /// Hands out transactions that are final, and makes sure the flow is looked at when the next one will be, or when
+    /// it will be idle: a connection that has just closed is idle sooner than it was to be looked at.
     fn transactions(&mut self, at: usize, clock: Timestamp) {
         let open = &mut self.open[at];
         (open.last_clock, open.content.clock) = (clock, clock);
-        let Some(deadline) = open.content.next_deadline() else { return };
-        if deadline < clock {
+        if open.content.next_deadline().is_some_and(|deadline| deadline < clock) {
             let head = open.flow.head();
             let rows = open.content.finished(clock).into_iter();
             self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock)));
         }
+        let wake = self.next_wake(at);
         let open = &mut self.open[at];
-        if let Some(deadline) = open.content.next_deadline().filter(|deadline| *deadline < open.wake) {
-            open.wake = deadline;
-            self.wakes.push(Reverse((deadline, open.flow.id, at)));
+        if wake < open.wake {
+            open.wake = wake;
+            self.wakes.push(Reverse((wake, open.flow.id, at)));
         }
+    }
+
+    /// When something of the flow will be final if nothing more comes.
+    fn next_wake(&self, at: usize) -> Timestamp {
+        let idle = self.deadline(at);
+        self.open[at].content.next_deadline().map_or(idle, |deadline| deadline.min(idle))
     }
 
     fn close(&mut self, at: usize, end: End, time: Timestamp, watched_until: Timestamp) {
@@ -423,9 +430,9 @@ impl FlowTable {
                 self.close(at, End::Idle, deadline, deadline);
                 continue;
             }
-            let next = self.open[at].content.next_deadline().map_or(deadline, |next| next.min(deadline));
-            self.open[at].wake = next;
-            self.wakes.push(Reverse((next, id, at)));
+            let wake = self.next_wake(at);
+            self.open[at].wake = wake;
+            self.wakes.push(Reverse((wake, id, at)));
         }
         self.take_finished()
     }
