@@ -227,7 +227,11 @@ impl Retransmission {
             (before, after) => format!("First copies lost before the capture point: {before}; seen here and lost behind it, or their ACKs: {after}."),
         };
         Finding {
-            title: format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
+            title: match segments {
+                // A share of a handful says nothing.
+                0..100 => format!("{} {way} {server} for {}", plural(needed, "retransmission"), plural(segments, "segment")),
+                _ => format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
+            },
             summary: format!(
                 "{} for {} {way} {server} in {} of {} ({} by time-out, {} fast, {} probes, {} unclear); streams stood still for {} in all. {place} {} more were proven unnecessary.",
                 plural(needed, "retransmission"),
