@@ -1,0 +1,57 @@
+"""The truth file of a capture: what the scenario did, never what an analysis says of it."""
+
+import json
+import textwrap
+
+from .net import run
+
+
+class Truth:
+    """Filled while the scenario runs, written at its end."""
+
+    def __init__(self, line):
+        self.line, self.notes = line, []
+        self.forbid_at, self.allowed, self.expected, self.events = "warning", [], [], []
+        self.shows = None
+
+    def expect(self, detector, variant=None, severity="info", server=None, port=None, mentions=None):
+        fields = {"detector": detector, "variant": variant, "min_severity": severity, "server": server, "port": port, "mentions": mentions}
+        self.expected.append(fields)
+
+    def event(self, kind, which="", least=None, most=None):
+        self.events.append({"kind": kind, "which": which, "least": least, "most": most})
+
+    def allow(self, *detectors):
+        self.allowed.extend(detectors)
+
+    def note(self, text):
+        """Parameters and what was done to the file afterwards."""
+        self.notes.append(text)
+
+    def text(self, capture, relay):
+        lines = [f"# {line}" for note in (self.line, *self.notes) for line in textwrap.wrap(note, 118)]
+        lines += [f'forbid_at = "{self.forbid_at}"', f"allow = {json.dumps(self.allowed)}"]
+        if self.shows:
+            frames = count(capture, self.shows)
+            if not frames:
+                raise RuntimeError(f"no frame of {capture} is {self.shows}")
+            lines += [f"shows = {quoted(self.shows)}", f"frames = {frames}"]
+        for way, counts in relay.items():
+            lines += ["", f"[relay.{way}]", *fields(counts)]
+        for name, tables in (("expect", self.expected), ("event", self.events)):
+            for table in tables:
+                lines += ["", f"[[{name}]]", *fields(table)]
+        return "\n".join(lines) + "\n"
+
+
+def fields(table):
+    return [f"{key} = {quoted(value)}" for key, value in table.items() if value is not None]
+
+
+def quoted(value):
+    return json.dumps(value)
+
+
+def count(capture, display_filter):
+    """How many frames tshark shows."""
+    return len(run("tshark", "-n", "-r", capture, "-Y", display_filter, "-T", "fields", "-e", "frame.number", timeout=60).split())
