@@ -34,7 +34,7 @@ class Truth:
         if self.shows:
             frames = count(capture, self.shows)
             if not frames:
-                raise RuntimeError(f"no frame of {capture} is {self.shows}")
+                raise RuntimeError(f"no frame of {capture.name} is {self.shows}; relay: {relay}")
             lines += [f"shows = {quoted(self.shows)}", f"frames = {frames}"]
         for way, counts in relay.items():
             lines += ["", f"[relay.{way}]", *fields(counts)]
