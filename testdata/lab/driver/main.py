@@ -13,7 +13,7 @@ from . import scenarios
 from .certs import Authority
 from .lab import SCENARIOS, make
 
-AT_ONCE = 2
+AT_ONCE = 4
 SECONDS = 150
 
 

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 
 # What is sent: text that differs along its length and does not compress to a pattern of one packet size.
-FILLER = "".join(f"{number * 2654435761 % 4294967296:08x} " for number in range(4000)).encode()
+FILLER = "".join(f"{number * 2654435761 % 4294967296:08x} " for number in range(15000)).encode()
 
 
 class Service:

@@ -21,6 +21,10 @@ class Truth:
     def event(self, kind, which="", least=None, most=None):
         self.events.append({"kind": kind, "which": which, "least": least, "most": most})
 
+    def sent_again(self, way, merged=False):
+        """Every data segment that the relay dropped is sent again, and few others; Linux merges small neighbours when it does."""
+        self.events.append({"kind": "sent_again", "which": "", "way": way, "merged": merged})
+
     def allow(self, *detectors):
         self.allowed.extend(detectors)
 
@@ -36,12 +40,20 @@ class Truth:
             if not frames:
                 raise RuntimeError(f"no frame of {capture.name} is {self.shows}; relay: {relay}")
             lines += [f"shows = {quoted(self.shows)}", f"frames = {frames}"]
+        self._count_losses(relay)
         for way, counts in relay.items():
             lines += ["", f"[relay.{way}]", *fields(counts)]
         for name, tables in (("expect", self.expected), ("event", self.events)):
             for table in tables:
                 lines += ["", f"[[{name}]]", *fields(table)]
         return "\n".join(lines) + "\n"
+
+    def _count_losses(self, relay):
+        for event in self.events:
+            if "way" in event:
+                lost = relay[event.pop("way")].get("dropped_data", 0)
+                least = lost * 2 // 3 if event.pop("merged") else lost
+                event |= {"least": least, "most": lost + max(3, lost // 3)}
 
 
 def fields(table):
