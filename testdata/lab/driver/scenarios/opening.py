@@ -2,15 +2,18 @@
 
 import random
 import socket
-import struct
 import time
 
 from ..frame import ACK, SYN, TO_CLIENT
 from ..lab import scenario
+from ..middlebox import segment
 from ..rules import Drop, Nth
-from ..services import Service, ask, connect, exchange, thread, together, tolerant
+from ..services import Service, ask, connect, exchange, together, tolerant
 
-FORWARD = "table inet fault {{ chain forward {{ type filter hook forward priority 0; {}; }} }}"
+FORWARD = """table inet fault {{ chain forward {{ type filter hook forward priority 0;
+  {}
+  }}
+}}"""
 
 
 def syn_ack(frame):
@@ -147,21 +150,6 @@ def accept_queue_full(lab):
     # Requests of connections that only the clients think open are repeated, too.
     lab.truth.allow("retransmission")
     lab.truth.shows = "tcp.dstport == 3306 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
-
-
-def checksum(text):
-    total = sum(struct.unpack(f"!{(len(text) + 1) // 2}H", text + b"\0" * (len(text) % 2)))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def segment(source, target, ports, sequence, acknowledgement, flags, ttl=64, window=64240):
-    """An IPv4 packet with a TCP header, whoever's address it has."""
-    pair = socket.inet_aton(source) + socket.inet_aton(target)
-    head = struct.pack("!HHIIBBHHH", *ports, sequence, acknowledgement, 0x50, flags, window, 0, 0)
-    tcp = head[:16] + struct.pack("!H", checksum(pair + struct.pack("!HH", 6, 20) + head)) + head[18:]
-    return struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0x4000, ttl, 6, 0) + pair + tcp
 
 
 @scenario

@@ -3,14 +3,15 @@
 import socket
 import time
 
-from ..frame import ACK, RST, TO_CLIENT, TO_SERVER
+from ..frame import ACK, RST, SYN
 from ..lab import scenario
+from ..middlebox import Middlebox
 from ..services import FILLER, Service, ask, connect, exchange, feed, read, reset_on_close, thread, together, tolerant
-from .opening import attempts, segment
+from .opening import attempts
 
 STATEFUL = """table inet state { chain forward { type filter hook forward priority 0;
-  tcp dport %d ct state invalid %s
-  tcp dport %d ct state new tcp flags != syn %s
+  tcp dport %d ct state invalid drop
+  tcp dport %d ct state new tcp flags != syn drop
   }
 }"""
 
@@ -100,27 +101,39 @@ def service_stopped_ipv6(lab):
     lab.truth.shows = "tcp.srcport == 8500 && tcp.flags.reset == 1"
 
 
-def forgetful(lab, rtt, port, verdict, connections, vantage, idle):
-    """A firewall that forgets idle connections, and what it does with their packets then."""
+def forgetful(lab, rtt, port, connections, vantage, idle, resets):
+    """A firewall that forgets idle connections and drops their packets then, or answers them with RST in the server's name."""
     site = lab.site(rtt=rtt, jitter=0.4)
     server, clients = site.server(), [site.client(f"client{number}") for number in range(2)]
     Service(server, port, exchange())
-    site.west.nft(STATEFUL % (port, verdict, port, verdict))
+    site.west.nft(STATEFUL % (port, port))
     site.west.set(**{"net.netfilter.nf_conntrack_tcp_loose": 0})
     with lab.capture(site, vantage):
         made = pool(clients, server, port, connections)
         time.sleep(idle)
         site.west.forget()
+        if resets:
+            thread(reset_data, Middlebox(site.west, "lan"), server, port)
         use(made, timeout=5)
         for client in clients:
             attempts(client, server, port, 2, 2)
     return server
 
 
+def reset_data(device, server, port):
+    """Resets connections that were opened before the device watched."""
+    known = set()
+    for seen in device.segments(port):
+        if seen.flags & SYN:
+            known.add(seen.ports)
+        elif seen.target == server.v4 and seen.payload and seen.ports not in known:
+            device.send(seen.to_sender(RST | ACK, window=0))
+
+
 @scenario
 def firewall_forgets_silent(lab):
     """A firewall forgets idle connections and drops what comes on them: requests are repeated in vain, new connections open."""
-    server = forgetful(lab, 37, 1521, "drop", 8, "client side", 6)
+    server = forgetful(lab, 37, 1521, 8, "client side", 6, resets=False)
     lab.truth.expect("idle_timeout", variant="silent", server=server.v4, port=1521)
     lab.truth.expect("retransmission", severity="warning", server=server.v4, port=1521)
     lab.truth.shows = "tcp.dstport == 1521 && tcp.analysis.retransmission"
@@ -129,7 +142,7 @@ def firewall_forgets_silent(lab):
 @scenario
 def firewall_forgets_rst(lab):
     """A firewall forgets idle connections and resets them in the server's name when they are used."""
-    server = forgetful(lab, 33, 1522, "reject with tcp reset", 26, "client side", 5)
+    server = forgetful(lab, 33, 1522, 26, "client side", 5, resets=True)
     lab.truth.expect("rst_storm", severity="warning", server=server.v4, port=1522)
     lab.truth.expect("idle_timeout", variant="reset", server=server.v4, port=1522)
     lab.truth.shows = "tcp.srcport == 1522 && tcp.flags.reset == 1"
@@ -168,33 +181,24 @@ def rst_injected(lab):
     Service(server, 8020, feed(40, 400, 0.05, first=60))
     with lab.capture(site, "client side"):
         for _ in range(4):
-            cut_by(site.west, client, server, 8020)
+            device = Middlebox(site.west, "wan")
+            thread(cut, device, server, 6)
+            with tolerant(), connect(client, server, 8020, timeout=3) as made:
+                made.sendall(FILLER[:60])
+                read(made)
+            device.close()
     lab.truth.expect("rst_injection", server=server.v4, port=8020)
     lab.truth.shows = f"tcp.flags.reset == 1 && ip.src == {server.v4} && ip.ttl > 200"
 
 
-def cut_by(device, client, server, port):
-    """The device looks at the transfer's packets and resets it once it has seen some."""
-    watching = device.new_socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-    watching.bind(("wan", 0x0800))
-    raw = device.new_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    with tolerant(), connect(client, server, port, timeout=3) as made:
-        made.sendall(FILLER[:60])
-        own = made.getsockname()[1]
-        seen = 0
-        while seen < 6:
-            packet = watching.recv(2000)
-            ports = int.from_bytes(packet[20:22], "big"), int.from_bytes(packet[22:24], "big")
-            if packet[9] != 6 or ports != (port, own):
-                continue
-            seen += 1
-            sequence, acknowledgement = int.from_bytes(packet[24:28], "big"), int.from_bytes(packet[28:32], "big")
-            following = sequence + int.from_bytes(packet[2:4], "big") - 20 - (packet[32] >> 4) * 4
-        raw.sendto(segment(server.v4, client.v4, (port, own), following, acknowledgement, RST | ACK, ttl=243, window=0), (client.v4, 0))
-        raw.sendto(segment(client.v4, server.v4, (own, port), acknowledgement, following, RST | ACK, ttl=243, window=0), (server.v4, 0))
-        read(made)
-    watching.close()
-    raw.close()
+def cut(device, server, after):
+    """Resets both ends once some of the server's packets have passed."""
+    passing = (seen for seen in device.segments(8020) if seen.source == server.v4 and seen.payload)
+    for number, seen in enumerate(passing):
+        if number == after:
+            device.send(seen.to_receiver(RST | ACK, ttl=243, window=0))
+            device.send(seen.to_sender(RST | ACK, ttl=243, window=0))
+            return
 
 
 @scenario
