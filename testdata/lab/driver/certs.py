@@ -8,7 +8,7 @@ CONFIG = """
 [ca]
 default_ca = lab
 [lab]
-database = {folder}/index
+database = {folder}/{name}.index
 new_certs_dir = {folder}
 rand_serial = yes
 default_md = sha256
@@ -25,8 +25,8 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth, clientAuth
 subjectAltName = {names}
 [req]
-distinguished_name = name
-[name]
+distinguished_name = subject
+[subject]
 """
 
 
@@ -36,7 +36,6 @@ class Authority:
     def __init__(self, folder, domain, issuing=(-400, 2000)):
         self.folder, self.domain = folder, domain
         folder.mkdir()
-        (folder / "index").touch()
         self._sign("root", None, "authority", (-900, 5000), "Lab Root")
         self._sign("issuing", "root", "authority", issuing, "Lab Issuing")
 
@@ -53,7 +52,9 @@ class Authority:
     def _sign(self, name, issuer, extensions, days, subject):
         key, request, made = (self.path(f"{name}.{ending}") for ending in ("key", "csr", "pem"))
         config = self.path(f"{name}.conf")
-        config.write_text(CONFIG.format(folder=self.folder, names=f"DNS:{subject}" if extensions == "leaf" else "DNS:none"))
+        # An index for each, because several scenarios sign at the same time.
+        self.path(f"{name}.index").touch()
+        config.write_text(CONFIG.format(folder=self.folder, name=name, names=f"DNS:{subject}" if extensions == "leaf" else "DNS:none"))
         start, end = (at(day) for day in days)
         run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
         run("openssl", "req", "-new", "-config", config, "-key", key, "-subj", f"/CN={subject}", "-out", request)
