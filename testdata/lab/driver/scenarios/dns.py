@@ -51,7 +51,7 @@ def dns_servfail_timeout(lab):
     site = lab.site(rtt=20, jitter=0.5)
     resolver, client, authority = site.client("resolver"), site.client(), site.server("authority")
     names.Answering(authority, lambda query, send: None)
-    forwarder(resolver, [authority.v4], extra="  infra-host-ttl: 1")
+    forwarder(resolver, [authority.v4], extra="  infra-cache-max-rtt: 900\n  outbound-msg-retry: 1\n  max-sent-count: 3")
     with lab.capture(site, "client side"):
         together(*(lambda host=host: ask(client, resolver.v4, [f"{host}.{ZONE}"], kinds=[names.A], timeout=40) for host in ("mail", "files", "sso")))
     lab.truth.expect("dns_servfail", severity="warning", server=resolver.v4, port=53, mentions=f"mail.{ZONE}")
