@@ -51,8 +51,8 @@ class Lab:
     @contextmanager
     def capture(self, site, vantage, *options, file=None, lead=0.6):
         """Captures at the vantage, with healthy traffic from shortly before the incident to its end."""
-        self.truth.note(f"Captured at: {vantage}.")
         place = site.vantage(vantage) if isinstance(vantage, str) else vantage
+        self.truth.note(f"Captured at: {vantage if isinstance(vantage, str) else f'{vantage[1]} of {vantage[0].name}'}.")
         with self.tap(*place, *options, file=file), self.background:
             time.sleep(lead)
             yield
@@ -78,7 +78,7 @@ class Lab:
             size = os.path.getsize(path)
             if size > MOST_BYTES:
                 raise RuntimeError(f"{path.name}: {size} bytes")
-        text = self.truth.text(self.files[0], counts)
+        text = self.truth.text(self.files, counts)
         for path in self.files:
             shutil.copy(path, CAPTURES / path.name)
         (CAPTURES / f"{self.name}.toml").write_text(text)

@@ -62,7 +62,7 @@ class Node:
         """Kernel settings of this namespace."""
         with inside(self.namespace):
             for key, value in settings.items():
-                with open("/proc/sys/" + key.replace(".", "/"), "w") as file:
+                with open(f"/proc/sys/{key.replace('.', '/')}", "w") as file:
                     file.write(str(value))
 
     def nft(self, rules):

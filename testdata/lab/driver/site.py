@@ -9,6 +9,7 @@ the clients send, and behind it for what the servers send.
 import ipaddress
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 from .frame import TO_CLIENT, TO_SERVER
 from .net import Node
@@ -51,9 +52,14 @@ class Site:
     def _lan(self, router, number):
         v4 = ipaddress.ip_network(f"10.{self.octet}.{number}.0/24")
         v6 = ipaddress.ip_network(f"fd00:{self.octet:x}:{number:x}::/64")
-        router.ip("link add lan type bridge", "link set lan up", f"addr add {v4[1]}/24 dev lan", f"addr add {v6[1]}/64 dev lan nodad")
+        # An address of its own, because a bridge's otherwise changes with the hosts that are plugged into it.
+        mac = f"02:00:00:{self.octet:02x}:{number:02x}:01"
+        router.ip(f"link add lan address {mac} type bridge", "link set lan up", f"addr add {v4[1]}/24 dev lan", f"addr add {v6[1]}/64 dev lan nodad")
         # As a data centre's router: errors of a test come one after another.
         router.set(**{"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1, "net.ipv4.icmp_ratelimit": 0, "net.ipv4.conf.all.send_redirects": 0})
+        if Path("/proc/sys/net/bridge").exists():
+            # A router's firewall sees what it routes, not what passes its lan.
+            router.set(**{"net.bridge.bridge-nf-call-iptables": 0, "net.bridge.bridge-nf-call-ip6tables": 0})
         return Lan(router, number, v4, v6)
 
     def _wan(self, router, own, other, far, mtu):

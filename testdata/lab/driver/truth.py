@@ -32,9 +32,13 @@ class Truth:
         """Parameters and what was done to the file afterwards."""
         self.notes.append(text)
 
-    def text(self, capture, relay):
+    def text(self, captures, relay):
+        """`captures`: the one that the file is named after, and others of the same incident."""
+        capture, *others = captures
         lines = [f"# {line}" for note in (self.line, *self.notes) for line in textwrap.wrap(note, 118)]
         lines += [f'forbid_at = "{self.forbid_at}"', f"allow = {json.dumps(self.allowed)}"]
+        if others:
+            lines += [f"files = {json.dumps([other.name for other in others])}"]
         if self.shows:
             frames = count(capture, self.shows)
             if not frames:
@@ -65,5 +69,6 @@ def quoted(value):
 
 
 def count(capture, display_filter):
-    """How many frames tshark shows."""
-    return len(run("tshark", "-n", "-r", capture, "-Y", display_filter, "-T", "fields", "-e", "frame.number", timeout=60).split())
+    """How many frames tshark shows. That a capture ends in the middle of a record, of which it complains, may be the point."""
+    words = ["tshark", "-n", "-r", capture, "-Y", display_filter, "-T", "fields", "-e", "frame.number"]
+    return len(run(*words, check=False, timeout=60).split())

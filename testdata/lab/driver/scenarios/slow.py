@@ -193,6 +193,8 @@ def snat_port_reuse(lab):
                 with tolerant(), connect(client, server, 8095, timeout=6) as made:
                     made.sendall(b"x" * 50)
                     read(made)
+                # Once the last ACK has passed.
+                time.sleep(0.2)
                 site.west.forget()
     lab.truth.expect("port_reuse", server=server.v4, port=8095)
     lab.truth.allow("missing_syn_ack")
