@@ -141,6 +141,7 @@ impl Batch {
         let at = Moment { packet: record.packet, time: record.time };
         if let Some((_, last)) = self.ends {
             self.totals.step(last, at);
+            self.totals.silence(last, at);
         }
         self.ends = Some((self.ends.map_or(at, |(first, _)| first), at));
         self.latest = self.latest.max(record.time);
@@ -238,8 +239,12 @@ impl Sequencer {
             }
         }
         if let Some((first, last)) = batch.ends {
-            if let Some((_, before)) = self.last.filter(|(last_file, _)| *last_file == file) {
-                batch.totals.step(before, first);
+            if let Some((last_file, before)) = self.last {
+                // From one file to the next time may go backwards: they are taken in order of their beginnings.
+                if last_file == file {
+                    batch.totals.step(before, first);
+                }
+                batch.totals.silence(before, first);
             }
             self.last = Some((file, last));
             let span = self.spans.entry(file).or_insert((first.time, last.time));
@@ -383,8 +388,26 @@ impl Totals {
         }
     }
 
+    /// Silences kept.
+    const SILENCES: usize = 16;
+
+    /// Two packets that follow each other in the capture set.
+    fn silence(&mut self, before: Moment, after: Moment) {
+        if after.time - before.time >= Span::secs(1) {
+            self.silences.push((before, after));
+            self.keep_longest();
+        }
+    }
+
+    fn keep_longest(&mut self) {
+        self.silences.sort_by_key(|(before, after)| (before.time - after.time, before.packet));
+        self.silences.truncate(Self::SILENCES);
+    }
+
     /// Adds the sums of later packets.
     fn add(&mut self, later: Self) {
+        self.silences.extend(later.silences);
+        self.keep_longest();
         self.packets += later.packets;
         self.captured_bytes += later.captured_bytes;
         self.wire_bytes += later.wire_bytes;

@@ -43,7 +43,7 @@ fn the_report_is_the_same_bytes_however_the_work_is_cut() {
     for path in captures() {
         let reports = CUTS.map(|(threads, chunk_kib, partitions)| {
             let configuration = format!("[limits]\nchunk_kib = {chunk_kib}\npartitions = {partitions}\n");
-            analyze(&[path.clone()], &configuration, threads)
+            analyze(std::slice::from_ref(&path), &configuration, threads)
         });
         for (cut, report) in CUTS.iter().zip(&reports) {
             assert!(*report == reports[0], "{} differs at {cut:?}", name(&path));

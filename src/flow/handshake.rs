@@ -19,7 +19,6 @@ pub(super) struct Opening {
     server_went_on: bool,
     refused: bool,
     aborted: bool,
-    challenged: bool,
     unreachable: bool,
 }
 
@@ -94,20 +93,27 @@ impl Opening {
                     }
                     return;
                 }
-                if self.seen.syn_ack_count == 0
-                    && self.seen.syn_count > 0
-                    && ack
-                    && expected != Some(tcp.ack)
-                    && !self.client_went_on
-                {
-                    self.challenged = true;
+                if self.is_challenge(direction, tcp) {
+                    self.seen.challenge.get_or_insert(at);
                     self.seen.answer.get_or_insert(at);
+                    return;
                 }
                 let beyond = expected.is_some_and(|isn| tcp.ack.after(isn));
                 self.server_went_on |=
                     length > 0 || tcp.flags.fin() || (ack && beyond && self.client_went_on);
             }
         }
+    }
+
+    /// A segment of an earlier connection with the same ports, in answer to the SYN: its numbers are of that one.
+    pub(super) fn is_challenge(&self, direction: Direction, tcp: &Tcp) -> bool {
+        let waiting = self.seen.syn_count > 0 && self.seen.syn_ack_count == 0 && !self.client_went_on;
+        let flags = tcp.flags;
+        let bare = flags.ack() && !flags.syn() && !flags.rst();
+        direction == Direction::ToClient
+            && waiting
+            && bare
+            && self.client_isn.is_some_and(|isn| isn.plus(1) != tcp.ack)
     }
 
     /// An ICMP error quotes the client's SYN.
@@ -131,7 +137,7 @@ impl Opening {
         if self.seen.syn_ack_count == 0 {
             return match () {
                 () if self.refused => HandshakeOutcome::Refused,
-                () if self.challenged => HandshakeOutcome::ChallengeAck,
+                () if self.seen.challenge.is_some() => HandshakeOutcome::ChallengeAck,
                 () if self.client_went_on || self.server_went_on => HandshakeOutcome::ReplyUnseen,
                 () if self.unreachable => HandshakeOutcome::Unreachable,
                 () => HandshakeOutcome::Silent,

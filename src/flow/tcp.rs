@@ -143,6 +143,11 @@ impl Connection {
             self.idle = silence;
         }
         self.last_time = Some(self.last_time.map_or(at.time, |last| last.max(at.time)));
+        if self.opening.is_challenge(direction, tcp) {
+            self.open(direction, tcp, &segment);
+            self.history.add(direction, b'a');
+            return;
+        }
         self.open(direction, tcp, &segment);
         if tcp.flags.rst() {
             self.reset(direction, tcp, ip, at, content.is_closing());

@@ -74,6 +74,7 @@ impl Sender {
         }
         for (ip_length, length, last, whole) in delivered {
             self.deliver(ip_length, length, last, whole);
+            self.outstanding.iter_mut().for_each(|sent| sent.other_delivered(ip_length, last));
         }
         let segment = u64::from(self.side.largest_payload.max(536));
         if above >= 3 || self.sacked.bytes() > 2 * segment {
@@ -91,9 +92,7 @@ impl Sender {
             sizes.largest_delivered = ip_length;
             sizes.largest_delivered_at = Some(at);
         }
-        for sent in &mut self.outstanding {
-            sent.other_delivered(ip_length, at);
-        }
+        sizes.delivered += 1;
     }
 
     pub(super) fn advance(&mut self, ack: Seq, echo: Option<u32>, at: Moment, log: &mut EventLog) {
@@ -117,6 +116,11 @@ impl Sender {
             }
             if !sent.sacked {
                 self.deliver(sent.ip_length, sent.length, sent.last, sent.arrived_whole());
+                // One that was sent once was sent before all that are outstanding, and says nothing about them.
+                if sent.sends > 1 && sent.arrived_whole() {
+                    let (ip_length, last) = (sent.ip_length, sent.last);
+                    self.outstanding.iter_mut().for_each(|other| other.other_delivered(ip_length, last));
+                }
             }
             self.keep_stuck(sent.into_stuck(true, at.time));
         }
