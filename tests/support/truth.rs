@@ -86,6 +86,8 @@ struct Expect {
     port: Option<u64>,
     /// A word of the title or the summary.
     mentions: Option<String>,
+    /// The least and the most connections or lookups that failed.
+    failed: Option<[u64; 2]>,
 }
 
 impl Expect {
@@ -103,6 +105,11 @@ impl Expect {
             && rank(&finding["severity"]) >= rank(&Value::from(self.min_severity.as_str()))
             && self.server.as_ref().is_none_or(|server| subject["server"] == **server)
             && self.port.is_none_or(|port| subject["port"] == port)
+            && self.failed.is_none_or(|[least, most]| {
+                finding["impact"]["failed_transactions"]
+                    .as_u64()
+                    .is_some_and(|failed| (least..=most).contains(&failed))
+            })
             && self.mentions.as_ref().is_none_or(|word| {
                 let said = |key: &str| finding[key].as_str().is_some_and(|text| text.contains(word.as_str()));
                 said("title") || said("summary")

@@ -9,9 +9,9 @@ import time
 import traceback
 from pathlib import Path
 
-from . import scenarios
+from . import scenarios, table
 from .certs import Authority
-from .lab import SCENARIOS, make
+from .lab import CAPTURES, SCENARIOS, make
 
 AT_ONCE = 4
 SECONDS = 150
@@ -33,6 +33,7 @@ def main(names):
             for done in concurrent.futures.as_completed(running):
                 if not done.result():
                     failed.append(running[done])
+    table.write(CAPTURES.parent, CAPTURES, SCENARIOS)
     if failed:
         sys.exit(f"failed: {' '.join(failed)}")
 

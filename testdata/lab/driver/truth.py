@@ -14,8 +14,9 @@ class Truth:
         self.forbid_at, self.allowed, self.expected, self.events = "warning", [], [], []
         self.shows = None
 
-    def expect(self, detector, variant=None, severity="info", server=None, port=None, mentions=None):
-        fields = {"detector": detector, "variant": variant, "min_severity": severity, "server": server, "port": port, "mentions": mentions}
+    def expect(self, detector, variant=None, severity="info", server=None, port=None, mentions=None, failed=None):
+        """`failed`: how many connections or lookups did, or the least and the most."""
+        fields = {"detector": detector, "variant": variant, "min_severity": severity, "server": server, "port": port, "mentions": mentions, "failed": [failed, failed] if isinstance(failed, int) else failed}
         self.expected.append(fields)
 
     def event(self, kind, which="", least=None, most=None):

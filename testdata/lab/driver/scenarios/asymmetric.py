@@ -17,8 +17,8 @@ INVALID = """table inet state { chain forward { type filter hook forward priorit
 }"""
 
 
-def back_road(site, *servers):
-    """A second router between the two lans, which the servers use for what they send."""
+def back_road(site, server, *clients):
+    """A second router between the two lans, which a server uses for what it sends to these clients, or to all."""
     back = Node(site.lab, "back")
     back.set(**{"net.ipv4.ip_forward": 1, "net.ipv4.conf.all.send_redirects": 0})
     for lan, device in ((site.clients, "front"), (site.servers, "rear")):
@@ -26,8 +26,8 @@ def back_road(site, *servers):
         back.ip(f"addr add {lan.v4[254]}/24 dev {device}", f"link set {device} up")
         back.plain(device)
         lan.router.plain("back")
-    for server in servers:
-        server.ip(f"route replace default via {site.servers.v4[254]}")
+    for target in [client.v4 for client in clients] or ["default"]:
+        server.ip(f"route replace {target} via {site.servers.v4[254]}")
     return back
 
 
@@ -74,7 +74,6 @@ def asymmetric_return_path(lab):
     with lab.capture(site, "client side"):
         talk(client, server, 8443, 8)
         talk(client, other, 8443, 4)
-    lab.truth.expect("asymmetric_flow", variant="path", server=server.v4, port=8443)
     lab.truth.shows = f"tcp.srcport == 8443 && ip.src == {server.v4}"
 
 
@@ -94,6 +93,26 @@ def asymmetric_state(lab):
     lab.truth.expect("asymmetric_flow", variant="state", severity="warning", server=server.v4, port=8444)
     lab.truth.allow("retransmission", "missing_syn_ack")
     lab.truth.shows = "tcp.srcport == 8444 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
+
+
+@scenario
+def asymmetric_path(lab):
+    """The server answers one of two networks of clients through a router beside the firewall: those connections hang."""
+    site = lab.site(rtt=17, jitter=0.3)
+    server = site.server()
+    near, far = [site.client("near1"), site.client("near2")], [site.client("far1"), site.client("far2")]
+    Service(server, 8445, exchange())
+    back_road(site, server, *far)
+    site.west.nft(INVALID % (8445, 8445))
+    site.west.set(**{"net.netfilter.nf_conntrack_tcp_loose": 0})
+    with lab.capture(site, "client side"):
+        together(*(lambda client=client: attempts(client, server, 8445, 2, 4) for client in far),
+                 *(lambda client=client: talk(client, server, 8445, 6) for client in near))
+        time.sleep(2)
+    lab.truth.expect("asymmetric_flow", variant="path", severity="warning", server=server.v4, port=8445)
+    lab.truth.expect("asymmetric_flow", variant="state", severity="warning", server=server.v4, port=8445)
+    lab.truth.allow("retransmission", "missing_syn_ack")
+    lab.truth.shows = "tcp.srcport == 8445 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
 
 
 @scenario

@@ -43,7 +43,7 @@ def syn_dropped(lab):
             lambda: attempts(clients[1], server, 8080, 3, 3),
         )
         time.sleep(1.5)
-    lab.truth.expect("missing_syn_ack", variant="silent", severity="warning", server=server.v4, port=8443)
+    lab.truth.expect("missing_syn_ack", variant="silent", severity="warning", server=server.v4, port=8443, failed=5)
     lab.truth.shows = "tcp.dstport == 8443 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
 
 
@@ -59,7 +59,7 @@ def syn_dropped_ipv6(lab):
             attempts(client, server, 5432, 1, 1.5, family=socket.AF_INET6, pause=0)
             attempts(client, server, 5432, 1, 3, pause=0.3)
         time.sleep(1.5)
-    lab.truth.expect("missing_syn_ack", variant="silent", severity="warning", server=server.v6, port=5432)
+    lab.truth.expect("missing_syn_ack", variant="silent", severity="warning", server=server.v6, port=5432, failed=4)
     lab.truth.shows = "ipv6 && tcp.dstport == 5432 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
 
 
@@ -120,7 +120,7 @@ def syn_ack_lost(lab):
     with lab.capture(site, "server side"):
         together(*(lambda: attempts(client, server, 8883, 2, 4.4) for _ in range(2)))
         time.sleep(1.5)
-    lab.truth.expect("missing_syn_ack", variant="lost_return", severity="warning", server=server.v4, port=8883)
+    lab.truth.expect("missing_syn_ack", variant="lost_return", severity="warning", server=server.v4, port=8883, failed=4)
     lab.truth.shows = "tcp.srcport == 8883 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
 
 

@@ -58,7 +58,7 @@ def server_rebooted(lab):
         use(made)
         for client in clients:
             attempts(client, server, 5433, 2, 3)
-    lab.truth.expect("rst_storm", variant="no_socket", severity="warning", server=server.v4, port=5433)
+    lab.truth.expect("rst_storm", variant="no_socket", severity="warning", server=server.v4, port=5433, failed=30)
     lab.truth.shows = "tcp.srcport == 5433 && tcp.flags.reset == 1"
 
 
@@ -84,7 +84,7 @@ def server_killed(lab):
             attempts(client, server, 9300, 2, 2, pause=0.1)
         for connection in made:
             connection.close()
-    lab.truth.expect("rst_storm", severity="warning", server=server.v4, port=9300)
+    lab.truth.expect("rst_storm", severity="warning", server=server.v4, port=9300, failed=[28, 40])
     lab.truth.allow("connection_refused")
     lab.truth.shows = "tcp.srcport == 9300 && tcp.flags.reset == 1"
 
@@ -96,7 +96,7 @@ def service_stopped_ipv6(lab):
     server, clients = site.server(), [site.client(f"client{number}") for number in range(4)]
     with lab.capture(site, "middle"):
         together(*(lambda client=client: attempts(client, server, 8500, 11, 2, family=socket.AF_INET6, pause=0.15) for client in clients))
-    lab.truth.expect("rst_storm", variant="refused", severity="warning", server=server.v6, port=8500)
+    lab.truth.expect("rst_storm", variant="refused", severity="warning", server=server.v6, port=8500, failed=44)
     lab.truth.allow("connection_refused")
     lab.truth.shows = "tcp.srcport == 8500 && tcp.flags.reset == 1"
 
@@ -143,7 +143,7 @@ def firewall_forgets_silent(lab):
 def firewall_forgets_rst(lab):
     """A firewall forgets idle connections and resets them in the server's name when they are used."""
     server = forgetful(lab, 33, 1522, 26, "client side", 5, resets=True)
-    lab.truth.expect("rst_storm", severity="warning", server=server.v4, port=1522)
+    lab.truth.expect("rst_storm", severity="warning", server=server.v4, port=1522, failed=26)
     lab.truth.expect("idle_timeout", variant="reset", server=server.v4, port=1522)
     lab.truth.shows = "tcp.srcport == 1522 && tcp.flags.reset == 1"
 

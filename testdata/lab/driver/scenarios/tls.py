@@ -47,7 +47,7 @@ def tls_expired_leaf(lab):
     place.nginx(days=(-380, -11))
     with lab.capture(place.site, "client side"):
         place.ask(3, "--tls-max", "1.2", *place.root())
-    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="certificate_expired")
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="certificate_expired", failed=6)
     lab.truth.expect("tls_certificate", variant="expired", server=place.server.v4, port=443)
     lab.truth.shows = sends(45)
 
@@ -61,7 +61,7 @@ def tls_expired_intermediate(lab):
     with lab.capture(place.site, "server side"):
         place.ask(2, "--tls-max", "1.2", *place.root(old), port=8443)
         place.ask(1, "--tls-max", "1.2", "--insecure", port=8443)
-    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=8443, mentions="certificate_expired")
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=8443, mentions="certificate_expired", failed=4)
     lab.truth.expect("tls_certificate", variant="expired", server=place.server.v4, port=8443)
     lab.truth.shows = sends(45, port=8443)
 
@@ -73,7 +73,7 @@ def tls_missing_intermediate(lab):
     place.nginx(chain=())
     with lab.capture(place.site, "middle"):
         place.ask(3, "--tls-max", "1.2", *place.root())
-    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="unknown_ca")
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="unknown_ca", failed=6)
     lab.truth.expect("tls_certificate", variant="incomplete_chain", server=place.server.v4, port=443)
     lab.truth.shows = sends(48)
 
@@ -85,7 +85,7 @@ def tls_unknown_ca(lab):
     place.nginx()
     with lab.capture(place.site, "client side"):
         place.ask(3, "--tls-max", "1.2", "-6", ipv6=True)
-    lab.truth.expect("tls_alert", severity="warning", server=place.server.v6, port=443, mentions="unknown_ca")
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v6, port=443, mentions="unknown_ca", failed=6)
     lab.truth.shows = sends(48)
 
 
@@ -104,7 +104,7 @@ def tls_name_mismatch(lab):
             for client in place.clients:
                 s_client(client, place.server, "-tls1_2", "-CAfile", place.authority.path("root.pem"), "-verify_hostname", HOST, "-verify_return_error")
                 time.sleep(0.2)
-    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="bad_certificate")
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="bad_certificate", failed=6)
     lab.truth.expect("tls_certificate", variant="name_mismatch", server=place.server.v4, port=443)
     lab.truth.shows = sends(42)
 
@@ -117,7 +117,7 @@ def tls_protocol_version(lab):
     with lab.capture(place.site, "client side"):
         place.ask(3, "--tls-max", "1.2", *place.root())
         place.ask(1, *place.root())
-    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="protocol_version")
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="protocol_version", failed=6)
     lab.truth.shows = sends(70, sender="src")
 
 
@@ -128,7 +128,7 @@ def tls_no_common_cipher(lab):
     place.nginx(port=9443)
     with lab.capture(place.site, "server side"):
         place.ask(3, "--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384", *place.root(), port=9443)
-    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=9443, mentions="handshake_failure")
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=9443, mentions="handshake_failure", failed=6)
     lab.truth.shows = sends(40, port=9443, sender="src")
 
 
@@ -149,7 +149,7 @@ def tls_client_certificate(lab):
         for _ in range(3):
             place.ask(1, "--tls-max", "1.2", *place.root(), port=6443, path="")
             s_client(place.clients[0], place.server, "-tls1_2", "-cert", mine[0], "-key", mine[1], port=6443)
-    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=6443, mentions="handshake_failure")
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=6443, mentions="handshake_failure", failed=6)
     lab.truth.shows = sends(40, port=6443, sender="src")
 
 
