@@ -122,8 +122,18 @@ impl Expect {
 }
 
 /// Words of causes and of blame: titles and summaries say what the frames show.
-const CAUSES: &[&str] =
-    &["because", "due to", "caused", "firewall", "attack", "malicious", "poison", "crash", "healthy", "fault"];
+const CAUSES: &[&str] = &[
+    "because",
+    "due to",
+    "caused",
+    "firewall",
+    "attack",
+    "malicious",
+    "poison",
+    "crash",
+    "healthy",
+    "fault",
+];
 
 /// What a finding says that the frames cannot show.
 fn overclaims(finding: &Value) -> Option<String> {

@@ -1,6 +1,6 @@
 //! What the peer acknowledges: round trips, deliveries, holes that only the capture has, and repeats that were not needed.
 
-use super::{Ahead, Sender, WILD};
+use super::{AHEAD, Ahead, Sender, WILD};
 use crate::app::Moment;
 use crate::dissect::Seq;
 use crate::flow::log::EventLog;
@@ -40,9 +40,11 @@ impl Sender {
                 // The peer took the byte of a window probe.
                 self.next = Some(ack);
                 self.side.unique_bytes += 1;
-            } else if self.ahead.is_none_or(|ahead| ack.after(ahead.ack)) {
-                let since = self.ahead.map_or(at, |ahead| ahead.at);
-                self.ahead = Some(Ahead { ack, at: since });
+            } else if self.ahead.back().is_none_or(|ahead| ack.after(ahead.ack)) {
+                if self.ahead.len() == AHEAD {
+                    self.ahead.pop_back();
+                }
+                self.ahead.push_back(Ahead { ack, at });
             }
         }
         if self.acked.is_none_or(|acked| ack.after(acked)) {
