@@ -231,13 +231,13 @@ impl Detector for MissingSynAck {
         verdict.skip(&Self::RULE, "more services than are kept apart", lost, "flows");
         let (silent, other): (Vec<_>, Vec<_>) =
             self.attempts.iter().partition(|((_, variant), _)| *variant == "silent");
-        let (from_one, rest) = self.sweeps(silent, |_, attempts| attempts.clients.only().copied());
-        let (to_one, rest) = self.sweeps(rest, |server, _| Some(server.address));
+        let (asked_by, rest) = self.sweeps(silent, |_, attempts| attempts.clients.only().copied());
+        let (on_host, rest) = self.sweeps(rest, |server, _| Some(server.address));
         verdict.findings.extend(other.into_iter().chain(rest).map(|((server, variant), attempts)| {
             self.finding(context, *server, variant, attempts)
         }));
-        verdict.findings.extend(from_one.iter().map(|(client, sweep)| sweep.from_one(*client)));
-        verdict.findings.extend(to_one.iter().map(|(server, sweep)| sweep.to_one(*server)));
+        verdict.findings.extend(asked_by.iter().map(|(client, sweep)| sweep.asked_by(*client)));
+        verdict.findings.extend(on_host.iter().map(|(server, sweep)| sweep.on_host(*server)));
         verdict
     }
 }
@@ -369,7 +369,7 @@ impl Sweep {
     }
 
     /// One client asks many services: many ports of few hosts are nobody's daily work.
-    fn from_one(&self, client: IpAddr) -> Finding {
+    fn asked_by(&self, client: IpAddr) -> Finding {
         let scan = !self.insists() || self.services >= 5 * self.hosts.count();
         Finding {
             title: format!("{} on {} do not answer {client}", plural(self.services, "service"), self.hosts.of("host")),
@@ -383,7 +383,7 @@ impl Sweep {
     }
 
     /// Several clients ask many services of one host.
-    fn to_one(&self, server: IpAddr) -> Finding {
+    fn on_host(&self, server: IpAddr) -> Finding {
         let scan = !self.insists();
         let finding = self.finding(scan);
         let clients = self.attempts.clients.of("client");
