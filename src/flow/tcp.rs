@@ -280,6 +280,7 @@ impl Connection {
             side.super_frames += u64::from(wire > 1);
             side.data_segments += u64::from(wire);
             side.largest_payload = side.largest_payload.max(segment.length);
+            side.transfer = Some((side.transfer.map_or(segment.at, |(first, _)| first), segment.at));
         }
         if segment.fin && placed != Placed::Wild {
             side.fin.get_or_insert(segment.at);
