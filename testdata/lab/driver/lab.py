@@ -57,6 +57,8 @@ class Lab:
         with self.tap(*place, *options, file=file), self.background:
             time.sleep(lead)
             yield
+        # Before what is still to come, and will not be in the capture.
+        self.kernels = sum((Counter(node.counters()) for node in self.nodes), Counter())
 
     def tap(self, node, device, *options, file=None):
         """A capture that is kept, at a device."""
@@ -79,8 +81,7 @@ class Lab:
             size = os.path.getsize(path)
             if size > MOST_BYTES:
                 raise RuntimeError(f"{path.name}: {size} bytes")
-        kernels = sum((Counter(node.counters()) for node in self.nodes), Counter())
-        text = self.truth.text(self.files, counts, kernels)
+        text = self.truth.text(self.files, counts, self.kernels)
         for path in self.files:
             shutil.copy(path, CAPTURES / path.name)
         (CAPTURES / f"{self.name}.toml").write_text(text)
