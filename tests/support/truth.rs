@@ -26,6 +26,9 @@ pub struct Truth {
     /// What the path did, by direction: frames, dropped, late ...
     #[serde(default)]
     pub relay: toml::Table,
+    /// What the hosts' kernels counted, together.
+    #[serde(default)]
+    pub kernel: toml::Table,
     #[serde(default)]
     expect: Vec<Expect>,
     #[serde(default)]
@@ -36,7 +39,7 @@ pub struct Truth {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Event {
-    /// `sent_again`: of any kind of retransmission.
+    /// `sent_again`: of any kind of retransmission; `retransmitted`: SYN, SYN-ACK and FIN, too, as kernels count.
     kind: String,
     /// Empty: those that were needed; `path_mtu`: those of path MTU discovery; `spurious`: those proven unnecessary; `any`: all
     /// of the kind.
@@ -50,10 +53,17 @@ struct Event {
 const SENT_AGAIN: [&str; 4] =
     ["retransmission", "fast_retransmission", "timeout_retransmission", "tail_loss_probe"];
 
+const CONTROL_AGAIN: [&str; 3] = ["retransmitted_syn", "retransmitted_syn_ack", "retransmitted_fin"];
+
 impl Event {
     fn is(&self, row: &Value) -> bool {
         let kind = row["kind"].as_str().unwrap_or_default();
-        (kind == self.kind || self.kind == "sent_again" && SENT_AGAIN.contains(&kind))
+        let is_kind = match self.kind.as_str() {
+            "sent_again" => SENT_AGAIN.contains(&kind),
+            "retransmitted" => SENT_AGAIN.contains(&kind) || CONTROL_AGAIN.contains(&kind),
+            own => kind == own,
+        };
+        is_kind
             && match self.which.as_str() {
                 "" => row["spurious"].is_null() && row["path_mtu"] == false,
                 "path_mtu" => row["path_mtu"] == true,

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Lab:
         self.name, self.authority, self.prefix = name, authority, prefix
         self.work = Path(tempfile.mkdtemp(prefix="lab-"))
         self.work.chmod(0o755)
-        self.ends = []
+        self.ends, self.nodes = [], []
         self.at_end(lambda: shutil.rmtree(self.work, ignore_errors=True))
         self.truth = Truth(SCENARIOS[name].__doc__)
         self.relay = None
@@ -56,6 +57,8 @@ class Lab:
         with self.tap(*place, *options, file=file), self.background:
             time.sleep(lead)
             yield
+        # Before what is still to come, and will not be in the capture.
+        self.kernels = sum((Counter(node.counters()) for node in self.nodes), Counter())
 
     def tap(self, node, device, *options, file=None):
         """A capture that is kept, at a device."""
@@ -78,7 +81,7 @@ class Lab:
             size = os.path.getsize(path)
             if size > MOST_BYTES:
                 raise RuntimeError(f"{path.name}: {size} bytes")
-        text = self.truth.text(self.files, counts)
+        text = self.truth.text(self.files, counts, self.kernels)
         for path in self.files:
             shutil.copy(path, CAPTURES / path.name)
         (CAPTURES / f"{self.name}.toml").write_text(text)

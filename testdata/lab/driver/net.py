@@ -52,6 +52,7 @@ class Node:
         self.v4 = self.v6 = None
         run("ip", "netns", "add", self.namespace)
         lab.at_end(self.remove)
+        lab.nodes.append(self)
         self.set(**self.SETTINGS)
         self.ip("link set lo up")
 
@@ -87,6 +88,14 @@ class Node:
         process = subprocess.Popen(words, **{**quiet, **options})
         self.lab.at_end(lambda: stop(process))
         return process
+
+    def counters(self):
+        """What this kernel counted of TCP, `RetransSegs` and the like."""
+        with inside(self.namespace):
+            text = "".join(open(f"/proc/thread-self/net/{file}").read() for file in ("snmp", "netstat"))
+        lines = [line.split() for line in text.splitlines()]
+        rows = [zip(names[1:], values[1:]) for names, values in zip(lines[::2], lines[1::2]) if names[0] in ("Tcp:", "TcpExt:")]
+        return {name: int(value) for row in rows for name, value in row}
 
     def new_socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM, protocol=0):
         with inside(self.namespace):

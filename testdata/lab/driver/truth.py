@@ -6,6 +6,9 @@ import textwrap
 from .net import run
 
 
+KERNEL = ("RetransSegs", "TCPSynRetrans", "TCPFastRetrans", "TCPTimeouts", "TCPLossProbes", "TCPSpuriousRTOs", "TCPDSACKRecv", "ListenDrops", "TCPMTUPSuccess")
+
+
 class Truth:
     """Filled while the scenario runs, written at its end."""
 
@@ -13,6 +16,8 @@ class Truth:
         self.line, self.notes = line, []
         self.forbid_at, self.allowed, self.expected, self.events = "warning", [], [], []
         self.shows = None
+        # Whether every segment that was sent again passes the capture point.
+        self.sees_all = True
 
     def expect(self, detector, variant=None, severity="info", server=None, port=None, mentions=None, failed=None):
         """`failed`: how many connections or lookups did, or the least and the most."""
@@ -33,8 +38,8 @@ class Truth:
         """Parameters and what was done to the file afterwards."""
         self.notes.append(text)
 
-    def text(self, captures, relay):
-        """`captures`: the one that the file is named after, and others of the same incident."""
+    def text(self, captures, relay, kernels):
+        """`captures`: the one that the file is named after, and others of the same incident; `kernels`: what all hosts counted."""
         capture, *others = captures
         lines = [f"# {line}" for note in (self.line, *self.notes) for line in textwrap.wrap(note, 118)]
         lines += [f'forbid_at = "{self.forbid_at}"', f"allow = {json.dumps(self.allowed)}"]
@@ -46,8 +51,12 @@ class Truth:
                 raise RuntimeError(f"no frame of {capture.name} is {self.shows}; relay: {relay}")
             lines += [f"shows = {quoted(self.shows)}", f"frames = {frames}"]
         self._count_losses(relay)
+        if self.sees_all:
+            self.events.append({"kind": "retransmitted", "which": "any", "count": kernels["RetransSegs"]})
         for way, counts in relay.items():
             lines += ["", f"[relay.{way}]", *fields(counts)]
+        told = {name: kernels[name] for name in KERNEL if kernels[name]}
+        lines += ["", "[kernel]", *fields(told)] if told else []
         for name, tables in (("expect", self.expected), ("event", self.events)):
             for table in tables:
                 lines += ["", f"[[{name}]]", *fields(table)]

@@ -34,6 +34,7 @@ def back_road(site, server, *clients):
 @scenario
 def asymmetric_one_direction(lab):
     """A mirror port delivers one direction of a service only: what the clients send."""
+    lab.truth.sees_all = False
     site = lab.site(rtt=36, jitter=0.5)
     server, clients = site.server(), [site.client("client1"), site.client("client2")]
     Service(server, 8080, exchange())
@@ -46,6 +47,7 @@ def asymmetric_one_direction(lab):
 @scenario
 def asymmetric_answers_only_ipv6(lab):
     """The other direction only, over IPv6: what the server sends."""
+    lab.truth.sees_all = False
     site = lab.site(rtt=49, jitter=0.5)
     server, clients = site.server(), [site.client("client1"), site.client("client2")]
     Service(server, 5044, exchange())
@@ -118,6 +120,7 @@ def asymmetric_path(lab):
 @scenario
 def asymmetric_loss(lab):
     """Both hosts send as much; 7 % is lost towards the server and nothing on the way back."""
+    lab.truth.sees_all = False
     site = lab.site(rtt=30, jitter=0.3, rules=[Loss(TO_SERVER, 0.07, seed=4, ports=9094, match=data)])
     server, clients = site.server(), [site.client("client1"), site.client("client2")]
 

@@ -40,6 +40,7 @@ def loss_random_1(lab):
 @scenario
 def loss_random_2(lab):
     """2 % of the segments towards the clients is lost at random, before the capture point at the clients."""
+    lab.truth.sees_all = False
     site = lab.site(rtt=61, jitter=2, rules=[Loss(TO_CLIENT, 0.02, seed=21, ports=6379, match=data)])
     server = ticker(lab, site, "client side", 6379, count=420, size=130, gap=0.009, connections=2)
     lab.truth.expect("retransmission", severity="warning", server=server.v4, port=6379)
@@ -99,6 +100,7 @@ def loss_timeout(lab):
 @scenario
 def loss_before_capture(lab):
     """Answers lose segments upstream of the capture point at the client, whose acknowledgements ask for them."""
+    lab.truth.sees_all = False
     site = lab.site(rtt=110, jitter=1, rules=[Nth(TO_CLIENT, [9, 10, 33, 47, 48, 49, 71], ports=8443)])
     server = downloads(lab, site, "client side", 8443, size=42000, times=3)
     lab.truth.expect("retransmission", severity="warning", server=server.v4, port=8443)

@@ -74,6 +74,7 @@ def mtu_silent_probed(lab):
 @scenario
 def mtu_receiver_side(lab):
     """The hole seen behind it: at the clients the large segments never appear, only what is smaller."""
+    lab.truth.sees_all = False
     site, server, clients = place(lab, 8091, 57, rules=[Larger(TO_CLIENT, 1390, ports=8091)])
     with lab.capture(site, "client side"):
         together(*(lambda client=client: fetches(client, server, 8091, 2, 6000) for client in clients))
@@ -106,6 +107,7 @@ def mtu_icmp_honoured_ipv6(lab):
 @scenario
 def mtu_icmp_ignored(lab):
     """The router says fragmentation needed, and the clients' own filter throws it away: they go on with the same size."""
+    lab.truth.sees_all = False
     site, server, clients = place(lab, 8050, 38, wan_mtu=1400)
     for client in clients:
         client.nft("table inet own { chain input { type filter hook input priority 0;\n icmp type destination-unreachable drop\n }\n}\n")
@@ -119,6 +121,7 @@ def mtu_icmp_ignored(lab):
 @scenario
 def mtu_ipv6_filtered(lab):
     """Over IPv6 a router with an MTU of 1400 says packet too big, and its own filter lets none of it out."""
+    lab.truth.sees_all = False
     site, server, clients = place(lab, 8051, 29, wan_mtu=1400)
     site.west.nft("table inet own { chain output { type filter hook output priority 0;\n icmpv6 type packet-too-big drop\n }\n}\n")
     with lab.capture(site, "client side"):
@@ -146,6 +149,7 @@ def tunnel(site, limit):
 @scenario
 def mtu_vxlan(lab):
     """Inside VXLAN hosts use 1500 bytes, and so does the network beneath: encapsulated, large datagrams are 1550 and vanish."""
+    lab.truth.sees_all = False
     site, server, clients = place(lab, 8040, 17, rules=both(Larger, 1500))
     tunnel(site, 1500)
     with lab.capture(site, "middle"):
@@ -159,6 +163,7 @@ def mtu_vxlan(lab):
 @scenario
 def mtu_vxlan_right(lab):
     """The same overlay with an MTU of 1450: nothing is lost."""
+    lab.truth.sees_all = False
     site, server, clients = place(lab, 8041, 20, rules=both(Larger, 1500))
     tunnel(site, 1450)
     with lab.capture(site, "middle"):

@@ -103,6 +103,7 @@ def host_down(lab):
 @scenario
 def host_down_arp(lab):
     """The same, seen on the server's network: ARP requests without an answer."""
+    lab.truth.sees_all = False
     site = lab.site(rtt=27, jitter=0.3)
     client, gone = site.client(), str(site.servers.v4[252])
     with lab.capture(site, "server side"):
@@ -127,6 +128,7 @@ def syn_ack_lost(lab):
 @scenario
 def syn_ack_lost_twice(lab):
     """The first two SYN-ACKs of some connections are lost; they open late."""
+    lab.truth.sees_all = False
     site = lab.site(rtt=66, jitter=0.5, rules=[Nth(TO_CLIENT, [1, 2], ports=8884, match=syn_ack)])
     server, client = site.server(), site.client()
     Service(server, 8884, exchange())
