@@ -34,8 +34,8 @@ impl Traffic {
         Self {
             slots: 20_000,
             loss,
-            response: (4_000, 90_000),
-            pause: (1_000_000, 180_000_000),
+            response: (8_000, 320_000),
+            pause: (1_000_000, 300_000_000),
             window: 6,
             ramp: 20_000_000,
         }
