@@ -86,6 +86,8 @@ pub(super) struct Sender {
     next: Option<Seq>,
     /// Highest acknowledgement by the peer.
     acked: Option<Seq>,
+    /// The ACK that said so.
+    acked_by: Option<Moment>,
     outstanding: VecDeque<Sent>,
     holes: Vec<Hole>,
     sacked: Ranges,
@@ -101,7 +103,10 @@ pub(super) struct Sender {
     path_mtu: Option<(Timestamp, u32)>,
     counting_ids: bool,
     last_id: Option<u16>,
-    probe: Option<Seq>,
+    /// The probe that the peer is about to answer: its number and its packet.
+    probe: Option<(Seq, Moment)>,
+    /// A segment of this side was captured.
+    sent: bool,
     pub(super) disorder: u32,
 }
 
@@ -112,6 +117,7 @@ impl Sender {
             side: TcpSide::default(),
             next: None,
             acked: None,
+            acked_by: None,
             outstanding: VecDeque::new(),
             holes: Vec::new(),
             sacked: Ranges::default(),
@@ -125,6 +131,7 @@ impl Sender {
             counting_ids: false,
             last_id: None,
             probe: None,
+            sent: false,
             disorder: 0,
         }
     }
@@ -147,8 +154,13 @@ impl Sender {
     }
 
     /// The last byte sent was a probe or keep-alive that the peer is about to answer.
-    pub(super) fn is_probing(&self) -> bool {
-        self.probe.is_some()
+    pub(super) fn probe(&self) -> Option<Moment> {
+        self.probe.map(|(_, at)| at)
+    }
+
+    /// A segment of this side was captured.
+    pub(super) fn is_seen(&self) -> bool {
+        self.sent
     }
 
     /// An ICMP message told this side to send smaller datagrams.
@@ -165,6 +177,7 @@ impl Sender {
         log: &mut EventLog,
     ) -> Placed {
         let placed = self.place(segment, window_closed, timing, log);
+        self.sent = true;
         self.counting_ids |= segment.ip_id != 0 && self.last_id.is_some_and(|id| id != segment.ip_id);
         self.last_id = Some(segment.ip_id);
         if placed != Placed::Probe {
@@ -191,6 +204,9 @@ impl Sender {
         };
         let distance = segment.seq.since(next);
         if distance.abs() > WILD || (segment.rst && distance != 0) {
+            if !segment.rst {
+                self.log(log, segment, EventKind::Stray);
+            }
             return Placed::Wild;
         }
         let plain = !segment.syn && !segment.fin && !segment.rst;
@@ -202,13 +218,13 @@ impl Sender {
             // Linux probes a closed window with what looks like a keep-alive: the window decides.
             let kind = if window_closed { EventKind::WindowProbe } else { EventKind::KeepAlive };
             self.side.keep_alives += u64::from(!window_closed);
-            self.probe = Some(segment.seq);
+            self.probe = Some((segment.seq, segment.at));
             self.log(log, segment, kind);
             return Placed::Probe;
         }
         if plain && segment.length == 1 && distance == 0 && window_closed {
             // The byte counts once the peer accepts it; until then the same number is sent again with more behind it.
-            self.probe = Some(segment.seq);
+            self.probe = Some((segment.seq, segment.at));
             self.log(log, segment, EventKind::WindowProbe);
             return Placed::Probe;
         }
@@ -274,6 +290,10 @@ impl Sender {
         }
         self.ahead = None;
         self.miss(next, ahead, log);
+        if self.sent && segment.seq == ahead.ack && !segment.rst {
+            // The ACK told first; the segment behind the missing bytes tells the same.
+            self.log_missing(log, segment.at, EventKind::Gap, next, ahead.ack.since(next).unsigned_abs());
+        }
     }
 
     /// The capture never saw what `ahead` acknowledges beyond `next`.
@@ -283,13 +303,16 @@ impl Sender {
             return;
         }
         self.side.missed_bytes += u64::from(length);
-        self.push(log, ahead.at, EventKind::AckedUnseen, next, length);
+        // Of a direction that was never captured nothing is missing in particular.
+        if self.sent {
+            self.log_missing(log, ahead.at, EventKind::AckedUnseen, next, length);
+        }
         self.next = Some(ahead.ack);
     }
 
     fn open_hole(&mut self, next: Seq, segment: &Segment, log: &mut EventLog) {
         let length = segment.seq.since(next).max(0) as u32;
-        self.push(log, segment.at, EventKind::Gap, next, length);
+        self.log_missing(log, segment.at, EventKind::Gap, next, length);
         if self.holes.len() < OUTSTANDING {
             self.holes.push(Hole {
                 start: next,
@@ -331,10 +354,12 @@ impl Sender {
             kind,
             seq: segment.seq,
             length: segment.length,
+            occupies: segment.occupies(),
             ip_length: segment.ip_length,
             dont_fragment: segment.dont_fragment,
             original: None,
             trigger: None,
+            proof: None,
             delay: Span::ZERO,
             stalled: Span::ZERO,
             loss: LossPlace::Unknown,
@@ -347,23 +372,10 @@ impl Sender {
         log.push(self.event(segment, kind));
     }
 
-    fn push(&self, log: &mut EventLog, at: Moment, kind: EventKind, seq: Seq, length: u32) {
-        log.push(TcpEvent {
-            at,
-            direction: self.direction,
-            kind,
-            seq,
-            length,
-            ip_length: 0,
-            dont_fragment: false,
-            original: None,
-            trigger: None,
-            delay: Span::ZERO,
-            stalled: Span::ZERO,
-            loss: LossPlace::Unknown,
-            spurious: None,
-            path_mtu: false,
-        });
+    /// Bytes of this side that are missing, as the packet `at` shows.
+    fn log_missing(&self, log: &mut EventLog, at: Moment, kind: EventKind, seq: Seq, length: u32) {
+        let missing = Segment { at, seq, length, ..Segment::default() };
+        self.log(log, &missing, kind);
     }
 
     /// The flow is over: what is still open stays so.

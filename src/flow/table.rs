@@ -154,16 +154,15 @@ impl FlowTable {
         let Some(tuple) = FiveTuple::of(packet) else { return };
         let FiveTuple { source, destination, .. } = tuple;
         let key = Key::new(tuple, &packet.path);
+        let reuses = tcp.flags.syn() && self.reuses(tuple, tcp.seq);
         let stream = self.stream(tuple, tcp.seq, tcp.flags.is_syn(), packet.packet);
         let mut slot = self.current(&key, clock);
-        let mut reused = false;
         if let Some(at) = slot.filter(|_| tcp.flags.is_syn()) {
             let open = &self.open[at];
             let direction = direction_of(&open.flow, source);
             if !open.tcp.as_ref().is_some_and(|connection| connection.owns_syn(direction, tcp)) {
                 self.close(at, End::Reused, clock, clock);
                 slot = None;
-                reused = true;
             }
         }
         let (at, fresh) = match slot {
@@ -174,9 +173,6 @@ impl FlowTable {
         let open = &mut self.open[at];
         let direction = direction_of(&open.flow, source);
         let Some(connection) = &mut open.tcp else { return };
-        if fresh && reused {
-            connection.reuses(packet, direction, tcp, ip);
-        }
         if fresh && direction == Direction::ToClient {
             connection.flipped();
         }
@@ -184,6 +180,9 @@ impl FlowTable {
         if connection.copy_of(packet, ip, tcp, direction).is_some() {
             open.flow.halves[direction.index()].copies += 1;
             return;
+        }
+        if reuses {
+            connection.reuses(packet, direction, tcp, ip);
         }
         count(&mut open.flow, packet, ip, direction);
         connection.packet(packet, ip, tcp, direction, payload, &mut open.content);
@@ -308,6 +307,11 @@ impl FlowTable {
         } else {
             flow.icmp_errors_dropped += 1;
         }
+    }
+
+    fn reuses(&self, tuple: FiveTuple, seq: Seq) -> bool {
+        let low_sends = tuple.canonical() == tuple;
+        self.streams.reuses(tuple.partition_hash(), low_sends, seq)
     }
 
     fn stream(&mut self, tuple: FiveTuple, seq: Seq, syn: bool, packet: u64) -> Option<StreamId> {

@@ -19,8 +19,10 @@ use crate::time::{Span, Timestamp};
 struct Window {
     /// Last announcement, not scaled, on a segment other than SYN, FIN and RST.
     raw: Option<u16>,
-    /// Last acknowledgement number this side sent.
+    /// Highest acknowledgement number this side sent.
     ack: Option<Seq>,
+    /// The packet that announced `raw`.
+    announced: Option<Moment>,
     closed_since: Option<Timestamp>,
     closed_for: Span,
 }
@@ -201,15 +203,18 @@ impl Connection {
         let window = &self.windows[direction.index()];
         let same_ack = window.ack == Some(tcp.ack);
         let (last_window, selective) = (window.raw, tcp.options.sack_count > 0);
+        let previous = window.announced;
         let peer = &self.senders[other.index()];
         let expected = self.senders[direction.index()].next().is_none_or(|next| next == segment.seq);
         let mut kind = None;
         if bare && same_ack && expected {
             let same_window = last_window == Some(tcp.window);
-            kind = if peer.is_probing() {
+            // What a direction that was not captured has outstanding is not known.
+            let outstanding = peer.has_outstanding() || !peer.is_seen();
+            kind = if peer.probe().is_some() {
                 let closed = tcp.window == 0;
                 Some(if closed { EventKind::WindowProbeAck } else { EventKind::KeepAliveAck })
-            } else if (same_window || selective) && peer.has_outstanding() {
+            } else if (same_window || selective) && outstanding {
                 Some(EventKind::DuplicateAck)
             } else if !same_window && tcp.window > 0 && !selective {
                 Some(EventKind::WindowUpdate)
@@ -217,7 +222,7 @@ impl Connection {
                 None
             };
         }
-        let at = segment.at;
+        let (at, probe) = (segment.at, peer.probe());
         self.senders[other.index()].acknowledge(
             tcp.ack,
             tcp.options.sack_blocks(),
@@ -231,7 +236,10 @@ impl Connection {
             self.senders[other.index()].duplicate_ack(at);
         }
         if let Some(kind) = kind {
-            self.senders[direction.index()].log(&mut self.log, segment, kind);
+            let mut event = self.senders[direction.index()].event(segment, kind);
+            (event.original, event.trigger) = (previous, probe);
+            event.delay = previous.map_or(Span::ZERO, |previous| at.time - previous.time);
+            self.log.push(event);
         }
         if self.senders[other.index()].side.fin.is_some()
             && self.senders[other.index()].next().is_some_and(|next| !tcp.ack.before(next))
@@ -242,7 +250,7 @@ impl Connection {
         let window = &mut self.windows[direction.index()];
         window.ack = Some(window.ack.map_or(tcp.ack, |ack| ack.max(tcp.ack)));
         if !segment.syn && !segment.rst {
-            window.raw = Some(tcp.window);
+            (window.raw, window.announced) = (Some(tcp.window), Some(at));
             if zero {
                 window.closed_since.get_or_insert(at.time);
             } else if let Some(since) = window.closed_since.take() {
@@ -259,7 +267,7 @@ impl Connection {
     fn send(&mut self, direction: Direction, segment: &Segment) -> Placed {
         let timing = self.timing(direction);
         let peer_window = &self.windows[direction.reverse().index()];
-        let closed = peer_window.raw == Some(0);
+        let (closed, announced) = (peer_window.raw == Some(0), peer_window.announced);
         let edge = peer_window
             .ack
             .zip(peer_window.raw)
@@ -279,13 +287,11 @@ impl Connection {
         if segment.fin && placed != Placed::Wild {
             side.fin.get_or_insert(segment.at);
         }
-        if placed == Placed::New
-            && segment.length > 0
-            && edge == Some(segment.end())
-            && !segment.syn
-            && !segment.fin
-        {
-            sender.log(&mut self.log, segment, EventKind::WindowFull);
+        let fills = segment.length > 0 && edge == Some(segment.end()) && !segment.syn && !segment.fin;
+        if fills && placed != Placed::Wild {
+            let mut event = sender.event(segment, EventKind::WindowFull);
+            event.trigger = announced;
+            self.log.push(event);
         }
         placed
     }

@@ -33,10 +33,10 @@ impl Sender {
             _ => None,
         };
         if let Some((start, end)) = duplicate {
-            self.duplicate_sack(start, end, log);
+            self.duplicate_sack(start, end, at, log);
         }
         if ack.after(next) {
-            if self.probe == Some(next) && ack == next.plus(1) {
+            if self.probe.is_some_and(|(seq, _)| seq == next) && ack == next.plus(1) {
                 // The peer took the byte of a window probe.
                 self.next = Some(ack);
                 self.side.unique_bytes += 1;
@@ -100,7 +100,7 @@ impl Sender {
         if let Some(acked) = self.acked {
             self.side.acked_progress += u64::from(ack.since(acked).unsigned_abs());
         }
-        self.acked = Some(ack);
+        (self.acked, self.acked_by) = (Some(ack), Some(at));
         let mut sample = None;
         while let Some(sent) = self.outstanding.pop_front_if(|sent| !sent.end.after(ack)) {
             if sent.sends == 1 && !sent.sacked {
@@ -112,7 +112,7 @@ impl Sender {
                 let earlier =
                     echo.zip(stamp).is_some_and(|(echo, stamp)| (echo.wrapping_sub(stamp) as i32) < 0);
                 if earlier && !sent.sacked {
-                    self.prove_spurious(event, SpuriousProof::EarlierEcho, log);
+                    self.prove_spurious(event, SpuriousProof::EarlierEcho, at, log);
                 }
             }
             if !sent.sacked {
@@ -147,7 +147,7 @@ impl Sender {
             let end = if hole.end.after(ack) { ack } else { hole.end };
             let length = end.since(hole.start).unsigned_abs();
             self.side.missed_bytes += u64::from(length);
-            self.push(log, at, EventKind::AckedUnseen, hole.start, length);
+            self.log_missing(log, at, EventKind::AckedUnseen, hole.start, length);
             if hole.end.after(ack) {
                 self.holes[0].start = ack;
             } else {
@@ -173,13 +173,19 @@ impl Sender {
     }
 
     /// The peer got `[start, end)` twice (RFC 2883).
-    pub(super) fn duplicate_sack(&mut self, start: Seq, end: Seq, log: &mut EventLog) {
+    pub(super) fn duplicate_sack(&mut self, start: Seq, end: Seq, at: Moment, log: &mut EventLog) {
         if let Some(index) = log.last_repeat(self.direction, start, end) {
-            self.prove_spurious(Some(index), SpuriousProof::DuplicateSack, log);
+            self.prove_spurious(Some(index), SpuriousProof::DuplicateSack, at, log);
         }
     }
 
-    pub(super) fn prove_spurious(&mut self, event: Option<usize>, proof: SpuriousProof, log: &mut EventLog) {
+    pub(super) fn prove_spurious(
+        &mut self,
+        event: Option<usize>,
+        proof: SpuriousProof,
+        at: Moment,
+        log: &mut EventLog,
+    ) {
         let Some(event) = event.and_then(|index| log.get_mut(index)) else { return };
         if event.spurious.is_some() || !event.kind.is_data_retransmission() {
             return;
@@ -192,6 +198,7 @@ impl Sender {
             LossPlace::Unknown => {}
         }
         event.spurious = Some(proof);
+        event.proof = Some(at);
         event.loss = LossPlace::Unknown;
         event.stalled = Span::ZERO;
     }

@@ -141,7 +141,7 @@ impl Sender {
             event.delay = segment.at.time - original.first.time;
         }
         if acked {
-            event.spurious = Some(SpuriousProof::AlreadyAcked);
+            (event.spurious, event.proof) = (Some(SpuriousProof::AlreadyAcked), self.acked_by);
         } else if original.is_some() {
             event.loss = LossPlace::After;
             event.stalled = event.delay;
