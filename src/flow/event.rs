@@ -28,6 +28,8 @@ pub enum EventKind {
     Reordered,
     /// A late segment that is either reordered or a retransmission of a segment lost before the capture point.
     LateAmbiguous,
+    /// Data recorded after the ACK that covers it: the order of the recorder, not of the network.
+    CaptureReordered,
     /// The same packet seen again by the capture, not sent again (mirror port, `any` interface, routed copy).
     DuplicateObservation,
     /// Keep-alive probe (RFC 1122 section 4.2.3.6).
@@ -71,6 +73,7 @@ impl EventKind {
             Self::Retransmission => "retransmission",
             Self::Reordered => "reordered",
             Self::LateAmbiguous => "late_ambiguous",
+            Self::CaptureReordered => "capture_reordered",
             Self::DuplicateObservation => "duplicate_observation",
             Self::KeepAlive => "keep_alive",
             Self::KeepAliveAck => "keep_alive_ack",
@@ -149,6 +152,14 @@ pub struct TcpEvent {
     /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe that it answers,
     /// the announcement of the window that it fills.
     pub trigger: Option<Moment>,
+    /// It announces another window than the packet of its sender before it.
+    pub window_changed: bool,
+    /// Duplicate ACKs that asked for exactly its first byte before it came.
+    pub duplicate_acks: u32,
+    /// The last ACK before it that showed a loss.
+    pub hint: Option<Moment>,
+    /// Time since the segment with the highest number; `None` when it ends there itself.
+    pub behind: Option<Span>,
     /// The packet that proved a retransmission unnecessary; for one that was acknowledged before, that ACK when known.
     pub proof: Option<Moment>,
     /// Time since `original`, or since the hole it fills was opened.

@@ -86,7 +86,6 @@ impl Opening {
                 }
             }
             Direction::ToClient => {
-                let expected = self.client_isn.map(|isn| isn.plus(1));
                 if rst {
                     if self.seen.syn_count > 0 && self.seen.syn_ack_count == 0 && !self.client_went_on {
                         self.refused = true;
@@ -94,20 +93,28 @@ impl Opening {
                     }
                     return;
                 }
-                if self.seen.syn_ack_count == 0
-                    && self.seen.syn_count > 0
-                    && ack
-                    && expected != Some(tcp.ack)
-                    && !self.client_went_on
-                {
+                if self.is_challenge(direction, tcp) {
                     self.challenged = true;
                     self.seen.answer.get_or_insert(at);
                 }
+                let expected = self.client_isn.map(|isn| isn.plus(1));
                 let beyond = expected.is_some_and(|isn| tcp.ack.after(isn));
                 self.server_went_on |=
                     length > 0 || tcp.flags.fin() || (ack && beyond && self.client_went_on);
             }
         }
+    }
+
+    /// The answer to a SYN by a host that has another connection on these ports: its ACK is of that one (RFC 9293
+    /// section 3.10.7.4, RFC 5961 section 4).
+    pub(super) fn is_challenge(&self, direction: Direction, tcp: &Tcp) -> bool {
+        direction == Direction::ToClient
+            && self.seen.syn_ack_count == 0
+            && self.seen.syn_count > 0
+            && !self.client_went_on
+            && tcp.flags.ack()
+            && !tcp.flags.rst()
+            && self.client_isn.is_some_and(|isn| tcp.ack != isn.plus(1))
     }
 
     /// An ICMP error quotes the client's SYN.

@@ -82,6 +82,8 @@ pub(super) enum Placed {
 pub(super) struct Sender {
     direction: Direction,
     pub(super) side: TcpSide,
+    /// The lowest number captured, and the first segment: what was sent before the capture began is below.
+    start: Option<(Seq, Segment)>,
     /// Highest sequence number seen, plus one.
     next: Option<Seq>,
     /// Highest acknowledgement by the peer.
@@ -105,8 +107,11 @@ pub(super) struct Sender {
     last_id: Option<u16>,
     /// The probe that the peer is about to answer: its number and its packet.
     probe: Option<(Seq, Moment)>,
-    /// A segment of this side was captured.
+    /// A segment of this side was captured; one that took sequence numbers.
     sent: bool,
+    occupied: bool,
+    /// The segment with the highest number.
+    front: Option<Moment>,
     pub(super) disorder: u32,
 }
 
@@ -115,6 +120,7 @@ impl Sender {
         Self {
             direction,
             side: TcpSide::default(),
+            start: None,
             next: None,
             acked: None,
             acked_by: None,
@@ -132,6 +138,8 @@ impl Sender {
             last_id: None,
             probe: None,
             sent: false,
+            occupied: false,
+            front: None,
             disorder: 0,
         }
     }
@@ -176,8 +184,13 @@ impl Sender {
         timing: Timing,
         log: &mut EventLog,
     ) -> Placed {
+        let before = self.next;
         let placed = self.place(segment, window_closed, timing, log);
         self.sent = true;
+        self.occupied |= segment.occupies() && placed != Placed::Wild;
+        if self.next != before {
+            self.front = Some(segment.at);
+        }
         self.counting_ids |= segment.ip_id != 0 && self.last_id.is_some_and(|id| id != segment.ip_id);
         self.last_id = Some(segment.ip_id);
         if placed != Placed::Probe {
@@ -194,9 +207,12 @@ impl Sender {
         log: &mut EventLog,
     ) -> Placed {
         let end = segment.end();
-        let Some(next) = self.next else {
+        // What was sent and not acknowledged when the capture began is not missing from it.
+        let begins = |next: &Seq| self.sent || !segment.seq.after(*next);
+        let Some(next) = self.next.filter(begins) else {
             self.next = Some(end);
-            self.acked.get_or_insert(segment.seq);
+            self.ahead = None;
+            self.start = Some((segment.seq, *segment));
             if segment.occupies() {
                 self.outstanding.push_back(Sent::new(segment));
             }
@@ -245,6 +261,7 @@ impl Sender {
             self.remember(Sent::new(segment));
             return Placed::New;
         }
+        self.reach_back(segment);
         if segment.length > 0 {
             self.count_repeat_bytes(segment, next);
         }
@@ -258,6 +275,24 @@ impl Sender {
             self.next = Some(end);
         }
         placed
+    }
+
+    /// A segment from before the first one that was captured is no repeat: it fills a hole that the beginning of the capture
+    /// left, unless its acknowledgement shows that it is old.
+    fn reach_back(&mut self, segment: &Segment) {
+        let Some((start, first)) = self.start.filter(|(start, _)| segment.seq.before(*start)) else { return };
+        self.start = Some((segment.seq, first));
+        if self.acked.is_none_or(|acked| acked.before(start)) && !first.syn && self.holes.len() < OUTSTANDING
+        {
+            let hole = Hole {
+                start: segment.seq,
+                end: start,
+                opened: first.at,
+                stamp: first.stamp,
+                ip_id: first.ip_id,
+            };
+            self.holes.insert(0, hole);
+        }
     }
 
     /// Bytes of a late segment below `next` and outside of holes were sent before.
@@ -283,6 +318,9 @@ impl Sender {
         {
             // The recorder put the ACK before its data.
             self.disorder += 1;
+            let mut event = self.event(segment, EventKind::CaptureReordered);
+            (event.trigger, event.delay) = (Some(ahead.at), segment.at.time - ahead.at.time);
+            log.push(event);
             if !segment.end().before(ahead.ack) {
                 self.ahead = None;
             }
@@ -290,9 +328,10 @@ impl Sender {
         }
         self.ahead = None;
         self.miss(next, ahead, log);
-        if self.sent && segment.seq == ahead.ack && !segment.rst {
+        let missing = segment.seq.since(next).min(ahead.ack.since(next));
+        if self.sent && missing > 0 && !segment.rst {
             // The ACK told first; the segment behind the missing bytes tells the same.
-            self.log_missing(log, segment.at, EventKind::Gap, next, ahead.ack.since(next).unsigned_abs());
+            self.log_missing(log, segment.at, EventKind::Gap, next, missing.unsigned_abs());
         }
     }
 
@@ -359,6 +398,13 @@ impl Sender {
             dont_fragment: segment.dont_fragment,
             original: None,
             trigger: None,
+            window_changed: false,
+            duplicate_acks: if self.acked == Some(segment.seq) { self.duplicate_acks } else { 0 },
+            hint: self.last_hint,
+            behind: self
+                .front
+                .filter(|_| self.next != Some(segment.end()))
+                .map(|front| segment.at.time - front.time),
             proof: None,
             delay: Span::ZERO,
             stalled: Span::ZERO,

@@ -145,14 +145,25 @@ impl Connection {
             self.idle = silence;
         }
         self.last_time = Some(self.last_time.map_or(at.time, |last| last.max(at.time)));
+        let challenge = !segment.occupies() && self.opening.is_challenge(direction, tcp);
         self.open(direction, tcp, &segment);
+        if challenge {
+            // Its numbers are of the connection that its sender remembers.
+            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::Stray);
+            self.last[direction.index()] = Some(LastPacket { at, ack: Some(tcp.ack) });
+            return;
+        }
         if tcp.flags.rst() {
             self.reset(direction, tcp, ip, at, content.is_closing());
         }
-        if tcp.flags.ack() {
+        let foreign = tcp.flags.ack() && !self.senders[direction.reverse().index()].is_near(tcp.ack);
+        if tcp.flags.ack() && !foreign {
             self.acknowledge(direction, tcp, &segment, content);
         }
         let placed = self.send(direction, &segment);
+        if foreign && placed != Placed::Wild && !segment.rst {
+            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::Stray);
+        }
         if segment.length > 0 {
             self.payload[direction.index()] += u64::from(segment.length);
             self.last_data = Some(direction);
@@ -211,12 +222,14 @@ impl Connection {
             let same_window = last_window == Some(tcp.window);
             // What a direction that was not captured has outstanding is not known.
             let outstanding = peer.has_outstanding() || !peer.is_seen();
-            kind = if peer.probe().is_some() {
-                let closed = tcp.window == 0;
-                Some(if closed { EventKind::WindowProbeAck } else { EventKind::KeepAliveAck })
-            } else if (same_window || selective) && outstanding {
+            let (closed, probed) = (tcp.window == 0, peer.probe().is_some());
+            kind = if probed && closed {
+                Some(EventKind::WindowProbeAck)
+            } else if probed && same_window {
+                Some(EventKind::KeepAliveAck)
+            } else if !closed && (same_window || selective) && outstanding && !probed {
                 Some(EventKind::DuplicateAck)
-            } else if !same_window && tcp.window > 0 && !selective {
+            } else if !closed && !same_window {
                 Some(EventKind::WindowUpdate)
             } else {
                 None
@@ -238,6 +251,7 @@ impl Connection {
         if let Some(kind) = kind {
             let mut event = self.senders[direction.index()].event(segment, kind);
             (event.original, event.trigger) = (previous, probe);
+            event.window_changed = last_window.is_some_and(|window| window != tcp.window);
             event.delay = previous.map_or(Span::ZERO, |previous| at.time - previous.time);
             self.log.push(event);
         }

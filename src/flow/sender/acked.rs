@@ -8,6 +8,11 @@ use crate::flow::{EventKind, LossPlace, SpuriousProof, Stuck};
 use crate::time::Span;
 
 impl Sender {
+    /// An acknowledgement of this number can be of this stream.
+    pub(in crate::flow) fn is_near(&self, ack: Seq) -> bool {
+        self.next.is_none_or(|next| ack.since(next).abs() <= WILD)
+    }
+
     /// The peer acknowledged up to `ack`, echoing timestamp `echo`.
     pub(in crate::flow) fn acknowledge(
         &mut self,
@@ -22,7 +27,7 @@ impl Sender {
             self.acked = Some(ack);
             return;
         };
-        if ack.since(next).abs() > WILD {
+        if !self.is_near(ack) {
             return;
         }
         let duplicate = match sacks {
@@ -40,6 +45,9 @@ impl Sender {
                 // The peer took the byte of a window probe.
                 self.next = Some(ack);
                 self.side.unique_bytes += 1;
+            } else if self.sent && !self.occupied && ack == next.plus(1) {
+                // All that this side sent was a keep-alive of no bytes (RFC 1122 section 4.2.3.6), one before its number.
+                self.next = Some(ack);
             } else if self.ahead.is_none_or(|ahead| ack.after(ahead.ack)) {
                 let since = self.ahead.map_or(at, |ahead| ahead.at);
                 self.ahead = Some(Ahead { ack, at: since });

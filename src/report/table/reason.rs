@@ -31,6 +31,9 @@ pub(super) fn reason(row: EventRow<'_>) -> String {
             format!("sent before {}, recorded {delay} after it", original.unwrap_or_default())
         }
         EventKind::LateAmbiguous => format!("{again}; overtaken or sent again, nothing tells which"),
+        EventKind::CaptureReordered => {
+            format!("recorded {delay} after {}, which acknowledges it", trigger.unwrap_or_default())
+        }
         EventKind::DuplicateObservation => {
             format!("the packet of {} once more, {delay} later", original.unwrap_or_default())
         }
