@@ -226,6 +226,11 @@ impl Sender {
             }
         }
         let tail = self.next == Some(segment.end());
+        if let Some(evidence) = self.evidence.filter(|_| !tail) {
+            // The way to the sender is estimated from few packets, and a slow one among them makes it too long. Complete
+            // evidence and no timer leave nothing else.
+            return (EventKind::FastRetransmission, Some(evidence));
+        }
         let once = original.is_some_and(|sent| sent.sends == 1);
         let long_enough = timing
             .full
