@@ -33,18 +33,23 @@ struct Truth {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Event {
+    /// The kind of the event; `repeat` stands for every kind that was sent again.
     kind: String,
-    /// Empty: those that were needed; `path_mtu`: those of path MTU discovery; `any`: all of the kind.
+    /// Empty: those that were needed; `path_mtu`: those of path MTU discovery; `spurious`: those proven unnecessary; `any`:
+    /// all of the kind.
     which: String,
     count: usize,
 }
 
 impl Event {
     fn is(&self, row: &Value) -> bool {
-        row["kind"] == *self.kind
+        let kind = row["kind"].as_str().unwrap_or_default();
+        let repeat = kind.contains("retrans") || kind == "tail_loss_probe";
+        (kind == self.kind || (self.kind == "repeat" && repeat))
             && match self.which.as_str() {
                 "" => row["spurious"].is_null() && row["path_mtu"] == false,
                 "path_mtu" => row["path_mtu"] == true,
+                "spurious" => !row["spurious"].is_null(),
                 which => which == "any",
             }
     }

@@ -79,10 +79,13 @@ impl Connection {
         self.history.flipped();
     }
 
-    /// A port was reused: this connection follows an earlier one.
+    /// A port was reused: this connection follows an earlier one. Of a connection whose SYN was seen, the SYN says so.
     pub(super) fn reuses(&mut self, packet: &PacketRecord, direction: Direction, tcp: &Tcp, ip: &Ip) {
-        let segment = segment_of(packet, ip, tcp);
-        self.senders[direction.index()].log(&mut self.log, &segment, EventKind::PortReuse);
+        let another = self.opening.server_isn.is_some_and(|isn| isn != tcp.seq);
+        if tcp.flags.is_syn() || another || self.opening.seen.syn_count == 0 {
+            let segment = segment_of(packet, ip, tcp);
+            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::PortReuse);
+        }
     }
 
     pub(super) fn is_established(&self) -> bool {
