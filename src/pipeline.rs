@@ -16,8 +16,7 @@ use crate::capture::{Chunk, FileReport, LinkType, Unreadable};
 use crate::config::Config;
 use crate::detect::{Context, Detectors, FileFacts, Rule, Totals, Verdict};
 use crate::dissect::{
-    DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect,
-    dissect_datagram,
+    DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect, dissect_datagram,
 };
 use crate::flow::{Finished, Flow, FlowHead, FlowTable, Row, StreamId, TableLimits};
 use crate::time::{Span, Timestamp};

@@ -157,16 +157,15 @@ impl FlowTable {
         let FiveTuple { source, destination, .. } = tuple;
         let key = Key::new(tuple, &packet.path);
         let hash = slot_hash(packet);
+        let reuses = tcp.flags.syn() && self.reuses(packet, tuple, tcp.seq);
         let stream = self.stream(packet, tuple, tcp.seq, tcp.flags.is_syn());
         let mut slot = self.current(hash, &key, clock);
-        let mut reused = false;
         if let Some(at) = slot.filter(|_| tcp.flags.is_syn()) {
             let open = &self.open[at];
             let direction = direction_of(&open.flow, source);
             if !open.tcp.as_ref().is_some_and(|connection| connection.owns_syn(direction, tcp)) {
                 self.close(at, End::Reused, clock, clock);
                 slot = None;
-                reused = true;
             }
         }
         let (at, fresh) = match slot {
@@ -177,9 +176,6 @@ impl FlowTable {
         let open = &mut self.open[at];
         let direction = direction_of(&open.flow, source);
         let Some(connection) = &mut open.tcp else { return };
-        if fresh && reused {
-            connection.reuses(packet, direction, tcp, ip);
-        }
         if fresh && direction == Direction::ToClient {
             connection.flipped();
         }
@@ -187,6 +183,9 @@ impl FlowTable {
         if connection.copy_of(packet, ip, tcp, direction).is_some() {
             open.flow.halves[direction.index()].copies += 1;
             return;
+        }
+        if reuses {
+            connection.reuses(packet, direction, tcp, ip);
         }
         count(&mut open.flow, packet, ip, direction);
         connection.packet(packet, ip, tcp, direction, payload, &mut open.content);
@@ -295,7 +294,16 @@ impl FlowTable {
                 let content = Content::none();
                 let tcp = (key.tuple.protocol == 6)
                     .then(|| Box::new(Connection::new(self.events, self.reassembly)));
-                self.open(Open { flow, key, hash, tcp, content, stream, wake: Timestamp::MAX, last_clock: clock })
+                self.open(Open {
+                    flow,
+                    key,
+                    hash,
+                    tcp,
+                    content,
+                    stream,
+                    wake: Timestamp::MAX,
+                    last_clock: clock,
+                })
             }
         };
         let open = &mut self.open[at];
@@ -315,6 +323,11 @@ impl FlowTable {
         } else {
             flow.icmp_errors_dropped += 1;
         }
+    }
+
+    fn reuses(&self, packet: &PacketRecord, tuple: FiveTuple, seq: Seq) -> bool {
+        let low_sends = tuple.source <= tuple.destination;
+        self.streams.reuses(packet.partition, low_sends, seq)
     }
 
     fn stream(&mut self, packet: &PacketRecord, tuple: FiveTuple, seq: Seq, syn: bool) -> Option<StreamId> {
