@@ -8,13 +8,13 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import variation
 from .background import Background
 from .capture import capture
 from .certs import Authority
 from .site import Site
 from .truth import Truth
 
-CAPTURES = Path(__file__).parent.parent / "captures"
 MOST_BYTES = 400_000
 SCENARIOS = {}
 
@@ -43,6 +43,7 @@ class Lab:
 
     def site(self, rtt, **options):
         """The topology with healthy traffic in it."""
+        rtt = variation.stretched(self.name, rtt)
         site = Site(self, rtt, **options)
         self.relay = site.relay
         self.background = Background(site)
@@ -73,9 +74,8 @@ class Lab:
             except Exception as error:
                 print(f"{self.name}: cleaning up: {error}")
 
-    def keep(self):
-        """Moves captures and truth to where they are committed."""
-        CAPTURES.mkdir(exist_ok=True)
+    def keep(self, folder):
+        """Copies captures and truth to where they are kept."""
         counts = self.relay.end() if self.relay else {}
         for path in self.files:
             size = os.path.getsize(path)
@@ -83,15 +83,15 @@ class Lab:
                 raise RuntimeError(f"{path.name}: {size} bytes")
         text = self.truth.text(self.files, counts, self.kernels)
         for path in self.files:
-            shutil.copy(path, CAPTURES / path.name)
-        (CAPTURES / f"{self.name}.toml").write_text(text)
+            shutil.copy(path, folder / path.name)
+        (folder / f"{self.name}.toml").write_text(text)
 
 
-def make(name, authority, prefix):
+def make(name, authority, prefix, folder):
     """Runs a scenario; what it printed is what went wrong."""
     lab = Lab(name, authority, prefix)
     try:
         SCENARIOS[name](lab)
-        lab.keep()
+        lab.keep(folder)
     finally:
         lab.end()

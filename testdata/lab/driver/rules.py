@@ -4,8 +4,7 @@
 later; None: nothing.
 """
 
-import random
-
+from . import variation
 from .frame import SYN, TO_CLIENT, TO_SERVER
 
 DROP = "drop"
@@ -42,7 +41,7 @@ class Loss(Rule):
 
     def __init__(self, way, share, seed, **which):
         super().__init__(way, **which)
-        self.share, self.random = share, random.Random(seed)
+        self.share, self.random = share, variation.choose(f"loss{seed}")
 
     def verdict(self, frame):
         return DROP if self.random.random() < self.share else None
