@@ -51,21 +51,21 @@ class Lab:
         return site
 
     @contextmanager
-    def capture(self, site, vantage, *options, file=None, lead=0.6):
+    def capture(self, site, vantage, *options, lead=0.6, **how):
         """Captures at the vantage, with healthy traffic from shortly before the incident to its end."""
         place = site.vantage(vantage) if isinstance(vantage, str) else vantage
         self.truth.note(f"Captured at: {vantage if isinstance(vantage, str) else f'{vantage[1]} of {vantage[0].name}'}.")
-        with self.tap(*place, *options, file=file), self.background:
+        with self.tap(*place, *options, **how), self.background:
             time.sleep(lead)
             yield
         # Before what is still to come, and will not be in the capture.
         self.kernels = sum((Counter(node.counters()) for node in self.nodes), Counter())
 
-    def tap(self, node, device, *options, file=None):
+    def tap(self, node, device, *options, file=None, **how):
         """A capture that is kept, at a device."""
         path = self.work / (file or f"{self.name}.pcap")
         self.files.append(path)
-        return capture(node, device, path, *options)
+        return capture(node, device, path, *options, **how)
 
     def end(self):
         for work in reversed(self.ends):
