@@ -225,7 +225,7 @@ def two_points(lab):
     # Two files of the same time: true, and worth saying.
     lab.truth.allow("capture_disorder")
     lab.truth.sent_again(TO_CLIENT)
-    lab.truth.shows = "tcp.dstport == 8098 && tcp.options.sack_le"
+    lab.truth.shows = "tcp.dstport == 8098 && tcp.analysis.duplicate_ack"
 
 
 @scenario
