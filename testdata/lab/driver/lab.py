@@ -11,7 +11,6 @@ from pathlib import Path
 from . import variation
 from .background import Background
 from .capture import capture
-from .certs import Authority
 from .site import Site
 from .truth import Truth
 

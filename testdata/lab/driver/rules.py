@@ -5,7 +5,7 @@ later; None: nothing.
 """
 
 from . import variation
-from .frame import SYN, TO_CLIENT, TO_SERVER
+from .frame import TO_CLIENT, TO_SERVER
 
 DROP = "drop"
 
@@ -91,10 +91,6 @@ class Hold(Rule):
 
     def verdict(self, frame):
         return ("held", self.seconds)
-
-
-def first_syn(frame):
-    return frame.flags & SYN
 
 
 def both(rule, *arguments, **which):
