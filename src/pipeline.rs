@@ -16,8 +16,7 @@ use crate::capture::{Chunk, FileReport, LinkType, Unreadable};
 use crate::config::Config;
 use crate::detect::{Context, Detectors, FileFacts, Rule, Totals, Verdict};
 use crate::dissect::{
-    DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect,
-    dissect_datagram, partition_hash,
+    DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect, dissect_datagram,
 };
 use crate::flow::{Finished, Flow, FlowHead, FlowTable, Row, StreamId, TableLimits};
 use crate::time::{Span, Timestamp};
@@ -123,7 +122,7 @@ pub fn dissect_chunk(chunk: Chunk, partitions: usize) -> Batch {
 }
 
 fn partition_of(record: &PacketRecord, partitions: usize) -> usize {
-    (partition_hash(record) % partitions as u64) as usize
+    (record.partition % partitions as u64) as usize
 }
 
 impl Batch {

@@ -5,6 +5,7 @@
 
 mod analyze;
 mod catalogue;
+mod events;
 mod explain;
 mod info;
 mod outcome;
@@ -45,7 +46,7 @@ enum Command {
     /// Print one row per TLS session
     Tls(tables::TableArgs),
     /// Print one row per TCP segment that was not simply the next one
-    Events(tables::TableArgs),
+    Events(events::Events),
     /// Print one row per ICMP error
     Icmp(tables::TableArgs),
     /// Explain a detector, a table or the configuration
@@ -68,7 +69,7 @@ pub fn run() -> Exit {
         Command::Flows(command) => command.run::<crate::report::table::Flows>(),
         Command::Dns(command) => command.run::<crate::report::table::Dns>(),
         Command::Tls(command) => command.run::<crate::report::table::Tls>(),
-        Command::Events(command) => command.run::<crate::report::table::TcpEvents>(),
+        Command::Events(command) => command.run(),
         Command::Icmp(command) => command.run::<crate::report::table::Icmp>(),
         Command::Explain(command) => command.run(),
         Command::Detectors(command) => command.run(),

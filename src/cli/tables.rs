@@ -71,6 +71,14 @@ impl<T: Streamed> Rows for OneTable<T> {
 }
 
 impl TableArgs {
+    /// Takes `columns` where the caller named none.
+    pub(super) fn or_columns(mut self, columns: &[&str]) -> Self {
+        if self.columns.is_empty() {
+            self.columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        }
+        self
+    }
+
     /// Analyses and writes table `T`.
     pub(super) fn run<T: Streamed>(self) -> Result<Exit, Failure> {
         let config = self.source.config()?;

@@ -183,7 +183,23 @@ impl Detector for AsymmetricFlow {
         let mut verdict = Verdict { assessed: self.assessed, unit: "flows", ..Verdict::default() };
         verdict.skip(&Self::RULE, "one direction only, and nothing shows that the other exists", self.silent, "flows");
         verdict.skip(&Self::RULE, "more services than are kept apart", self.found.lost(), "flows");
-        for ((server, variant, direction), uneven) in self.found.iter() {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let one_way = |(server, variant, way): &Key| {
+                (*variant == "visibility" && *way == Some(direction)).then_some(*server)
+            };
+            let services: Vec<(Endpoint, &Uneven)> =
+                self.found.iter().filter_map(|(key, uneven)| one_way(key).zip(Some(uneven))).collect();
+            if services.len() < SERVICES {
+                let each = services.iter();
+                verdict.findings.extend(
+                    each.map(|(server, uneven)| finding(context, *server, "visibility", Some(direction), uneven)),
+                );
+            } else {
+                verdict.findings.push(one_way_capture(context, direction, &services));
+            }
+        }
+        let judged = self.found.iter().filter(|((_, variant, _), _)| *variant != "visibility");
+        for ((server, variant, direction), uneven) in judged {
             let [there, back] = uneven.losses;
             let (most, least) = (there.max(back), there.min(back));
             let [worse, better] = if there >= back { uneven.segments } else { [uneven.segments[1], uneven.segments[0]] };
@@ -214,6 +230,22 @@ impl AsymmetricFlow {
         uneven.seen.add(flow.last.time);
         uneven.obstacles.add(flow);
         add(uneven);
+    }
+}
+
+/// One-way services listed one by one; more are a property of the capture.
+const SERVICES: usize = 8;
+
+fn one_way_capture(context: &Context<'_>, direction: Direction, services: &[(Endpoint, &Uneven)]) -> Finding {
+    let mut all = Uneven::default();
+    services.iter().for_each(|(_, uneven)| all.merge((*uneven).clone()));
+    let side = if direction == Direction::ToServer { "clients'" } else { "servers'" };
+    let one = finding(context, services[0].0, "visibility", Some(direction), &all);
+    Finding {
+        title: format!("Only the {side} packets of {} pass this capture point", plural(services.len() as u64, "service")),
+        subject: Subject { protocol: Some("tcp"), direction: Some(direction), ..Subject::default() },
+        impact: Impact { services: services.len() as u64, ..one.impact },
+        ..one
     }
 }
 

@@ -6,8 +6,8 @@
 //! one is not in the capture, and an incident may be.
 //!
 //! # How it decides
-//! No packet at all for at least `silence`, and within a second after it a connection that had begun before skips bytes or
-//! acknowledges bytes that were never seen.
+//! No packet at all for at least `silence`, and within a second after it a connection that had begun before acknowledges bytes
+//! that were never seen. One such connection alone is for information: it may have lost them in the capture otherwise.
 //!
 //! # What it leaves alone
 //! Quiet times: nothing is missing after them. Only the sixteen longest silences are looked at.
@@ -73,7 +73,7 @@ impl Detector for CaptureGap {
     fn flow(&mut self, flow: &Flow) {
         let Some(tcp) = &flow.tcp else { return };
         let missing = tcp.events.iter().filter(|event| {
-            matches!(event.kind, EventKind::Gap | EventKind::AckedUnseen)
+            event.kind == EventKind::AckedUnseen
                 && event.at.time - flow.first.time >= Span::secs(1)
         });
         let mut last = None;
@@ -147,7 +147,10 @@ impl Detector for CaptureGap {
             ],
             next_steps: vec!["look for the missing file", "capture with a larger buffer, or to a faster disk"],
             not_claimed: vec!["that anything went wrong meanwhile"],
-            ..Finding::draft(&Self::RULE, "", Severity::Warning, Confidence::Likely)
+            ..match found.flows {
+                1 => Finding::draft(&Self::RULE, "", Severity::Info, Confidence::Possible),
+                _ => Finding::draft(&Self::RULE, "", Severity::Warning, Confidence::Likely),
+            }
         });
         verdict
     }

@@ -13,7 +13,7 @@
 //! # What it leaves alone
 //! Refused and unreachable connections, which are answers; connections whose later packets show that the SYN-ACK existed;
 //! an IPv6 attempt that was given up because an IPv4 one of the same link address and port opened meanwhile (RFC 8305); a port
-//! that was still in use by an earlier connection; many services asked by one client, which are one finding: for information when they are many ports of few hosts or when
+//! that was still in use by an earlier connection; many services asked by one client or of one host, which are one finding: for information when they are many ports of few hosts or when
 //! the client does not insist, as a scan does.
 //!
 //! # What it does not claim
@@ -58,7 +58,7 @@ impl Merge for Attempts {
     }
 }
 
-/// Many silent services that one client asked.
+/// Many silent services that one client asked, or of one host.
 #[derive(Default)]
 struct Sweep {
     services: u64,
@@ -132,7 +132,7 @@ impl Detector for MissingSynAck {
                 key: "sweep",
                 default: 15.0,
                 unit: "services",
-                meaning: "silent services that one client alone asked, from which they are one finding",
+                meaning: "silent services that one client alone asked, or of one host, from which they are one finding",
                 source: "Zeek's scan policy, 15 ports",
             },
         ],
@@ -229,23 +229,15 @@ impl Detector for MissingSynAck {
         verdict.skip(&Self::RULE, "ipv6 attempts that an ipv4 connection overtook", raced, "flows");
         let lost = self.attempts.lost() + self.racers.lost();
         verdict.skip(&Self::RULE, "more services than are kept apart", lost, "flows");
-        let mut sweeps: BTreeMap<IpAddr, Sweep> = BTreeMap::new();
-        let silent = |variant: &str, attempts: &Attempts| attempts.clients.only().copied().filter(|_| variant == "silent");
-        for ((server, variant), attempts) in self.attempts.iter() {
-            if let Some(client) = silent(variant, attempts) {
-                let sweep = sweeps.entry(client).or_default();
-                sweep.services += 1;
-                sweep.hosts.add(server.address);
-                sweep.attempts.merge(attempts.clone());
-            }
-        }
-        sweeps.retain(|_, sweep| sweep.services >= self.sweep);
-        for ((server, variant), attempts) in self.attempts.iter() {
-            if !silent(variant, attempts).is_some_and(|client| sweeps.contains_key(&client)) {
-                verdict.findings.push(self.finding(context, *server, variant, attempts));
-            }
-        }
-        verdict.findings.extend(sweeps.iter().map(|(client, sweep)| sweep.finding(*client)));
+        let (silent, other): (Vec<_>, Vec<_>) =
+            self.attempts.iter().partition(|((_, variant), _)| *variant == "silent");
+        let (asked_by, rest) = self.sweeps(silent, |_, attempts| attempts.clients.only().copied());
+        let (on_host, rest) = self.sweeps(rest, |server, _| Some(server.address));
+        verdict.findings.extend(other.into_iter().chain(rest).map(|((server, variant), attempts)| {
+            self.finding(context, *server, variant, attempts)
+        }));
+        verdict.findings.extend(asked_by.iter().map(|(client, sweep)| sweep.asked_by(*client)));
+        verdict.findings.extend(on_host.iter().map(|(server, sweep)| sweep.on_host(*server)));
         verdict
     }
 }
@@ -327,7 +319,29 @@ impl MissingSynAck {
     }
 }
 
+type Group<'a> = (&'a Key, &'a Attempts);
+
 impl MissingSynAck {
+    /// Takes together what has the same address by `of`, where it is enough for a sweep; the second part is the rest.
+    fn sweeps<'a>(
+        &self,
+        silent: Vec<Group<'a>>,
+        of: impl Fn(&Endpoint, &Attempts) -> Option<IpAddr>,
+    ) -> (BTreeMap<IpAddr, Sweep>, Vec<Group<'a>>) {
+        let mut sweeps: BTreeMap<IpAddr, Sweep> = BTreeMap::new();
+        for ((server, _), attempts) in &silent {
+            if let Some(address) = of(server, attempts) {
+                sweeps.entry(address).or_default().add(*server, attempts);
+            }
+        }
+        sweeps.retain(|_, sweep| sweep.services >= self.sweep);
+        let swept = |server: &Endpoint, attempts: &Attempts| {
+            of(server, attempts).is_some_and(|address| sweeps.contains_key(&address))
+        };
+        let rest = silent.into_iter().filter(|((server, _), attempts)| !swept(server, attempts)).collect();
+        (sweeps, rest)
+    }
+
     /// Where connections open without a SYN-ACK in the capture, one that is missing says little.
     fn gates(&self, context: &Context<'_>, attempts: &Attempts, variant: &str) -> Vec<Gate> {
         let mut gates = attempts.obstacles.gates(context, &[Obstacle::Drops]);
@@ -348,21 +362,64 @@ impl MissingSynAck {
 }
 
 impl Sweep {
-    fn finding(&self, client: IpAddr) -> Finding {
+    fn add(&mut self, server: Endpoint, attempts: &Attempts) {
+        self.services += 1;
+        self.hosts.add(server.address);
+        self.attempts.merge(attempts.clone());
+    }
+
+    /// One client asks many services: many ports of few hosts are nobody's daily work.
+    fn asked_by(&self, client: IpAddr) -> Finding {
+        let scan = !self.insists() || self.services >= 5 * self.hosts.count();
+        Finding {
+            title: format!("{} on {} do not answer {client}", plural(self.services, "service"), self.hosts.of("host")),
+            alternatives: match scan {
+                true => vec!["a port scan or an inventory", "a peer-to-peer application with stale peers"],
+                false => vec!["the client's way out is broken", "a filter drops what the client sends"],
+            },
+            next_steps: vec!["ask who runs the client", "capture one hop further, to see how far the SYNs come"],
+            ..self.finding(scan)
+        }
+    }
+
+    /// Several clients ask many services of one host.
+    fn on_host(&self, server: IpAddr) -> Finding {
+        let scan = !self.insists();
+        let finding = self.finding(scan);
+        let clients = self.attempts.clients.of("client");
+        Finding {
+            title: format!("{} on {server} do not answer {clients}", plural(self.services, "service")),
+            subject: Subject { server: Some(server.to_string()), ..finding.subject.clone() },
+            alternatives: match scan {
+                true => vec!["a port scan or an inventory from several addresses", "the host drops what it does not serve"],
+                false => vec!["the host is down or cut off", "a filter drops what is sent to it"],
+            },
+            next_steps: vec!["ask for the state of the host", "capture at the host at the same time"],
+            ..finding
+        }
+    }
+
+    /// Linux and Windows send three SYNs and more before they give up.
+    fn insists(&self) -> bool {
+        self.attempts.syns >= 3 * self.attempts.flows
+    }
+
+    fn finding(&self, scan: bool) -> Finding {
         let attempts = &self.attempts;
-        // Linux and Windows send three SYNs and more before they give up; many ports of one host are nobody's daily work.
-        let scan = attempts.syns < 3 * attempts.flows || self.services >= 5 * self.hosts.count();
         let severity = if scan { Severity::Info } else { Severity::Critical };
         let how = if scan { ", as a scan does" } else { "" };
         Finding {
-            title: format!("{} on {} do not answer {client}", plural(self.services, "service"), self.hosts.of("host")),
             summary: format!(
                 "{}, {} and {} waited in all{how}. No answer of any kind was seen at this capture point.",
                 plural(attempts.flows, "connection attempt"),
                 plural(attempts.syns, "SYN"),
                 attempts.waited,
             ),
-            subject: Subject { client: Some(client.to_string()), protocol: Some("tcp"), ..Subject::default() },
+            subject: Subject {
+                client: attempts.clients.only().map(ToString::to_string),
+                protocol: Some("tcp"),
+                ..Subject::default()
+            },
             first_seen: attempts.seen.first(),
             last_seen: attempts.seen.last(),
             counts: counts(&[
@@ -375,15 +432,10 @@ impl Sweep {
                 seconds_lost: if scan { Span::ZERO } else { attempts.waited },
                 failed_transactions: if scan { 0 } else { attempts.flows },
                 of_transactions: attempts.flows,
-                clients: 1,
+                clients: attempts.clients.count(),
                 services: self.services,
             },
             evidence: attempts.exhibits.evidence(),
-            alternatives: match scan {
-                true => vec!["a port scan or an inventory", "a peer-to-peer application with stale peers"],
-                false => vec!["the client's way out is broken", "a filter drops what the client sends"],
-            },
-            next_steps: vec!["ask who runs the client", "capture one hop further, to see how far the SYNs come"],
             not_claimed: vec!["hostile intent", "which device drops the packets"],
             ..Finding::draft(&MissingSynAck::RULE, "silent", severity, Confidence::Likely)
         }

@@ -257,7 +257,9 @@ fn finding(&self, context: &Context<'_>, server: Endpoint, direction: Direction,
         _ => "An icmp message named the size".to_owned(),
     };
     let filter = context.filter().map_or(String::new(), |filter| format!(" (capture filter: {filter})"));
-    let overhead = OVERHEADS.iter().filter(|(mtu, _)| *mtu < failing && *mtu >= cliff.passing).map(|(_, text)| *text);
+    let overhead: Vec<_> = OVERHEADS.iter().filter(|(mtu, _)| *mtu < failing && *mtu >= cliff.passing).map(|(_, text)| *text).collect();
+        // A wide cliff fits every encapsulation, and says nothing.
+        let overhead = if overhead.len() > 3 { Vec::new() } else { overhead };
     Finding {
         title: format!("Datagrams of {failing} bytes {way} {server} never arrive, those of {} do", cliff.passing),
         summary: format!(

@@ -28,6 +28,8 @@ pub enum EventKind {
     Reordered,
     /// A late segment that is either reordered or a retransmission of a segment lost before the capture point.
     LateAmbiguous,
+    /// Data recorded after the ACK that covers it: the order of the recorder, not of the network.
+    CaptureReordered,
     /// The same packet seen again by the capture, not sent again (mirror port, `any` interface, routed copy).
     DuplicateObservation,
     /// Keep-alive probe (RFC 1122 section 4.2.3.6).
@@ -54,6 +56,8 @@ pub enum EventKind {
     Conflict,
     /// A new connection on the ports of an earlier one.
     PortReuse,
+    /// Its numbers are far from those of this connection: of another one on the same ports, stale, or forged.
+    Stray,
 }
 
 impl EventKind {
@@ -69,6 +73,7 @@ impl EventKind {
             Self::Retransmission => "retransmission",
             Self::Reordered => "reordered",
             Self::LateAmbiguous => "late_ambiguous",
+            Self::CaptureReordered => "capture_reordered",
             Self::DuplicateObservation => "duplicate_observation",
             Self::KeepAlive => "keep_alive",
             Self::KeepAliveAck => "keep_alive_ack",
@@ -82,6 +87,7 @@ impl EventKind {
             Self::AckedUnseen => "acked_unseen",
             Self::Conflict => "conflict",
             Self::PortReuse => "port_reuse",
+            Self::Stray => "stray",
         }
     }
 
@@ -133,16 +139,29 @@ pub struct TcpEvent {
     pub kind: EventKind,
     /// Its first sequence number.
     pub seq: Seq,
-    /// Its payload length in bytes.
+    /// Its payload length in bytes; for gaps and unseen data, the bytes that are missing.
     pub length: u32,
+    /// It takes sequence numbers: it has payload, SYN or FIN.
+    pub occupies: bool,
     /// Its length as an IP datagram in bytes.
     pub ip_length: u32,
     /// It was sent with don't-fragment (always for IPv6).
     pub dont_fragment: bool,
-    /// The packet it repeats (retransmission, copy), or the first one above the hole it fills (reordered).
+    /// The packet it repeats (retransmission, copy, ACK), or the first one above the hole it fills (reordered).
     pub original: Option<Moment>,
-    /// The packet that made the sender send it: the ACK that completed the evidence of loss.
+    /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe that it answers,
+    /// the announcement of the window that it fills.
     pub trigger: Option<Moment>,
+    /// It announces another window than the packet of its sender before it.
+    pub window_changed: bool,
+    /// Duplicate ACKs that asked for exactly its first byte before it came.
+    pub duplicate_acks: u32,
+    /// The last ACK before it that showed a loss.
+    pub hint: Option<Moment>,
+    /// Time since the segment with the highest number; `None` when it ends there itself.
+    pub behind: Option<Span>,
+    /// The packet that proved a retransmission unnecessary; for one that was acknowledged before, that ACK when known.
+    pub proof: Option<Moment>,
     /// Time since `original`, or since the hole it fills was opened.
     pub delay: Span,
     /// How long the stream made no progress because of the loss this segment repairs.

@@ -85,7 +85,6 @@ impl Opening {
                 }
             }
             Direction::ToClient => {
-                let expected = self.client_isn.map(|isn| isn.plus(1));
                 if rst {
                     if self.seen.syn_count > 0 && self.seen.syn_ack_count == 0 && !self.client_went_on {
                         self.refused = true;
@@ -98,6 +97,7 @@ impl Opening {
                     self.seen.answer.get_or_insert(at);
                     return;
                 }
+                let expected = self.client_isn.map(|isn| isn.plus(1));
                 let beyond = expected.is_some_and(|isn| tcp.ack.after(isn));
                 self.server_went_on |=
                     length > 0 || tcp.flags.fin() || (ack && beyond && self.client_went_on);
@@ -105,15 +105,17 @@ impl Opening {
         }
     }
 
-    /// A segment of an earlier connection with the same ports, in answer to the SYN: its numbers are of that one.
+    /// The answer to a SYN by a host that has another connection on these ports: its numbers are of that one (RFC 9293
+    /// section 3.10.7.4, RFC 5961 section 4).
     pub(super) fn is_challenge(&self, direction: Direction, tcp: &Tcp) -> bool {
-        let waiting = self.seen.syn_count > 0 && self.seen.syn_ack_count == 0 && !self.client_went_on;
-        let flags = tcp.flags;
-        let bare = flags.ack() && !flags.syn() && !flags.rst();
         direction == Direction::ToClient
-            && waiting
-            && bare
-            && self.client_isn.is_some_and(|isn| isn.plus(1) != tcp.ack)
+            && self.seen.syn_ack_count == 0
+            && self.seen.syn_count > 0
+            && !self.client_went_on
+            && tcp.flags.ack()
+            && !tcp.flags.syn()
+            && !tcp.flags.rst()
+            && self.client_isn.is_some_and(|isn| tcp.ack != isn.plus(1))
     }
 
     /// An ICMP error quotes the client's SYN.

@@ -338,6 +338,8 @@ impl TcpFlow {
 pub struct TcpSide {
     /// Segments with payload, repeats included, duplicate observations not. A super-frame counts as the wire segments in it.
     pub data_segments: u64,
+    /// From the first to the last segment with payload.
+    pub transfer: Option<(Moment, Moment)>,
     /// Payload bytes without repeats.
     pub unique_bytes: u64,
     /// Payload bytes sent again.

@@ -24,6 +24,9 @@ const WILD: i32 = 1 << 28;
 /// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use (RFC 6298 asks for 1 s, nobody waits that long).
 const SHORTEST_TIMEOUT: Span = Span::millis(200);
 
+/// ACKs that run ahead kept apart; far more than come within that time.
+const AHEAD: usize = 64;
+
 /// An ACK may be recorded at most this long before the data it covers (FIELD C0.5).
 const DISORDER: Span = Span::millis(1);
 
@@ -82,14 +85,18 @@ pub(super) enum Placed {
 pub(super) struct Sender {
     direction: Direction,
     pub(super) side: TcpSide,
+    /// The lowest number captured, and the first segment: what was sent before the capture began is below.
+    start: Option<(Seq, Segment)>,
     /// Highest sequence number seen, plus one.
     next: Option<Seq>,
     /// Highest acknowledgement by the peer.
     acked: Option<Seq>,
+    /// The ACK that said so.
+    acked_by: Option<Moment>,
     outstanding: VecDeque<Sent>,
     holes: Vec<Hole>,
     sacked: Ranges,
-    ahead: Option<Ahead>,
+    ahead: VecDeque<Ahead>,
     duplicate_acks: u32,
     /// The ACK that completed the evidence of a loss.
     evidence: Option<Moment>,
@@ -101,7 +108,13 @@ pub(super) struct Sender {
     path_mtu: Option<(Timestamp, u32)>,
     counting_ids: bool,
     last_id: Option<u16>,
-    probe: Option<Seq>,
+    /// The probe that the peer is about to answer: its number and its packet.
+    probe: Option<(Seq, Moment)>,
+    /// A segment of this side was captured; one that took sequence numbers.
+    sent: bool,
+    occupied: bool,
+    /// The segment with the highest number.
+    front: Option<Moment>,
     pub(super) disorder: u32,
 }
 
@@ -110,12 +123,14 @@ impl Sender {
         Self {
             direction,
             side: TcpSide::default(),
+            start: None,
             next: None,
             acked: None,
+            acked_by: None,
             outstanding: VecDeque::new(),
             holes: Vec::new(),
             sacked: Ranges::default(),
-            ahead: None,
+            ahead: VecDeque::new(),
             duplicate_acks: 0,
             evidence: None,
             last_hint: None,
@@ -125,6 +140,9 @@ impl Sender {
             counting_ids: false,
             last_id: None,
             probe: None,
+            sent: false,
+            occupied: false,
+            front: None,
             disorder: 0,
         }
     }
@@ -147,8 +165,13 @@ impl Sender {
     }
 
     /// The last byte sent was a probe or keep-alive that the peer is about to answer.
-    pub(super) fn is_probing(&self) -> bool {
-        self.probe.is_some()
+    pub(super) fn probe(&self) -> Option<Moment> {
+        self.probe.map(|(_, at)| at)
+    }
+
+    /// A segment of this side was captured.
+    pub(super) fn is_seen(&self) -> bool {
+        self.sent
     }
 
     /// An ICMP message told this side to send smaller datagrams.
@@ -164,7 +187,13 @@ impl Sender {
         timing: Timing,
         log: &mut EventLog,
     ) -> Placed {
+        let before = self.next;
         let placed = self.place(segment, window_closed, timing, log);
+        self.sent = true;
+        self.occupied |= segment.occupies() && placed != Placed::Wild;
+        if self.next != before {
+            self.front = Some(segment.at);
+        }
         self.counting_ids |= segment.ip_id != 0 && self.last_id.is_some_and(|id| id != segment.ip_id);
         self.last_id = Some(segment.ip_id);
         if placed != Placed::Probe {
@@ -181,9 +210,12 @@ impl Sender {
         log: &mut EventLog,
     ) -> Placed {
         let end = segment.end();
-        let Some(next) = self.next else {
+        // What was sent and not acknowledged when the capture began is not missing from it.
+        let begins = |next: &Seq| self.sent || !segment.seq.after(*next);
+        let Some(next) = self.next.filter(begins) else {
             self.next = Some(end);
-            self.acked.get_or_insert(segment.seq);
+            self.ahead.clear();
+            self.start = Some((segment.seq, *segment));
             if segment.occupies() {
                 self.outstanding.push_back(Sent::new(segment));
             }
@@ -191,6 +223,9 @@ impl Sender {
         };
         let distance = segment.seq.since(next);
         if distance.abs() > WILD || (segment.rst && distance != 0) {
+            if !segment.rst {
+                self.log(log, segment, EventKind::Stray);
+            }
             return Placed::Wild;
         }
         let plain = !segment.syn && !segment.fin && !segment.rst;
@@ -202,13 +237,13 @@ impl Sender {
             // Linux probes a closed window with what looks like a keep-alive: the window decides.
             let kind = if window_closed { EventKind::WindowProbe } else { EventKind::KeepAlive };
             self.side.keep_alives += u64::from(!window_closed);
-            self.probe = Some(segment.seq);
+            self.probe = Some((segment.seq, segment.at));
             self.log(log, segment, kind);
             return Placed::Probe;
         }
         if plain && segment.length == 1 && distance == 0 && window_closed {
             // The byte counts once the peer accepts it; until then the same number is sent again with more behind it.
-            self.probe = Some(segment.seq);
+            self.probe = Some((segment.seq, segment.at));
             self.log(log, segment, EventKind::WindowProbe);
             return Placed::Probe;
         }
@@ -229,6 +264,7 @@ impl Sender {
             self.remember(Sent::new(segment));
             return Placed::New;
         }
+        self.reach_back(segment);
         if segment.length > 0 {
             self.count_repeat_bytes(segment, next);
         }
@@ -242,6 +278,24 @@ impl Sender {
             self.next = Some(end);
         }
         placed
+    }
+
+    /// A segment from before the first one that was captured is no repeat: it fills a hole that the beginning of the capture
+    /// left, unless its acknowledgement shows that it is old.
+    fn reach_back(&mut self, segment: &Segment) {
+        let Some((start, first)) = self.start.filter(|(start, _)| segment.seq.before(*start)) else { return };
+        self.start = Some((segment.seq, first));
+        if self.acked.is_none_or(|acked| acked.before(start)) && !first.syn && self.holes.len() < OUTSTANDING
+        {
+            let hole = Hole {
+                start: segment.seq,
+                end: start,
+                opened: first.at,
+                stamp: first.stamp,
+                ip_id: first.ip_id,
+            };
+            self.holes.insert(0, hole);
+        }
     }
 
     /// Bytes of a late segment below `next` and outside of holes were sent before.
@@ -262,18 +316,27 @@ impl Sender {
 
     /// Decides about an ACK that ran ahead of the data, now that the next segment shows what it covered.
     fn settle_ahead(&mut self, segment: &Segment, next: Seq, log: &mut EventLog) {
-        let Some(ahead) = self.ahead else { return };
-        if segment.seq.before(ahead.ack) && segment.occupies() && segment.at.time - ahead.at.time <= DISORDER
-        {
+        let Some((first, last)) = self.ahead.front().zip(self.ahead.back()) else { return };
+        let waited = segment.at.time - first.at.time;
+        if segment.seq.before(last.ack) && waited <= DISORDER {
             // The recorder put the ACK before its data.
-            self.disorder += 1;
-            if !segment.end().before(ahead.ack) {
-                self.ahead = None;
+            if segment.occupies() {
+                self.disorder += 1;
+                let mut event = self.event(segment, EventKind::CaptureReordered);
+                (event.trigger, event.delay) = (Some(first.at), waited);
+                log.push(event);
             }
+            while self.ahead.pop_front_if(|ahead| !segment.end().before(ahead.ack)).is_some() {}
             return;
         }
-        self.ahead = None;
-        self.miss(next, ahead, log);
+        let last = *last;
+        self.ahead.clear();
+        self.miss(next, last, log);
+        let missing = segment.seq.since(next).min(last.ack.since(next));
+        if self.sent && missing > 0 && !segment.rst {
+            // The ACK told first; the segment behind the missing bytes tells the same.
+            self.log_missing(log, segment.at, EventKind::Gap, next, missing.unsigned_abs());
+        }
     }
 
     /// The capture never saw what `ahead` acknowledges beyond `next`.
@@ -283,13 +346,16 @@ impl Sender {
             return;
         }
         self.side.missed_bytes += u64::from(length);
-        self.push(log, ahead.at, EventKind::AckedUnseen, next, length);
+        // Of a direction that was never captured nothing is missing in particular.
+        if self.sent {
+            self.log_missing(log, ahead.at, EventKind::AckedUnseen, next, length);
+        }
         self.next = Some(ahead.ack);
     }
 
     fn open_hole(&mut self, next: Seq, segment: &Segment, log: &mut EventLog) {
         let length = segment.seq.since(next).max(0) as u32;
-        self.push(log, segment.at, EventKind::Gap, next, length);
+        self.log_missing(log, segment.at, EventKind::Gap, next, length);
         if self.holes.len() < OUTSTANDING {
             self.holes.push(Hole {
                 start: next,
@@ -331,10 +397,19 @@ impl Sender {
             kind,
             seq: segment.seq,
             length: segment.length,
+            occupies: segment.occupies(),
             ip_length: segment.ip_length,
             dont_fragment: segment.dont_fragment,
             original: None,
             trigger: None,
+            window_changed: false,
+            duplicate_acks: if self.acked == Some(segment.seq) { self.duplicate_acks } else { 0 },
+            hint: self.last_hint,
+            behind: self
+                .front
+                .filter(|_| self.next != Some(segment.end()))
+                .map(|front| segment.at.time - front.time),
+            proof: None,
             delay: Span::ZERO,
             stalled: Span::ZERO,
             loss: LossPlace::Unknown,
@@ -347,28 +422,15 @@ impl Sender {
         log.push(self.event(segment, kind));
     }
 
-    fn push(&self, log: &mut EventLog, at: Moment, kind: EventKind, seq: Seq, length: u32) {
-        log.push(TcpEvent {
-            at,
-            direction: self.direction,
-            kind,
-            seq,
-            length,
-            ip_length: 0,
-            dont_fragment: false,
-            original: None,
-            trigger: None,
-            delay: Span::ZERO,
-            stalled: Span::ZERO,
-            loss: LossPlace::Unknown,
-            spurious: None,
-            path_mtu: false,
-        });
+    /// Bytes of this side that are missing, as the packet `at` shows.
+    fn log_missing(&self, log: &mut EventLog, at: Moment, kind: EventKind, seq: Seq, length: u32) {
+        let missing = Segment { at, seq, length, ..Segment::default() };
+        self.log(log, &missing, kind);
     }
 
     /// The flow is over: what is still open stays so.
     pub(super) fn finish(&mut self, last: Timestamp, log: &mut EventLog) {
-        if let (Some(ahead), Some(next)) = (self.ahead.take(), self.next) {
+        if let (Some(ahead), Some(next)) = (self.ahead.pop_back(), self.next) {
             self.miss(next, ahead, log);
         }
         for sent in std::mem::take(&mut self.outstanding) {

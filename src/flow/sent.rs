@@ -6,7 +6,7 @@ use crate::flow::Stuck;
 use crate::time::Timestamp;
 
 /// A TCP segment as the sequence analysis sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Segment {
     pub(super) at: Moment,
     pub(super) seq: Seq,

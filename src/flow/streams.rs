@@ -30,7 +30,14 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// The stream of a packet; `low_sends` says whether the lower endpoint of the tuple sent it.
+    /// The sender of a SYN or SYN-ACK is known to have begun with another number: a new connection on old ports.
+    pub(super) fn reuses(&self, tuple: u64, low_sends: bool, seq: Seq) -> bool {
+        let base = self.open.get(&tuple).and_then(|entry| entry.base[usize::from(low_sends)]);
+        base.is_some_and(|base| base != seq)
+    }
+
+    /// The stream of a packet; `low_sends` says whether the lower endpoint of the tuple sent it. A SYN with another number
+    /// than the sender began with opens a new one.
     pub(super) fn stream(
         &mut self,
         tuple: u64,

@@ -19,8 +19,10 @@ use crate::time::{Span, Timestamp};
 struct Window {
     /// Last announcement, not scaled, on a segment other than SYN, FIN and RST.
     raw: Option<u16>,
-    /// Last acknowledgement number this side sent.
+    /// Highest acknowledgement number this side sent.
     ack: Option<Seq>,
+    /// The packet that announced `raw`.
+    announced: Option<Moment>,
     closed_since: Option<Timestamp>,
     closed_for: Span,
 }
@@ -77,10 +79,13 @@ impl Connection {
         self.history.flipped();
     }
 
-    /// A port was reused: this connection follows an earlier one.
+    /// A port was reused: this connection follows an earlier one. Of a connection whose SYN was seen, the SYN says so.
     pub(super) fn reuses(&mut self, packet: &PacketRecord, direction: Direction, tcp: &Tcp, ip: &Ip) {
-        let segment = segment_of(packet, ip, tcp);
-        self.senders[direction.index()].log(&mut self.log, &segment, EventKind::PortReuse);
+        let another = self.opening.server_isn.is_some_and(|isn| isn != tcp.seq);
+        if tcp.flags.is_syn() || another || self.opening.seen.syn_count == 0 {
+            let segment = segment_of(packet, ip, tcp);
+            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::PortReuse);
+        }
     }
 
     pub(super) fn is_established(&self) -> bool {
@@ -143,19 +148,26 @@ impl Connection {
             self.idle = silence;
         }
         self.last_time = Some(self.last_time.map_or(at.time, |last| last.max(at.time)));
-        if self.opening.is_challenge(direction, tcp) {
-            self.open(direction, tcp, &segment);
+        let challenge = self.opening.is_challenge(direction, tcp);
+        self.open(direction, tcp, &segment);
+        if challenge {
+            // Its numbers are of the connection that its sender remembers.
+            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::Stray);
             self.history.add(direction, b'a');
+            self.last[direction.index()] = Some(LastPacket { at, ack: Some(tcp.ack) });
             return;
         }
-        self.open(direction, tcp, &segment);
         if tcp.flags.rst() {
             self.reset(direction, tcp, ip, at, content.is_closing());
         }
-        if tcp.flags.ack() {
+        let foreign = tcp.flags.ack() && !self.senders[direction.reverse().index()].is_near(tcp.ack);
+        if tcp.flags.ack() && !foreign {
             self.acknowledge(direction, tcp, &segment, content);
         }
         let placed = self.send(direction, &segment);
+        if foreign && placed != Placed::Wild && !segment.rst {
+            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::Stray);
+        }
         if segment.length > 0 {
             self.payload[direction.index()] += u64::from(segment.length);
             self.last_data = Some(direction);
@@ -206,23 +218,28 @@ impl Connection {
         let window = &self.windows[direction.index()];
         let same_ack = window.ack == Some(tcp.ack);
         let (last_window, selective) = (window.raw, tcp.options.sack_count > 0);
+        let previous = window.announced;
         let peer = &self.senders[other.index()];
         let expected = self.senders[direction.index()].next().is_none_or(|next| next == segment.seq);
         let mut kind = None;
         if bare && same_ack && expected {
             let same_window = last_window == Some(tcp.window);
-            kind = if peer.is_probing() {
-                let closed = tcp.window == 0;
-                Some(if closed { EventKind::WindowProbeAck } else { EventKind::KeepAliveAck })
-            } else if (same_window || selective) && peer.has_outstanding() {
+            // What a direction that was not captured has outstanding is not known.
+            let outstanding = peer.has_outstanding() || !peer.is_seen();
+            let (closed, probed) = (tcp.window == 0, peer.probe().is_some());
+            kind = if probed && closed {
+                Some(EventKind::WindowProbeAck)
+            } else if probed && same_window {
+                Some(EventKind::KeepAliveAck)
+            } else if !closed && (same_window || selective) && outstanding && !probed {
                 Some(EventKind::DuplicateAck)
-            } else if !same_window && tcp.window > 0 && !selective {
+            } else if !closed && !same_window {
                 Some(EventKind::WindowUpdate)
             } else {
                 None
             };
         }
-        let at = segment.at;
+        let (at, probe) = (segment.at, peer.probe());
         self.senders[other.index()].acknowledge(
             tcp.ack,
             tcp.options.sack_blocks(),
@@ -236,7 +253,11 @@ impl Connection {
             self.senders[other.index()].duplicate_ack(at);
         }
         if let Some(kind) = kind {
-            self.senders[direction.index()].log(&mut self.log, segment, kind);
+            let mut event = self.senders[direction.index()].event(segment, kind);
+            (event.original, event.trigger) = (previous, probe);
+            event.window_changed = last_window.is_some_and(|window| window != tcp.window);
+            event.delay = previous.map_or(Span::ZERO, |previous| at.time - previous.time);
+            self.log.push(event);
         }
         if self.senders[other.index()].side.fin.is_some()
             && self.senders[other.index()].next().is_some_and(|next| !tcp.ack.before(next))
@@ -247,7 +268,7 @@ impl Connection {
         let window = &mut self.windows[direction.index()];
         window.ack = Some(window.ack.map_or(tcp.ack, |ack| ack.max(tcp.ack)));
         if !segment.syn && !segment.rst {
-            window.raw = Some(tcp.window);
+            (window.raw, window.announced) = (Some(tcp.window), Some(at));
             if zero {
                 window.closed_since.get_or_insert(at.time);
             } else if let Some(since) = window.closed_since.take() {
@@ -264,7 +285,7 @@ impl Connection {
     fn send(&mut self, direction: Direction, segment: &Segment) -> Placed {
         let timing = self.timing(direction);
         let peer_window = &self.windows[direction.reverse().index()];
-        let closed = peer_window.raw == Some(0);
+        let (closed, announced) = (peer_window.raw == Some(0), peer_window.announced);
         let edge = peer_window
             .ack
             .zip(peer_window.raw)
@@ -280,17 +301,16 @@ impl Connection {
             side.super_frames += u64::from(wire > 1);
             side.data_segments += u64::from(wire);
             side.largest_payload = side.largest_payload.max(segment.length);
+            side.transfer = Some((side.transfer.map_or(segment.at, |(first, _)| first), segment.at));
         }
         if segment.fin && placed != Placed::Wild {
             side.fin.get_or_insert(segment.at);
         }
-        if placed == Placed::New
-            && segment.length > 0
-            && edge == Some(segment.end())
-            && !segment.syn
-            && !segment.fin
-        {
-            sender.log(&mut self.log, segment, EventKind::WindowFull);
+        let fills = segment.length > 0 && edge == Some(segment.end()) && !segment.syn && !segment.fin;
+        if fills && placed != Placed::Wild {
+            let mut event = sender.event(segment, EventKind::WindowFull);
+            event.trigger = announced;
+            self.log.push(event);
         }
         placed
     }

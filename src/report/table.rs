@@ -13,11 +13,13 @@ mod evidence;
 mod findings;
 mod flows;
 mod icmp;
+mod reason;
 mod shared;
 mod sides;
 mod streamed;
 mod tcp_events;
 mod tls;
+pub mod tshark;
 
 pub use dns::{Dns, DnsRow};
 pub use evidence::{EvidenceRow, EvidenceTable};

@@ -9,6 +9,7 @@
 pub mod capture;
 pub mod dns;
 pub mod frame;
+pub mod oracle;
 pub mod scenes;
 pub mod tcp;
 pub mod tls;

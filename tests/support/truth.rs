@@ -131,6 +131,27 @@ impl Expect {
     }
 }
 
+/// Words of causes and of blame: titles and summaries say what the frames show.
+const CAUSES: &[&str] = &[
+    "because",
+    "due to",
+    "caused",
+    "firewall",
+    "attack",
+    "malicious",
+    "poison",
+    "crash",
+    "healthy",
+    "fault",
+];
+
+/// What a finding says that the frames cannot show.
+fn overclaims(finding: &Value) -> Option<String> {
+    let said = |key: &str| finding[key].as_str().unwrap_or_default().to_lowercase();
+    let text = format!("{} {}", said("title"), said("summary"));
+    CAUSES.iter().find(|word| text.contains(**word)).map(|word| format!("\"{word}\" in: {text}"))
+}
+
 /// A severity as a number; one that nobody knows is a mistake in a truth file or a report.
 fn rank(severity: &Value) -> usize {
     let known = ["info", "warning", "critical"];
@@ -182,6 +203,7 @@ impl Score {
             list(&report).iter().filter(|finding| rank(&finding["severity"]) >= limit && !asked_for(finding));
         score.unasked = unasked
             .map(|finding| format!("{}: {}", label(finding), finding["title"].as_str().unwrap_or_default()))
+            .chain(list(&report).iter().filter_map(overclaims))
             .collect();
         score
     }

@@ -373,13 +373,28 @@ mod tests {
     }
 
     #[test]
-    fn tls13_shows_its_version_and_hides_its_alerts() {
+    fn tls13_hides_its_alerts_and_their_length_gives_away_those_in_place_of_a_finished() {
         let mut session = TlsSession::default();
         feed(&mut session, Direction::ToServer, &record(22, &client_hello()), 50);
         feed(&mut session, Direction::ToClient, &record(22, &server_hello(true)), 50);
         feed(&mut session, Direction::ToServer, &[record(20, &[1]), record(23, &[0; 19])].concat(), 50);
         assert!(session.may_end_with_alert(Direction::ToServer));
-        assert!(session.alerts.is_empty());
+        let [alert] = session.alerts[..] else { panic!("{:?}", session.alerts) };
+        assert_eq!((alert.level, alert.phase), (None, Phase::Handshake));
+        assert!(session.established.is_none());
+    }
+
+    #[test]
+    fn tls13_servers_that_want_a_certificate_answer_finished_with_an_alert() {
+        let mut session = TlsSession::default();
+        feed(&mut session, Direction::ToServer, &record(22, &client_hello()), 50);
+        feed(&mut session, Direction::ToClient, &record(22, &server_hello(true)), 50);
+        feed(&mut session, Direction::ToServer, &record(23, &[0; 69]), 50);
+        assert_eq!(session.answered_with_alert(), None);
+        feed(&mut session, Direction::ToClient, &record(23, &[0; 19]), 50);
+        assert!(session.answered_with_alert().is_some());
+        feed(&mut session, Direction::ToClient, &record(23, &[0; 19]), 50);
+        assert_eq!(session.answered_with_alert(), None, "it went on");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the peer acknowledges: round trips, deliveries, holes that only the capture has, and repeats that were not needed.
 
-use super::{Ahead, Sender, WILD};
+use super::{AHEAD, Ahead, Sender, WILD};
 use crate::app::Moment;
 use crate::dissect::Seq;
 use crate::flow::log::EventLog;
@@ -8,6 +8,11 @@ use crate::flow::{EventKind, LossPlace, SpuriousProof, Stuck};
 use crate::time::Span;
 
 impl Sender {
+    /// An acknowledgement of this number can be of this stream.
+    pub(in crate::flow) fn is_near(&self, ack: Seq) -> bool {
+        self.next.is_none_or(|next| ack.since(next).abs() <= WILD)
+    }
+
     /// The peer acknowledged up to `ack`, echoing timestamp `echo`.
     pub(in crate::flow) fn acknowledge(
         &mut self,
@@ -22,7 +27,7 @@ impl Sender {
             self.acked = Some(ack);
             return;
         };
-        if ack.since(next).abs() > WILD {
+        if !self.is_near(ack) {
             return;
         }
         let duplicate = match sacks {
@@ -33,16 +38,21 @@ impl Sender {
             _ => None,
         };
         if let Some((start, end)) = duplicate {
-            self.duplicate_sack(start, end, log);
+            self.duplicate_sack(start, end, at, log);
         }
         if ack.after(next) {
-            if self.probe == Some(next) && ack == next.plus(1) {
+            if self.probe.is_some_and(|(seq, _)| seq == next) && ack == next.plus(1) {
                 // The peer took the byte of a window probe.
                 self.next = Some(ack);
                 self.side.unique_bytes += 1;
-            } else if self.ahead.is_none_or(|ahead| ack.after(ahead.ack)) {
-                let since = self.ahead.map_or(at, |ahead| ahead.at);
-                self.ahead = Some(Ahead { ack, at: since });
+            } else if self.sent && !self.occupied && ack == next.plus(1) {
+                // All that this side sent was a keep-alive of no bytes (RFC 1122 section 4.2.3.6), one before its number.
+                self.next = Some(ack);
+            } else if self.ahead.back().is_none_or(|ahead| ack.after(ahead.ack)) {
+                if self.ahead.len() == AHEAD {
+                    self.ahead.pop_back();
+                }
+                self.ahead.push_back(Ahead { ack, at });
             }
         }
         if self.acked.is_none_or(|acked| ack.after(acked)) {
@@ -99,7 +109,7 @@ impl Sender {
         if let Some(acked) = self.acked {
             self.side.acked_progress += u64::from(ack.since(acked).unsigned_abs());
         }
-        self.acked = Some(ack);
+        (self.acked, self.acked_by) = (Some(ack), Some(at));
         let mut sample = None;
         while let Some(sent) = self.outstanding.pop_front_if(|sent| !sent.end.after(ack)) {
             if sent.sends == 1 && !sent.sacked {
@@ -111,7 +121,7 @@ impl Sender {
                 let earlier =
                     echo.zip(stamp).is_some_and(|(echo, stamp)| (echo.wrapping_sub(stamp) as i32) < 0);
                 if earlier && !sent.sacked {
-                    self.prove_spurious(event, SpuriousProof::EarlierEcho, log);
+                    self.prove_spurious(event, SpuriousProof::EarlierEcho, at, log);
                 }
             }
             if !sent.sacked {
@@ -151,7 +161,7 @@ impl Sender {
             let end = if hole.end.after(ack) { ack } else { hole.end };
             let length = end.since(hole.start).unsigned_abs();
             self.side.missed_bytes += u64::from(length);
-            self.push(log, at, EventKind::AckedUnseen, hole.start, length);
+            self.log_missing(log, at, EventKind::AckedUnseen, hole.start, length);
             if hole.end.after(ack) {
                 self.holes[0].start = ack;
             } else {
@@ -177,13 +187,19 @@ impl Sender {
     }
 
     /// The peer got `[start, end)` twice (RFC 2883).
-    pub(super) fn duplicate_sack(&mut self, start: Seq, end: Seq, log: &mut EventLog) {
+    pub(super) fn duplicate_sack(&mut self, start: Seq, end: Seq, at: Moment, log: &mut EventLog) {
         if let Some(index) = log.last_repeat(self.direction, start, end) {
-            self.prove_spurious(Some(index), SpuriousProof::DuplicateSack, log);
+            self.prove_spurious(Some(index), SpuriousProof::DuplicateSack, at, log);
         }
     }
 
-    pub(super) fn prove_spurious(&mut self, event: Option<usize>, proof: SpuriousProof, log: &mut EventLog) {
+    pub(super) fn prove_spurious(
+        &mut self,
+        event: Option<usize>,
+        proof: SpuriousProof,
+        at: Moment,
+        log: &mut EventLog,
+    ) {
         let Some(event) = event.and_then(|index| log.get_mut(index)) else { return };
         if event.spurious.is_some() || !event.kind.is_data_retransmission() {
             return;
@@ -196,6 +212,7 @@ impl Sender {
             LossPlace::Unknown => {}
         }
         event.spurious = Some(proof);
+        event.proof = Some(at);
         event.loss = LossPlace::Unknown;
         event.stalled = Span::ZERO;
     }

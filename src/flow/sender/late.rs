@@ -141,7 +141,7 @@ impl Sender {
             event.delay = segment.at.time - original.first.time;
         }
         if acked {
-            event.spurious = Some(SpuriousProof::AlreadyAcked);
+            (event.spurious, event.proof) = (Some(SpuriousProof::AlreadyAcked), self.acked_by);
         } else if original.is_some() {
             event.loss = LossPlace::After;
             event.stalled = event.delay;
@@ -226,6 +226,11 @@ impl Sender {
             }
         }
         let tail = self.next == Some(segment.end());
+        if let Some(evidence) = self.evidence.filter(|_| !tail) {
+            // The way to the sender is estimated from few packets, and a slow one among them makes it too long. Complete
+            // evidence and no timer leave nothing else.
+            return (EventKind::FastRetransmission, Some(evidence));
+        }
         let once = original.is_some_and(|sent| sent.sends == 1);
         let long_enough = timing
             .full

@@ -1,6 +1,8 @@
 //! `tcp_events`: one row per classified TCP segment.
 
+use super::reason::reason;
 use super::shared::{Places, side, word};
+use super::tshark::{self, Difference};
 use super::{Column, Table, columns};
 use crate::dissect::Endpoint;
 use crate::flow::{Flow, LossPlace, TcpEvent};
@@ -24,6 +26,10 @@ impl EventRow<'_> {
 
     fn to(self) -> Endpoint {
         self.flow.sender(self.event.direction.reverse())
+    }
+
+    fn tshark(self) -> Option<tshark::Reading> {
+        self.flow.tcp.as_ref().and_then(|tcp| tshark::reading(self.event, &tcp.handshake))
     }
 }
 
@@ -86,5 +92,12 @@ const EVENT: &[Column<TcpEvents>] = columns! { TcpEvents:
         = |row| Some(row.event.loss).filter(|loss| *loss != LossPlace::Unknown).map(|loss| word(&loss));
     "spurious" Text "proof that it was not needed: duplicate_sack, earlier_echo, already_acked"
         = |row| row.event.spurious.map(|proof| word(&proof));
+    "proof_packet" U64 "ordinal of the packet that proves it" = |row| row.event.proof.map(|at| at.packet);
+    "proof_frame" U64 "frame number of that packet in its file" = |row| row.places.frame_of(row.event.proof);
     "path_mtu" Bool "path MTU discovery at work, not loss" = |row| row.event.path_mtu;
+    "reason" Text "why it is called so, with the frames that justify it" = |row| reason(*row);
+    "tshark" Text "the field of tcp.analysis that tshark sets for such a segment"
+        = |row| row.tshark().map(|(name, _)| format!("tcp.analysis.{name}"));
+    "difference" Text "why tshark says something else than kind"
+        = |row| row.tshark().and_then(|(_, difference)| difference).map(Difference::words);
 };

@@ -1,0 +1,78 @@
+//! Why a segment is called what it is called, in one sentence with the frames that justify it.
+
+use super::EventRow;
+use crate::app::Moment;
+use crate::flow::{EventKind, LossPlace, SpuriousProof};
+
+/// One sentence for a person who has the capture open in Wireshark.
+pub(super) fn reason(row: EventRow<'_>) -> String {
+    let EventRow { event, places, .. } = row;
+    let frame = |at: Moment| format!("frame {}", places.frame(at.packet));
+    let original = event.original.map(frame);
+    let trigger = event.trigger.map(frame);
+    let (delay, length) = (event.delay, event.length);
+    let again = original.as_ref().map_or_else(
+        || "what it repeats was not captured, or too long ago".to_owned(),
+        |original| match event.loss {
+            LossPlace::Before => format!("fills the hole that {original} left {delay} before"),
+            _ => format!("{original} had the same bytes {delay} before"),
+        },
+    );
+    let first = match event.kind {
+        EventKind::FastRetransmission => match trigger {
+            Some(trigger) => format!("{again}; the ACK in {trigger} completed the evidence of the loss"),
+            None => format!("{again}; part of the recovery under way"),
+        },
+        EventKind::TimeoutRetransmission => format!("{again}; no ACK asked for it, the timer ran out"),
+        EventKind::TailLossProbe => format!("{again}; the last segment, alone, ahead of the timer"),
+        EventKind::Retransmission => format!("{again}; no ACK or time that explains it was captured"),
+        EventKind::RetransmittedSyn | EventKind::RetransmittedSynAck | EventKind::RetransmittedFin => again,
+        EventKind::Reordered => {
+            format!("sent before {}, recorded {delay} after it", original.unwrap_or_default())
+        }
+        EventKind::LateAmbiguous => format!("{again}; overtaken or sent again, nothing tells which"),
+        EventKind::CaptureReordered => {
+            format!("recorded {delay} after {}, which acknowledges it", trigger.unwrap_or_default())
+        }
+        EventKind::DuplicateObservation => {
+            format!("the packet of {} once more, {delay} later", original.unwrap_or_default())
+        }
+        EventKind::KeepAlive => {
+            "at most one byte, one before the next expected, with nothing to send".to_owned()
+        }
+        EventKind::KeepAliveAck | EventKind::WindowProbeAck => {
+            format!("answers the probe in {}", trigger.unwrap_or_default())
+        }
+        EventKind::ZeroWindow => "announces a window of 0".to_owned(),
+        EventKind::WindowProbe => "asks into a window that the peer closed".to_owned(),
+        EventKind::WindowUpdate => match original {
+            Some(original) => format!("the ACK of {original} with another window"),
+            None => "an ACK with another window".to_owned(),
+        },
+        EventKind::WindowFull => match trigger {
+            Some(trigger) => format!("ends where the window announced in {trigger} ends"),
+            None => "ends where the announced window ends".to_owned(),
+        },
+        EventKind::DuplicateAck => match original {
+            Some(original) => format!("acknowledges no more than {original}, with data outstanding"),
+            None => "acknowledges no more than the ACK before it".to_owned(),
+        },
+        EventKind::Gap => format!("{length} bytes before it were not captured so far"),
+        EventKind::AckedUnseen => format!("acknowledges {length} bytes that were never captured"),
+        EventKind::Conflict => {
+            format!("other bytes than {} for the same numbers", original.unwrap_or_default())
+        }
+        EventKind::PortReuse => "the ports of an earlier connection, another initial number".to_owned(),
+        EventKind::Stray => "numbers far from those of this connection".to_owned(),
+    };
+    let spurious = event.spurious.map(|proof| {
+        let shown = event.proof.map(|at| format!(" by {}", frame(at))).unwrap_or_default();
+        match proof {
+            SpuriousProof::DuplicateSack => format!("; not needed: reported as duplicate{shown}"),
+            SpuriousProof::EarlierEcho => format!("; not needed: an older copy was acknowledged{shown}"),
+            SpuriousProof::AlreadyAcked => format!("; not needed: acknowledged before{shown}"),
+        }
+    });
+    let path_mtu = if event.path_mtu { "; an ICMP message had asked for smaller ones" } else { "" };
+    format!("{first}{}{path_mtu}", spurious.unwrap_or_default())
+}
