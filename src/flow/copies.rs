@@ -105,14 +105,15 @@ pub(super) struct Copies {
 }
 
 impl Copies {
-    /// The packet that `packet` is another observation of; else remembers `packet`.
-    pub(super) fn check(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Option<Moment> {
+    /// The packet that `packet` is another observation of; else remembers `packet`. `other` is the ordinal of the last
+    /// packet of the other side.
+    pub(super) fn check(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, other: u64) -> Option<Moment> {
         let seen = Seen::new(packet, ip, tcp);
         let original = self
             .recent
             .iter()
             .rev()
-            .find(|earlier| self.is_copy(earlier, &seen, packet, ip, tcp))
+            .find(|earlier| self.is_copy(earlier, &seen, packet, ip, tcp, other))
             .map(|seen| seen.at);
         if original.is_some() {
             self.found += 1;
@@ -131,7 +132,15 @@ impl Copies {
         None
     }
 
-    fn is_copy(&self, earlier: &Seen, later: &Seen, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> bool {
+    fn is_copy(
+        &self,
+        earlier: &Seen,
+        later: &Seen,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        other: u64,
+    ) -> bool {
         if earlier.same != later.same {
             return false;
         }
@@ -151,6 +160,11 @@ impl Copies {
         }
         if other_way {
             return apart <= OTHER_WAY;
+        }
+        // A SYN between two SYN-ACKs asks for the second.
+        let asked_for = tcp.flags.is_syn_ack() && !same_clock_proves && other > earlier.at.packet;
+        if control && asked_for && !same_id_proves {
+            return apart <= SAME_WAY;
         }
         if control || same_id_proves {
             return apart <= CONTROL;
