@@ -297,13 +297,14 @@ impl Sender {
 
     /// Bytes of a late segment below `next` and outside of holes were sent before.
     fn count_repeat_bytes(&mut self, segment: &Segment, next: Seq) {
-        let end = if segment.end().after(next) { next } else { segment.end() };
-        let within = end.since(segment.seq).max(0) as u64;
+        let (start, end) = segment.payload();
+        let end = if end.after(next) { next } else { end };
+        let within = end.since(start).max(0) as u64;
         let missing: u64 = self
             .holes
             .iter()
             .map(|hole| {
-                let low = hole.start.max(segment.seq);
+                let low = hole.start.max(start);
                 let high = if hole.end.before(end) { hole.end } else { end };
                 high.since(low).max(0) as u64
             })
