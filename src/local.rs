@@ -1,7 +1,8 @@
 //! Runs the pipeline on this machine's cores, in rounds and in bounded memory.
 //!
-//! While one round's packets are tracked, the next round's chunks are read and dissected. Every partition takes the
-//! batches in capture order, so neither the number of threads nor the size of a round reaches a result.
+//! While one round's packets are tracked, the next round's chunks are read and dissected, and the rows that became final
+//! in the round before are written. Every partition takes the batches in capture order, so neither the number of threads
+//! nor the size of a round reaches a result.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -67,6 +68,8 @@ struct Rounds<'c> {
     partitions: Vec<Partition>,
     /// Rows that are final but may yet be preceded by others.
     waiting: Vec<Row>,
+    /// Rows whose turn it is: written while the next round goes on.
+    ready: Vec<Row>,
     streams: u32,
     streams_refused: u64,
     packets: u64,
@@ -83,6 +86,7 @@ impl<'c> Rounds<'c> {
             sequencer: Sequencer::new(config),
             partitions: (0..count).map(|index| Partition::new(index, config)).collect(),
             waiting: Vec::new(),
+            ready: Vec::new(),
             streams: 0,
             streams_refused: 0,
             packets: 0,
@@ -95,12 +99,18 @@ impl<'c> Rounds<'c> {
         loop {
             let (reader, partitions) = (&mut self.reader, &mut self.partitions);
             let (round, count) = (round_chunks(self.config), partitions.len());
-            let (mut next, ()) = rayon::join(
+            let ready = std::mem::take(&mut self.ready);
+            let (mut next, _) = rayon::join(
                 || dissect_round(reader, round, count),
                 || {
-                    partitions.par_iter_mut().for_each(|partition| {
-                        current.iter().for_each(|batch| partition.track(batch));
-                    })
+                    rayon::join(
+                        || {
+                            partitions.par_iter_mut().for_each(|partition| {
+                                current.iter().for_each(|batch| partition.track(batch));
+                            })
+                        },
+                        || write(ready, rows),
+                    )
                 },
             );
             current.iter().for_each(Batch::release);
@@ -118,6 +128,7 @@ impl<'c> Rounds<'c> {
             progress(Progress { bytes, total_bytes, packets: self.packets });
         }
         self.settle(self.sequencer.clock(), true, rows);
+        write(std::mem::take(&mut self.ready), rows);
         self.conclude()
     }
 
@@ -134,12 +145,7 @@ impl<'c> Rounds<'c> {
         self.waiting.par_sort_by_key(Row::key);
         let ready =
             if last { self.waiting.len() } else { self.waiting.partition_point(|row| row.time < clock) };
-        for row in self.waiting.drain(..ready) {
-            match row.what {
-                Finished::Flow(flow) => rows.flow(&flow),
-                Finished::Transaction(transaction, flow) => rows.transaction(&transaction, &flow),
-            }
-        }
+        self.ready.extend(self.waiting.drain(..ready));
     }
 
     fn number_streams(&mut self) {
@@ -197,6 +203,15 @@ fn round_chunks(config: &Config) -> usize {
     match config.limits.round_chunks {
         0 => rayon::current_num_threads() * 4,
         chunks => chunks as usize,
+    }
+}
+
+fn write(ready: Vec<Row>, rows: &mut (dyn Rows + Send)) {
+    for row in ready {
+        match row.what {
+            Finished::Flow(flow) => rows.flow(&flow),
+            Finished::Transaction(transaction, flow) => rows.transaction(&transaction, &flow),
+        }
     }
 }
 

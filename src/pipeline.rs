@@ -16,8 +16,7 @@ use crate::capture::{Chunk, FileReport, LinkType, Unreadable};
 use crate::config::Config;
 use crate::detect::{Context, Detectors, FileFacts, Rule, Totals, Verdict};
 use crate::dissect::{
-    DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect,
-    dissect_datagram, partition_hash,
+    DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect, dissect_datagram,
 };
 use crate::flow::{Finished, Flow, FlowHead, FlowTable, Row, StreamId, TableLimits};
 use crate::time::{Span, Timestamp};
@@ -123,7 +122,7 @@ pub fn dissect_chunk(chunk: Chunk, partitions: usize) -> Batch {
 }
 
 fn partition_of(record: &PacketRecord, partitions: usize) -> usize {
-    (partition_hash(record) % partitions as u64) as usize
+    (record.partition % partitions as u64) as usize
 }
 
 impl Batch {
@@ -141,6 +140,7 @@ impl Batch {
         let at = Moment { packet: record.packet, time: record.time };
         if let Some((_, last)) = self.ends {
             self.totals.step(last, at);
+            self.totals.silence(last, at);
         }
         self.ends = Some((self.ends.map_or(at, |(first, _)| first), at));
         self.latest = self.latest.max(record.time);
@@ -238,8 +238,12 @@ impl Sequencer {
             }
         }
         if let Some((first, last)) = batch.ends {
-            if let Some((_, before)) = self.last.filter(|(last_file, _)| *last_file == file) {
-                batch.totals.step(before, first);
+            if let Some((last_file, before)) = self.last {
+                // From one file to the next time may go backwards: they are taken in order of their beginnings.
+                if last_file == file {
+                    batch.totals.step(before, first);
+                }
+                batch.totals.silence(before, first);
             }
             self.last = Some((file, last));
             let span = self.spans.entry(file).or_insert((first.time, last.time));
@@ -383,8 +387,26 @@ impl Totals {
         }
     }
 
+    /// Silences kept.
+    const SILENCES: usize = 16;
+
+    /// Two packets that follow each other in the capture set.
+    fn silence(&mut self, before: Moment, after: Moment) {
+        if after.time - before.time >= Span::secs(1) {
+            self.silences.push((before, after));
+            self.keep_longest();
+        }
+    }
+
+    fn keep_longest(&mut self) {
+        self.silences.sort_by_key(|(before, after)| (before.time - after.time, before.packet));
+        self.silences.truncate(Self::SILENCES);
+    }
+
     /// Adds the sums of later packets.
     fn add(&mut self, later: Self) {
+        self.silences.extend(later.silences);
+        self.keep_longest();
         self.packets += later.packets;
         self.captured_bytes += later.captured_bytes;
         self.wire_bytes += later.wire_bytes;

@@ -18,6 +18,7 @@ fuzz_target!(|segments: Vec<(bool, u8, u32, u32, u16, u8, u32)>| {
         let record = PacketRecord {
             packet: number as u64 + 1,
             offset: 0,
+            partition: 0,
             time: clock,
             clock,
             captured: 300,

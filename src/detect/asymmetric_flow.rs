@@ -7,11 +7,14 @@
 //! # How it decides
 //! `visibility`: packets of one direction only, whose acknowledgements advance or whose SYN-ACKs answer: the other direction exists
 //! and does not pass this capture point. `state`: the handshake passed here, and the server went on repeating its SYN-ACK while the
-//! client's data was never acknowledged. `loss`: one direction lost at least `factor` times as many segments as the other
+//! client's data was never acknowledged. `path`: what comes back has a link address or VLAN that nothing is sent to, and those
+//! connections fail while connections of the same service whose directions match do not. `loss`: one direction lost at least `factor` times as many segments as the other
 //! and at least `least`, the other carrying at least half as many.
 //!
 //! # What it leaves alone
-//! One-way conversations whose acknowledgements stand still, which is silence (see `missing_syn_ack`); unequal numbers of bytes.
+//! One-way conversations whose acknowledgements stand still, which is silence (see `missing_syn_ack`); unequal numbers of bytes;
+//! other link addresses on the way back that do no harm, and those of virtual routers (VRRP, HSRP, GLBP), which answer from
+//! their own.
 //!
 //! # What it does not claim
 //! Routing; that a device holds state.
@@ -26,7 +29,7 @@ use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
 use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
 use crate::detect::*;
-use crate::flow::{Endpoint, HandshakeOutcome};
+use crate::flow::{Endpoint, Half, HandshakeOutcome, LinkUse, TcpFlow};
 
 type Key = (Endpoint, &'static str, Option<Direction>);
 
@@ -35,6 +38,9 @@ struct Uneven {
     flows: u64,
     losses: [u64; 2],
     segments: [u64; 2],
+    /// Connections with another way back, and those with the same: failed, all.
+    detours: [u64; 2],
+    matching: [u64; 2],
     clients: Distinct<IpAddr>,
     seen: Seen,
     exhibits: Exhibits,
@@ -48,6 +54,10 @@ impl Merge for Uneven {
         self.losses[1] += other.losses[1];
         self.segments[0] += other.segments[0];
         self.segments[1] += other.segments[1];
+        for index in [0, 1] {
+            self.detours[index] += other.detours[index];
+            self.matching[index] += other.matching[index];
+        }
         self.clients.merge(other.clients);
         self.seen.merge(other.seen);
         self.exhibits.merge(other.exhibits);
@@ -70,7 +80,7 @@ impl Detector for AsymmetricFlow {
         name: "asymmetric_flow",
         group: "path",
         summary: "conversations whose directions do not take the same way",
-        variants: &["visibility", "state", "loss"],
+        variants: &["visibility", "state", "path", "loss"],
         thresholds: &[
             Threshold {
                 key: "factor",
@@ -132,6 +142,18 @@ impl Detector for AsymmetricFlow {
                 });
             });
         }
+        if let Some((there, back)) = ways(flow) {
+            let detour = !there.iter().any(|way| back.contains(way));
+            let failed = u64::from(has_failed(tcp));
+            self.count(flow, "path", None, |uneven| {
+                let counted = if detour { &mut uneven.detours } else { &mut uneven.matching };
+                counted[0] += failed;
+                counted[1] += 1;
+                if detour {
+                    uneven.exhibits.add(0, flow.id, || [Direction::ToServer, Direction::ToClient].into_iter().flat_map(|direction| flow.half(direction).links.first().map(|link| shown(direction, link))).collect());
+                }
+            });
+        }
         let losses = [Direction::ToServer, Direction::ToClient].map(|direction| {
             let counts = &tcp.side(direction).retransmissions;
             counts.lost_before + counts.lost_after
@@ -161,13 +183,36 @@ impl Detector for AsymmetricFlow {
         let mut verdict = Verdict { assessed: self.assessed, unit: "flows", ..Verdict::default() };
         verdict.skip(&Self::RULE, "one direction only, and nothing shows that the other exists", self.silent, "flows");
         verdict.skip(&Self::RULE, "more services than are kept apart", self.found.lost(), "flows");
-        for ((server, variant, direction), uneven) in self.found.iter() {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let one_way = |(server, variant, way): &Key| {
+                (*variant == "visibility" && *way == Some(direction)).then_some(*server)
+            };
+            let services: Vec<(Endpoint, &Uneven)> =
+                self.found.iter().filter_map(|(key, uneven)| one_way(key).zip(Some(uneven))).collect();
+            if services.len() < SERVICES {
+                let each = services.iter();
+                verdict.findings.extend(
+                    each.map(|(server, uneven)| finding(context, *server, "visibility", Some(direction), uneven)),
+                );
+            } else {
+                verdict.findings.push(one_way_capture(context, direction, &services));
+            }
+        }
+        let judged = self.found.iter().filter(|((_, variant, _), _)| *variant != "visibility");
+        for ((server, variant, direction), uneven) in judged {
             let [there, back] = uneven.losses;
             let (most, least) = (there.max(back), there.min(back));
             let [worse, better] = if there >= back { uneven.segments } else { [uneven.segments[1], uneven.segments[0]] };
             // A direction that carries next to no data has next to nothing to lose.
             let comparable = 2 * better >= worse;
             if *variant == "loss" && (!comparable || most < self.least || most < self.factor * least) {
+                continue;
+            }
+            // Failing must come with the detour: every connection that takes it fails, and most that do not are well.
+            let [failed, all] = uneven.detours;
+            let [failed_matching, all_matching] = uneven.matching;
+            let harmful = all > 0 && failed == all && all_matching > 0 && 2 * failed_matching < all_matching;
+            if *variant == "path" && !harmful {
                 continue;
             }
             verdict.findings.push(finding(context, *server, variant, *direction, uneven));
@@ -188,6 +233,63 @@ impl AsymmetricFlow {
     }
 }
 
+/// One-way services listed one by one; more are a property of the capture.
+const SERVICES: usize = 8;
+
+fn one_way_capture(context: &Context<'_>, direction: Direction, services: &[(Endpoint, &Uneven)]) -> Finding {
+    let mut all = Uneven::default();
+    services.iter().for_each(|(_, uneven)| all.merge((*uneven).clone()));
+    let side = if direction == Direction::ToServer { "clients'" } else { "servers'" };
+    let one = finding(context, services[0].0, "visibility", Some(direction), &all);
+    Finding {
+        title: format!("Only the {side} packets of {} pass this capture point", plural(services.len() as u64, "service")),
+        subject: Subject { protocol: Some("tcp"), direction: Some(direction), ..Subject::default() },
+        impact: Impact { services: services.len() as u64, ..one.impact },
+        ..one
+    }
+}
+
+/// The far ends of the ways there and back, as (link address, VLAN); `None` when the capture does not show both, or shows
+/// packets at several points, or a virtual router's address is among them.
+fn ways(flow: &Flow) -> Option<(Vec<Way>, Vec<Way>)> {
+    let [there, back] = &flow.halves;
+    let unclear = |half: &Half| half.copies > 0 || half.links.len() == LinkUse::MAX || half.links.is_empty();
+    if unclear(there) || unclear(back) {
+        return None;
+    }
+    let there: Vec<Way> = there.links.iter().map(|link| (link.destination, link.vlan)).collect();
+    let back: Vec<Way> = back.links.iter().map(|link| (link.source, link.vlan)).collect();
+    let known = |(address, _): &Way| *address != [0; 6] && !is_virtual(*address);
+    (there.iter().all(known) && back.iter().all(known)).then_some((there, back))
+}
+
+type Way = ([u8; 6], u16);
+
+/// Addresses of virtual routers: VRRP (RFC 9568 section 7.3), HSRP versions 1 and 2, GLBP.
+fn is_virtual(address: [u8; 6]) -> bool {
+    matches!(
+        address,
+        [0x00, 0x00, 0x5e, 0x00, 0x01 | 0x02, _]
+            | [0x00, 0x00, 0x0c, 0x07, 0xac, _]
+            | [0x00, 0x00, 0x0c, 0x9f, 0xf0..=0xff, _]
+            | [0x00, 0x05, 0x73, 0xa0..=0xaf, _, _]
+            | [0x00, 0x07, 0xb4, _, _, _]
+    )
+}
+
+/// It did not open, or was cut off, or data of the client was never acknowledged.
+fn has_failed(tcp: &TcpFlow) -> bool {
+    let opened = matches!(tcp.handshake.outcome, HandshakeOutcome::Established | HandshakeOutcome::Midstream);
+    let unheard = tcp.side(Direction::ToServer).unique_bytes > 0 && tcp.side(Direction::ToServer).sizes.delivered == 0;
+    !opened || unheard || tcp.resets.iter().any(|reset| reset.class.is_harmful())
+}
+
+fn shown(direction: Direction, link: &LinkUse) -> Evidence {
+    let address = |bytes: [u8; 6]| bytes.map(|byte| format!("{byte:02x}")).join(":");
+    let role = if direction == Direction::ToServer { "there" } else { "back" };
+    exhibit(link.first, role, format!("from {} to {}, vlan {}", address(link.source), address(link.destination), link.vlan))
+}
+
 fn finding(context: &Context<'_>, server: Endpoint, variant: &'static str, direction: Option<Direction>, uneven: &Uneven) -> Finding {
     let flows = plural(uneven.flows, "connection");
     let [there, back] = uneven.losses;
@@ -203,6 +305,17 @@ fn finding(context: &Context<'_>, server: Endpoint, variant: &'static str, direc
             Confidence::Likely,
             format!("{server} does not see what its clients send after the SYN"),
             format!("In {flows} the handshake passed this capture point, the server went on repeating its SYN-ACK, and no data of the client was acknowledged."),
+        ),
+        "path" => (
+            Severity::Warning,
+            Confidence::Likely,
+            format!("Connections to {server} fail when the answers come another way"),
+            format!(
+                "{} got their answers from a link address or VLAN that their packets are not sent to, and all of them failed; of {} with one way for both directions {} failed.",
+                plural(uneven.detours[1], "connection"),
+                uneven.matching[1],
+                uneven.matching[0],
+            ),
         ),
         // What the losses cost is `retransmission`'s to say; that they are one-sided is where to look.
         _ => (
@@ -227,7 +340,11 @@ fn finding(context: &Context<'_>, server: Endpoint, variant: &'static str, direc
         last_seen: uneven.seen.last(),
         counts: counts(&[("connections", uneven.flows), ("lost_to_server", there), ("lost_to_client", back)]),
         impact: Impact {
-            failed_transactions: if variant == "state" { uneven.flows } else { 0 },
+            failed_transactions: match variant {
+                "state" => uneven.flows,
+                "path" => uneven.detours[0],
+                _ => 0,
+            },
             of_transactions: uneven.flows,
             clients: uneven.clients.count(),
             services: 1,
@@ -236,6 +353,7 @@ fn finding(context: &Context<'_>, server: Endpoint, variant: &'static str, direc
         evidence: uneven.exhibits.evidence(),
         alternatives: match variant {
             "visibility" => vec!["a mirror port copies one direction only", "the answer takes another path"],
+            "path" => vec!["a stateful device on one of the ways sees half of each connection", "two devices share one address, and one of them is at fault"],
             "state" => vec!["a device behind the capture point drops packets of connections whose SYN-ACK it did not see", "the server's accept queue is full"],
             _ => vec!["one direction of a link or path is overloaded or faulty"],
         },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::app::Moment;
 use crate::capture::LinkType;
 use crate::time::{Span, Timestamp};
 
@@ -29,7 +30,9 @@ pub struct Totals {
     /// The furthest step back, in nanoseconds.
     pub backwards_most: i64,
     /// Some of the packets that went backwards, lowest ordinals first.
-    pub backwards_examples: Vec<crate::app::Moment>,
+    pub backwards_examples: Vec<Moment>,
+    /// The longest times of a second and more without any packet: the packets before and after, longest first.
+    pub silences: Vec<(Moment, Moment)>,
     /// TCP packets.
     pub tcp_packets: u64,
     /// UDP packets.

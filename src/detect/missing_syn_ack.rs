@@ -12,7 +12,8 @@
 //!
 //! # What it leaves alone
 //! Refused and unreachable connections, which are answers; connections whose later packets show that the SYN-ACK existed;
-//! many services asked by one client, which are one finding: for information when they are many ports of few hosts or when
+//! an IPv6 attempt that was given up because an IPv4 one of the same link address and port opened meanwhile (RFC 8305); a port
+//! that was still in use by an earlier connection; many services asked by one client or of one host, which are one finding: for information when they are many ports of few hosts or when
 //! the client does not insist, as a scan does.
 //!
 //! # What it does not claim
@@ -24,6 +25,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::app::Direction;
 use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
 use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
@@ -56,13 +58,37 @@ impl Merge for Attempts {
     }
 }
 
-/// Many silent services that one client asked.
+/// Many silent services that one client asked, or of one host.
 #[derive(Default)]
 struct Sweep {
     services: u64,
     hosts: Distinct<IpAddr>,
     attempts: Attempts,
 }
+
+/// An IPv6 SYN that was neither answered nor repeated: perhaps the loser of a race with IPv4.
+#[derive(Clone, Debug, Default)]
+struct Racer {
+    server: Option<Endpoint>,
+    client: [u8; 6],
+    second: i64,
+    attempts: Attempts,
+}
+
+impl Merge for Racer {
+    fn merge(&mut self, other: Self) {
+        // Keys are flows: nothing is ever counted twice under one.
+        *self = other;
+    }
+}
+
+impl Racer {
+    /// A connection attempt races for two seconds at most (RFC 8305 section 5, the longest attempt delay).
+    const SECONDS: i64 = 2;
+}
+
+/// Who opened an IPv4 connection, to which port, in which second.
+type Winner = ([u8; 6], u16, i64);
 
 /// Counts connection attempts by service and outcome.
 #[derive(Debug)]
@@ -73,7 +99,11 @@ pub(super) struct MissingSynAck {
     assessed: u64,
     too_late: u64,
     midstream: u64,
+    /// Connections that opened although their SYN-ACK is not in the capture.
+    unseen: u64,
     opened: Groups<Endpoint, u64>,
+    racers: Groups<u64, Racer>,
+    winners: Groups<Winner, u64>,
     attempts: Groups<Key, Attempts>,
 }
 
@@ -102,7 +132,7 @@ impl Detector for MissingSynAck {
                 key: "sweep",
                 default: 15.0,
                 unit: "services",
-                meaning: "silent services that one client alone asked, from which they are one finding",
+                meaning: "silent services that one client alone asked, or of one host, from which they are one finding",
                 source: "Zeek's scan policy, 15 ports",
             },
         ],
@@ -117,6 +147,9 @@ impl Detector for MissingSynAck {
             assessed: 0,
             too_late: 0,
             midstream: 0,
+            unseen: 0,
+            racers: Groups::new(Groups::<u64, Racer>::MOST * 4),
+            winners: Groups::new(Groups::<Winner, u64>::MOST * 16),
             opened: Groups::new(Groups::<Endpoint, u64>::MOST * 4),
             attempts: Groups::new(Groups::<Key, Attempts>::MOST),
         }
@@ -138,17 +171,31 @@ impl Detector for MissingSynAck {
             HandshakeOutcome::Silent => "silent",
             HandshakeOutcome::ReplyLost => "lost_return",
             HandshakeOutcome::AckLost => "ack_lost",
+            HandshakeOutcome::Established if handshake.challenge.is_some() => "",
             HandshakeOutcome::Established if handshake.syn_count > 1 && waited >= self.late => "late",
             _ => "",
         };
         self.assessed += 1;
-        if handshake.outcome == HandshakeOutcome::Established && let Some(count) = self.opened.observe(flow.server) {
-            *count += 1;
+        let opened = matches!(handshake.outcome, HandshakeOutcome::Established | HandshakeOutcome::ReplyUnseen);
+        self.unseen += u64::from(handshake.outcome == HandshakeOutcome::ReplyUnseen);
+        let link = flow.half(Direction::ToServer).links.first().map_or([0; 6], |link| link.source);
+        let second = first.time.0.div_euclid(1_000_000_000);
+        if opened {
+            self.opened.observe(flow.server).into_iter().for_each(|count| *count += 1);
+            if flow.client.address.is_ipv4() {
+                self.winners.observe((link, flow.server.port, second));
+            }
         }
-        if variant.is_empty() {
+        let attempts = if variant.is_empty() {
             return;
-        }
-        let Some(attempts) = self.attempts.observe((flow.server, variant)) else { return };
+        } else if variant == "silent" && handshake.syn_count == 1 && flow.client.address.is_ipv6() {
+            let Some(racer) = self.racers.observe(flow.id) else { return };
+            (racer.server, racer.client, racer.second) = (Some(flow.server), link, second);
+            &mut racer.attempts
+        } else {
+            let Some(attempts) = self.attempts.observe((flow.server, variant)) else { return };
+            attempts
+        };
         attempts.flows += 1;
         attempts.syns += u64::from(handshake.syn_count);
         attempts.waited += waited;
@@ -167,37 +214,51 @@ impl Detector for MissingSynAck {
         self.assessed += other.assessed;
         self.too_late += other.too_late;
         self.midstream += other.midstream;
+        self.unseen += other.unseen;
+        self.racers.merge(other.racers);
+        self.winners.merge(other.winners);
         self.opened.merge(other.opened);
         self.attempts.merge(other.attempts);
     }
 
-    fn finish(self, context: &Context<'_>) -> Verdict {
+    fn finish(mut self, context: &Context<'_>) -> Verdict {
+        let raced = self.end_races();
         let mut verdict = Verdict { assessed: self.assessed, unit: "flows", ..Verdict::default() };
         verdict.skip(&Self::RULE, "the capture ended too soon after the syn", self.too_late, "flows");
         verdict.skip(&Self::RULE, "began before the capture", self.midstream, "flows");
-        verdict.skip(&Self::RULE, "more services than are kept apart", self.attempts.lost(), "flows");
-        let mut sweeps: BTreeMap<IpAddr, Sweep> = BTreeMap::new();
-        let silent = |variant: &str, attempts: &Attempts| attempts.clients.only().copied().filter(|_| variant == "silent");
-        for ((server, variant), attempts) in self.attempts.iter() {
-            if let Some(client) = silent(variant, attempts) {
-                let sweep = sweeps.entry(client).or_default();
-                sweep.services += 1;
-                sweep.hosts.add(server.address);
-                sweep.attempts.merge(attempts.clone());
-            }
-        }
-        sweeps.retain(|_, sweep| sweep.services >= self.sweep);
-        for ((server, variant), attempts) in self.attempts.iter() {
-            if !silent(variant, attempts).is_some_and(|client| sweeps.contains_key(&client)) {
-                verdict.findings.push(self.finding(context, *server, variant, attempts));
-            }
-        }
-        verdict.findings.extend(sweeps.iter().map(|(client, sweep)| sweep.finding(*client)));
+        verdict.skip(&Self::RULE, "ipv6 attempts that an ipv4 connection overtook", raced, "flows");
+        let lost = self.attempts.lost() + self.racers.lost();
+        verdict.skip(&Self::RULE, "more services than are kept apart", lost, "flows");
+        let (silent, other): (Vec<_>, Vec<_>) =
+            self.attempts.iter().partition(|((_, variant), _)| *variant == "silent");
+        let (asked_by, rest) = self.sweeps(silent, |_, attempts| attempts.clients.only().copied());
+        let (on_host, rest) = self.sweeps(rest, |server, _| Some(server.address));
+        verdict.findings.extend(other.into_iter().chain(rest).map(|((server, variant), attempts)| {
+            self.finding(context, *server, variant, attempts)
+        }));
+        verdict.findings.extend(asked_by.iter().map(|(client, sweep)| sweep.asked_by(*client)));
+        verdict.findings.extend(on_host.iter().map(|(server, sweep)| sweep.on_host(*server)));
         verdict
     }
 }
 
 impl MissingSynAck {
+    /// Counts the IPv6 attempts that no IPv4 connection overtook as silent; returns how many were overtaken.
+    fn end_races(&mut self) -> u64 {
+        let mut overtaken = 0;
+        for (_, racer) in self.racers.iter() {
+            let Some(server) = racer.server else { continue };
+            let won = (racer.second..=racer.second + Racer::SECONDS)
+                .any(|second| self.winners.get(&(racer.client, server.port, second)).is_some());
+            if won {
+                overtaken += 1;
+            } else if let Some(attempts) = self.attempts.observe((server, "silent")) {
+                attempts.merge(racer.attempts.clone());
+            }
+        }
+        overtaken
+    }
+
     fn finding(&self, context: &Context<'_>, server: Endpoint, variant: &'static str, attempts: &Attempts) -> Finding {
         let opened = self.opened.get(&server).copied().unwrap_or(0);
         let tried = plural(attempts.flows, "connection");
@@ -254,26 +315,111 @@ impl MissingSynAck {
             not_claimed: vec!["which device drops the packets", "that the service is down"],
             ..Finding::draft(&Self::RULE, variant, severity, Confidence::Confirmed)
         }
-        .gated(attempts.obstacles.gates(context, &[Obstacle::Drops]))
+        .gated(self.gates(context, attempts, variant))
+    }
+}
+
+type Group<'a> = (&'a Key, &'a Attempts);
+
+impl MissingSynAck {
+    /// Takes together what has the same address by `of`, where it is enough for a sweep; the second part is the rest.
+    fn sweeps<'a>(
+        &self,
+        silent: Vec<Group<'a>>,
+        of: impl Fn(&Endpoint, &Attempts) -> Option<IpAddr>,
+    ) -> (BTreeMap<IpAddr, Sweep>, Vec<Group<'a>>) {
+        let mut sweeps: BTreeMap<IpAddr, Sweep> = BTreeMap::new();
+        for ((server, _), attempts) in &silent {
+            if let Some(address) = of(server, attempts) {
+                sweeps.entry(address).or_default().add(*server, attempts);
+            }
+        }
+        sweeps.retain(|_, sweep| sweep.services >= self.sweep);
+        let swept = |server: &Endpoint, attempts: &Attempts| {
+            of(server, attempts).is_some_and(|address| sweeps.contains_key(&address))
+        };
+        let rest = silent.into_iter().filter(|((server, _), attempts)| !swept(server, attempts)).collect();
+        (sweeps, rest)
+    }
+
+    /// Where connections open without a SYN-ACK in the capture, one that is missing says little.
+    fn gates(&self, context: &Context<'_>, attempts: &Attempts, variant: &str) -> Vec<Gate> {
+        let mut gates = attempts.obstacles.gates(context, &[Obstacle::Drops]);
+        let opened: u64 = self.opened.iter().map(|(_, count)| count).sum();
+        if variant == "silent" && self.unseen * 10 > opened {
+            gates.push(Gate {
+                name: "asymmetric_flow",
+                prevents: format!(
+                    "{} of {} opened although their SYN-ACK is not in the capture: answers can be missing here",
+                    self.unseen,
+                    plural(opened, "connection"),
+                ),
+                recapture: "capture where both directions pass: at one of the hosts, or with both directions mirrored",
+            });
+        }
+        gates
     }
 }
 
 impl Sweep {
-    fn finding(&self, client: IpAddr) -> Finding {
+    fn add(&mut self, server: Endpoint, attempts: &Attempts) {
+        self.services += 1;
+        self.hosts.add(server.address);
+        self.attempts.merge(attempts.clone());
+    }
+
+    /// One client asks many services: many ports of few hosts are nobody's daily work.
+    fn asked_by(&self, client: IpAddr) -> Finding {
+        let scan = !self.insists() || self.services >= 5 * self.hosts.count();
+        Finding {
+            title: format!("{} on {} do not answer {client}", plural(self.services, "service"), self.hosts.of("host")),
+            alternatives: match scan {
+                true => vec!["a port scan or an inventory", "a peer-to-peer application with stale peers"],
+                false => vec!["the client's way out is broken", "a filter drops what the client sends"],
+            },
+            next_steps: vec!["ask who runs the client", "capture one hop further, to see how far the SYNs come"],
+            ..self.finding(scan)
+        }
+    }
+
+    /// Several clients ask many services of one host.
+    fn on_host(&self, server: IpAddr) -> Finding {
+        let scan = !self.insists();
+        let finding = self.finding(scan);
+        let clients = self.attempts.clients.of("client");
+        Finding {
+            title: format!("{} on {server} do not answer {clients}", plural(self.services, "service")),
+            subject: Subject { server: Some(server.to_string()), ..finding.subject.clone() },
+            alternatives: match scan {
+                true => vec!["a port scan or an inventory from several addresses", "the host drops what it does not serve"],
+                false => vec!["the host is down or cut off", "a filter drops what is sent to it"],
+            },
+            next_steps: vec!["ask for the state of the host", "capture at the host at the same time"],
+            ..finding
+        }
+    }
+
+    /// Linux and Windows send three SYNs and more before they give up.
+    fn insists(&self) -> bool {
+        self.attempts.syns >= 3 * self.attempts.flows
+    }
+
+    fn finding(&self, scan: bool) -> Finding {
         let attempts = &self.attempts;
-        // Linux and Windows send three SYNs and more before they give up; many ports of one host are nobody's daily work.
-        let scan = attempts.syns < 3 * attempts.flows || self.services >= 5 * self.hosts.count();
         let severity = if scan { Severity::Info } else { Severity::Critical };
         let how = if scan { ", as a scan does" } else { "" };
         Finding {
-            title: format!("{} on {} do not answer {client}", plural(self.services, "service"), self.hosts.of("host")),
             summary: format!(
                 "{}, {} and {} waited in all{how}. No answer of any kind was seen at this capture point.",
                 plural(attempts.flows, "connection attempt"),
                 plural(attempts.syns, "SYN"),
                 attempts.waited,
             ),
-            subject: Subject { client: Some(client.to_string()), protocol: Some("tcp"), ..Subject::default() },
+            subject: Subject {
+                client: attempts.clients.only().map(ToString::to_string),
+                protocol: Some("tcp"),
+                ..Subject::default()
+            },
             first_seen: attempts.seen.first(),
             last_seen: attempts.seen.last(),
             counts: counts(&[
@@ -286,15 +432,10 @@ impl Sweep {
                 seconds_lost: if scan { Span::ZERO } else { attempts.waited },
                 failed_transactions: if scan { 0 } else { attempts.flows },
                 of_transactions: attempts.flows,
-                clients: 1,
+                clients: attempts.clients.count(),
                 services: self.services,
             },
             evidence: attempts.exhibits.evidence(),
-            alternatives: match scan {
-                true => vec!["a port scan or an inventory", "a peer-to-peer application with stale peers"],
-                false => vec!["the client's way out is broken", "a filter drops what the client sends"],
-            },
-            next_steps: vec!["ask who runs the client", "capture one hop further, to see how far the SYNs come"],
             not_claimed: vec!["hostile intent", "which device drops the packets"],
             ..Finding::draft(&MissingSynAck::RULE, "silent", severity, Confidence::Likely)
         }

@@ -82,6 +82,7 @@ detectors! {
     capture_disorder::CaptureDisorder,
     capture_midstream::CaptureMidstream,
     capture_damaged::CaptureDamaged,
+    capture_gap::CaptureGap,
     mtu_blackhole::MtuBlackhole,
     asymmetric_flow::AsymmetricFlow,
     retransmission::Retransmission,

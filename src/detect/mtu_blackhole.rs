@@ -6,10 +6,14 @@
 //!
 //! # How it decides
 //! All of these in one direction: the same bytes sent whole at least three times with don't-fragment (or IPv6) and never
-//! acknowledged at that size; at least `smaller` smaller datagrams acknowledged after the first try; nothing of that size or
-//! above ever acknowledged; both directions captured; no segmentation offload; the receive window open. It is confirmed when
-//! the bytes arrive at last in smaller pieces, or when several connections show it. `icmp_ignored`: an ICMP message named the
-//! size, and the sender went on. `silent`: none did.
+//! acknowledged at that size; smaller datagrams that arrived, at least one of them sent after the first try; nothing of that
+//! size or above ever acknowledged; both directions captured; no segmentation offload; the receive window open. Fewer than
+//! `smaller` datagrams that arrived in all its connections make it possible only. It is confirmed when the bytes arrive at
+//! last in smaller pieces, or when several connections show it.
+//!
+//! `silent`: no ICMP message named the size. `icmp_ignored`: one did, and the sender sent the same size again.
+//! `receiver_view`: the capture stands behind the limit and sees what is left: a hole of whole segments that is never filled,
+//! later and smaller segments behind it, the receiver asking for the hole, and not one full segment in that direction.
 //!
 //! # What it leaves alone
 //! Path MTU discovery that works; random loss, where a datagram of the size arrives at last.
@@ -27,8 +31,11 @@ use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
 use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
 use crate::detect::*;
-use crate::flow::{Endpoint, Stuck};
+use crate::flow::{Endpoint, EventKind, Stuck};
 use crate::time::Span;
+
+/// Receivers that wait so long for a hole have outlasted fast recovery and the first time-outs (RFC 6298 section 2).
+const RECOVERY: Span = Span::secs(3);
 
 type Key = (Endpoint, Direction, &'static str);
 
@@ -50,6 +57,8 @@ struct Cliff {
     flows: u64,
     ranges: u64,
     tries: u64,
+    /// Datagrams that arrived.
+    arrived: u64,
     resolved: u64,
     /// Smallest size that failed, largest that arrived.
     failing: Option<u32>,
@@ -66,6 +75,7 @@ impl Merge for Cliff {
         self.flows += other.flows;
         self.ranges += other.ranges;
         self.tries += other.tries;
+        self.arrived += other.arrived;
         self.resolved += other.resolved;
         self.failing = self.failing.into_iter().chain(other.failing).min();
         self.passing = self.passing.max(other.passing);
@@ -92,13 +102,13 @@ impl Detector for MtuBlackhole {
         name: "mtu_blackhole",
         group: "path",
         summary: "datagrams above a size never arrive and the sender is not told, or does not listen",
-        variants: &["silent", "icmp_ignored"],
+        variants: &["silent", "icmp_ignored", "receiver_view"],
         thresholds: &[Threshold {
             key: "smaller",
             default: 3.0,
             unit: "datagrams",
-            meaning: "smaller ones acknowledged after the first failed try",
-            source: "FIELD C10: at least 3, or random loss would do",
+            meaning: "smaller ones that arrived, below which it is no more than possible",
+            source: "FIELD C10: at least 3, or a path that died would do",
         }],
         source: include_str!("mtu_blackhole.rs"),
     };
@@ -123,32 +133,42 @@ impl Detector for MtuBlackhole {
         for direction in [Direction::ToServer, Direction::ToClient] {
             let side = tcp.side(direction);
             let sizes = &side.sizes;
+            if tcp.side(direction.reverse()).zero_window_time > Span::ZERO {
+                continue;
+            }
+            // RFC 1191 section 3: the router that dropped the datagram names the size that would have passed.
+            let told = |stuck: &Stuck| {
+                let last = stuck.frames.last().map_or(0, |at| at.packet);
+                let names = |mtu: u32| mtu < stuck.ip_length;
+                flow.icmp_errors.iter().find(|error| {
+                    error.quoted == direction && error.icmp.mtu.is_some_and(names) && error.at.packet < last
+                })
+            };
             let stuck: Vec<&Stuck> = sizes
                 .stuck
                 .iter()
                 .filter(|stuck| {
                     stuck.dont_fragment
                         && !stuck.delivered_whole
-                        && u64::from(stuck.smaller_delivered) >= self.smaller
+                        && (stuck.smaller_delivered > 0 || told(stuck).is_some())
                         && sizes.largest_delivered < stuck.ip_length
                 })
                 .collect();
-            let Some(first) = stuck.first() else { continue };
+            let Some(first) = stuck.first() else {
+                self.receiver_view(flow, direction);
+                continue;
+            };
             if side.super_frames > 0 {
                 self.offload += 1;
                 continue;
             }
-            if tcp.side(direction.reverse()).zero_window_time > Span::ZERO {
-                continue;
-            }
-            let told = flow.icmp_errors.iter().find(|error| {
-                error.quoted == direction && error.icmp.mtu.is_some_and(|mtu| mtu < first.ip_length)
-            });
+            let told = told(first);
             let variant = if told.is_some() { "icmp_ignored" } else { "silent" };
             let Some(cliff) = self.cliffs.observe((flow.server, direction, variant)) else { continue };
             cliff.flows += 1;
             cliff.ranges += stuck.len() as u64;
             cliff.tries += stuck.iter().map(|stuck| u64::from(stuck.tries)).sum::<u64>();
+            cliff.arrived += sizes.delivered;
             cliff.resolved += u64::from(stuck.iter().any(|stuck| stuck.resolved_with.is_some()));
             let failing = stuck.iter().map(|stuck| stuck.ip_length).min();
             cliff.failing = cliff.failing.into_iter().chain(failing).min();
@@ -180,25 +200,66 @@ impl Detector for MtuBlackhole {
         verdict.skip(&Self::RULE, "segmentation offload: sizes on the wire are not known", self.offload, "flows");
         verdict.skip(&Self::RULE, "more services than are kept apart", self.cliffs.lost(), "flows");
         for ((server, direction, variant), cliff) in self.cliffs.iter() {
-            verdict.findings.push(finding(context, *server, *direction, variant, cliff));
+            verdict.findings.push(match *variant {
+                "receiver_view" => receiver_view(context, *server, *direction, cliff),
+                _ => self.finding(context, *server, *direction, variant, cliff),
+            });
         }
         verdict
     }
 }
 
-fn finding(context: &Context<'_>, server: Endpoint, direction: Direction, variant: &'static str, cliff: &Cliff) -> Finding {
+impl MtuBlackhole {
+/// Behind the limit: only what is missing shows.
+fn receiver_view(&mut self, flow: &Flow, direction: Direction) {
+    let Some(tcp) = &flow.tcp else { return };
+    let (side, receiver) = (tcp.side(direction), tcp.side(direction.reverse()));
+    let Some(mss) = side.mss.into_iter().chain(receiver.mss).min().map(u64::from) else { return };
+    // RFC 6691: the timestamp option takes 12 bytes of the announced size.
+    let whole = [mss, mss.saturating_sub(12)].into_iter().any(|full| full > 0 && side.hole_bytes % full == 0);
+    let cut = u64::from(side.largest_payload) < mss.saturating_sub(12);
+    let Some(hole) = tcp.events.iter().find(|event| event.kind == EventKind::Gap && event.direction == direction) else { return };
+    let waited = flow.watched_until.min(flow.last.time) - hole.at.time;
+    if side.hole_bytes == 0 || !whole || !cut || receiver.duplicate_acks == 0 || waited < RECOVERY || side.data_segments == 0 {
+        return;
+    }
+    let Some(cliff) = self.cliffs.observe((flow.server, direction, "receiver_view")) else { return };
+    cliff.flows += 1;
+    cliff.ranges += side.hole_bytes;
+    cliff.passing = cliff.passing.max(tcp.side(direction).sizes.largest_delivered);
+    cliff.stalled += waited;
+    cliff.clients.add(flow.client.address);
+    cliff.obstacles.add(flow);
+    cliff.seen.add(hole.at.time);
+    cliff.seen.add(flow.last.time);
+    cliff.exhibits.add(0, flow.id, || {
+        let asked = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateAck && event.direction != direction);
+        let asked = asked.take(6).map(|event| exhibit(event.at, "duplicate_ack", "the receiver asks for what is missing"));
+        let after = exhibit(hole.at, "behind_hole", format!("{} bytes are missing before it", side.hole_bytes));
+        asked.chain([after]).collect()
+    });
+}
+
+fn finding(&self, context: &Context<'_>, server: Endpoint, direction: Direction, variant: &'static str, cliff: &Cliff) -> Finding {
     let failing = cliff.failing.unwrap_or(0);
     let way = match direction {
         Direction::ToServer => "to",
         Direction::ToClient => "from",
     };
-    let confidence = if cliff.resolved > 0 || cliff.flows > 1 { Confidence::Confirmed } else { Confidence::Likely };
+    let confidence = match variant {
+        "silent" if cliff.arrived < self.smaller => Confidence::Possible,
+        _ if cliff.resolved > 0 || cliff.flows > 1 => Confidence::Confirmed,
+        _ => Confidence::Likely,
+    };
+    let severity = if confidence == Confidence::Possible { Severity::Warning } else { Severity::Critical };
     let icmp = match variant {
         "silent" => format!("No message about it was seen among {}", plural(context.totals.icmp_packets, "icmp packet")),
         _ => "An icmp message named the size".to_owned(),
     };
     let filter = context.filter().map_or(String::new(), |filter| format!(" (capture filter: {filter})"));
-    let overhead = OVERHEADS.iter().filter(|(mtu, _)| *mtu < failing && *mtu >= cliff.passing).map(|(_, text)| *text);
+    let overhead: Vec<_> = OVERHEADS.iter().filter(|(mtu, _)| *mtu < failing && *mtu >= cliff.passing).map(|(_, text)| *text).collect();
+        // A wide cliff fits every encapsulation, and says nothing.
+        let overhead = if overhead.len() > 3 { Vec::new() } else { overhead };
     Finding {
         title: format!("Datagrams of {failing} bytes {way} {server} never arrive, those of {} do", cliff.passing),
         summary: format!(
@@ -237,7 +298,49 @@ fn finding(context: &Context<'_>, server: Endpoint, direction: Direction, varian
         alternatives: ["a link or tunnel on the path has a smaller mtu, and its message does not reach the sender"].into_iter().chain(overhead).collect(),
         next_steps: vec!["probe the path: ping -M do -s SIZE, or tracepath", "clamp the segment size at the tunnel, or let ICMP fragmentation-needed and packet-too-big pass"],
         not_claimed: vec!["that ICMP is filtered, or where", "which tunnel is on the path"],
-        ..Finding::draft(&MtuBlackhole::RULE, variant, Severity::Critical, confidence)
+        ..Finding::draft(&MtuBlackhole::RULE, variant, severity, confidence)
     }
     .gated(cliff.obstacles.gates(context, &[Obstacle::Drops, Obstacle::Missed]))
+}
+}
+
+fn receiver_view(context: &Context<'_>, server: Endpoint, direction: Direction, cliff: &Cliff) -> Finding {
+    let way = match direction {
+        Direction::ToServer => "to",
+        Direction::ToClient => "from",
+    };
+    let confidence = if cliff.flows > 1 { Confidence::Likely } else { Confidence::Possible };
+    Finding {
+        title: format!("Full segments {way} {server} never come this far, those of {} bytes do", cliff.passing),
+        summary: format!(
+            "In {} a hole of whole segments was never filled while smaller segments behind it passed here and the receiver asked for the hole; no datagram above {} bytes was seen in that direction. {} stood still in all.",
+            plural(cliff.flows, "connection"),
+            cliff.passing,
+            cliff.stalled,
+        ),
+        subject: Subject {
+            client: cliff.clients.only().map(ToString::to_string),
+            server: Some(server.address.to_string()),
+            port: Some(server.port),
+            protocol: Some("tcp"),
+            direction: Some(direction),
+            ..Subject::default()
+        },
+        first_seen: cliff.seen.first(),
+        last_seen: cliff.seen.last(),
+        counts: counts(&[("connections", cliff.flows), ("missing_bytes", cliff.ranges), ("largest_passing_bytes", cliff.passing.into())]),
+        impact: Impact {
+            seconds_lost: cliff.stalled,
+            failed_transactions: cliff.flows,
+            of_transactions: cliff.flows,
+            clients: cliff.clients.count(),
+            services: 1,
+        },
+        evidence: cliff.exhibits.evidence(),
+        alternatives: vec!["a link or tunnel before the capture point has a smaller mtu", "the sender stopped for another reason after a burst of losses"],
+        next_steps: vec!["capture at the sender: does it repeat full segments, does an icmp message reach it?", "probe the path: ping -M do -s SIZE, or tracepath"],
+        not_claimed: vec!["what the sender did: the capture stands behind the loss", "that ICMP is filtered, or where"],
+        ..Finding::draft(&MtuBlackhole::RULE, "receiver_view", Severity::Warning, confidence)
+    }
+    .gated(cliff.obstacles.gates(context, &[Obstacle::Drops, Obstacle::Missed, Obstacle::OneWay]))
 }

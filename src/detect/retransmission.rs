@@ -7,7 +7,9 @@
 //! # How it decides
 //! Every repeated segment is classified from the packets that caused it (see `pcapsy events`). Rates are over unique wire
 //! segments of one direction; what was proven unnecessary, and path MTU discovery, is left out of the rate and stated. It is a warning
-//! from `warning_share` of the segments, or from `warning_seconds` of standstill, with at least `least` repeats.
+//! from `warning_share` of the segments with at least `least` repeats and `cost` of standstill, or from `warning_seconds` of
+//! standstill. A stream stands still from the first copy of a segment, or from the hole it left, to the copy that repairs it;
+//! the share of the transfer is that time of the time between first and last segment with data.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives, window probes, segments that were only reordered. Repeated SYNs belong to
@@ -45,6 +47,8 @@ struct Losses {
     before: u64,
     after: u64,
     stalled: Span,
+    /// How long the affected transfers took.
+    transfers: Span,
     clients: Distinct<IpAddr>,
     seen: Seen,
     exhibits: Exhibits,
@@ -65,6 +69,7 @@ impl Merge for Losses {
         self.before += other.before;
         self.after += other.after;
         self.stalled += other.stalled;
+        self.transfers += other.transfers;
         self.clients.merge(other.clients);
         self.seen.merge(other.seen);
         self.exhibits.merge(other.exhibits);
@@ -94,6 +99,7 @@ impl Losses {
 pub(super) struct Retransmission {
     warning_share: f64,
     warning_seconds: Span,
+    cost: Span,
     least: u64,
     assessed: u64,
     one_way: u64,
@@ -122,6 +128,13 @@ impl Detector for Retransmission {
                 source: "ours: a person notices a second",
             },
             Threshold {
+                key: "cost",
+                default: 0.01,
+                unit: "s",
+                meaning: "standstill summed over connections, below which any share is information only",
+                source: "ours: less than one round trip within a city",
+            },
+            Threshold {
                 key: "least",
                 default: 5.0,
                 unit: "segments",
@@ -136,6 +149,7 @@ impl Detector for Retransmission {
         Self {
             warning_share: settings.value("warning_share"),
             warning_seconds: settings.span("warning_seconds"),
+            cost: settings.span("cost"),
             least: settings.count("least"),
             assessed: 0,
             one_way: 0,
@@ -172,6 +186,7 @@ impl Detector for Retransmission {
             losses.before += counts.lost_before;
             losses.after += counts.lost_after;
             losses.stalled += side.stalled;
+            losses.transfers += side.transfer.map_or(Span::ZERO, |(first, last)| last.time - first.time);
             losses.clients.add(flow.client.address);
             losses.obstacles.add(flow);
             let repeats = || {
@@ -186,7 +201,11 @@ impl Detector for Retransmission {
                         LossPlace::Unknown => "",
                     };
                     let again = format!("{}, seq {}, len {}, {} later{place}", event.kind.name(), event.seq.0, event.length, event.delay);
-                    let original = event.original.map(|at| exhibit(at, "original", format!("seq {}, len {}", event.seq.0, event.length)));
+                    let (role, shown) = match event.loss {
+                        LossPlace::Before => ("gap", "the first packet behind the hole".to_owned()),
+                        _ => ("original", format!("seq {}, len {}", event.seq.0, event.length)),
+                    };
+                    let original = event.original.map(|at| exhibit(at, role, shown));
                     let trigger = event.trigger.map(|at| exhibit(at, "trigger", "completed the evidence of the loss"));
                     [original, trigger, Some(exhibit(event.at, "retransmission", again))].into_iter().flatten()
                 });
@@ -215,7 +234,7 @@ impl Detector for Retransmission {
 impl Retransmission {
     fn finding(&self, context: &Context<'_>, server: Endpoint, direction: Direction, losses: &Losses) -> Finding {
         let (needed, segments) = (losses.needed(), losses.segments);
-        let often = share(needed, segments) >= self.warning_share && needed >= self.least;
+        let often = share(needed, segments) >= self.warning_share && needed >= self.least && losses.stalled >= self.cost;
         let long = losses.stalled >= self.warning_seconds;
         let severity = if often || long { Severity::Warning } else { Severity::Info };
         let way = match direction {
@@ -227,9 +246,13 @@ impl Retransmission {
             (before, after) => format!("First copies lost before the capture point: {before}; seen here and lost behind it, or their ACKs: {after}."),
         };
         Finding {
-            title: format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
+            title: match segments {
+                // A share of a handful says nothing.
+                0..100 => format!("{} {way} {server} for {}", plural(needed, "retransmission"), plural(segments, "segment")),
+                _ => format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
+            },
             summary: format!(
-                "{} for {} {way} {server} in {} of {} ({} by time-out, {} fast, {} probes, {} unclear); streams stood still for {} in all. {place} {} more were proven unnecessary.",
+                "{} for {} {way} {server} in {} of {} ({} by time-out, {} fast, {} probes, {} unclear); streams stood still for {} in all, {} of the time these transfers took. {place} {} more were proven unnecessary.",
                 plural(needed, "retransmission"),
                 plural(segments, "segment"),
                 losses.affected,
@@ -239,6 +262,7 @@ impl Retransmission {
                 losses.probe,
                 losses.other,
                 losses.stalled,
+                percent(losses.stalled.0.unsigned_abs(), losses.transfers.0.unsigned_abs()),
                 losses.spurious,
             ),
             subject: Subject {

@@ -5,8 +5,9 @@
 //! A single reset is everyday traffic. Many at once are a restart, a fail-over, a full process or a device that forgot its state.
 //!
 //! # How it decides
-//! Reset connections are counted per service in fixed windows of 10 s. A window counts from `resets` connections that are at least
-//! `share` of all that ended in it. Several RSTs of a connection are one.
+//! Reset connections are counted per service and second. Ten seconds in a row are a storm from `resets` connections that are at
+//! least `share` of all that ended in them, and at least `baseline` times as many as in ten other seconds of the same service
+//! (or `flood` in one second). Several RSTs of a connection are one.
 //!
 //! # What it leaves alone
 //! Resets after a FIN or a TLS close_notify, by a client that has its answer, of probes that were opened and closed, and by a
@@ -29,9 +30,10 @@ use crate::detect::*;
 use crate::flow::{Endpoint, ResetClass};
 use crate::time::Timestamp;
 
-/// Length of a window in nanoseconds; windows start at multiples of it since the epoch, wherever a capture starts.
-const WINDOW: i64 = 10_000_000_000;
+/// Seconds that a storm is looked for in.
+const WINDOW: i64 = 10;
 
+/// A service and a second since the epoch.
 type Key = (Endpoint, i64);
 
 #[derive(Clone, Debug, Default)]
@@ -80,8 +82,10 @@ impl Window {
 pub(super) struct RstStorm {
     resets: u64,
     share: f64,
+    baseline: f64,
+    flood: u64,
     assessed: u64,
-    windows: Groups<Key, Window>,
+    seconds: Groups<Key, Window>,
 }
 
 impl Detector for RstStorm {
@@ -105,6 +109,20 @@ impl Detector for RstStorm {
                 meaning: "of the connections that ended in the window",
                 source: "ours: more end badly than well",
             },
+            Threshold {
+                key: "baseline",
+                default: 5.0,
+                unit: "times",
+                meaning: "of what the service has in ten other seconds, when the capture shows them",
+                source: "FIELD C9: five times its own baseline",
+            },
+            Threshold {
+                key: "flood",
+                default: 100.0,
+                unit: "connections",
+                meaning: "reset connections of a service in one second, from which the baseline does not matter",
+                source: "FIELD C9: 100 per second",
+            },
         ],
         source: include_str!("rst_storm.rs"),
     };
@@ -113,20 +131,20 @@ impl Detector for RstStorm {
         Self {
             resets: settings.count("resets"),
             share: settings.value("share"),
+            baseline: settings.value("baseline"),
+            flood: settings.count("flood"),
             assessed: 0,
-            windows: Groups::new(Groups::<Key, Window>::MOST * 16),
+            seconds: Groups::new(Groups::<Key, Window>::MOST * 16),
         }
     }
 
     fn flow(&mut self, flow: &Flow) {
         let Some(tcp) = &flow.tcp else { return };
         self.assessed += 1;
-        let harmful =
-            |class| !matches!(class, ResetClass::Benign | ResetClass::ProbeClose | ResetClass::HandshakeAbort);
-        let reset = tcp.resets.iter().find(|reset| harmful(reset.class));
+        let reset = tcp.resets.iter().find(|reset| reset.class.is_harmful());
         let fin = tcp.sides.iter().filter_map(|side| side.fin).map(|fin| fin.time).min();
         let Some(ended) = reset.map(|reset| reset.at.time).or(fin) else { return };
-        let Some(window) = self.windows.observe((flow.server, ended.0.div_euclid(WINDOW))) else { return };
+        let Some(window) = self.seconds.observe((flow.server, ended.0.div_euclid(1_000_000_000))) else { return };
         window.ended += 1;
         let Some(reset) = reset else { return };
         *window.classes.entry(reset.class).or_default() += 1;
@@ -135,7 +153,7 @@ impl Detector for RstStorm {
         window.seen.add(reset.at.time);
         window.obstacles.add(flow);
         window.exhibits.add(0, reset.at.packet, || {
-            let fields = format!("{:?}, {} ack, seq {}, ttl {}", reset.class, if reset.with_ack { "with" } else { "no" }, reset.seq.0, reset.ttl);
+            let fields = format!("{}, {} ack, seq {}, ttl {}", reset.class.name(), if reset.with_ack { "with" } else { "no" }, reset.seq.0, reset.ttl);
             let trigger = reset.trigger.map(|at| exhibit(at, "trigger", "the packet that it answers"));
             trigger.into_iter().chain([exhibit(reset.at, "reset", fields)]).collect()
         });
@@ -143,23 +161,49 @@ impl Detector for RstStorm {
 
     fn merge(&mut self, other: Self) {
         self.assessed += other.assessed;
-        self.windows.merge(other.windows);
+        self.seconds.merge(other.seconds);
     }
 
     fn finish(self, context: &Context<'_>) -> Verdict {
         let mut verdict = Verdict { assessed: self.assessed, unit: "flows", ..Verdict::default() };
-        verdict.skip(&Self::RULE, "more services and windows than are kept apart", self.windows.lost(), "flows");
-        let is_storm = |window: &Window| {
-            window.resets() >= self.resets && share(window.resets(), window.ended) >= self.share
-        };
-        let mut storms: BTreeMap<Endpoint, Window> = BTreeMap::new();
-        for ((server, _), window) in self.windows.iter().filter(|(_, window)| is_storm(window)) {
-            storms.entry(*server).or_default().merge(window.clone());
+        verdict.skip(&Self::RULE, "more services and seconds than are kept apart", self.seconds.lost(), "flows");
+        let mut services: BTreeMap<Endpoint, BTreeMap<i64, &Window>> = BTreeMap::new();
+        for ((server, second), window) in self.seconds.iter() {
+            services.entry(*server).or_default().insert(*second, window);
         }
-        for (server, window) in storms {
-            verdict.findings.push(finding(context, server, &window));
+        let first = context.totals.first.map_or(0, |time| time.0.div_euclid(1_000_000_000));
+        let last = context.totals.last.map_or(0, |time| time.0.div_euclid(1_000_000_000));
+        for (server, seconds) in &services {
+            if let Some(storm) = self.storm(seconds, last - first + 1) {
+                verdict.findings.push(finding(context, *server, &storm));
+            }
         }
         verdict
+    }
+}
+
+impl RstStorm {
+    /// What the seconds of a service that belong to a storm add up to, in a capture of `length` seconds.
+    fn storm(&self, seconds: &BTreeMap<i64, &Window>, length: i64) -> Option<Window> {
+        let mut stormy: BTreeMap<i64, &Window> = BTreeMap::new();
+        for start in seconds.keys() {
+            let ten = seconds.range(*start..start + WINDOW);
+            let (resets, ended) = ten.clone().fold((0, 0), |(resets, ended), (_, window)| {
+                (resets + window.resets(), ended + window.ended)
+            });
+            if resets >= self.resets && share(resets, ended) >= self.share {
+                stormy.extend(ten);
+            }
+        }
+        let mut storm = Window::default();
+        stormy.values().for_each(|window| storm.merge((*window).clone()));
+        let elsewhere: u64 =
+            seconds.iter().filter(|(second, _)| !stormy.contains_key(second)).map(|(_, window)| window.resets()).sum();
+        let calm = length - stormy.len() as i64;
+        let baseline = if calm < WINDOW { 0.0 } else { elsewhere as f64 / calm as f64 };
+        let rate = storm.resets() as f64 / stormy.len().max(1) as f64;
+        let flood = stormy.values().any(|window| window.resets() >= self.flood);
+        (!stormy.is_empty() && (flood || rate >= self.baseline * baseline)).then_some(storm)
     }
 }
 

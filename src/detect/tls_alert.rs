@@ -5,8 +5,10 @@
 //! An alert is the protocol's own statement of what went wrong, and who says it tells on which side to look.
 //!
 //! # How it decides
-//! Plaintext alerts of level fatal, and alerts of any level with a description that only fatal ones have in TLS 1.3. An alert
-//! that is encrypted and comes before the handshake is complete is counted as possible.
+//! Plaintext alerts of level fatal. `encrypted`: an alert that cannot be read before the handshake is complete; in TLS 1.3 that is
+//! a first protected record of the client that is too short for a Finished message, or a single record of the length of an
+//! alert with which the server answers the client's Finished within a second. What it says is not known, so it is possible
+//! only, and likely when sessions with the same server and name fail so from several clients and none succeeds.
 //!
 //! # What it leaves alone
 //! close_notify, user_canceled, warnings after which the session goes on (unrecognized_name), and encrypted alerts after the
@@ -19,7 +21,7 @@
 //! RFC 8446 section 6; RFC 5246 section 7.2; FIELD C11.
 
 use crate::app::Direction;
-use crate::app::tls::{Alert, Phase, version_name};
+use crate::app::tls::{ALERT_NAMES, Alert, Phase, version_name};
 use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
 use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
@@ -65,7 +67,7 @@ impl Detector for TlsAlert {
         name: "tls_alert",
         group: "tls",
         summary: "tls sessions that ended in a fatal alert",
-        variants: &[],
+        variants: &ALERT_NAMES,
         thresholds: &[Threshold {
             key: "critical_share",
             default: 0.5,
@@ -92,7 +94,14 @@ impl Detector for TlsAlert {
         if let Some(count) = self.by_server.observe((flow.server, name.clone())) {
             *count += 1;
         }
-        let Some(alert) = tls.alerts.iter().find(|alert| is_failure(alert)) else { return };
+        let refused = tls.answered_with_alert().map(|at| Alert {
+            at,
+            direction: Direction::ToClient,
+            level: None,
+            description: None,
+            phase: Phase::Handshake,
+        });
+        let Some(alert) = tls.alerts.iter().find(|alert| is_failure(alert)).copied().or(refused) else { return };
         let description = alert.description.map_or(256, u16::from);
         let Some(failures) = self.failures.observe((flow.server, name, description, alert.direction)) else { return };
         failures.sessions += 1;
@@ -157,7 +166,12 @@ impl TlsAlert {
         let alert = u8::try_from(description).map_or("an encrypted alert".to_owned(), crate::app::tls::alert_name);
         let often = failures.sessions as f64 >= self.critical_share * of as f64;
         let severity = if encrypted || !often { Severity::Warning } else { Severity::Critical };
-        let confidence = if encrypted { Confidence::Possible } else { Confidence::Confirmed };
+        let confidence = match encrypted {
+            false => Confidence::Confirmed,
+            true if failures.sessions == of && failures.clients.count() > 1 => Confidence::Likely,
+            true => Confidence::Possible,
+        };
+        let variant = ALERT_NAMES.iter().find(|name| **name == alert || (encrypted && **name == "encrypted"));
         let sender = match direction {
             Direction::ToServer => "the client",
             Direction::ToClient => "the server",
@@ -194,7 +208,7 @@ impl TlsAlert {
             alternatives: alternatives(description, direction),
             next_steps: vec!["ask the server for its chain: openssl s_client -connect HOST:PORT -servername NAME -showcerts"],
             not_claimed: vec!["what either side has in its trust store or configuration"],
-            ..Finding::draft(&Self::RULE, "", severity, confidence)
+            ..Finding::draft(&Self::RULE, variant.copied().unwrap_or(""), severity, confidence)
         }
         .gated(failures.obstacles.gates(context, &[Obstacle::Clipped, Obstacle::Missed]))
     }
@@ -203,6 +217,11 @@ impl TlsAlert {
 /// What commonly stands behind an alert, by sender (FIELD C11).
 fn alternatives(description: u16, direction: Direction) -> Vec<&'static str> {
     match (description, direction) {
+        (256, Direction::ToServer) => vec![
+            "the client does not accept the server's certificate",
+            "the client gave the connection up, which it may say by an alert, too",
+        ],
+        (256, Direction::ToClient) => vec!["the server does not accept the client's certificate, or got none"],
         (42..=46 | 48, Direction::ToServer) => vec![
             "the client does not accept the server's certificate: expired, unknown issuer, or an intermediate is missing",
             "a device on the path presents a certificate of its own",

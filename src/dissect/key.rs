@@ -86,19 +86,20 @@ impl FiveTuple {
     /// its port in two, big-endian, then the protocol: 37 octets. Part of the exchange format: never change it.
     pub fn partition_hash(&self) -> u64 {
         let (source, destination) = (end(self.source), end(self.destination));
+        let (low, high) = if source <= destination { (source, destination) } else { (destination, source) };
         let mut octets = [0; 37];
-        octets[..18].copy_from_slice(&source.min(destination));
-        octets[18..36].copy_from_slice(&source.max(destination));
+        octets[..16].copy_from_slice(&low.0.to_be_bytes());
+        octets[16..18].copy_from_slice(&low.1.to_be_bytes());
+        octets[18..34].copy_from_slice(&high.0.to_be_bytes());
+        octets[34..36].copy_from_slice(&high.1.to_be_bytes());
         octets[36] = self.protocol;
         xxh3_64(&octets)
     }
 }
 
-fn end(endpoint: Endpoint) -> [u8; 18] {
-    let mut octets = [0; 18];
-    octets[..16].copy_from_slice(&ip::octets(endpoint.address));
-    octets[16..].copy_from_slice(&endpoint.port.to_be_bytes());
-    octets
+/// An end as numbers that are ordered as its octets are.
+fn end(endpoint: Endpoint) -> (u128, u16) {
+    (u128::from_be_bytes(ip::octets(endpoint.address)), endpoint.port)
 }
 
 /// The hash that chooses a packet's partition: [`FiveTuple::partition_hash`] of

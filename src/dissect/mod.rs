@@ -91,6 +91,7 @@ pub fn dissect(packet: &RawPacket<'_>) -> PacketRecord {
     let record = PacketRecord {
         packet: packet.packet,
         offset: packet.offset,
+        partition: 0,
         time,
         clock: time,
         captured,
@@ -105,7 +106,7 @@ pub fn dissect(packet: &RawPacket<'_>) -> PacketRecord {
         stop: Stop::Payload,
     };
     let at = Cursor::new(packet.data, packet.wire);
-    Walk::new(record, packet.start).run(Next::Link(packet.link_type.0, at))
+    placed(Walk::new(record, packet.start).run(Next::Link(packet.link_type.0, at)))
 }
 
 /// Reads the payload of a datagram that was put together from fragments, as of the record of the fragment
@@ -122,5 +123,10 @@ pub fn dissect_datagram(last: &PacketRecord, protocol: u8, bytes: &[u8], start: 
     record.transport = Transport::None;
     record.payload = Payload { start, ..Payload::default() };
     record.faults.add(Faults::REASSEMBLED);
-    Walk::resume(record, start, header).run(Next::Protocol(protocol, Cursor::new(bytes, length)))
+    placed(Walk::resume(record, start, header).run(Next::Protocol(protocol, Cursor::new(bytes, length))))
+}
+
+fn placed(mut record: PacketRecord) -> PacketRecord {
+    record.partition = partition_hash(&record);
+    record
 }

@@ -15,6 +15,8 @@ pub struct PacketRecord {
     pub packet: u64,
     /// Offset of the record in its (decompressed) file, in bytes.
     pub offset: u64,
+    /// [`partition_hash`](super::partition_hash) of the packet: finds its partition, and its flow in there.
+    pub partition: u64,
     /// Capture time. A packet without one has the time of the packet before it.
     pub time: Timestamp,
     /// The latest time of this and all earlier packets of the set: what time-outs are measured with.

@@ -5,7 +5,7 @@
 //! as the packet it repeats, in a time in which TCP would not have sent it again.
 
 use crate::app::Moment;
-use crate::dissect::{Ip, Link, PacketRecord, Seq, Tcp, TcpOptions};
+use crate::dissect::{Ip, Link, PacketRecord, Tcp};
 use crate::time::Span;
 
 /// Packets of one direction that a later packet is compared with.
@@ -23,21 +23,65 @@ const CONTROL: Span = Span::millis(50);
 /// Nothing tells the two apart but time.
 const SAME_WAY: Span = Span::micros(100);
 
+/// A packet that went by. Sixteen in each direction of every connection: fingerprints keep them in the cache, and two
+/// of 64 bits are equal by chance less often than memory forgets.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     at: Moment,
-    seq: Seq,
-    ack: Seq,
-    flags: u8,
-    window: u16,
-    options: TcpOptions,
-    length: u32,
-    hash: u64,
-    ip_id: u16,
-    ttl: u8,
-    link: Link,
-    vlan: u16,
-    interface: u32,
+    /// Of everything that a copy has in common with its original.
+    same: u64,
+    /// Of the way it took, as far as the capture shows it.
+    way: u64,
+}
+
+impl Seen {
+    fn new(packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Self {
+        let options = &tcp.options;
+        let stamps = options.timestamps.map_or(0, |(value, echo)| pair(value, echo));
+        let flags = [
+            tcp.flags.0,
+            options.window_scale.map_or(0, |scale| scale + 1),
+            options.sack_count,
+            u8::from(options.timestamps.is_some()),
+            u8::from(options.mss.is_some()),
+            u8::from(options.sack_permitted),
+            u8::from(options.fast_open),
+            u8::from(options.incomplete),
+        ];
+        let mut same = [
+            pair(tcp.seq.0, tcp.ack.0),
+            packet.payload.hash,
+            pair(packet.payload.length, u32::from(ip.id)),
+            stamps,
+            u64::from_le_bytes(flags),
+            pair(u32::from(tcp.window), u32::from(options.mss.unwrap_or(0))),
+        ]
+        .into_iter()
+        .fold(0, fold);
+        for (left, right) in options.sack_blocks() {
+            same = fold(same, pair(left.0, right.0));
+        }
+        let Link { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5], packet_type } =
+            packet.link;
+        let way = [
+            u64::from_le_bytes([s0, s1, s2, s3, s4, s5, packet_type, ip.ttl]),
+            u64::from_le_bytes([d0, d1, d2, d3, d4, d5, 0, 0]),
+            pair(packet.interface, u32::from(packet.path.vlan)),
+        ]
+        .into_iter()
+        .fold(0, fold);
+        Self { at: Moment { packet: packet.packet, time: packet.time }, same, way }
+    }
+}
+
+fn pair(high: u32, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Adds a word to a fingerprint: a multiplication whose upper half comes back in.
+fn fold(state: u64, word: u64) -> u64 {
+    let wide = u128::from(state.rotate_left(23) ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+    wide as u64 ^ (wide >> 64) as u64
 }
 
 /// The last packets of one direction.
@@ -54,23 +98,13 @@ pub(super) struct Copies {
 impl Copies {
     /// The packet that `packet` is another observation of; else remembers `packet`.
     pub(super) fn check(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Option<Moment> {
-        let seen = Seen {
-            at: Moment { packet: packet.packet, time: packet.time },
-            seq: tcp.seq,
-            ack: tcp.ack,
-            flags: tcp.flags.0,
-            window: tcp.window,
-            options: tcp.options,
-            length: packet.payload.length,
-            hash: packet.payload.hash,
-            ip_id: ip.id,
-            ttl: ip.ttl,
-            link: packet.link,
-            vlan: packet.path.vlan,
-            interface: packet.interface,
-        };
-        let original =
-            self.recent.iter().rev().find(|earlier| self.is_copy(earlier, &seen)).map(|seen| seen.at);
+        let seen = Seen::new(packet, ip, tcp);
+        let original = self
+            .recent
+            .iter()
+            .rev()
+            .find(|earlier| self.is_copy(earlier, &seen, packet, ip, tcp))
+            .map(|seen| seen.at);
         if original.is_some() {
             self.found += 1;
             return original;
@@ -86,27 +120,17 @@ impl Copies {
         None
     }
 
-    fn is_copy(&self, earlier: &Seen, later: &Seen) -> bool {
-        let same = earlier.seq == later.seq
-            && earlier.ack == later.ack
-            && earlier.flags == later.flags
-            && earlier.window == later.window
-            && earlier.length == later.length
-            && earlier.hash == later.hash
-            && earlier.ip_id == later.ip_id
-            && earlier.options == later.options;
-        if !same {
+    fn is_copy(&self, earlier: &Seen, later: &Seen, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> bool {
+        if earlier.same != later.same {
             return false;
         }
+        let length = packet.payload.length;
         let apart = Span((later.at.time - earlier.at.time).0.saturating_abs());
         // RFC 6864: the identification of a datagram that may not be fragmented can be anything, also a constant.
-        let same_id_proves = later.ip_id != 0 && self.counting_ids;
-        let other_way = earlier.ttl != later.ttl
-            || earlier.link != later.link
-            || earlier.vlan != later.vlan
-            || earlier.interface != later.interface;
-        let control = later.flags & 0x03 != 0;
-        if same_id_proves && (later.length > 0 || control || other_way) {
+        let same_id_proves = ip.id != 0 && self.counting_ids;
+        let other_way = earlier.way != later.way;
+        let control = tcp.flags.0 & 0x03 != 0;
+        if same_id_proves && (length > 0 || control || other_way) {
             return apart <= SAME_ID;
         }
         if other_way {
@@ -116,6 +140,6 @@ impl Copies {
             return apart <= CONTROL;
         }
         // A bare ACK is repeated on purpose; without an identification only a flow that is known to be copied decides.
-        apart <= SAME_WAY && (later.length > 0 || self.found > 0)
+        apart <= SAME_WAY && (length > 0 || self.found > 0)
     }
 }

@@ -19,7 +19,6 @@ pub(super) struct Opening {
     server_went_on: bool,
     refused: bool,
     aborted: bool,
-    challenged: bool,
     unreachable: bool,
 }
 
@@ -94,8 +93,9 @@ impl Opening {
                     return;
                 }
                 if self.is_challenge(direction, tcp) {
-                    self.challenged = true;
+                    self.seen.challenge.get_or_insert(at);
                     self.seen.answer.get_or_insert(at);
+                    return;
                 }
                 let expected = self.client_isn.map(|isn| isn.plus(1));
                 let beyond = expected.is_some_and(|isn| tcp.ack.after(isn));
@@ -105,7 +105,7 @@ impl Opening {
         }
     }
 
-    /// The answer to a SYN by a host that has another connection on these ports: its ACK is of that one (RFC 9293
+    /// The answer to a SYN by a host that has another connection on these ports: its numbers are of that one (RFC 9293
     /// section 3.10.7.4, RFC 5961 section 4).
     pub(super) fn is_challenge(&self, direction: Direction, tcp: &Tcp) -> bool {
         direction == Direction::ToClient
@@ -113,6 +113,7 @@ impl Opening {
             && self.seen.syn_count > 0
             && !self.client_went_on
             && tcp.flags.ack()
+            && !tcp.flags.syn()
             && !tcp.flags.rst()
             && self.client_isn.is_some_and(|isn| tcp.ack != isn.plus(1))
     }
@@ -138,7 +139,7 @@ impl Opening {
         if self.seen.syn_ack_count == 0 {
             return match () {
                 () if self.refused => HandshakeOutcome::Refused,
-                () if self.challenged => HandshakeOutcome::ChallengeAck,
+                () if self.seen.challenge.is_some() => HandshakeOutcome::ChallengeAck,
                 () if self.client_went_on || self.server_went_on => HandshakeOutcome::ReplyUnseen,
                 () if self.unreachable => HandshakeOutcome::Unreachable,
                 () => HandshakeOutcome::Silent,

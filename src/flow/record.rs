@@ -223,6 +223,8 @@ pub struct Handshake {
     pub outcome: HandshakeOutcome,
     /// The packet that decided a failure: the RST, the challenge ACK.
     pub answer: Option<Moment>,
+    /// The server answered a SYN with an ACK of an earlier connection (RFC 9293 section 3.10.7.4): its ports were in use.
+    pub challenge: Option<Moment>,
     /// SYN (last one before the answer) to SYN-ACK, at the capture point.
     pub server_rtt: Option<Span>,
     /// SYN-ACK to ACK, at the capture point.
@@ -256,6 +258,26 @@ pub enum ResetClass {
     Idle,
     /// R7: by a host that knows no such connection: no ACK flag, sequence number taken from the packet it answers.
     NoSocket,
+}
+
+impl ResetClass {
+    /// Something was lost by it: it did not come after the end, of a probe, or in place of the end of a handshake.
+    pub fn is_harmful(self) -> bool {
+        !matches!(self, Self::Benign | Self::ProbeClose | Self::HandshakeAbort)
+    }
+
+    /// The name in tables and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::HandshakeAbort => "handshake_abort",
+            Self::ProbeClose => "probe_close",
+            Self::Abort => "abort",
+            Self::Benign => "benign",
+            Self::Idle => "idle",
+            Self::NoSocket => "no_socket",
+        }
+    }
 }
 
 /// A reset of a connection. Several RSTs of one side are one reset.
@@ -318,6 +340,8 @@ pub struct TcpSide {
     pub data_segments: u64,
     /// Of those, the ones with bytes that were not captured before: what rates of loss are over.
     pub unique_segments: u64,
+    /// From the first to the last segment with payload.
+    pub transfer: Option<(Moment, Moment)>,
     /// Payload bytes without repeats.
     pub unique_bytes: u64,
     /// Payload bytes sent again.
@@ -345,8 +369,6 @@ pub struct TcpSide {
     /// How long the stream stood still because of losses, without overlaps: each wait is from the first copy of a segment,
     /// or the segment that jumped over it, to the retransmission. Never longer than the transfer.
     pub stalled: Span,
-    /// Times of the first and the last segment with payload.
-    pub transfer: Option<(Timestamp, Timestamp)>,
     /// Announced maximum segment size.
     pub mss: Option<u16>,
     /// Window scale shift in force; `None` when the handshake was not seen.
@@ -374,7 +396,7 @@ pub struct TcpSide {
 impl TcpSide {
     /// First to last segment with payload: what [`stalled`](Self::stalled) is a share of.
     pub fn transfer_time(&self) -> Span {
-        self.transfer.map_or(Span::ZERO, |(first, last)| last - first)
+        self.transfer.map_or(Span::ZERO, |(first, last)| (last.time - first.time).max(Span::ZERO))
     }
 
     /// Share of the transfer during which losses held the stream up, from 0 to 1.
@@ -423,6 +445,8 @@ pub struct Sizes {
     pub largest_delivered: u32,
     /// A packet of that size.
     pub largest_delivered_at: Option<Moment>,
+    /// Datagrams with payload known to have arrived.
+    pub delivered: u64,
     /// Ranges sent at least three times and never acknowledged while sent whole: at most eight, in order.
     pub stuck: Vec<Stuck>,
 }
@@ -442,7 +466,7 @@ pub struct Stuck {
     pub tries: u32,
     /// The tries, first sixteen.
     pub frames: Vec<Moment>,
-    /// Segments smaller than this one that were acknowledged after its first try.
+    /// Smaller segments that were sent after its first try and arrived, its own pieces included.
     pub smaller_delivered: u32,
     /// Some of those: the packets, first eight.
     pub smaller_frames: Vec<Moment>,

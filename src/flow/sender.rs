@@ -24,6 +24,9 @@ const WILD: i32 = 1 << 28;
 /// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use (RFC 6298 asks for 1 s, nobody waits that long).
 const SHORTEST_TIMEOUT: Span = Span::millis(200);
 
+/// ACKs that run ahead kept apart; far more than come within that time.
+const AHEAD: usize = 64;
+
 /// An ACK may be recorded at most this long before the data it covers (FIELD C0.5).
 const DISORDER: Span = Span::millis(1);
 
@@ -93,7 +96,7 @@ pub(super) struct Sender {
     outstanding: VecDeque<Sent>,
     holes: Vec<Hole>,
     sacked: Ranges,
-    ahead: Option<Ahead>,
+    ahead: VecDeque<Ahead>,
     duplicate_acks: u32,
     /// The ACK that completed the evidence of a loss.
     evidence: Option<Moment>,
@@ -127,7 +130,7 @@ impl Sender {
             outstanding: VecDeque::new(),
             holes: Vec::new(),
             sacked: Ranges::default(),
-            ahead: None,
+            ahead: VecDeque::new(),
             duplicate_acks: 0,
             evidence: None,
             last_hint: None,
@@ -211,7 +214,7 @@ impl Sender {
         let begins = |next: &Seq| self.sent || !segment.seq.after(*next);
         let Some(next) = self.next.filter(begins) else {
             self.next = Some(end);
-            self.ahead = None;
+            self.ahead.clear();
             self.start = Some((segment.seq, *segment));
             if segment.occupies() {
                 self.outstanding.push_back(Sent::new(segment));
@@ -314,22 +317,23 @@ impl Sender {
 
     /// Decides about an ACK that ran ahead of the data, now that the next segment shows what it covered.
     fn settle_ahead(&mut self, segment: &Segment, next: Seq, log: &mut EventLog) {
-        let Some(ahead) = self.ahead else { return };
-        if segment.seq.before(ahead.ack) && segment.occupies() && segment.at.time - ahead.at.time <= DISORDER
-        {
+        let Some((first, last)) = self.ahead.front().zip(self.ahead.back()) else { return };
+        let waited = segment.at.time - first.at.time;
+        if segment.seq.before(last.ack) && waited <= DISORDER {
             // The recorder put the ACK before its data.
-            self.disorder += 1;
-            let mut event = self.event(segment, EventKind::CaptureReordered);
-            (event.trigger, event.delay) = (Some(ahead.at), segment.at.time - ahead.at.time);
-            log.push(event);
-            if !segment.end().before(ahead.ack) {
-                self.ahead = None;
+            if segment.occupies() {
+                self.disorder += 1;
+                let mut event = self.event(segment, EventKind::CaptureReordered);
+                (event.trigger, event.delay) = (Some(first.at), waited);
+                log.push(event);
             }
+            while self.ahead.pop_front_if(|ahead| !segment.end().before(ahead.ack)).is_some() {}
             return;
         }
-        self.ahead = None;
-        self.miss(next, ahead, log);
-        let missing = segment.seq.since(next).min(ahead.ack.since(next));
+        let last = *last;
+        self.ahead.clear();
+        self.miss(next, last, log);
+        let missing = segment.seq.since(next).min(last.ack.since(next));
         if self.sent && missing > 0 && !segment.rst {
             // The ACK told first; the segment behind the missing bytes tells the same.
             self.log_missing(log, segment.at, EventKind::Gap, next, missing.unsigned_abs());
@@ -427,7 +431,7 @@ impl Sender {
 
     /// The flow is over: what is still open stays so.
     pub(super) fn finish(&mut self, last: Timestamp, log: &mut EventLog) {
-        if let (Some(ahead), Some(next)) = (self.ahead.take(), self.next) {
+        if let (Some(ahead), Some(next)) = (self.ahead.pop_back(), self.next) {
             self.miss(next, ahead, log);
         }
         for sent in std::mem::take(&mut self.outstanding) {

@@ -63,11 +63,19 @@ pub(super) struct Sent {
     pub(super) sacked: bool,
     /// Event of its last retransmission, and the timestamp value that carried.
     pub(super) resent: Option<(Option<usize>, Option<u32>)>,
-    /// Largest datagram of the smaller pieces it was re-sent in after the last whole try, and the last of them.
-    pieces: Option<(u32, Moment)>,
+    /// The smaller pieces it was re-sent in after the last whole try.
+    pieces: Option<Pieces>,
     smaller_delivered: u32,
     smaller_frames: Vec<Moment>,
     largest_smaller: u32,
+}
+
+/// Smaller pieces of a segment: how many, the largest as an IP datagram, and the last of them.
+#[derive(Clone, Copy, Debug)]
+struct Pieces {
+    count: u32,
+    largest: u32,
+    last: Moment,
 }
 
 const FRAMES: usize = 16;
@@ -111,15 +119,16 @@ impl Sent {
             self.pieces = None;
             self.dont_fragment &= segment.dont_fragment;
         } else {
-            let largest = self.pieces.map_or(0, |(size, _)| size);
-            self.pieces = Some((largest.max(segment.ip_length), segment.at));
+            let (count, largest) = self.pieces.map_or((0, 0), |pieces| (pieces.count, pieces.largest));
+            let largest = largest.max(segment.ip_length);
+            self.pieces = Some(Pieces { count: count + 1, largest, last: segment.at });
         }
         self.last = segment.at;
     }
 
-    /// Another segment is known to have arrived while this one is outstanding.
+    /// A segment sent at `at` is known to have arrived, while this one is outstanding.
     pub(super) fn other_delivered(&mut self, ip_length: u32, at: Moment) {
-        if self.tries < 2 || ip_length >= self.ip_length {
+        if at.packet < self.first.packet || ip_length >= self.ip_length {
             return;
         }
         self.smaller_delivered += 1;
@@ -143,11 +152,12 @@ impl Sent {
             dont_fragment: self.dont_fragment,
             tries: self.tries,
             frames: self.frames,
-            smaller_delivered: self.smaller_delivered,
+            smaller_delivered: self.smaller_delivered
+                + self.pieces.filter(|_| delivered).map_or(0, |pieces| pieces.count),
             smaller_frames: self.smaller_frames,
             largest_smaller: self.largest_smaller,
-            resolved_with: self.pieces.filter(|_| delivered).map(|(size, _)| size),
-            resolved_at: self.pieces.filter(|_| delivered).map(|(_, at)| at),
+            resolved_with: self.pieces.filter(|_| delivered).map(|pieces| pieces.largest),
+            resolved_at: self.pieces.filter(|_| delivered).map(|pieces| pieces.last),
             delivered_whole: delivered && self.pieces.is_none(),
             stalled: until - self.first.time,
         })

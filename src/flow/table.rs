@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::app::dns::Transaction;
@@ -63,6 +63,7 @@ struct Key {
 struct Open {
     flow: Flow,
     key: Key,
+    hash: u64,
     tcp: Option<Box<Connection>>,
     content: Content,
     stream: Option<StreamId>,
@@ -97,7 +98,8 @@ pub struct FlowTable {
     idle: Timeouts,
     events: u32,
     reassembly: usize,
-    index: HashMap<Key, usize>,
+    /// Slots of `open` by [`slot_hash`]: the keys stand there already.
+    index: HashTable<u32>,
     open: Slab<Open>,
     wakes: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     streams: Streams,
@@ -126,7 +128,7 @@ impl FlowTable {
             },
             events: config.limits.events_per_flow,
             reassembly: config.limits.reassembly_kib as usize * 1024,
-            index: HashMap::new(),
+            index: HashTable::new(),
             open: Slab::new(),
             wakes: BinaryHeap::new(),
             streams: Streams::default(),
@@ -154,9 +156,10 @@ impl FlowTable {
         let Some(tuple) = FiveTuple::of(packet) else { return };
         let FiveTuple { source, destination, .. } = tuple;
         let key = Key::new(tuple, &packet.path);
-        let reuses = tcp.flags.syn() && self.reuses(tuple, tcp.seq);
-        let stream = self.stream(tuple, tcp.seq, tcp.flags.is_syn(), packet.packet);
-        let mut slot = self.current(&key, clock);
+        let hash = slot_hash(packet);
+        let reuses = tcp.flags.syn() && self.reuses(packet, tuple, tcp.seq);
+        let stream = self.stream(packet, tuple, tcp.seq, tcp.flags.is_syn());
+        let mut slot = self.current(hash, &key, clock);
         if let Some(at) = slot.filter(|_| tcp.flags.is_syn()) {
             let open = &self.open[at];
             let direction = direction_of(&open.flow, source);
@@ -213,6 +216,7 @@ impl FlowTable {
         self.open(Open {
             flow,
             key,
+            hash: slot_hash(packet),
             tcp: Some(Box::new(connection)),
             content: Content::stream(dns),
             stream,
@@ -237,7 +241,8 @@ impl FlowTable {
         let tuple = FiveTuple::of(packet)?;
         let FiveTuple { source, destination, .. } = tuple;
         let key = Key::new(tuple, &packet.path);
-        let at = match self.current(&key, clock) {
+        let hash = slot_hash(packet);
+        let at = match self.current(hash, &key, clock) {
             Some(at) => at,
             None => {
                 let (client, server, roles) = roles_by_port(source, destination);
@@ -250,6 +255,7 @@ impl FlowTable {
                 self.open(Open {
                     flow,
                     key,
+                    hash,
                     tcp: None,
                     content,
                     stream: None,
@@ -276,9 +282,10 @@ impl FlowTable {
         // Wireshark dissects the quoted header and gives it a stream.
         let stream = quoted.seq.filter(|_| protocol == 6).and_then(|seq| {
             let syn = quoted.flags.is_some_and(|flags| flags.is_syn());
-            self.stream(tuple, seq, syn, packet.packet)
+            self.stream(packet, tuple, seq, syn)
         });
-        let at = match self.current(&key, clock) {
+        let hash = slot_hash(packet);
+        let at = match self.current(hash, &key, clock) {
             Some(at) => at,
             None => {
                 // Nothing of the quoted conversation was captured yet; it still has a flow, for the error's sake.
@@ -287,7 +294,16 @@ impl FlowTable {
                 let content = Content::none();
                 let tcp = (key.tuple.protocol == 6)
                     .then(|| Box::new(Connection::new(self.events, self.reassembly)));
-                self.open(Open { flow, key, tcp, content, stream, wake: Timestamp::MAX, last_clock: clock })
+                self.open(Open {
+                    flow,
+                    key,
+                    hash,
+                    tcp,
+                    content,
+                    stream,
+                    wake: Timestamp::MAX,
+                    last_clock: clock,
+                })
             }
         };
         let open = &mut self.open[at];
@@ -309,19 +325,19 @@ impl FlowTable {
         }
     }
 
-    fn reuses(&self, tuple: FiveTuple, seq: Seq) -> bool {
-        let low_sends = tuple.canonical() == tuple;
-        self.streams.reuses(tuple.partition_hash(), low_sends, seq)
+    fn reuses(&self, packet: &PacketRecord, tuple: FiveTuple, seq: Seq) -> bool {
+        let low_sends = tuple.source <= tuple.destination;
+        self.streams.reuses(packet.partition, low_sends, seq)
     }
 
-    fn stream(&mut self, tuple: FiveTuple, seq: Seq, syn: bool, packet: u64) -> Option<StreamId> {
-        let low_sends = tuple.canonical() == tuple;
-        self.streams.stream(tuple.partition_hash(), low_sends, seq, syn, packet)
+    fn stream(&mut self, packet: &PacketRecord, tuple: FiveTuple, seq: Seq, syn: bool) -> Option<StreamId> {
+        let low_sends = tuple.source <= tuple.destination;
+        self.streams.stream(packet.partition, low_sends, seq, syn, packet.packet)
     }
 
     /// The open flow of `key`, unless its time-out has passed.
-    fn current(&mut self, key: &Key, clock: Timestamp) -> Option<usize> {
-        let at = *self.index.get(key)?;
+    fn current(&mut self, hash: u64, key: &Key, clock: Timestamp) -> Option<usize> {
+        let at = *self.index.find(hash, |at| self.open[*at as usize].key == *key)? as usize;
         let deadline = self.deadline(at);
         if clock <= deadline {
             return Some(at);
@@ -342,9 +358,9 @@ impl FlowTable {
     }
 
     fn open(&mut self, open: Open) -> usize {
-        let (key, id) = (open.key, open.flow.id);
+        let (hash, id) = (open.hash, open.flow.id);
         let at = self.open.insert(open);
-        self.index.insert(key, at);
+        self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
         let wake = self.deadline(at);
         self.open[at].wake = wake;
         self.wakes.push(Reverse((wake, id, at)));
@@ -377,8 +393,8 @@ impl FlowTable {
 
     fn close(&mut self, at: usize, end: End, time: Timestamp, watched_until: Timestamp) {
         let mut open = self.open.remove(at);
-        if self.index.get(&open.key) == Some(&at) {
-            self.index.remove(&open.key);
+        if let Ok(slot) = self.index.find_entry(open.hash, |known| *known as usize == at) {
+            slot.remove();
         }
         let last = open.flow.last.time;
         if let Some(connection) = open.tcp.take() {
@@ -481,6 +497,12 @@ impl Key {
     fn new(tuple: FiveTuple, path: &Path) -> Self {
         Self { tuple: tuple.canonical(), tunnel: path.hash }
     }
+}
+
+/// A flow's place in the index. Equal partitions have equal low bits in the packets' hashes, and a table chooses its places
+/// by those.
+fn slot_hash(packet: &PacketRecord) -> u64 {
+    (packet.partition ^ packet.path.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
 }
 
 /// The server has the better-known port: a system port (RFC 6335 section 6), else the clearly lower one.

@@ -148,11 +148,12 @@ impl Connection {
             self.idle = silence;
         }
         self.last_time = Some(self.last_time.map_or(at.time, |last| last.max(at.time)));
-        let challenge = !segment.occupies() && self.opening.is_challenge(direction, tcp);
+        let challenge = self.opening.is_challenge(direction, tcp);
         self.open(direction, tcp, &segment);
         if challenge {
             // Its numbers are of the connection that its sender remembers.
             self.senders[direction.index()].log(&mut self.log, &segment, EventKind::Stray);
+            self.history.add(direction, b'a');
             self.last[direction.index()] = Some(LastPacket { at, ack: Some(tcp.ack) });
             return;
         }
@@ -295,20 +296,19 @@ impl Connection {
         let edge = edge.map(|((ack, raw), scale)| ack.plus(u32::from(raw) << scale));
         let limit = self.senders[direction.reverse().index()].side.mss;
         let sender = &mut self.senders[direction.index()];
-        let before = sender.side.repeated_bytes;
+        let repeated = sender.side.repeated_bytes;
         let placed = sender.segment(segment, closed, timing, &mut self.log);
         let side = &mut sender.side;
-        // Some of its bytes were not captured before.
-        let (fresh, at) = (before + u64::from(segment.length), segment.at.time);
         if segment.length > 0 {
             let limit = limit.filter(|_| self.opening.is_seen()).map(u32::from).filter(|limit| *limit > 0);
             let wire = limit.map_or(1, |limit| segment.length.div_ceil(limit));
             side.super_frames += u64::from(wire > 1);
             side.data_segments += u64::from(wire);
-            side.unique_segments += u64::from(wire) * u64::from(side.repeated_bytes < fresh);
-            side.transfer =
-                Some(side.transfer.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+            if side.repeated_bytes - repeated < u64::from(segment.length) {
+                side.unique_segments += u64::from(wire);
+            }
             side.largest_payload = side.largest_payload.max(segment.length);
+            side.transfer = Some((side.transfer.map_or(segment.at, |(first, _)| first), segment.at));
         }
         if segment.fin && placed != Placed::Wild {
             side.fin.get_or_insert(segment.at);
@@ -477,7 +477,7 @@ impl Connection {
 
 /// Time during which losses held the stream up: the union of what the retransmissions of data waited. A SYN that is
 /// repeated holds up the connection, not the stream: that is `connect_time`.
-fn stalled(events: &[TcpEvent], direction: Direction, transfer: Option<(Timestamp, Timestamp)>) -> Span {
+fn stalled(events: &[TcpEvent], direction: Direction, transfer: Option<(Moment, Moment)>) -> Span {
     let mut waits: Vec<(Timestamp, Timestamp)> = events
         .iter()
         .filter(|event| event.kind.is_data_retransmission() && event.stalled > Span::ZERO)
@@ -485,7 +485,7 @@ fn stalled(events: &[TcpEvent], direction: Direction, transfer: Option<(Timestam
         .map(|event| (event.at.time - event.stalled, event.at.time))
         .collect();
     waits.sort();
-    let (mut total, mut until) = (Span::ZERO, transfer.map_or(Timestamp::MIN, |(first, _)| first));
+    let (mut total, mut until) = (Span::ZERO, transfer.map_or(Timestamp::MIN, |(first, _)| first.time));
     for (from, to) in waits {
         if to > until {
             total += to - from.max(until);

@@ -3,9 +3,8 @@
 use proptest::prelude::*;
 
 use crate::app::Direction;
-use crate::dissect::{
-    Faults, Ip, Link, PacketRecord, Path, Payload, Seq, Stop, Tcp, TcpFlags, TcpOptions, Transport,
-};
+use crate::capture::{LinkType, RawPacket};
+use crate::dissect::{Ip, PacketRecord, Payload, Seq, Tcp, TcpFlags, TcpOptions, Transport, dissect};
 use crate::flow::TcpFlow;
 use crate::flow::content::Content;
 use crate::flow::tcp::Connection;
@@ -191,26 +190,22 @@ impl Wire {
             Ip { protocol: 6, id: self.packet as u16, length: payload.len() as u32 + 40, ..Ip::default() };
         let captured = &payload[..payload.len().min(snaplen)];
         let hash = payload.iter().fold(0u64, |hash, byte| hash.wrapping_mul(31) + u64::from(*byte));
-        let packet = PacketRecord {
+        let raw = RawPacket {
             packet: self.packet,
             offset: 0,
-            time,
-            clock: time,
-            captured: captured.len() as u32,
-            wire: payload.len() as u32,
+            time: Some(time),
+            wire: 0,
             interface: 0,
-            link: Link::default(),
-            path: Path::default(),
+            link_type: LinkType(0xffff),
+            start: 0,
+            data: &[],
+        };
+        let (kept, length) = (captured.len() as u32, payload.len() as u32);
+        let packet = PacketRecord {
             ip: Some(ip),
             transport: Transport::Tcp(tcp),
-            payload: Payload {
-                start: 0,
-                captured: captured.len() as u32,
-                length: payload.len() as u32,
-                hash,
-            },
-            faults: Faults::default(),
-            stop: Stop::default(),
+            payload: Payload { start: 0, captured: kept, length, hash },
+            ..dissect(&raw)
         };
         assert_eq!(self.connection.copy_of(&packet, &ip, &tcp, direction), None);
         self.connection.packet(&packet, &ip, &tcp, direction, captured, &mut self.content);

@@ -12,6 +12,30 @@ pub struct Packet {
     pub frame: Vec<u8>,
 }
 
+impl Packet {
+    /// Adds its pcap record to `file`, cut at `snaplen`.
+    pub fn record(&self, file: &mut Vec<u8>, order: Order, nanos: bool, snaplen: u32) {
+        let (seconds, micros) = (EPOCH + self.micros / 1_000_000, self.micros % 1_000_000);
+        // Nanosecond files get a fraction that microseconds cannot hold.
+        let fraction = if nanos { micros * 1_000 + 321 } else { micros };
+        let kept = self.frame.len().min(snaplen as usize);
+        for word in [seconds as u32, fraction as u32, kept as u32, self.frame.len() as u32] {
+            file.extend(order.u32(word));
+        }
+        file.extend(&self.frame[..kept]);
+    }
+
+    /// Adds its enhanced packet block, of interface 0, to `file`.
+    pub fn block(&self, file: &mut Vec<u8>, order: Order) {
+        let mut body = order.u32(0).to_vec();
+        body.extend(stamp(order, self.micros));
+        body.extend(order.u32(self.frame.len() as u32));
+        body.extend(order.u32(self.frame.len() as u32));
+        body.extend(&self.frame);
+        block(file, order, 6, &body);
+    }
+}
+
 /// What a capture program wrote down.
 #[derive(Clone, Default)]
 pub struct Capture {
@@ -65,14 +89,7 @@ impl Capture {
             file.extend(order.u32(word));
         }
         for packet in &self.packets {
-            let (seconds, micros) = (EPOCH + packet.micros / 1_000_000, packet.micros % 1_000_000);
-            // Nanosecond files get a fraction that microseconds cannot hold.
-            let fraction = if nanos { micros * 1_000 + 321 } else { micros };
-            let kept = packet.frame.len().min(snaplen as usize);
-            for word in [seconds as u32, fraction as u32, kept as u32, packet.frame.len() as u32] {
-                file.extend(order.u32(word));
-            }
-            file.extend(&packet.frame[..kept]);
+            packet.record(&mut file, order, nanos, snaplen);
         }
         file
     }
@@ -93,12 +110,7 @@ impl Capture {
         option(&mut interface, order, 0, b"");
         block(&mut file, order, 1, &interface);
         for packet in &self.packets {
-            let mut body = order.u32(0).to_vec();
-            body.extend(stamp(order, packet.micros));
-            body.extend(order.u32(packet.frame.len() as u32));
-            body.extend(order.u32(packet.frame.len() as u32));
-            body.extend(&packet.frame);
-            block(&mut file, order, 6, &body);
+            packet.block(&mut file, order);
         }
         if let Some(dropped) = dropped {
             let mut body = order.u32(0).to_vec();

@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod scenes;
 pub mod tcp;
 pub mod tls;
+pub mod truth;
 
 /// Bytes that look like text, differ along their length, and are the same for the same `seed`.
 pub fn filler(seed: u32, length: usize) -> Vec<u8> {

@@ -25,6 +25,7 @@ pub const NAMES: [&str; 15] = [
 ];
 
 /// The captures, when they are there.
+#[allow(clippy::print_stdout)]
 pub fn captures() -> Option<Vec<PathBuf>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let Ok(manifest) = fs::read_to_string(folder.join("MANIFEST.tsv")) else {

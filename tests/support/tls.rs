@@ -129,6 +129,15 @@ pub fn handshake12(talk: &mut Talk, capture: &mut Capture, name: &str) {
 pub fn handshake13(talk: &mut Talk, capture: &mut Capture, name: &str) {
     let seed = u32::from(talk.ends[CLIENT].port);
     hello(talk, capture, name, true);
+    server_flight13(talk, capture);
+    talk.wait(600);
+    let finished = [record(CHANGE_CIPHER_SPEC, &[1]), encrypted(DATA, seed ^ 43, 69)].concat();
+    talk.send(capture, CLIENT, ACK, &finished);
+}
+
+/// What a TLS 1.3 server sends before the client's Finished.
+pub fn server_flight13(talk: &mut Talk, capture: &mut Capture) {
+    let seed = u32::from(talk.ends[CLIENT].port);
     let flight = [
         server_hello(true, seed),
         record(CHANGE_CIPHER_SPEC, &[1]),
@@ -137,9 +146,6 @@ pub fn handshake13(talk: &mut Talk, capture: &mut Capture, name: &str) {
         encrypted(DATA, seed ^ 41, 69),
     ];
     talk.stream(capture, SERVER, &flight.concat());
-    talk.wait(600);
-    let finished = [record(CHANGE_CIPHER_SPEC, &[1]), encrypted(DATA, seed ^ 43, 69)].concat();
-    talk.send(capture, CLIENT, ACK, &finished);
 }
 
 /// The ClientHello, its ACK and the server's time to think.

@@ -83,6 +83,17 @@ const NAMES: &[(u8, &str)] = &[
     (121, "ech_required"),
 ];
 
+/// All names, and `encrypted` for an alert that cannot be read.
+pub const ALERT_NAMES: [&str; NAMES.len() + 1] = {
+    let mut names = ["encrypted"; NAMES.len() + 1];
+    let mut index = 0;
+    while index < NAMES.len() {
+        names[index] = NAMES[index].1;
+        index += 1;
+    }
+    names
+};
+
 /// Name of an alert description as the IANA registry has it, or `alert_<n>`.
 pub fn alert_name(description: u8) -> String {
     match NAMES.binary_search_by_key(&description, |(number, _)| *number) {

@@ -8,7 +8,7 @@ mod hello;
 mod record;
 mod session;
 
-pub use alert::{Alert, Phase, alert_name};
+pub use alert::{ALERT_NAMES, Alert, Phase, alert_name};
 pub use certificate::Certificate;
 pub use hello::{ClientHello, ServerHello, cipher_name, version_name};
 pub use record::{Recognition, looks_like_tls};

@@ -5,6 +5,7 @@ use crate::app::tls::certificate::{self, Certificate};
 use crate::app::tls::hello::{ClientHello, ServerHello, cipher_name};
 use crate::app::tls::record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
 use crate::app::{Direction, Moment};
+use crate::time::Span;
 
 /// Largest handshake message read; a chain of certificates is rarely above 16 KiB.
 const MAX_MESSAGE: usize = 128 * 1024;
@@ -14,6 +15,10 @@ const MAX_ALERTS: usize = 16;
 
 /// TLS 1.3.
 const TLS13: u16 = 0x0304;
+
+/// Shortest record that holds a Finished message in TLS 1.3: header 4, hash 32, type 1, tag 8 with CCM_8 (RFC 8446
+/// sections 4.4.4 and 5.2).
+const SHORTEST_FINISHED: usize = 45;
 
 /// What was read of a session.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +53,8 @@ pub struct TlsSession {
     pub malformed: Option<Moment>,
     /// Missing bytes ended the reading of a direction.
     pub lost: [bool; 2],
+    /// Application data records of the server since the handshake was complete.
+    pub server_records: u32,
     halves: [Half; 2],
 }
 
@@ -96,13 +103,19 @@ impl TlsSession {
         let index = direction.index();
         self.last_record[index] = Some((record.kind, record.length as u16, record.at));
         if record.kind == APPLICATION_DATA {
+            // Data before the ServerHello is early data, and its end is a short record, too (RFC 8446 section 4.5).
+            let first = self.application_data[index].is_none();
             self.application_data[index].get_or_insert(record.at);
             // TLS 1.3: the client's flight ends the handshake; before, both have changed ciphers.
             let done = match self.version() {
                 Some(TLS13) => direction == Direction::ToServer && self.server_hello.is_some(),
                 _ => true,
             };
-            if done {
+            if self.established.is_some() {
+                self.server_records += u32::from(direction == Direction::ToClient);
+            } else if done && self.version() == Some(TLS13) && first && is_short(record) {
+                self.alert(direction, None, record.at);
+            } else if done {
                 self.established.get_or_insert(record.at);
             }
         }
@@ -239,6 +252,22 @@ impl TlsSession {
             && self.last_record[direction.index()]
                 .is_some_and(|(kind, length, _)| kind == APPLICATION_DATA && matches!(length, 19 | 11))
     }
+
+    /// TLS 1.3: the server answered the client's Finished with nothing but a record of the length of an alert, at once and
+    /// before the client said goodbye. It is what a server does that does not accept the client's certificate.
+    pub fn answered_with_alert(&self) -> Option<Moment> {
+        let finished = self.established?;
+        let (_, _, at) = self.last_record[Direction::ToClient.index()]?;
+        let alone = self.server_records == 1 && self.may_end_with_alert(Direction::ToClient);
+        let client = self.last_record[Direction::ToServer.index()]?.2;
+        let first = !self.may_end_with_alert(Direction::ToServer) || client.packet > at.packet;
+        (alone && first && at.time - finished.time < Span::secs(1)).then_some(at)
+    }
+}
+
+/// Too short for a Finished message: of all that a TLS 1.3 client can send first, it can only be an alert.
+fn is_short(record: &Record) -> bool {
+    record.length < SHORTEST_FINISHED
 }
 
 #[cfg(test)]
@@ -344,13 +373,28 @@ mod tests {
     }
 
     #[test]
-    fn tls13_shows_its_version_and_hides_its_alerts() {
+    fn tls13_hides_its_alerts_and_their_length_gives_away_those_in_place_of_a_finished() {
         let mut session = TlsSession::default();
         feed(&mut session, Direction::ToServer, &record(22, &client_hello()), 50);
         feed(&mut session, Direction::ToClient, &record(22, &server_hello(true)), 50);
         feed(&mut session, Direction::ToServer, &[record(20, &[1]), record(23, &[0; 19])].concat(), 50);
         assert!(session.may_end_with_alert(Direction::ToServer));
-        assert!(session.alerts.is_empty());
+        let [alert] = session.alerts[..] else { panic!("{:?}", session.alerts) };
+        assert_eq!((alert.level, alert.phase), (None, Phase::Handshake));
+        assert!(session.established.is_none());
+    }
+
+    #[test]
+    fn tls13_servers_that_want_a_certificate_answer_finished_with_an_alert() {
+        let mut session = TlsSession::default();
+        feed(&mut session, Direction::ToServer, &record(22, &client_hello()), 50);
+        feed(&mut session, Direction::ToClient, &record(22, &server_hello(true)), 50);
+        feed(&mut session, Direction::ToServer, &record(23, &[0; 69]), 50);
+        assert_eq!(session.answered_with_alert(), None);
+        feed(&mut session, Direction::ToClient, &record(23, &[0; 19]), 50);
+        assert!(session.answered_with_alert().is_some());
+        feed(&mut session, Direction::ToClient, &record(23, &[0; 19]), 50);
+        assert_eq!(session.answered_with_alert(), None, "it went on");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the peer acknowledges: round trips, deliveries, holes that only the capture has, and repeats that were not needed.
 
-use super::{Ahead, Sender, WILD};
+use super::{AHEAD, Ahead, Sender, WILD};
 use crate::app::Moment;
 use crate::dissect::Seq;
 use crate::flow::log::EventLog;
@@ -48,9 +48,11 @@ impl Sender {
             } else if self.sent && !self.occupied && ack == next.plus(1) {
                 // All that this side sent was a keep-alive of no bytes (RFC 1122 section 4.2.3.6), one before its number.
                 self.next = Some(ack);
-            } else if self.ahead.is_none_or(|ahead| ack.after(ahead.ack)) {
-                let since = self.ahead.map_or(at, |ahead| ahead.at);
-                self.ahead = Some(Ahead { ack, at: since });
+            } else if self.ahead.back().is_none_or(|ahead| ack.after(ahead.ack)) {
+                if self.ahead.len() == AHEAD {
+                    self.ahead.pop_back();
+                }
+                self.ahead.push_back(Ahead { ack, at });
             }
         }
         if self.acked.is_none_or(|acked| ack.after(acked)) {
@@ -82,6 +84,7 @@ impl Sender {
         }
         for (ip_length, length, last, whole) in delivered {
             self.deliver(ip_length, length, last, whole);
+            self.outstanding.iter_mut().for_each(|sent| sent.other_delivered(ip_length, last));
         }
         let segment = u64::from(self.side.largest_payload.max(536));
         if above >= 3 || self.sacked.bytes() > 2 * segment {
@@ -99,9 +102,7 @@ impl Sender {
             sizes.largest_delivered = ip_length;
             sizes.largest_delivered_at = Some(at);
         }
-        for sent in &mut self.outstanding {
-            sent.other_delivered(ip_length, at);
-        }
+        sizes.delivered += 1;
     }
 
     pub(super) fn advance(&mut self, ack: Seq, echo: Option<u32>, at: Moment, log: &mut EventLog) {
@@ -125,6 +126,11 @@ impl Sender {
             }
             if !sent.sacked {
                 self.deliver(sent.ip_length, sent.length, sent.last, sent.arrived_whole());
+                // One that was sent once was sent before all that are outstanding, and says nothing about them.
+                if sent.sends > 1 && sent.arrived_whole() {
+                    let (ip_length, last) = (sent.ip_length, sent.last);
+                    self.outstanding.iter_mut().for_each(|other| other.other_delivered(ip_length, last));
+                }
             }
             self.keep_stuck(sent.into_stuck(true, at.time));
         }

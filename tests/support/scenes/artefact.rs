@@ -94,6 +94,14 @@ pub(super) const SCENES: &[Scene] = &[
         &[info("capture_damaged", "")],
     ),
     scene(
+        "capture_gap",
+        "A file of a rotated set is missing: three seconds in which connections went on are not there.",
+        73,
+        File::Pcap,
+        ring_hole,
+        &[info("capture_gap", "")],
+    ),
+    scene(
         "capture_offload",
         "A capture in front of segmentation offload: segments of ten times the MSS.",
         72,
@@ -114,8 +122,23 @@ const fn scene(
     Scene { name, story, net, span: 5, make, file, expects, events: &[], allows: CAPTURE }
 }
 
+/// Uploads over ten seconds, and no packet of three of them.
+fn ring_hole(lab: &mut Lab) {
+    for number in 0..4u64 {
+        let mut talk = lab.talk(170 + number as u8, (120, 9000), 200 + number * 40, [30, 6_000]);
+        talk.handshake(&mut lab.capture);
+        for round in 0..20 {
+            talk.exchange(&mut lab.capture, &filler(round, 600), 120);
+            talk.wait(400_000);
+        }
+        talk.close(&mut lab.capture);
+    }
+    lab.capture.packets.retain(|packet| !(3_000_000..6_000_000).contains(&packet.micros));
+}
+
 /// A bad capture may be bad in more than one way.
 const CAPTURE: &[&str] = &[
+    "capture_gap",
     "capture_loss",
     "capture_duplicates",
     "capture_truncated",

@@ -8,7 +8,7 @@ use super::*;
 
 pub(super) const SCENES: &[Scene] = &[
     Scene {
-        events: &[("duplicate_observation", "any", 86), ("repeat", "any", 0)],
+        events: &[("duplicate_observation", "any", 86), ("retransmitted", "any", 0)],
         ..scene(
             "blind_dup_span",
             "Every packet twice, 5 microseconds apart: no loss.",
@@ -19,7 +19,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("duplicate_observation", "any", 86), ("repeat", "any", 0)],
+        events: &[("duplicate_observation", "any", 86), ("retransmitted", "any", 0)],
         ..scene(
             "blind_dup_routed",
             "Every packet twice, the copy with one less to live and other Ethernet addresses: no loss.",
@@ -30,7 +30,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("fast_retransmission", "", 2), ("repeat", "any", 2)],
+        events: &[("fast_retransmission", "", 2), ("retransmitted", "any", 2)],
         ..scene(
             "blind_fast_receiver",
             "Loss upstream, RTT 80 ms, captured next to the receiver: a fast retransmission.",
@@ -41,7 +41,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("fast_retransmission", "", 2), ("repeat", "any", 2), ("reordered", "any", 0)],
+        events: &[("fast_retransmission", "", 2), ("retransmitted", "any", 2), ("reordered", "any", 0)],
         ..scene(
             "blind_loss_before_fast",
             "A hole is filled 117 ms later after a handshake of 300 ms: lost upstream, not reordered.",
@@ -52,7 +52,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("tail_loss_probe", "spurious", 1), ("repeat", "any", 1)],
+        events: &[("tail_loss_probe", "spurious", 1), ("retransmitted", "any", 1)],
         ..scene(
             "blind_tlp_dsack",
             "A tail loss probe that a DSACK proves to have been unnecessary.",
@@ -63,7 +63,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("capture_reordered", "any", 4), ("acked_unseen", "any", 0), ("repeat", "any", 0)],
+        events: &[("capture_reordered", "any", 4), ("acked_unseen", "any", 0), ("retransmitted", "any", 0)],
         ..scene(
             "blind_ack_before_data",
             "ACKs stamped 100 microseconds before their data: capture order, nothing sent twice.",
@@ -74,7 +74,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("retransmission", "path_mtu", 2), ("repeat", "any", 2), ("reordered", "any", 0)],
+        events: &[("retransmission", "path_mtu", 2), ("retransmitted", "any", 2), ("reordered", "any", 0)],
         ..scene(
             "blind_icmp_fragneeded",
             "Fragmentation needed 2 ms after a 1448-byte segment, sent again as 1348 and 100: path MTU discovery.",
@@ -85,7 +85,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("timeout_retransmission", "", 7), ("repeat", "any", 7)],
+        events: &[("timeout_retransmission", "", 7), ("retransmitted", "any", 7)],
         ..scene(
             "blind_pmtu_blackhole",
             "1448 bytes five times in vain, 300 arrive, 484 work.",
@@ -96,7 +96,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("retransmitted_syn", "any", 3), ("repeat", "any", 3)],
+        events: &[("retransmitted_syn", "any", 3), ("retransmitted", "any", 3)],
         ..scene(
             "blind_syn_noanswer",
             "SYNs at 0, 1, 3 and 7 seconds and no answer.",
@@ -107,7 +107,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("stray", "any", 0), ("repeat", "any", 0)],
+        events: &[("stray", "any", 0), ("retransmitted", "any", 0)],
         ..scene(
             "blind_rst_inject",
             "A reset with another time to live and off the expected number, then more data of the same host.",
@@ -118,7 +118,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("repeat", "any", 0)],
+        events: &[("retransmitted", "any", 0)],
         ..scene(
             "blind_keepalive_race",
             "The server closes an idle connection while the next request is on its way.",
@@ -133,7 +133,7 @@ pub(super) const SCENES: &[Scene] = &[
             ("port_reuse", "any", 1),
             ("stray", "any", 1),
             ("retransmitted_syn", "any", 1),
-            ("repeat", "any", 1),
+            ("retransmitted", "any", 1),
         ],
         ..scene(
             "blind_port_reuse",
@@ -145,7 +145,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("repeat", "any", 0)],
+        events: &[("retransmitted", "any", 0)],
         ..scene(
             "blind_dns_servfail",
             "SERVFAIL with extended error 6; a retry after 5 seconds that is never answered; two answers that differ.",
@@ -156,7 +156,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("repeat", "any", 0)],
+        events: &[("retransmitted", "any", 0)],
         ..scene(
             "blind_tls_alert",
             "A fatal handshake_failure.",
@@ -167,7 +167,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("acked_unseen", "any", 0), ("gap", "any", 0), ("repeat", "any", 0)],
+        events: &[("acked_unseen", "any", 0), ("gap", "any", 0), ("retransmitted", "any", 0)],
         ..scene(
             "blind_oneway",
             "Only the server's direction of a connection was captured.",
@@ -178,7 +178,7 @@ pub(super) const SCENES: &[Scene] = &[
         )
     },
     Scene {
-        events: &[("repeat", "any", 0)],
+        events: &[("retransmitted", "any", 0)],
         ..scene(
             "blind_routing_loop",
             "One datagram goes round with its time to live falling from 60 to 2, until a router gives up.",

@@ -37,6 +37,22 @@ pub(super) const SCENES: &[Scene] = &[
         &[alert("protocol_version").at(110, 443)],
     ),
     scene(
+        "tls_alert_encrypted_client",
+        "TLS 1.3 clients answer the server's certificate with a record too short for a Finished message, and close.",
+        57,
+        6,
+        rejects_encrypted,
+        &[alert("encrypted").at(112, 443)],
+    ),
+    scene(
+        "tls_alert_encrypted_server",
+        "A TLS 1.3 server wants a client certificate: it answers each Finished with a record of an alert's length, and closes.",
+        58,
+        6,
+        requires_certificate,
+        &[alert("encrypted").at(113, 443)],
+    ),
+    scene(
         "dns_servfail_bogus",
         "A resolver cannot validate a zone and says so with extended error 6; other names are well.",
         55,
@@ -56,7 +72,7 @@ pub(super) const SCENES: &[Scene] = &[
 
 /// A finding on fatal alerts that names this one.
 const fn alert(name: &'static str) -> Expect {
-    Expect { mentions: name, ..warning("tls_alert", "") }
+    Expect { mentions: name, ..warning("tls_alert", name) }
 }
 
 const fn scene(
@@ -101,6 +117,37 @@ fn rejects(lab: &mut Lab, description: u8, leaf: &[u8]) {
         talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
         talk.turn(SERVER);
         talk.ack(&mut lab.capture, CLIENT, &[]);
+    }
+}
+
+fn rejects_encrypted(lab: &mut Lab) {
+    for number in 0..4u64 {
+        let mut talk = lab.talk(150 + number as u8, (112, 443), 500 + number * 700, [30, 9_000]);
+        talk.handshake(&mut lab.capture);
+        tls::hello(&mut talk, &mut lab.capture, "vault.shop.example", true);
+        tls::server_flight13(&mut talk, &mut lab.capture);
+        talk.wait(700);
+        let refusal =
+            [tls::record(tls::CHANGE_CIPHER_SPEC, &[1]), tls::encrypted(tls::DATA, 71, 19)].concat();
+        talk.send(&mut lab.capture, CLIENT, ACK, &refusal);
+        talk.close(&mut lab.capture);
+    }
+}
+
+fn requires_certificate(lab: &mut Lab) {
+    for number in 0..4u64 {
+        let mut talk = lab.talk(150 + number as u8, (113, 443), 500 + number * 700, [30, 9_000]);
+        talk.handshake(&mut lab.capture);
+        tls::handshake13(&mut talk, &mut lab.capture, "mutual.shop.example");
+        talk.wait(300);
+        talk.send(&mut lab.capture, CLIENT, ACK, &tls::encrypted(tls::DATA, 73, 180));
+        talk.turn(CLIENT).wait(400);
+        talk.send(&mut lab.capture, SERVER, ACK, &tls::encrypted(tls::DATA, 79, 19));
+        talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+        talk.turn(SERVER);
+        talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+        talk.turn(CLIENT);
+        talk.ack(&mut lab.capture, SERVER, &[]);
     }
 }
 

@@ -38,6 +38,14 @@ pub(super) const SCENES: &[Scene] = &[
         &[warning("mtu_blackhole", "icmp_ignored").at(96, 8443)],
     ),
     scene(
+        "mtu_blackhole_receiver_view",
+        "Captured behind the limit: full segments never come, the smaller ones behind them do, and the receivers ask in vain.",
+        48,
+        20,
+        receiver_view,
+        &[warning("mtu_blackhole", "receiver_view").at(95, 8443)],
+    ),
+    scene(
         "asymmetric_flow_visibility",
         "The capture has one direction of some connections, and its ACKs show that the other exists.",
         44,
@@ -146,6 +154,27 @@ pub(super) fn blackhole(lab: &mut Lab, flows: u64, behind: Behind, tries: u32, r
         talk.turn(SERVER);
         talk.ack(&mut lab.capture, CLIENT, &[]);
         talk.close(&mut lab.capture);
+    }
+}
+
+fn receiver_view(lab: &mut Lab) {
+    for number in 0..3 {
+        let mut talk = lab.talk(90 + number as u8, (95, 8443), 400 + number * 700, [15_000, 30]);
+        talk.handshake(&mut lab.capture);
+        small_talk(&mut talk, lab);
+        (0..2).for_each(|piece| drop(talk.lose(CLIENT, &filler(77 + piece, 1448))));
+        let above = talk.ends[CLIENT].next;
+        for tail in 0..3 {
+            talk.send_lost(&mut lab.capture, CLIENT, &filler(79 + tail, 300));
+            let sack = (above, talk.ends[CLIENT].next);
+            talk.turn(CLIENT);
+            talk.ack(&mut lab.capture, SERVER, &[sack]);
+        }
+        talk.wait(5_000_000);
+        talk.send_lost(&mut lab.capture, CLIENT, &filler(90, 260));
+        let sack = (above, talk.ends[CLIENT].next);
+        talk.turn(CLIENT);
+        talk.ack(&mut lab.capture, SERVER, &[sack]);
     }
 }
 

@@ -1,0 +1,1 @@
+"""Real TCP stacks and servers in network namespaces, captured, with what was done to them written down."""

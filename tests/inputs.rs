@@ -1,0 +1,152 @@
+//! What comes in by other ways than a whole file of its own, and what is no capture at all.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn capture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/synthetic").join(name)
+}
+
+struct Ran {
+    code: i32,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+fn analyze(input: &Path, stdin: &[u8]) -> Ran {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::cargo_bin("pcapsy")
+        .expect("built")
+        .current_dir(folder.path())
+        .args(["analyze", "--json", "--no-files", "--quiet", "--fail-on", "never"])
+        .arg(input)
+        .write_stdin(stdin)
+        .output()
+        .expect("run");
+    let code = output.status.code().expect("an exit code");
+    Ran { code, stdout: output.stdout, stderr: String::from_utf8(output.stderr).expect("text") }
+}
+
+/// The report without the name, size and hash of the file.
+fn content(ran: &Ran) -> Value {
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let mut report: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    report["capture"]["files"].take();
+    for finding in report["findings"].as_array_mut().into_iter().flatten() {
+        finding["wireshark_filter"].take();
+        for evidence in finding["evidence"].as_array_mut().into_iter().flatten() {
+            evidence["file"].take();
+        }
+    }
+    report
+}
+
+#[test]
+fn streams_and_compressed_files_give_the_report_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["mtu_blackhole_silent.pcap", "capture_loss_reported.pcapng"] {
+        let path = capture(name);
+        let bytes = fs::read(&path).expect("committed");
+        let plain = content(&analyze(&path, b""));
+        let write = |ending: &str, bytes: &[u8]| {
+            let path = folder.path().join(format!("{name}.{ending}"));
+            fs::write(&path, bytes).expect("written");
+            path
+        };
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&bytes).expect("compressed");
+        let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        lz4.write_all(&bytes).expect("compressed");
+        let compressed = [
+            write("gz", &gzip.finish().expect("compressed")),
+            write("zst", &zstd::encode_all(bytes.as_slice(), 1).expect("compressed")),
+            write("lz4", &lz4.finish().expect("compressed")),
+        ];
+        for path in compressed {
+            assert!(content(&analyze(&path, b"")) == plain, "{}", path.display());
+        }
+        assert!(content(&analyze(Path::new("-"), &bytes)) == plain, "{name} from standard input");
+    }
+}
+
+#[test]
+fn what_is_no_capture_is_refused_with_what_it_looks_like() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).expect("written");
+        path
+    };
+    let none = folder.path().join("none");
+    fs::create_dir(&none).expect("made");
+    for (path, says) in [
+        (folder.path().join("nowhere.pcap"), "no such file or directory"),
+        (none, "no captures in this directory"),
+        (write("notes.txt", b"tcpdump -i eth0 -w x.pcap\nthen call us\n"), "looks like text"),
+        (write("nothing.pcap", b""), "the file is empty (0 bytes)"),
+    ] {
+        let ran = analyze(&path, b"");
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        assert_eq!((ran.code, ran.stdout.len()), (3, 0), "{name}");
+        assert!(ran.stderr.contains(&name) && ran.stderr.contains(says), "{}", ran.stderr);
+    }
+}
+
+/// One section, one interface, one packet, and a block that says it is 4 GiB long.
+#[test]
+fn a_block_that_cannot_be_is_damage_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bytes = fs::read(capture("capture_loss_reported.pcapng")).expect("committed");
+    let sound = bytes.len() as u64;
+    bytes.extend([6u32.to_le_bytes(), 4_294_967_280u32.to_le_bytes()].concat());
+    bytes.extend([0; 64]);
+    let path = folder.path().join("long.pcapng");
+    fs::write(&path, &bytes).expect("written");
+    let report = analyze(&path, b"");
+    let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
+    let damage = &report["capture"]["files"][0]["damages"][0];
+    let incomplete = &report["verdict"]["incomplete"];
+    assert_eq!((&damage["offset"], incomplete), (&Value::from(sound), &Value::from(true)), "{damage}");
+    assert!(damage["reason"].as_str().is_some_and(|reason| reason.contains("4294967280 bytes")), "{damage}");
+    assert!(report["capture"]["packets"].as_u64() > Some(100), "what stands before it is analysed");
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("taken");
+    fs::write(&file, b"").expect("written");
+    let output = Command::cargo_bin("pcapsy")
+        .expect("built")
+        .current_dir(folder.path())
+        .args(["analyze", "--quiet", "--out", "taken/report"])
+        .arg(capture("healthy.pcap"))
+        .output()
+        .expect("run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("taken/report"), "{said}");
+}
+
+/// The published schema is what the reports are.
+#[test]
+fn every_report_is_valid_by_the_schema() {
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/report.schema.json");
+    let schema: Value = serde_json::from_slice(&fs::read(schema).expect("committed")).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let mut reports = 0;
+    for entry in fs::read_dir(capture("")).expect("committed") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_some_and(|ending| ending == "pcap" || ending == "pcapng") {
+            let report: Value = serde_json::from_slice(&analyze(&path, b"").stdout).expect("JSON");
+            let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+            reports += 1;
+        }
+    }
+    assert!(reports > 60, "{reports} reports");
+}
