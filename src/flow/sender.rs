@@ -330,10 +330,11 @@ impl Sender {
             while self.ahead.pop_front_if(|ahead| !segment.end().before(ahead.ack)).is_some() {}
             return;
         }
-        let last = *last;
+        // A run of them is one report, by the first.
+        let ahead = Ahead { at: first.at, ..*last };
         self.ahead.clear();
-        self.miss(next, last, log);
-        let missing = segment.seq.since(next).min(last.ack.since(next));
+        self.miss(next, ahead, log);
+        let missing = segment.seq.since(next).min(ahead.ack.since(next));
         if self.sent && missing > 0 && !segment.rst {
             // The ACK told first; the segment behind the missing bytes tells the same.
             self.log_missing(log, segment.at, EventKind::Gap, next, missing.unsigned_abs());
@@ -431,7 +432,9 @@ impl Sender {
 
     /// The flow is over: what is still open stays so.
     pub(super) fn finish(&mut self, last: Timestamp, log: &mut EventLog) {
-        if let (Some(ahead), Some(next)) = (self.ahead.pop_back(), self.next) {
+        if let (Some(first), Some(last), Some(next)) = (self.ahead.front(), self.ahead.back(), self.next) {
+            let ahead = Ahead { at: first.at, ..*last };
+            self.ahead.clear();
             self.miss(next, ahead, log);
         }
         for sent in std::mem::take(&mut self.outstanding) {
