@@ -12,7 +12,7 @@ test:
 
 # Hold the results against the public captures
 corpus:
-    cargo test --test corpus -- --nocapture
+    cargo test --test corpus --test tcp_truth -- --nocapture
 
 # Write the hand-made captures again
 synthesize:

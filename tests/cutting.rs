@@ -11,7 +11,10 @@ use pcapsy::config::Config;
 use pcapsy::flow::{Flow, FlowHead};
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
+use proptest::prelude::*;
 use support::capture::Capture;
+use support::filler;
+use support::tcp::{ACK, CLIENT, FIN, RST, SERVER, SYN, Talk};
 
 /// Everything that reaches a table or a report, in its order.
 #[derive(Default)]
@@ -137,5 +140,83 @@ fn a_clock_that_goes_back_changes_nothing() {
         CUTS.map(|(threads, chunk, round, partitions)| run(&inputs, threads, chunk, round, partitions));
     for (cut, result) in CUTS.iter().zip(&results) {
         assert!(*result == results[0], "differs at {cut:?}: {}", first_difference(&results[0], result));
+    }
+}
+
+/// What happens next on one of the connections: which one, what, and how large or how long.
+type Step = (usize, u8, u16);
+
+/// Connections in all the states that a capture can show them in.
+fn traffic(steps: &[Step]) -> Capture {
+    let mut capture = Capture::default();
+    let mut talks: Vec<Talk> = (0..4)
+        .map(|number| {
+            let client = ([10, 0, 0, number + 1].into(), 40_000 + u16::from(number));
+            let mut talk =
+                Talk::new(client, ([10, 0, 1, 1].into(), 8080), u64::from(number) * 700, [40, 3_000]);
+            // Numbers that wrap, and segments in front of segmentation offload.
+            talk.ends[CLIENT].next = u32::MAX - 2_000 * u32::from(number);
+            talk.offload = 1 + usize::from(number);
+            talk
+        })
+        .collect();
+    for (index, what, size) in steps {
+        let talk = &mut talks[index % 4];
+        let payload = filler(u32::from(*size), 2 + usize::from(*size) % 4_000);
+        let side = usize::from(*what) % 2;
+        match what / 2 {
+            0 => talk.handshake(&mut capture),
+            1 | 2 => drop(talk.send(&mut capture, side, ACK, &payload)),
+            3 => drop(talk.miss(side, &payload)),
+            4 => {
+                let lost = talk.lose(side, &payload);
+                talk.wait(u64::from(*size) * 20);
+                talk.resend(&mut capture, &lost);
+            }
+            5 => {
+                let again = talk.send_lost(&mut capture, side, &payload);
+                talk.wait(u64::from(*size) * 20);
+                talk.resend(&mut capture, &again);
+            }
+            6 => drop(talk.ack(&mut capture, side, &[])),
+            7 => {
+                let twice = talk.send(&mut capture, side, ACK, &payload);
+                talk.record(&mut capture, &twice);
+            }
+            8 => drop(talk.wait(u64::from(*size) * 20_000)),
+            9 => drop(talk.send(&mut capture, side, FIN | ACK, &payload)),
+            10 => drop(talk.send(&mut capture, side, RST | ACK, b"")),
+            // The ports again, with the same initial number or with another one.
+            11 => {
+                talk.ends[CLIENT].next = u32::from(*size) % 3;
+                talk.send(&mut capture, CLIENT, SYN, &payload);
+            }
+            // Both at once.
+            _ => {
+                talk.send(&mut capture, CLIENT, SYN, b"");
+                talk.send(&mut capture, SERVER, SYN, b"");
+            }
+        }
+    }
+    capture.sort();
+    capture
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_traffic_gives_the_same_results_in_any_cut(
+        steps in prop::collection::vec((0usize..4, 0u8..26, any::<u16>()), 1..120),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("traffic.pcap");
+        fs::write(&path, traffic(&steps).pcap()).expect("written");
+        let inputs = [path];
+        let results =
+            CUTS.map(|(threads, chunk, round, partitions)| run(&inputs, threads, chunk, round, partitions));
+        for result in &results[1..] {
+            prop_assert!(*result == results[0], "{}", first_difference(&results[0], result));
+        }
     }
 }

@@ -16,6 +16,9 @@ enum Kind {
     Dns(Box<DnsTcp>),
     Datagrams,
     Other,
+    /// What each direction delivered, in order: bytes, or `None` for one that is missing.
+    #[cfg(test)]
+    Recorded([Vec<Option<u8>>; 2]),
 }
 
 /// The parsers of one flow.
@@ -43,6 +46,21 @@ impl Content {
     /// For bytes that nobody reads.
     pub(super) fn none() -> Self {
         Self { kind: Kind::Other, transactions: None, dns_port: false, clock: Timestamp::MIN }
+    }
+
+    /// Remembers all that it is fed.
+    #[cfg(test)]
+    pub(super) fn recorded() -> Self {
+        Self { kind: Kind::Recorded(Default::default()), ..Self::none() }
+    }
+
+    /// What a direction delivered.
+    #[cfg(test)]
+    pub(super) fn record(&self, direction: Direction) -> &[Option<u8>] {
+        match &self.kind {
+            Kind::Recorded(directions) => &directions[direction.index()],
+            _ => &[],
+        }
     }
 
     /// The service by name, or empty.
@@ -94,6 +112,10 @@ impl Content {
                     Recognition::NeedMore | Recognition::No => self.kind = Kind::Other,
                 }
             }
+            #[cfg(test)]
+            Kind::Recorded(directions) => {
+                directions[direction.index()].extend(bytes.iter().copied().map(Some))
+            }
             Kind::Datagrams | Kind::Other => {}
         }
     }
@@ -104,6 +126,10 @@ impl Content {
             Kind::Tls(session) => session.gap(direction, length, at),
             Kind::Dns(stream) => stream.gap(direction, length, at),
             Kind::Undecided(_) => self.kind = Kind::Other,
+            #[cfg(test)]
+            Kind::Recorded(directions) => {
+                directions[direction.index()].extend(std::iter::repeat_n(None, length as usize));
+            }
             Kind::Datagrams | Kind::Other => {}
         }
     }

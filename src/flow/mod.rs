@@ -19,6 +19,8 @@ mod sent;
 mod streams;
 mod table;
 mod tcp;
+#[cfg(test)]
+mod tests;
 
 pub use crate::dissect::Endpoint;
 pub use event::{EventKind, LossPlace, SpuriousProof, TcpEvent};

@@ -338,6 +338,8 @@ impl TcpFlow {
 pub struct TcpSide {
     /// Segments with payload, repeats included, duplicate observations not. A super-frame counts as the wire segments in it.
     pub data_segments: u64,
+    /// Of those, the ones with bytes that were not captured before: what rates of loss are over.
+    pub unique_segments: u64,
     /// From the first to the last segment with payload.
     pub transfer: Option<(Moment, Moment)>,
     /// Payload bytes without repeats.
@@ -364,7 +366,8 @@ pub struct TcpSide {
     pub hole_bytes: u64,
     /// Repeats whose bytes differ from the first copy.
     pub conflicts: u64,
-    /// How long the stream stood still because of losses, without overlaps.
+    /// How long the stream stood still because of losses, without overlaps: each wait is from the first copy of a segment,
+    /// or the segment that jumped over it, to the retransmission. Never longer than the transfer.
     pub stalled: Span,
     /// Announced maximum segment size.
     pub mss: Option<u16>,
@@ -388,6 +391,19 @@ pub struct TcpSide {
     pub sizes: Sizes,
     /// First bytes were delivered in order to the application parser up to here.
     pub delivered_bytes: u64,
+}
+
+impl TcpSide {
+    /// First to last segment with payload: what [`stalled`](Self::stalled) is a share of.
+    pub fn transfer_time(&self) -> Span {
+        self.transfer.map_or(Span::ZERO, |(first, last)| (last.time - first.time).max(Span::ZERO))
+    }
+
+    /// Share of the transfer during which losses held the stream up, from 0 to 1.
+    pub fn stalled_share(&self) -> f64 {
+        let transfer = self.transfer_time();
+        if transfer > Span::ZERO { self.stalled.0 as f64 / transfer.0 as f64 } else { 0.0 }
+    }
 }
 
 /// Data retransmissions of one side by cause, and those that were not needed.

@@ -311,13 +311,14 @@ impl Sender {
 
     /// Bytes of a late segment below `next` and outside of holes were sent before.
     fn count_repeat_bytes(&mut self, segment: &Segment, next: Seq) {
-        let end = if segment.end().after(next) { next } else { segment.end() };
-        let within = end.since(segment.seq).max(0) as u64;
+        let (start, end) = segment.payload();
+        let end = if end.after(next) { next } else { end };
+        let within = end.since(start).max(0) as u64;
         let missing: u64 = self
             .holes
             .iter()
             .map(|hole| {
-                let low = hole.start.max(segment.seq);
+                let low = hole.start.max(start);
                 let high = if hole.end.before(end) { hole.end } else { end };
                 high.since(low).max(0) as u64
             })
@@ -338,10 +339,11 @@ impl Sender {
             while self.ahead.pop_front_if(|ahead| !segment.end().before(ahead.ack)).is_some() {}
             return;
         }
-        let told = Ahead { ack: last.ack, at: first.at };
+        // A run of them is one report, by the first.
+        let ahead = Ahead { at: first.at, ..*last };
         self.ahead.clear();
-        self.miss(next, told, log);
-        let missing = segment.seq.since(next).min(told.ack.since(next));
+        self.miss(next, ahead, log);
+        let missing = segment.seq.since(next).min(ahead.ack.since(next));
         if self.sent && missing > 0 && !segment.rst {
             // The ACK told first; the segment behind the missing bytes tells the same.
             self.log_missing(log, segment.at, EventKind::Gap, next, missing.unsigned_abs());
@@ -448,15 +450,16 @@ impl Sender {
     /// The flow is over: what is still open stays so.
     pub(super) fn finish(&mut self, last: Timestamp, log: &mut EventLog) {
         if let (Some(first), Some(last), Some(next)) = (self.ahead.front(), self.ahead.back(), self.next) {
-            let told = Ahead { ack: last.ack, at: first.at };
-            self.miss(next, told, log);
+            let ahead = Ahead { at: first.at, ..*last };
+            self.ahead.clear();
+            self.miss(next, ahead, log);
         }
         let outstanding = std::mem::take(&mut self.outstanding);
         let lengths: Vec<u32> = outstanding.iter().map(|sent| sent.ip_length).collect();
         for (mut sent, behind) in outstanding.into_iter().zip(1..) {
             if !sent.sacked {
-                let smaller = lengths[behind..].iter().filter(|length| **length < sent.ip_length).count();
-                sent.deduce_smaller(smaller as u32);
+                let size = sent.ip_length;
+                sent.deduce_smaller(|| lengths[behind..].iter().filter(|length| **length < size).count());
                 let stuck = sent.into_stuck(false, last);
                 self.keep_stuck(stuck);
             }

@@ -29,6 +29,12 @@ impl Segment {
         self.seq.plus(self.length + u32::from(self.syn) + u32::from(self.fin))
     }
 
+    /// The numbers of its payload.
+    pub(super) fn payload(&self) -> (Seq, Seq) {
+        let start = self.seq.plus(u32::from(self.syn));
+        (start, start.plus(self.length))
+    }
+
     /// It takes sequence numbers: the peer must acknowledge it.
     pub(super) fn occupies(&self) -> bool {
         self.length > 0 || self.syn || self.fin
@@ -43,7 +49,8 @@ pub(super) struct Sent {
     pub(super) length: u32,
     pub(super) ip_length: u32,
     pub(super) dont_fragment: bool,
-    pub(super) hash: u64,
+    /// Of its payload; `None` when it is a part of a segment.
+    pub(super) hash: Option<u64>,
     pub(super) first: Moment,
     pub(super) last: Moment,
     /// Times it was sent, in any cutting.
@@ -84,7 +91,7 @@ impl Sent {
             length: segment.length,
             ip_length: segment.ip_length,
             dont_fragment: segment.dont_fragment,
-            hash: segment.hash,
+            hash: Some(segment.hash),
             first: segment.at,
             last: segment.at,
             sends: 1,
@@ -142,10 +149,10 @@ impl Sent {
 
     /// Without selective acknowledgements, duplicate ACKs tell how many segments behind it arrived, not which: no more of
     /// them than the `smaller` ones that were sent there is what smaller ones alone would make.
-    pub(super) fn deduce_smaller(&mut self, smaller: u32) {
+    pub(super) fn deduce_smaller(&mut self, smaller: impl FnOnce() -> usize) {
         if let (asked @ 1.., Some(at)) = self.asked
             && self.smaller_delivered == 0
-            && asked <= smaller
+            && asked as usize <= smaller()
         {
             self.smaller_delivered = asked;
             self.smaller_frames.push(at);

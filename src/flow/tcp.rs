@@ -11,7 +11,7 @@ use crate::flow::log::EventLog;
 use crate::flow::reset::{Circumstances, classify};
 use crate::flow::sender::{Placed, Sender, Timing};
 use crate::flow::sent::Segment;
-use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, Vantage};
+use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpEvent, TcpFlow, Vantage};
 use crate::time::{Span, Timestamp};
 
 /// What the receive window of one side looks like.
@@ -194,6 +194,9 @@ impl Connection {
             side.mss = tcp.options.mss.or(side.mss);
             if tcp.flags.is_syn() && direction == Direction::ToServer {
                 self.opening.syn(tcp, segment.at);
+            } else if direction == Direction::ToServer && self.opening.seen.syn_count > 0 {
+                // Both opened at once: the client's SYN again, with the ACK of the server's (RFC 9293 section 3.5).
+                self.opening.segment(direction, tcp, segment.length, segment.at);
             } else if self.opening.syn_ack(tcp, segment.at) && !self.opening.is_established() {
                 // Another responder, or one that lost its state: its numbers start anew.
                 self.senders[direction.index()] = Sender::new(direction);
@@ -298,6 +301,7 @@ impl Connection {
         let edge = edge.map(|((ack, raw), scale)| ack.plus(u32::from(raw) << scale));
         let limit = self.senders[direction.reverse().index()].side.mss;
         let sender = &mut self.senders[direction.index()];
+        let repeated = sender.side.repeated_bytes;
         let placed = sender.segment(segment, closed, timing, &mut self.log);
         let side = &mut sender.side;
         if segment.length > 0 {
@@ -305,6 +309,9 @@ impl Connection {
             let wire = limit.map_or(1, |limit| segment.length.div_ceil(limit));
             side.super_frames += u64::from(wire > 1);
             side.data_segments += u64::from(wire);
+            if side.repeated_bytes - repeated < u64::from(segment.length) {
+                side.unique_segments += u64::from(wire);
+            }
             side.largest_payload = side.largest_payload.max(segment.length);
             side.transfer = Some((side.transfer.map_or(segment.at, |(first, _)| first), segment.at));
         }
@@ -445,8 +452,8 @@ impl Connection {
         let disorder = self.senders.iter().map(|sender| sender.disorder).sum();
         let [mut client, mut server] = self.senders.map(|sender| sender.side);
         let (events, events_dropped) = self.log.finish();
-        client.stalled = stalled(&events, Direction::ToServer);
-        server.stalled = stalled(&events, Direction::ToClient);
+        client.stalled = stalled(&events, Direction::ToServer, client.transfer);
+        server.stalled = stalled(&events, Direction::ToClient, server.transfer);
         TcpFlow {
             handshake,
             conn_state: state,
@@ -473,15 +480,17 @@ impl Connection {
     }
 }
 
-/// Time during which losses held the stream up: the union of what the retransmissions waited.
-fn stalled(events: &[crate::flow::TcpEvent], direction: Direction) -> Span {
+/// Time during which losses held the stream up: the union of what the retransmissions of data waited. A SYN that is
+/// repeated holds up the connection, not the stream: that is `connect_time`.
+fn stalled(events: &[TcpEvent], direction: Direction, transfer: Option<(Moment, Moment)>) -> Span {
     let mut waits: Vec<(Timestamp, Timestamp)> = events
         .iter()
-        .filter(|event| event.direction == direction && event.stalled > Span::ZERO)
+        .filter(|event| event.kind.is_data_retransmission() && event.stalled > Span::ZERO)
+        .filter(|event| event.direction == direction)
         .map(|event| (event.at.time - event.stalled, event.at.time))
         .collect();
     waits.sort();
-    let (mut total, mut until) = (Span::ZERO, Timestamp::MIN);
+    let (mut total, mut until) = (Span::ZERO, transfer.map_or(Timestamp::MIN, |(first, _)| first.time));
     for (from, to) in waits {
         if to > until {
             total += to - from.max(until);
@@ -502,7 +511,8 @@ fn segment_of(packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Segment {
     Segment {
         at: Moment { packet: packet.packet, time: packet.time },
         seq: tcp.seq,
-        length: packet.payload.length,
+        // Text in a RST is not part of the stream (RFC 1122 section 4.2.2.12).
+        length: if tcp.flags.rst() { 0 } else { packet.payload.length },
         syn: tcp.flags.syn(),
         fin: tcp.flags.fin(),
         rst: tcp.flags.rst(),

@@ -234,6 +234,12 @@ impl From<Timestamp> for Value<'_> {
     }
 }
 
+impl From<f64> for Value<'_> {
+    fn from(value: f64) -> Self {
+        Self::Real(value)
+    }
+}
+
 impl From<Span> for Value<'_> {
     fn from(value: Span) -> Self {
         Self::Real(value.as_secs_f64())

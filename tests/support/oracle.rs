@@ -61,6 +61,10 @@ impl Segment {
         self.flags & 0x04 != 0
     }
 
+    fn header(&self) -> (u32, u32, u32, u16) {
+        (self.seq, self.ack, self.length, self.flags)
+    }
+
     pub fn end(&self) -> u32 {
         let control = u32::from(self.flags & 0x02 != 0) + u32::from(self.flags & 0x01 != 0);
         self.seq.wrapping_add(self.length + control)
@@ -140,6 +144,7 @@ impl Stream {
         }
         let side = self.sides.entry(segment.source.clone()).or_default();
         side.segments += 1;
+        side.headers.insert(segment.header());
         if !segment.rst() {
             side.map.add(segment.seq, segment.end());
             side.seen.add(segment.seq, segment.end());
@@ -156,12 +161,19 @@ pub struct Side {
     pub map: ByteMap,
     /// Numbers that were seen.
     pub seen: ByteMap,
+    /// Number, acknowledgement, length and flags of its segments so far.
+    headers: BTreeSet<(u32, u32, u32, u16)>,
     /// The last acknowledgement by the other side.
     pub acked: Option<u32>,
     pub last: Option<Segment>,
 }
 
 impl Side {
+    /// A segment with the same header came before.
+    pub fn has_twin(&self, segment: &Segment) -> bool {
+        self.headers.contains(&segment.header())
+    }
+
     /// Something that this side sent lies at or after `ack`.
     pub fn outstanding(&self, ack: u32) -> bool {
         self.segments > 0 && self.map.end_after(ack)

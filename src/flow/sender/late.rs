@@ -159,7 +159,8 @@ impl Sender {
         }
         if let Some(original) = &original {
             let same_range = original.seq == segment.seq && original.length == segment.length;
-            if same_range && original.hash != segment.hash && segment.length > 0 {
+            let other = original.hash.is_some_and(|hash| hash != segment.hash);
+            if same_range && other && segment.length > 0 {
                 self.side.conflicts += 1;
                 let mut conflict = self.event(segment, EventKind::Conflict);
                 conflict.original = Some(original.first);
@@ -182,7 +183,7 @@ impl Sender {
             let fresh =
                 Segment { seq: next, length: end.since(next) as u32, syn: false, fin: false, ..*segment };
             let mut sent = Sent::new(&fresh);
-            sent.end = end;
+            (sent.end, sent.hash) = (end, None);
             self.remember(sent);
         }
     }

@@ -81,6 +81,8 @@ side_columns! {
     "interface" U32 "capture interface of its first packet, numbered over the set"
         = |side| side.half.links.first().map(|link| link.interface);
     "data_segments" U64 "TCP: segments with payload, repeats included" = |side| side.tcp.map(|tcp| tcp.data_segments);
+    "unique_segments" U64 "TCP: of those, the ones with bytes not captured before; super-frames count as wire segments"
+        = |side| side.tcp.map(|tcp| tcp.unique_segments);
     "repeated_bytes" U64 "TCP: payload bytes sent again" = |side| side.tcp.map(|tcp| tcp.repeated_bytes);
     "rexmit_fast" U64 "TCP: retransmissions after duplicate or selective ACKs"
         = |side| side.tcp.map(|tcp| tcp.retransmissions.fast);
@@ -111,6 +113,8 @@ side_columns! {
     "hole_bytes" U64 "TCP: bytes never seen and never acknowledged" = |side| side.tcp.map(|tcp| tcp.hole_bytes);
     "conflicts" U64 "TCP: repeats whose bytes differ from the first copy" = |side| side.tcp.map(|tcp| tcp.conflicts);
     "stalled" F64 "TCP: time without progress because of losses, s" = |side| side.tcp.map(|tcp| tcp.stalled);
+    "stalled_share" F64 "TCP: share of the time from the first to the last segment with payload that this is"
+        = |side| side.tcp.filter(|tcp| tcp.transfer.is_some()).map(|tcp| tcp.stalled_share());
     "mss" U16 "TCP: announced maximum segment size, bytes" = |side| side.tcp.and_then(|tcp| tcp.mss);
     "window_scale" U8 "TCP: window scale shift in force; null when the handshake was not seen"
         = |side| side.tcp.and_then(|tcp| tcp.window_scale);
