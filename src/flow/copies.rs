@@ -99,8 +99,12 @@ impl Copies {
     /// The packet that `packet` is another observation of; else remembers `packet`.
     pub(super) fn check(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Option<Moment> {
         let seen = Seen::new(packet, ip, tcp);
-        let original =
-            self.recent.iter().rev().find(|earlier| self.is_copy(earlier, &seen, packet, ip, tcp)).map(|seen| seen.at);
+        let original = self
+            .recent
+            .iter()
+            .rev()
+            .find(|earlier| self.is_copy(earlier, &seen, packet, ip, tcp))
+            .map(|seen| seen.at);
         if original.is_some() {
             self.found += 1;
             return original;
