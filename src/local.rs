@@ -12,8 +12,9 @@ use rayon::prelude::*;
 use crate::capture::{CaptureError, CaptureLimits, Chunk, FileReport, Overlap, Reader};
 use crate::config::Config;
 use crate::detect::{Context, FileFacts, InterfaceFacts};
+use crate::dissect::PacketRecord;
 use crate::flow::{Finished, Row, StreamId, TableLimits};
-use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_chunk, track};
+use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_into, track};
 use crate::time::Timestamp;
 
 /// How far a run has come.
@@ -61,6 +62,9 @@ pub fn analyze(
     Ok(pool.install(|| Rounds::new(reader, config).run(rows, progress)))
 }
 
+/// A batch's lists of records, one per partition.
+type Lists = Vec<Vec<PacketRecord>>;
+
 /// Flows closed at a time when the capture is over.
 const SLICE: usize = 8192;
 
@@ -101,17 +105,18 @@ impl<'c> Rounds<'c> {
 
     fn run(mut self, rows: &mut (dyn Rows + Send), progress: &(dyn Fn(Progress) + Sync)) -> Outcome {
         let mut current: Vec<Batch> = Vec::new();
+        let mut spare: Vec<Lists> = Vec::new();
         loop {
             let (reader, partitions) = (&mut self.reader, &mut self.partitions);
             let (round, count) = (round_chunks(self.config), partitions.len());
             let ready = std::mem::take(&mut self.ready);
             let most = self.config.limits.flows as usize;
             let (mut next, (evicted, ())) = rayon::join(
-                || dissect_round(reader, round, count),
+                || dissect_round(reader, round, count, spare),
                 || rayon::join(|| track(partitions, &current, most), || write(ready, rows)),
             );
             self.evicted += evicted;
-            current.iter().for_each(Batch::release);
+            spare = current.into_iter().map(Batch::release).collect();
             let clock = self.sequencer.clock();
             self.settle(clock, rows);
             if next.is_empty() {
@@ -217,10 +222,11 @@ impl<'c> Rounds<'c> {
     }
 }
 
-/// Chunks per round: enough for every thread to have several, so that one long chunk does not hold the others up.
+/// Chunks per round: two for every thread, so that one long chunk does not hold the others up, and no more, because a
+/// round of small packets can end as many flows as it has packets.
 fn round_chunks(config: &Config) -> usize {
     match config.limits.round_chunks {
-        0 => rayon::current_num_threads() * 4,
+        0 => rayon::current_num_threads() * 2,
         chunks => chunks as usize,
     }
 }
@@ -234,9 +240,10 @@ fn write(ready: Vec<Row>, rows: &mut (dyn Rows + Send)) {
     }
 }
 
-fn dissect_round(reader: &mut Reader, chunks: usize, partitions: usize) -> Vec<Batch> {
+fn dissect_round(reader: &mut Reader, chunks: usize, partitions: usize, mut spare: Vec<Lists>) -> Vec<Batch> {
     let round: Vec<Chunk> = std::iter::from_fn(|| reader.next_chunk()).take(chunks).collect();
-    round.into_par_iter().map(|chunk| dissect_chunk(chunk, partitions)).collect()
+    spare.resize_with(round.len(), || vec![Vec::new(); partitions]);
+    round.into_par_iter().zip(spare).map(|(chunk, lists)| dissect_into(chunk, lists)).collect()
 }
 
 fn facts(

@@ -90,9 +90,16 @@ pub struct Batch {
 
 /// Stage 1: a run of capture bytes to packet records. A function of its input and nothing else.
 pub fn dissect_chunk(chunk: Chunk, partitions: usize) -> Batch {
+    let lists = vec![Vec::with_capacity(chunk.packets as usize / partitions + 1); partitions];
+    dissect_into(chunk, lists)
+}
+
+/// The same into the lists of an earlier batch, one per partition: their memory is in the cache still.
+pub(crate) fn dissect_into(chunk: Chunk, lists: Vec<Vec<PacketRecord>>) -> Batch {
+    let partitions = lists.len();
     let mut batch = Batch {
         datagrams: Vec::new(),
-        lists: vec![Vec::with_capacity(chunk.packets as usize / partitions + 1); partitions],
+        lists,
         fragments: Vec::new(),
         totals: Totals::default(),
         stops: Vec::new(),
@@ -191,9 +198,11 @@ impl Batch {
         self.counts.iter().map(|(ordinal, latest)| (*ordinal, self.clock.max(*latest)))
     }
 
-    /// Its bytes are not needed any more: mapped pages go back to the system.
-    pub fn release(&self) {
+    /// It is not needed any more: mapped pages go back to the system, and its lists, empty, to the next batch.
+    pub(crate) fn release(mut self) -> Vec<Vec<PacketRecord>> {
         self.chunk.release();
+        self.lists.iter_mut().for_each(Vec::clear);
+        self.lists
     }
 
     /// The captured payload of one of its records.

@@ -448,6 +448,9 @@ impl FlowTable {
         for at in below.collect::<Vec<_>>() {
             self.close(at, End::Evicted, clock, clock);
         }
+        // Their time-outs may be far away, and a flood has many.
+        let open = &self.open;
+        self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.flow.id == *id));
     }
 
     /// Ends what is over at `clock`.
