@@ -131,7 +131,7 @@ impl Rows for NoRows {
 
 fn run(threads: usize, rows: &mut (dyn Rows + Send)) {
     let run = Run { threads, sha256: false };
-    analyze(&[INPUT.path.clone()], &Config::default(), run, rows, &|_| {}).expect("read");
+    analyze(std::slice::from_ref(&INPUT.path), &Config::default(), run, rows, &|_| {}).expect("read");
 }
 
 #[divan::bench(args = [1, 2], sample_count = 5, sample_size = 1)]

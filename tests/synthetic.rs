@@ -156,7 +156,7 @@ fn what_must_be_found_is_found_and_nothing_else() {
         let text = fs::read_to_string(path.with_extension("toml")).expect("a truth file for every capture");
         let truth: Truth =
             toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let report = json(&analyze(&[path.clone()], "", "2"));
+        let report = json(&analyze(std::slice::from_ref(&path), "", "2"));
         let (later, now): (Vec<&Expect>, Vec<&Expect>) =
             truth.expect.iter().partition(|expect| expect.is_pending());
         let unmet: Vec<&Expect> = now
@@ -217,7 +217,7 @@ fn the_report_is_the_same_bytes_however_the_work_is_cut() {
     for path in captures() {
         let reports = CUTS.map(|(threads, chunk_kib, partitions)| {
             let configuration = format!("[limits]\nchunk_kib = {chunk_kib}\npartitions = {partitions}\n");
-            analyze(&[path.clone()], &configuration, threads)
+            analyze(std::slice::from_ref(&path), &configuration, threads)
         });
         for (cut, report) in CUTS.iter().zip(&reports) {
             assert!(*report == reports[0], "{} differs at {cut:?}", name(&path));

@@ -84,7 +84,7 @@ impl Attempt {
     pub(super) fn of(packet: &PacketRecord, reused: bool) -> Option<Self> {
         let Transport::Tcp(tcp) = &packet.transport else { return None };
         let bare = tcp.flags.is_syn() && !tcp.flags.fin() && !tcp.flags.rst() && packet.payload.length == 0;
-        bare.then(|| Self { packet: *packet, reused })
+        bare.then_some(Self { packet: *packet, reused })
     }
 }
 
