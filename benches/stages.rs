@@ -111,7 +111,13 @@ fn detect(bencher: Bencher<'_, '_>) {
         .counter(ItemsCount::new(INPUT.packets))
         .with_inputs(|| tracked(&config, &batches))
         .bench_local_values(|mut partitions| {
-            let rows: Vec<_> = partitions.iter_mut().map(|partition| partition.settle(clock, true)).collect();
+            let rows: Vec<_> = partitions
+                .iter_mut()
+                .map(|partition| {
+                    let left: Vec<_> = partition.left().collect();
+                    left.into_iter().max().map(|bound| partition.settle_left(bound, clock))
+                })
+                .collect();
             (partitions, rows)
         });
 }

@@ -92,6 +92,8 @@ pub struct Limits {
     pub round_chunks: u32,
     /// Partitions that the flows are hashed into.
     pub partitions: u32,
+    /// Flows open at a time; beyond it those that were silent longest are closed, attempts before connections.
+    pub flows: u32,
     /// Classified segments kept per flow.
     pub events_per_flow: u32,
     /// Out-of-order payload held per direction of a flow, KiB.
@@ -107,9 +109,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            chunk_kib: 2048,
+            chunk_kib: 512,
             round_chunks: 0,
             partitions: 16,
+            flows: 200_000,
             events_per_flow: 65_536,
             reassembly_kib: 1024,
             fragments_mib: 32,
@@ -174,6 +177,7 @@ settings! {
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
     limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by the number of threads";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";
+    limits.flows in 16, 4294967295 true "flows open at a time, about 3 KiB each";
     limits.events_per_flow in 0, 4294967295 true "classified segments kept per flow";
     limits.reassembly_kib in 1, 1048576 true "out-of-order payload held per direction of a flow, KiB";
     limits.fragments_mib in 1, 65536 true "payload of incomplete IP datagrams held at a time, MiB";

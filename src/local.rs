@@ -12,8 +12,9 @@ use rayon::prelude::*;
 use crate::capture::{CaptureError, CaptureLimits, Chunk, FileReport, Overlap, Reader};
 use crate::config::Config;
 use crate::detect::{Context, FileFacts, InterfaceFacts};
+use crate::dissect::PacketRecord;
 use crate::flow::{Finished, Row, StreamId, TableLimits};
-use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_chunk};
+use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_into, track};
 use crate::time::Timestamp;
 
 /// How far a run has come.
@@ -61,6 +62,12 @@ pub fn analyze(
     Ok(pool.install(|| Rounds::new(reader, config).run(rows, progress)))
 }
 
+/// A batch's lists of records, one per partition.
+type Lists = Vec<Vec<PacketRecord>>;
+
+/// Flows closed at a time when the capture is over.
+const SLICE: usize = 8192;
+
 struct Rounds<'c> {
     config: &'c Config,
     reader: Reader,
@@ -72,6 +79,7 @@ struct Rounds<'c> {
     ready: Vec<Row>,
     streams: u32,
     streams_refused: u64,
+    evicted: u64,
     packets: u64,
     /// Files that `rows` was told of.
     files_told: usize,
@@ -89,6 +97,7 @@ impl<'c> Rounds<'c> {
             ready: Vec::new(),
             streams: 0,
             streams_refused: 0,
+            evicted: 0,
             packets: 0,
             files_told: 0,
         }
@@ -96,26 +105,20 @@ impl<'c> Rounds<'c> {
 
     fn run(mut self, rows: &mut (dyn Rows + Send), progress: &(dyn Fn(Progress) + Sync)) -> Outcome {
         let mut current: Vec<Batch> = Vec::new();
+        let mut spare: Vec<Lists> = Vec::new();
         loop {
             let (reader, partitions) = (&mut self.reader, &mut self.partitions);
             let (round, count) = (round_chunks(self.config), partitions.len());
             let ready = std::mem::take(&mut self.ready);
-            let (mut next, _) = rayon::join(
-                || dissect_round(reader, round, count),
-                || {
-                    rayon::join(
-                        || {
-                            partitions.par_iter_mut().for_each(|partition| {
-                                current.iter().for_each(|batch| partition.track(batch));
-                            })
-                        },
-                        || write(ready, rows),
-                    )
-                },
+            let most = self.config.limits.flows as usize;
+            let (mut next, (evicted, ())) = rayon::join(
+                || dissect_round(reader, round, count, spare),
+                || rayon::join(|| track(partitions, &current, most), || write(ready, rows)),
             );
-            current.iter().for_each(Batch::release);
+            self.evicted += evicted;
+            spare = current.into_iter().map(Batch::release).collect();
             let clock = self.sequencer.clock();
-            self.settle(clock, false, rows);
+            self.settle(clock, rows);
             if next.is_empty() {
                 break;
             }
@@ -127,24 +130,44 @@ impl<'c> Rounds<'c> {
             let (bytes, total_bytes) = self.reader.progress();
             progress(Progress { bytes, total_bytes, packets: self.packets });
         }
-        self.settle(self.sequencer.clock(), true, rows);
-        write(std::mem::take(&mut self.ready), rows);
+        self.settle_left(rows);
         self.conclude()
     }
 
+    /// Closes what is still open, in slices: as rows, all flows together would take several times their memory.
+    fn settle_left(&mut self, rows: &mut (dyn Rows + Send)) {
+        let clock = self.sequencer.clock();
+        let mut left: Vec<(Timestamp, u64)> =
+            self.partitions.par_iter_mut().flat_map_iter(Partition::left).collect();
+        left.par_sort_unstable();
+        for slice in left.chunks(SLICE) {
+            let (ready, partitions) = (std::mem::take(&mut self.ready), &mut self.partitions);
+            let bound = slice[slice.len() - 1];
+            let settle = |partition: &mut Partition| partition.settle_left(bound, clock);
+            let (settled, ()) = rayon::join(
+                || partitions.par_iter_mut().map(settle).collect::<Vec<_>>(),
+                || write(ready, rows),
+            );
+            self.ready = std::mem::take(&mut self.waiting);
+            self.ready.extend(settled.into_iter().flatten());
+            self.ready.par_sort_by_key(Row::key);
+        }
+        write(std::mem::take(&mut self.ready), rows);
+        write(std::mem::take(&mut self.waiting), rows);
+    }
+
     /// Numbers new streams, closes what is over, and hands out the rows that nothing can precede any more.
-    fn settle(&mut self, clock: Timestamp, last: bool, rows: &mut (dyn Rows + Send)) {
+    fn settle(&mut self, clock: Timestamp, rows: &mut (dyn Rows + Send)) {
         for (path, base) in self.reader.begun().skip(self.files_told) {
             rows.file(path, base);
             self.files_told += 1;
         }
         self.number_streams();
         let settled: Vec<Vec<Row>> =
-            self.partitions.par_iter_mut().map(|partition| partition.settle(clock, last)).collect();
+            self.partitions.par_iter_mut().map(|partition| partition.settle(clock)).collect();
         self.waiting.extend(settled.into_iter().flatten());
         self.waiting.par_sort_by_key(Row::key);
-        let ready =
-            if last { self.waiting.len() } else { self.waiting.partition_point(|row| row.time < clock) };
+        let ready = self.waiting.partition_point(|row| row.time < clock);
         self.ready.extend(self.waiting.drain(..ready));
     }
 
@@ -183,6 +206,7 @@ impl<'c> Rounds<'c> {
         }
         let (verdicts, flows) = whole.judge(&Context { totals: &totals, files: &files });
         let capped = [
+            ("flows open at a time", "limits.flows", self.evicted),
             ("classified tcp segments of one flow", "limits.events_per_flow", limits.events),
             ("gaps given up early in reassembly", "limits.reassembly_kib", limits.reassembly),
             ("numbered tcp streams", "limits.streams", self.streams_refused),
@@ -198,10 +222,11 @@ impl<'c> Rounds<'c> {
     }
 }
 
-/// Chunks per round: enough for every thread to have several, so that one long chunk does not hold the others up.
+/// Chunks per round: two for every thread, so that one long chunk does not hold the others up, and no more, because a
+/// round of small packets can end as many flows as it has packets.
 fn round_chunks(config: &Config) -> usize {
     match config.limits.round_chunks {
-        0 => rayon::current_num_threads() * 4,
+        0 => rayon::current_num_threads() * 2,
         chunks => chunks as usize,
     }
 }
@@ -215,9 +240,10 @@ fn write(ready: Vec<Row>, rows: &mut (dyn Rows + Send)) {
     }
 }
 
-fn dissect_round(reader: &mut Reader, chunks: usize, partitions: usize) -> Vec<Batch> {
+fn dissect_round(reader: &mut Reader, chunks: usize, partitions: usize, mut spare: Vec<Lists>) -> Vec<Batch> {
     let round: Vec<Chunk> = std::iter::from_fn(|| reader.next_chunk()).take(chunks).collect();
-    round.into_par_iter().map(|chunk| dissect_chunk(chunk, partitions)).collect()
+    spare.resize_with(round.len(), || vec![Vec::new(); partitions]);
+    round.into_par_iter().zip(spare).map(|(chunk, lists)| dissect_into(chunk, lists)).collect()
 }
 
 fn facts(

@@ -10,6 +10,10 @@
 
 use std::collections::BTreeMap;
 
+mod crowding;
+
+pub use crowding::track;
+
 use crate::app::Moment;
 use crate::app::dns::Transaction;
 use crate::capture::{Chunk, FileReport, LinkType, Unreadable};
@@ -76,6 +80,8 @@ pub struct Batch {
     clock: Timestamp,
     /// Latest time in this batch.
     latest: Timestamp,
+    /// The packets behind which open flows are counted, with the latest time in the batch up to them.
+    counts: Vec<(u64, Timestamp)>,
     /// Packets at the start that have no time of their own.
     untimed: u64,
     /// First and last time in file order.
@@ -84,14 +90,22 @@ pub struct Batch {
 
 /// Stage 1: a run of capture bytes to packet records. A function of its input and nothing else.
 pub fn dissect_chunk(chunk: Chunk, partitions: usize) -> Batch {
+    let lists = vec![Vec::with_capacity(chunk.packets as usize / partitions + 1); partitions];
+    dissect_into(chunk, lists)
+}
+
+/// The same into the lists of an earlier batch, one per partition: their memory is in the cache still.
+pub(crate) fn dissect_into(chunk: Chunk, lists: Vec<Vec<PacketRecord>>) -> Batch {
+    let partitions = lists.len();
     let mut batch = Batch {
         datagrams: Vec::new(),
-        lists: vec![Vec::with_capacity(chunk.packets as usize / partitions + 1); partitions],
+        lists,
         fragments: Vec::new(),
         totals: Totals::default(),
         stops: Vec::new(),
         clock: Timestamp::MIN,
         latest: Timestamp::MIN,
+        counts: Vec::new(),
         untimed: 0,
         ends: None,
         chunk,
@@ -109,6 +123,9 @@ pub fn dissect_chunk(chunk: Chunk, partitions: usize) -> Batch {
         }
         let mut record = dissect(&packet);
         batch.time(&mut record);
+        if crowding::is_counted(record.packet) {
+            batch.counts.push((record.packet, batch.latest));
+        }
         batch.count(&record);
         match record.transport {
             Transport::Fragment(_) => batch.fragments.push(record),
@@ -177,9 +194,16 @@ impl Batch {
         self.chunk.packets
     }
 
-    /// Its bytes are not needed any more: mapped pages go back to the system.
-    pub fn release(&self) {
+    /// The packets behind which open flows are counted, with the capture's clock.
+    fn counts(&self) -> impl Iterator<Item = (u64, Timestamp)> {
+        self.counts.iter().map(|(ordinal, latest)| (*ordinal, self.clock.max(*latest)))
+    }
+
+    /// It is not needed any more: mapped pages go back to the system, and its lists, empty, to the next batch.
+    pub(crate) fn release(mut self) -> Vec<Vec<PacketRecord>> {
         self.chunk.release();
+        self.lists.iter_mut().for_each(Vec::clear);
+        self.lists
     }
 
     /// The captured payload of one of its records.
@@ -314,7 +338,14 @@ impl Partition {
 
     /// Takes this partition's packets of a batch; batches come in capture order.
     pub fn track(&mut self, batch: &Batch) {
-        for record in batch.lists.get(self.index).into_iter().flatten() {
+        self.track_between(batch, 0, u64::MAX);
+    }
+
+    /// The same for the packets behind ordinal `after`, up to and with `until`.
+    fn track_between(&mut self, batch: &Batch, after: u64, until: u64) {
+        let list = batch.lists.get(self.index).map_or(&[][..], Vec::as_slice);
+        let behind = |ordinal| list.partition_point(|record: &PacketRecord| record.packet <= ordinal);
+        for record in &list[behind(after)..behind(until)] {
             let clock = batch.clock.max(record.clock);
             self.table.packet(record, clock, batch.payload(record));
             self.detectors.packet(record);
@@ -336,10 +367,27 @@ impl Partition {
         self.table.close_streams();
     }
 
-    /// Rows that are final at `clock`, shown to the detectors; `last` when no packet follows.
-    pub fn settle(&mut self, clock: Timestamp, last: bool) -> Vec<Row> {
-        let rows = if last { self.table.finish(clock) } else { self.table.expire(clock) };
-        for row in &rows {
+    /// Rows that are final at `clock`, shown to the detectors.
+    pub fn settle(&mut self, clock: Timestamp) -> Vec<Row> {
+        let rows = self.table.expire(clock);
+        self.show(&rows);
+        rows
+    }
+
+    /// No packet follows: when each flow that is still open would have ended, and its id.
+    pub fn left(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
+        self.table.left()
+    }
+
+    /// Rows of those up to and with `bound`, shown to the detectors.
+    pub fn settle_left(&mut self, bound: (Timestamp, u64), clock: Timestamp) -> Vec<Row> {
+        let rows = self.table.end_left(bound, clock);
+        self.show(&rows);
+        rows
+    }
+
+    fn show(&mut self, rows: &[Row]) {
+        for row in rows {
             match &row.what {
                 Finished::Flow(flow) => {
                     *self.flows.entry(flow.protocol).or_default() += 1;
@@ -348,7 +396,6 @@ impl Partition {
                 Finished::Transaction(transaction, flow) => self.detectors.transaction(transaction, flow),
             }
         }
-        rows
     }
 
     /// Adds another partition's counts.

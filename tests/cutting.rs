@@ -4,6 +4,7 @@ mod support;
 
 use std::fmt::Write;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use pcapsy::app::dns::Transaction;
@@ -31,7 +32,17 @@ impl Rows for Everything {
 }
 
 fn run(inputs: &[PathBuf], threads: usize, chunk_kib: u32, round_chunks: u32, partitions: u32) -> String {
-    let mut config = Config::default();
+    run_with(Config::default(), inputs, threads, chunk_kib, round_chunks, partitions)
+}
+
+fn run_with(
+    mut config: Config,
+    inputs: &[PathBuf],
+    threads: usize,
+    chunk_kib: u32,
+    round_chunks: u32,
+    partitions: u32,
+) -> String {
     config.limits.chunk_kib = chunk_kib;
     config.limits.round_chunks = round_chunks;
     config.limits.partitions = partitions;
@@ -123,6 +134,34 @@ fn the_committed_captures_are_what_the_generator_makes() {
         scenes += 1;
     }
     assert_eq!(captures().len(), scenes, "a capture that no scene makes");
+}
+
+#[test]
+fn a_full_table_closes_the_same_flows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flood.pcap");
+    let mut capture = Capture::default();
+    for number in 0..9_000u32 {
+        let client = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 | number));
+        let server = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
+        let mut talk = Talk::new((client, 40_000), (server, 443), u64::from(number) * 700, [300, 900]);
+        match number % 3 {
+            0 => talk.handshake(&mut capture),
+            _ => drop(talk.send(&mut capture, CLIENT, SYN, b"")),
+        }
+    }
+    capture.sort();
+    fs::write(&path, capture.pcap()).expect("written");
+    let mut config = Config::default();
+    config.limits.flows = 1_000;
+    let inputs = [path];
+    let results = CUTS.map(|(threads, chunk, round, partitions)| {
+        run_with(config.clone(), &inputs, threads, chunk, round, partitions)
+    });
+    assert!(results[0].contains("limits.flows"), "the table is never full");
+    for (cut, result) in CUTS.iter().zip(&results) {
+        assert!(*result == results[0], "differs at {cut:?}: {}", first_difference(&results[0], result));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::app::Direction;
 #[derive(Debug, Default)]
 pub(super) struct History {
     text: String,
-    counts: [[u64; 26]; 2],
+    counts: [[u32; 26]; 2],
 }
 
 impl History {
@@ -21,7 +21,7 @@ impl History {
         else {
             return;
         };
-        *count += 1;
+        *count = count.saturating_add(1);
         let logarithmic = matches!(letter, b't' | b'w' | b'g');
         let shown = *count == 1 || (logarithmic && is_power_of_ten(*count));
         if shown {
@@ -35,7 +35,7 @@ impl History {
     }
 }
 
-fn is_power_of_ten(mut count: u64) -> bool {
+fn is_power_of_ten(mut count: u32) -> bool {
     while count >= 10 && count.is_multiple_of(10) {
         count /= 10;
     }

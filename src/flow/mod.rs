@@ -10,6 +10,7 @@ mod event;
 mod handshake;
 mod history;
 mod log;
+mod open;
 mod ranges;
 mod record;
 mod reset;

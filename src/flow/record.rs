@@ -33,6 +33,8 @@ pub enum End {
     /// The capture ended first.
     #[default]
     CaptureEnd,
+    /// More flows were open than `limits.flows` allows; what came later of it is a flow of its own.
+    Evicted,
 }
 
 /// One direction of a flow: what one side sent.

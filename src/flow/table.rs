@@ -13,13 +13,13 @@ use slab::Slab;
 use crate::app::dns::Transaction;
 use crate::app::{Direction, Moment};
 use crate::config::Config;
-use crate::dissect::{
-    Endpoint, Faults, FiveTuple, Icmp, Ip, Link, PacketRecord, Path, Seq, Tcp, Transport, Udp,
-};
+use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
+use crate::flow::open::{
+    Attempt, Caps, Key, Open, Standing, State, count, direction_of, new_flow, roles_by_port, slot_hash, touch,
+};
 use crate::flow::streams::{StreamId, Streams};
-use crate::flow::tcp::Connection;
-use crate::flow::{End, Flow, FlowHead, Half, IcmpError, LinkUse, Roles};
+use crate::flow::{End, Flow, FlowHead, IcmpError, Roles};
 use crate::time::{Span, Timestamp};
 
 /// Something that is final.
@@ -51,27 +51,6 @@ impl Row {
     }
 }
 
-/// Both directions of a conversation have the same key. VLANs are left out, so that a path that differs by direction
-/// stays one flow; tunnels are in, so that tenants with equal addresses stay apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    tuple: FiveTuple,
-    tunnel: u64,
-}
-
-#[derive(Debug)]
-struct Open {
-    flow: Flow,
-    key: Key,
-    hash: u64,
-    tcp: Option<Box<Connection>>,
-    content: Content,
-    stream: Option<StreamId>,
-    wake: Timestamp,
-    /// The capture's clock at its last packet: what idleness is measured from. Packets' own times may go back.
-    last_clock: Timestamp,
-}
-
 /// Caps that acted in this partition.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TableLimits {
@@ -96,13 +75,15 @@ impl TableLimits {
 #[derive(Debug)]
 pub struct FlowTable {
     idle: Timeouts,
-    events: u32,
-    reassembly: usize,
+    caps: Caps,
     /// Slots of `open` by [`slot_hash`]: the keys stand there already.
     index: HashTable<u32>,
-    open: Slab<Open>,
+    /// Boxed, so that growing moves pointers.
+    open: Slab<Box<Open>>,
     wakes: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     streams: Streams,
+    /// At the end of the capture: the flows to close, those that go first last.
+    left: Vec<(Timestamp, u64, usize)>,
     finished: Vec<Row>,
     limits: TableLimits,
 }
@@ -126,12 +107,15 @@ impl FlowTable {
                 tcp_closed: secs(config.flow.tcp_closed),
                 other: secs(config.flow.udp_idle),
             },
-            events: config.limits.events_per_flow,
-            reassembly: config.limits.reassembly_kib as usize * 1024,
+            caps: Caps {
+                events: config.limits.events_per_flow,
+                reassembly: config.limits.reassembly_kib as usize * 1024,
+            },
             index: HashTable::new(),
             open: Slab::new(),
             wakes: BinaryHeap::new(),
             streams: Streams::default(),
+            left: Vec::new(),
             finished: Vec::new(),
             limits: TableLimits::default(),
         }
@@ -161,21 +145,29 @@ impl FlowTable {
         let stream = self.stream(packet, tuple, tcp.seq, tcp.flags.is_syn());
         let mut slot = self.current(hash, &key, clock);
         if let Some(at) = slot.filter(|_| tcp.flags.is_syn()) {
-            let open = &self.open[at];
+            let open = &mut self.open[at];
             let direction = direction_of(&open.flow, source);
-            if !open.tcp.as_ref().is_some_and(|connection| connection.owns_syn(direction, tcp)) {
+            let connection = open.state.connection(&mut open.content, self.caps);
+            if !connection.is_some_and(|connection| connection.owns_syn(direction, tcp)) {
                 self.close(at, End::Reused, clock, clock);
                 slot = None;
             }
         }
         let (at, fresh) = match slot {
             Some(at) => (at, false),
-            None => (self.open_tcp(packet, tcp, key, source, destination, stream, clock), true),
+            None => (self.open_tcp(packet, tcp, key, source, destination, stream, reuses, clock), true),
         };
+        if fresh && matches!(self.open[at].state, State::Attempt(_)) {
+            let open = &mut self.open[at];
+            touch(&mut open.flow, packet, ip, Direction::ToServer);
+            count(&mut open.flow, packet, ip, Direction::ToServer);
+            return self.transactions(at, clock);
+        }
         self.transactions(at, clock);
         let open = &mut self.open[at];
         let direction = direction_of(&open.flow, source);
-        let Some(connection) = &mut open.tcp else { return };
+        let connection = open.state.connection(&mut open.content, self.caps);
+        let Some(connection) = connection else { return };
         if fresh && direction == Direction::ToClient {
             connection.flipped();
         }
@@ -201,6 +193,7 @@ impl FlowTable {
         source: Endpoint,
         destination: Endpoint,
         stream: Option<StreamId>,
+        reused: bool,
         clock: Timestamp,
     ) -> usize {
         let (client, server, roles) = if tcp.flags.is_syn() {
@@ -212,12 +205,15 @@ impl FlowTable {
         };
         let dns = client.port == 53 || server.port == 53;
         let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
-        let connection = Connection::new(self.events, self.reassembly);
+        let state = match Attempt::of(packet, reused) {
+            Some(attempt) => State::Attempt(Box::new(attempt)),
+            None => State::Connection(self.caps.connection()),
+        };
         self.open(Open {
             flow,
             key,
             hash: slot_hash(packet),
-            tcp: Some(Box::new(connection)),
+            state,
             content: Content::stream(dns),
             stream,
             wake: Timestamp::MAX,
@@ -256,7 +252,7 @@ impl FlowTable {
                     flow,
                     key,
                     hash,
-                    tcp: None,
+                    state: State::None,
                     content,
                     stream: None,
                     wake: Timestamp::MAX,
@@ -292,13 +288,15 @@ impl FlowTable {
                 let (client, server, roles) = roles_by_port(source, destination);
                 let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
                 let content = Content::none();
-                let tcp = (key.tuple.protocol == 6)
-                    .then(|| Box::new(Connection::new(self.events, self.reassembly)));
+                let state = match key.tuple.protocol {
+                    6 => State::Connection(self.caps.connection()),
+                    _ => State::None,
+                };
                 self.open(Open {
                     flow,
                     key,
                     hash,
-                    tcp,
+                    state,
                     content,
                     stream,
                     wake: Timestamp::MAX,
@@ -314,7 +312,7 @@ impl FlowTable {
             quoted: direction_of(&open.flow, source),
             icmp: *icmp,
         };
-        if let Some(connection) = &mut open.tcp {
+        if let Some(connection) = open.state.connection(&mut open.content, self.caps) {
             connection.icmp(&error);
         }
         let flow = &mut open.flow;
@@ -348,18 +346,18 @@ impl FlowTable {
 
     fn deadline(&self, at: usize) -> Timestamp {
         let open = &self.open[at];
-        let idle = match &open.tcp {
-            None => self.idle.other,
-            Some(connection) if connection.is_closed() => self.idle.tcp_closed,
-            Some(connection) if connection.is_established() => self.idle.tcp_idle,
-            Some(_) => self.idle.tcp_attempt,
+        let idle = match &open.state {
+            State::None => self.idle.other,
+            State::Connection(connection) if connection.is_closed() => self.idle.tcp_closed,
+            State::Connection(connection) if connection.is_established() => self.idle.tcp_idle,
+            State::Connection(_) | State::Attempt(_) => self.idle.tcp_attempt,
         };
         open.last_clock + idle
     }
 
     fn open(&mut self, open: Open) -> usize {
         let (hash, id) = (open.hash, open.flow.id);
-        let at = self.open.insert(open);
+        let at = self.open.insert(Box::new(open));
         self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
         let wake = self.deadline(at);
         self.open[at].wake = wake;
@@ -397,7 +395,8 @@ impl FlowTable {
             slot.remove();
         }
         let last = open.flow.last.time;
-        if let Some(connection) = open.tcp.take() {
+        open.state.connection(&mut open.content, self.caps);
+        if let State::Connection(connection) = open.state {
             self.limits.reassembly += connection.given_up();
             let tcp = connection.finish(last, &mut open.content);
             self.limits.events += tcp.events_dropped;
@@ -433,6 +432,33 @@ impl FlowTable {
 
     /// Ends what is over at `clock` and hands out everything that is final, with stream numbers.
     pub fn expire(&mut self, clock: Timestamp) -> Vec<Row> {
+        self.end_idle(clock);
+        self.take_finished()
+    }
+
+    /// Open flows, those among them whose time-out has passed and that nobody has looked at since.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The open flows: when there are too many, those with the lowest standing go.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = Standing> {
+        self.open.iter().map(|(_, open)| open.standing())
+    }
+
+    /// Ends the flows that stand below `bound`.
+    pub(crate) fn evict(&mut self, bound: Standing, clock: Timestamp) {
+        let below = self.open.iter().filter(|(_, open)| open.standing() < bound).map(|(at, _)| at);
+        for at in below.collect::<Vec<_>>() {
+            self.close(at, End::Evicted, clock, clock);
+        }
+        // Their time-outs may be far away, and a flood has many.
+        let open = &self.open;
+        self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.flow.id == *id));
+    }
+
+    /// Ends what is over at `clock`.
+    pub(crate) fn end_idle(&mut self, clock: Timestamp) {
         while let Some(Reverse((wake, id, at))) = self.wakes.peek().copied() {
             if wake >= clock {
                 break;
@@ -454,20 +480,21 @@ impl FlowTable {
             self.open[at].wake = wake;
             self.wakes.push(Reverse((wake, id, at)));
         }
-        self.take_finished()
     }
 
-    /// The capture is over.
-    pub fn finish(&mut self, clock: Timestamp) -> Vec<Row> {
-        let mut rows = self.expire(clock);
-        let mut left: Vec<(u64, usize)> = self.open.iter().map(|(at, open)| (open.flow.id, at)).collect();
-        left.sort_unstable();
-        for (_, at) in left {
-            let deadline = self.deadline(at);
+    /// The capture is over: when each flow that is still open would have ended, and its id.
+    pub(crate) fn left(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
+        self.left = self.open.iter().map(|(at, open)| (self.deadline(at), open.flow.id, at)).collect();
+        self.left.sort_unstable_by(|one, other| other.cmp(one));
+        self.left.iter().map(|(deadline, id, _)| (*deadline, *id))
+    }
+
+    /// Ends the flows of [`left`](Self::left) up to and with `bound`.
+    pub(crate) fn end_left(&mut self, bound: (Timestamp, u64), clock: Timestamp) -> Vec<Row> {
+        while let Some((deadline, _, at)) = self.left.pop_if(|(deadline, id, _)| (*deadline, *id) <= bound) {
             self.close(at, End::CaptureEnd, deadline, clock);
         }
-        rows.extend(self.take_finished());
-        rows
+        self.take_finished()
     }
 
     /// Caps that acted so far.
@@ -491,103 +518,4 @@ fn transaction_row(transaction: Transaction, flow: FlowHead, latest: Timestamp) 
     let time = transaction.closed_at().min(latest);
     let packet = transaction.first_packet();
     Row { time, packet, stream: None, what: Finished::Transaction(Box::new(transaction), flow) }
-}
-
-impl Key {
-    fn new(tuple: FiveTuple, path: &Path) -> Self {
-        Self { tuple: tuple.canonical(), tunnel: path.hash }
-    }
-}
-
-/// A flow's place in the index. Equal partitions have equal low bits in the packets' hashes, and a table chooses its places
-/// by those.
-fn slot_hash(packet: &PacketRecord) -> u64 {
-    (packet.partition ^ packet.path.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
-}
-
-/// The server has the better-known port: a system port (RFC 6335 section 6), else the clearly lower one.
-fn roles_by_port(source: Endpoint, destination: Endpoint) -> (Endpoint, Endpoint, Roles) {
-    let registered = |port: u16| port < 1024;
-    let ephemeral = |port: u16| port >= 32_768;
-    let server_sends = (registered(source.port) && !registered(destination.port))
-        || (!ephemeral(source.port) && ephemeral(destination.port) && source.port != 0);
-    let server_receives = (registered(destination.port) && !registered(source.port))
-        || (!ephemeral(destination.port) && ephemeral(source.port) && destination.port != 0);
-    if server_receives {
-        (source, destination, Roles::Port)
-    } else if server_sends {
-        (destination, source, Roles::Port)
-    } else {
-        (source, destination, Roles::FirstPacket)
-    }
-}
-
-fn direction_of(flow: &Flow, source: Endpoint) -> Direction {
-    if flow.client == source { Direction::ToServer } else { Direction::ToClient }
-}
-
-fn new_flow(packet: &PacketRecord, protocol: u8, client: Endpoint, server: Endpoint, roles: Roles) -> Flow {
-    let at = Moment { packet: packet.packet, time: packet.time };
-    Flow {
-        id: packet.packet,
-        protocol,
-        client,
-        server,
-        roles,
-        path: packet.path,
-        first: at,
-        last: at,
-        halves: [Half::default(), Half::default()],
-        tcp: None,
-        tls: None,
-        service: "",
-        icmp_errors: Vec::new(),
-        icmp_errors_dropped: 0,
-        end: End::CaptureEnd,
-        watched_until: packet.time,
-        stream: None,
-    }
-}
-
-/// What holds for every observation of a packet, copies included.
-fn touch(flow: &mut Flow, packet: &PacketRecord, ip: &Ip, direction: Direction) {
-    let at = Moment { packet: packet.packet, time: packet.time };
-    if at.time >= flow.last.time {
-        flow.last = at;
-    }
-    let half = &mut flow.halves[direction.index()];
-    half.clipped += u64::from(packet.faults.contains(Faults::CLIPPED));
-    half.zero_length += u64::from(packet.faults.contains(Faults::ZERO_LENGTH));
-    half.ttl = Some(half.ttl.map_or((ip.ttl, ip.ttl), |(low, high)| (low.min(ip.ttl), high.max(ip.ttl))));
-    if packet.link != Link::default() {
-        let same = |path: &&mut LinkUse| {
-            path.source == packet.link.source
-                && path.destination == packet.link.destination
-                && path.vlan == packet.path.vlan
-                && path.interface == packet.interface
-        };
-        if let Some(known) = half.links.iter_mut().find(same) {
-            known.packets += 1;
-        } else if half.links.len() < LinkUse::MAX {
-            half.links.push(LinkUse {
-                source: packet.link.source,
-                destination: packet.link.destination,
-                vlan: packet.path.vlan,
-                interface: packet.interface,
-                packets: 1,
-                first: at,
-            });
-        }
-    }
-}
-
-/// What is counted once per packet.
-fn count(flow: &mut Flow, packet: &PacketRecord, ip: &Ip, direction: Direction) {
-    let at = Moment { packet: packet.packet, time: packet.time };
-    let half = &mut flow.halves[direction.index()];
-    half.packets += 1;
-    half.bytes += u64::from(ip.length);
-    half.payload_bytes += u64::from(packet.payload.length);
-    half.first.get_or_insert(at);
-    half.last = Some(at);
 }

@@ -141,7 +141,11 @@ impl CaptureSummary {
             clipped: totals.clipped,
             backwards: totals.backwards,
             dropped: dropped.reduce(|a, b| a + b),
-            flows: outcome.flows.iter().map(|(number, flows)| (protocol(*number), *flows)).collect(),
+            flows: outcome
+                .flows
+                .iter()
+                .map(|(number, flows)| (protocol(*number).into_owned(), *flows))
+                .collect(),
             link_types: totals
                 .link_types
                 .iter()

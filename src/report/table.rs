@@ -222,6 +222,12 @@ impl From<String> for Value<'_> {
     }
 }
 
+impl<'a> From<Cow<'a, str>> for Value<'a> {
+    fn from(value: Cow<'a, str>) -> Self {
+        Self::Text(value)
+    }
+}
+
 impl From<IpAddr> for Value<'_> {
     fn from(value: IpAddr) -> Self {
         Self::Text(Cow::Owned(value.to_string()))

@@ -52,6 +52,10 @@ impl Transactions {
 
     fn keep(&mut self, transaction: Transaction) {
         if self.pending.len() < MAX_PENDING {
+            if self.pending.capacity() == 0 {
+                // Most flows carry one query.
+                self.pending.reserve_exact(1);
+            }
             self.pending.push_back(transaction);
         } else {
             self.overflow += 1;

@@ -90,7 +90,7 @@ const IDENTITY: &[Column<Flows>] = columns! { Flows:
     "tcp_stream" U32 "Wireshark's tcp.stream; null for other protocols or beyond limits.streams"
         = |row| row.flow.stream;
     "roles" Text "how client and server were told apart: handshake, port, first_packet" = |row| word(&row.flow.roles);
-    "end" Text "why it was closed: idle, reused, capture_end" = |row| word(&row.flow.end);
+    "end" Text "why it was closed: idle, reused, capture_end, evicted" = |row| word(&row.flow.end);
     "one_way" Bool "packets of one direction only were captured" = |row| row.flow.is_one_way();
     "vlan" U16 "outermost VLAN id of the first packet, null when untagged"
         = |row| Some(row.flow.path.vlan).filter(|vlan| *vlan != 0);

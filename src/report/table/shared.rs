@@ -1,5 +1,7 @@
 //! What rows of several tables need: where a packet stands, how a flow is named.
 
+use std::borrow::Cow;
+
 use crate::app::{Direction, Moment};
 use crate::detect::FileFacts;
 use crate::dissect::{FiveTuple, Tunnel};
@@ -45,8 +47,8 @@ impl Places {
 }
 
 /// The keyword of an IP protocol in the IANA registry, in lowercase; `proto_<n>` for the rarer ones.
-pub(crate) fn protocol(number: u8) -> String {
-    let name = match number {
+pub(crate) fn protocol(number: u8) -> Cow<'static, str> {
+    Cow::Borrowed(match number {
         1 => "icmp",
         2 => "igmp",
         4 => "ipv4",
@@ -65,9 +67,8 @@ pub(crate) fn protocol(number: u8) -> String {
         115 => "l2tp",
         132 => "sctp",
         136 => "udplite",
-        other => return format!("proto_{other}"),
-    };
-    name.to_owned()
+        other => return Cow::Owned(format!("proto_{other}")),
+    })
 }
 
 /// The Community ID of a flow; `None` for ICMP, whose identifier is per message.
