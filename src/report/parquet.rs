@@ -29,7 +29,7 @@ impl<W: Write> ParquetSheet<W> {
     pub fn new(headers: &[Header], out: W) -> io::Result<Self> {
         let schema: Schema =
             headers.iter().map(|header| Field::new(header.name.into(), data_type(header.kind))).collect();
-        // One thread compresses: the analysis has the others. Level 1 costs half of level 3 and a few per cent of size.
+        // One thread compresses: the analysis has the others.
         let failure = Failure::default();
         let writer = ParquetWriter::new(Fuse { out, failure: failure.clone() })
             .with_compression(ParquetCompression::Zstd(ZstdLevel::try_new(1).ok()))
