@@ -54,7 +54,7 @@ impl Detector for CaptureMidstream {
     fn flow(&mut self, flow: &Flow) {
         let Some(tcp) = &flow.tcp else { return };
         self.flows += 1;
-        if tcp.handshake.outcome == HandshakeOutcome::Midstream {
+        if tcp.handshake.outcome == HandshakeOutcome::Midstream && tcp.handshake.syn_ack_count == 0 {
             self.midstream += 1;
             self.inferred += u64::from(flow.roles != crate::flow::Roles::Handshake);
             self.seen.add(flow.first.time);

@@ -11,6 +11,14 @@ use crate::time::Span;
 /// Packets of one direction that a later packet is compared with.
 const REMEMBERED: usize = 16;
 
+/// The same for a connection that is known to be copied: with two capture points on a path a window of packets lies between
+/// a packet and its copy.
+const REMEMBERED_COPIED: usize = 256;
+
+/// The copy has fewer hops left: it was forwarded in between, and a router keeps a datagram this long at most while it looks
+/// for the next hop (RFC 4861 section 10, three requests of a second each). No sender repeats one with another TTL.
+const FORWARDED: Span = Span::secs(3);
+
 /// The IP identification is the same and not a constant of that host: no sender repeats one within this time.
 const SAME_ID: Span = Span::millis(250);
 
@@ -32,6 +40,7 @@ struct Seen {
     same: u64,
     /// Of the way it took, as far as the capture shows it.
     way: u64,
+    ttl: u8,
 }
 
 impl Seen {
@@ -70,7 +79,7 @@ impl Seen {
         ]
         .into_iter()
         .fold(0, fold);
-        Self { at: Moment { packet: packet.packet, time: packet.time }, same, way }
+        Self { at: Moment { packet: packet.packet, time: packet.time }, same, way, ttl: ip.ttl }
     }
 }
 
@@ -96,14 +105,15 @@ pub(super) struct Copies {
 }
 
 impl Copies {
-    /// The packet that `packet` is another observation of; else remembers `packet`.
-    pub(super) fn check(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Option<Moment> {
+    /// The packet that `packet` is another observation of; else remembers `packet`. `other` is the ordinal of the last
+    /// packet of the other side.
+    pub(super) fn check(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, other: u64) -> Option<Moment> {
         let seen = Seen::new(packet, ip, tcp);
         let original = self
             .recent
             .iter()
             .rev()
-            .find(|earlier| self.is_copy(earlier, &seen, packet, ip, tcp))
+            .find(|earlier| self.is_copy(earlier, &seen, packet, ip, tcp, other))
             .map(|seen| seen.at);
         if original.is_some() {
             self.found += 1;
@@ -111,16 +121,26 @@ impl Copies {
         }
         self.counting_ids |= self.last_id.is_some_and(|id| id != ip.id) && ip.id != 0;
         self.last_id = Some(ip.id);
-        if self.recent.len() < REMEMBERED {
+        let most = if self.found > 0 { REMEMBERED_COPIED } else { REMEMBERED };
+        if self.recent.len() < most {
             self.recent.push(seen);
         } else {
+            self.next %= most;
             self.recent[self.next] = seen;
+            self.next += 1;
         }
-        self.next = (self.next + 1) % REMEMBERED;
         None
     }
 
-    fn is_copy(&self, earlier: &Seen, later: &Seen, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> bool {
+    fn is_copy(
+        &self,
+        earlier: &Seen,
+        later: &Seen,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        other: u64,
+    ) -> bool {
         if earlier.same != later.same {
             return false;
         }
@@ -130,11 +150,21 @@ impl Copies {
         let same_id_proves = ip.id != 0 && self.counting_ids;
         let other_way = earlier.way != later.way;
         let control = tcp.flags.0 & 0x03 != 0;
+        // A sender's clock goes on between a packet and its repeat (RFC 7323 section 5.4).
+        let same_clock_proves = tcp.options.timestamps.is_some();
+        if later.ttl < earlier.ttl && (same_id_proves || same_clock_proves) {
+            return apart <= FORWARDED;
+        }
         if same_id_proves && (length > 0 || control || other_way) {
             return apart <= SAME_ID;
         }
         if other_way {
             return apart <= OTHER_WAY;
+        }
+        // A SYN between two SYN-ACKs asks for the second.
+        let asked_for = tcp.flags.is_syn_ack() && !same_clock_proves && other > earlier.at.packet;
+        if control && asked_for && !same_id_proves {
+            return apart <= SAME_WAY;
         }
         if control || same_id_proves {
             return apart <= CONTROL;

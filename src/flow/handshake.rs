@@ -10,6 +10,8 @@ pub(super) struct Opening {
     pub(super) seen: Handshake,
     pub(super) client_isn: Option<Seq>,
     pub(super) server_isn: Option<Seq>,
+    /// What the first SYN-ACK acknowledged.
+    pub(super) answers: Option<Seq>,
     /// SYNs after the first SYN-ACK, SYN-ACKs after the client's ACK.
     syn_after_reply: u32,
     reply_after_ack: u32,
@@ -51,6 +53,7 @@ impl Opening {
         let differs = self.server_isn.is_some_and(|isn| isn != tcp.seq);
         self.seen.syn_acks_differ |= differs;
         self.server_isn = Some(tcp.seq);
+        self.answers.get_or_insert(tcp.ack);
         self.seen.syn_ack_count += 1;
         if self.seen.syn_ack_count == 1 {
             let first = self.seen.syns.first();

@@ -97,6 +97,8 @@ pub(super) struct Sender {
     holes: Vec<Hole>,
     sacked: Ranges,
     ahead: VecDeque<Ahead>,
+    /// The ACK that told of this side before it sent anything.
+    told: Option<Moment>,
     duplicate_acks: u32,
     /// The ACK that completed the evidence of a loss.
     evidence: Option<Moment>,
@@ -131,6 +133,7 @@ impl Sender {
             holes: Vec::new(),
             sacked: Ranges::default(),
             ahead: VecDeque::new(),
+            told: None,
             duplicate_acks: 0,
             evidence: None,
             last_hint: None,
@@ -221,6 +224,14 @@ impl Sender {
             }
             return Placed::New;
         };
+        if let Some(told) = self.told.filter(|_| !self.sent && segment.syn && end == next) {
+            let waited = segment.at.time - told.time;
+            if waited <= DISORDER {
+                self.precede(segment, told, log);
+                self.start = Some((segment.seq, *segment));
+                return Placed::New;
+            }
+        }
         let distance = segment.seq.since(next);
         if distance.abs() > WILD || (segment.rst && distance != 0) {
             if !segment.rst {
@@ -322,10 +333,8 @@ impl Sender {
         if segment.seq.before(last.ack) && waited <= DISORDER {
             // The recorder put the ACK before its data.
             if segment.occupies() {
-                self.disorder += 1;
-                let mut event = self.event(segment, EventKind::CaptureReordered);
-                (event.trigger, event.delay) = (Some(first.at), waited);
-                log.push(event);
+                let told = first.at;
+                self.precede(segment, told, log);
             }
             while self.ahead.pop_front_if(|ahead| !segment.end().before(ahead.ack)).is_some() {}
             return;
@@ -339,6 +348,14 @@ impl Sender {
             // The ACK told first; the segment behind the missing bytes tells the same.
             self.log_missing(log, segment.at, EventKind::Gap, next, missing.unsigned_abs());
         }
+    }
+
+    /// The segment was recorded behind the ACK that covers it.
+    fn precede(&mut self, segment: &Segment, ack: Moment, log: &mut EventLog) {
+        self.disorder += 1;
+        let mut event = self.event(segment, EventKind::CaptureReordered);
+        (event.trigger, event.delay) = (Some(ack), segment.at.time - ack.time);
+        log.push(event);
     }
 
     /// The capture never saw what `ahead` acknowledges beyond `next`.
@@ -437,8 +454,12 @@ impl Sender {
             self.ahead.clear();
             self.miss(next, ahead, log);
         }
-        for sent in std::mem::take(&mut self.outstanding) {
+        let outstanding = std::mem::take(&mut self.outstanding);
+        let lengths: Vec<u32> = outstanding.iter().map(|sent| sent.ip_length).collect();
+        for (mut sent, behind) in outstanding.into_iter().zip(1..) {
             if !sent.sacked {
+                let size = sent.ip_length;
+                sent.deduce_smaller(|| lengths[behind..].iter().filter(|length| **length < size).count());
                 let stuck = sent.into_stuck(false, last);
                 self.keep_stuck(stuck);
             }

@@ -68,6 +68,8 @@ pub(super) struct Sent {
     smaller_delivered: u32,
     smaller_frames: Vec<Moment>,
     largest_smaller: u32,
+    /// Duplicate ACKs for it, without selective acknowledgements, and the first of them.
+    asked: (u32, Option<Moment>),
 }
 
 /// Smaller pieces of a segment: how many, the largest as an IP datagram, and the last of them.
@@ -101,6 +103,7 @@ impl Sent {
             smaller_delivered: 0,
             smaller_frames: Vec::new(),
             largest_smaller: 0,
+            asked: (0, None),
         }
     }
 
@@ -134,6 +137,24 @@ impl Sent {
         self.smaller_delivered += 1;
         self.largest_smaller = self.largest_smaller.max(ip_length);
         if self.smaller_frames.len() < SMALLER_FRAMES {
+            self.smaller_frames.push(at);
+        }
+    }
+
+    /// The peer asked for it by a duplicate ACK at `at`: something behind it arrived.
+    pub(super) fn ask(&mut self, at: Moment) {
+        self.asked.0 += 1;
+        self.asked.1.get_or_insert(at);
+    }
+
+    /// Without selective acknowledgements, duplicate ACKs tell how many segments behind it arrived, not which: no more of
+    /// them than the `smaller` ones that were sent there is what smaller ones alone would make.
+    pub(super) fn deduce_smaller(&mut self, smaller: impl FnOnce() -> usize) {
+        if let (asked @ 1.., Some(at)) = self.asked
+            && self.smaller_delivered == 0
+            && asked as usize <= smaller()
+        {
+            self.smaller_delivered = asked;
             self.smaller_frames.push(at);
         }
     }

@@ -102,7 +102,11 @@ impl Connection {
     /// A SYN of `direction` belongs to this connection: same sequence number, or the other half of a simultaneous open.
     pub(super) fn owns_syn(&self, direction: Direction, tcp: &Tcp) -> bool {
         match direction {
-            Direction::ToServer => self.opening.client_isn == Some(tcp.seq),
+            Direction::ToServer => match self.opening.client_isn {
+                Some(isn) => isn == tcp.seq,
+                // The recorder put it behind the SYN-ACK that answers it.
+                None => self.opening.answers == Some(tcp.seq.plus(1)),
+            },
             // RFC 9293 section 3.5: both sides may send a SYN before they get one.
             Direction::ToClient => {
                 self.opening.server_isn == Some(tcp.seq)
@@ -122,7 +126,8 @@ impl Connection {
         tcp: &Tcp,
         direction: Direction,
     ) -> Option<Moment> {
-        let original = self.copies[direction.index()].check(packet, ip, tcp)?;
+        let other = self.last[direction.reverse().index()].map_or(0, |last| last.at.packet);
+        let original = self.copies[direction.index()].check(packet, ip, tcp, other)?;
         let segment = segment_of(packet, ip, tcp);
         let mut event = self.senders[direction.index()].event(&segment, EventKind::DuplicateObservation);
         event.original = Some(original);

@@ -25,6 +25,7 @@ impl Sender {
         let Some(next) = self.next else {
             self.next = Some(ack);
             self.acked = Some(ack);
+            self.told = Some(at);
             return;
         };
         if !self.is_near(ack) {
@@ -180,6 +181,11 @@ impl Sender {
     pub(in crate::flow) fn duplicate_ack(&mut self, at: Moment) {
         self.duplicate_acks += 1;
         self.last_hint = Some(at);
+        if self.sacked.is_empty()
+            && let Some(first) = self.outstanding.front_mut()
+        {
+            first.ask(at);
+        }
         // RFC 5681 section 3.2.
         if self.duplicate_acks >= 3 {
             self.evidence.get_or_insert(at);

@@ -1,10 +1,9 @@
 """Healthy traffic beside every incident: web, TLS 1.2 and 1.3, DNS with a search list and type 65, keep-alives, closings by RST."""
 
-import random
 import socket
 import time
 
-from . import names
+from . import names, variation
 from .services import Service, ask, connect, exchange, reset_on_close, thread, tolerant
 from .web import Nginx, curl
 
@@ -15,7 +14,7 @@ class Background:
     """Two hosts of its own at each side: `user` asks, `web` answers."""
 
     def __init__(self, site):
-        self.lab, self.random = site.lab, random.Random(site.lab.name + "background")
+        self.lab, self.random = site.lab, variation.choose(site.lab.name + "background")
         self.user, self.web = site.client("user"), site.server("web")
         chain, key = site.lab.authority.leaf(f"web-{site.lab.name}", f"web.{DOMAIN}")
         Nginx(self.web).plain().tls(chain, key, name=f"web.{DOMAIN}").start()

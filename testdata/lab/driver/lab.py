@@ -8,13 +8,12 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import variation
 from .background import Background
 from .capture import capture
-from .certs import Authority
 from .site import Site
 from .truth import Truth
 
-CAPTURES = Path(__file__).parent.parent / "captures"
 MOST_BYTES = 400_000
 SCENARIOS = {}
 
@@ -43,6 +42,7 @@ class Lab:
 
     def site(self, rtt, **options):
         """The topology with healthy traffic in it."""
+        rtt = variation.stretched(self.name, rtt)
         site = Site(self, rtt, **options)
         self.relay = site.relay
         self.background = Background(site)
@@ -50,21 +50,21 @@ class Lab:
         return site
 
     @contextmanager
-    def capture(self, site, vantage, *options, file=None, lead=0.6):
+    def capture(self, site, vantage, *options, lead=0.6, **how):
         """Captures at the vantage, with healthy traffic from shortly before the incident to its end."""
         place = site.vantage(vantage) if isinstance(vantage, str) else vantage
         self.truth.note(f"Captured at: {vantage if isinstance(vantage, str) else f'{vantage[1]} of {vantage[0].name}'}.")
-        with self.tap(*place, *options, file=file), self.background:
+        with self.tap(*place, *options, **how), self.background:
             time.sleep(lead)
             yield
         # Before what is still to come, and will not be in the capture.
         self.kernels = sum((Counter(node.counters()) for node in self.nodes), Counter())
 
-    def tap(self, node, device, *options, file=None):
+    def tap(self, node, device, *options, file=None, **how):
         """A capture that is kept, at a device."""
         path = self.work / (file or f"{self.name}.pcap")
         self.files.append(path)
-        return capture(node, device, path, *options)
+        return capture(node, device, path, *options, **how)
 
     def end(self):
         for work in reversed(self.ends):
@@ -73,9 +73,8 @@ class Lab:
             except Exception as error:
                 print(f"{self.name}: cleaning up: {error}")
 
-    def keep(self):
-        """Moves captures and truth to where they are committed."""
-        CAPTURES.mkdir(exist_ok=True)
+    def keep(self, folder):
+        """Copies captures and truth to where they are kept."""
         counts = self.relay.end() if self.relay else {}
         for path in self.files:
             size = os.path.getsize(path)
@@ -83,15 +82,15 @@ class Lab:
                 raise RuntimeError(f"{path.name}: {size} bytes")
         text = self.truth.text(self.files, counts, self.kernels)
         for path in self.files:
-            shutil.copy(path, CAPTURES / path.name)
-        (CAPTURES / f"{self.name}.toml").write_text(text)
+            shutil.copy(path, folder / path.name)
+        (folder / f"{self.name}.toml").write_text(text)
 
 
-def make(name, authority, prefix):
+def make(name, authority, prefix, folder):
     """Runs a scenario; what it printed is what went wrong."""
     lab = Lab(name, authority, prefix)
     try:
         SCENARIOS[name](lab)
-        lab.keep()
+        lab.keep(folder)
     finally:
         lab.end()

@@ -5,6 +5,7 @@ import shutil
 import socket
 import struct
 import time
+from contextlib import suppress
 
 from .net import until
 from .services import thread
@@ -49,7 +50,13 @@ def resolvers(node, *addresses, search=(), options=""):
     """What /etc/resolv.conf says inside the namespace."""
     folder = pathlib.Path("/etc/netns") / node.namespace
     folder.mkdir(parents=True, exist_ok=True)
-    node.lab.at_end(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+    def remove():
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.parent.rmdir()
+
+    node.lab.at_end(remove)
     lines = [f"nameserver {address}" for address in addresses]
     lines += [f"search {' '.join(search)}"] * bool(search) + [f"options {options}"] * bool(options)
     (folder / "resolv.conf").write_text("\n".join(lines) + "\n")

@@ -8,6 +8,8 @@ import subprocess
 import time
 from contextlib import contextmanager
 
+from . import variation
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 
@@ -101,7 +103,8 @@ class Node:
         with inside(self.namespace):
             made = socket.socket(family, kind, protocol)
         if kind == socket.SOCK_STREAM:
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+            control = variation.congestion_control(self.lab.name)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
         return made
 
     def address(self, family=socket.AF_INET):

@@ -4,9 +4,8 @@
 later; None: nothing.
 """
 
-import random
-
-from .frame import SYN, TO_CLIENT, TO_SERVER
+from . import variation
+from .frame import TO_CLIENT, TO_SERVER
 
 DROP = "drop"
 
@@ -42,7 +41,7 @@ class Loss(Rule):
 
     def __init__(self, way, share, seed, **which):
         super().__init__(way, **which)
-        self.share, self.random = share, random.Random(seed)
+        self.share, self.random = share, variation.choose(f"loss{seed}")
 
     def verdict(self, frame):
         return DROP if self.random.random() < self.share else None
@@ -92,10 +91,6 @@ class Hold(Rule):
 
     def verdict(self, frame):
         return ("held", self.seconds)
-
-
-def first_syn(frame):
-    return frame.flags & SYN
 
 
 def both(rule, *arguments, **which):

@@ -50,6 +50,12 @@ class Service:
             pass
         self.listener.close()
 
+    def finish(self):
+        """Closes everything in order: what is open ends by FIN."""
+        self.close()
+        for connection in self.connections:
+            connection.shutdown(socket.SHUT_RDWR)
+
     def stop(self):
         self.close()
         for connection in self.connections:

@@ -7,10 +7,10 @@ the clients send, and behind it for what the servers send.
 """
 
 import ipaddress
-import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import variation
 from .frame import TO_CLIENT, TO_SERVER
 from .net import Node
 from .relay import Relay
@@ -37,7 +37,7 @@ class Site:
     def __init__(self, lab, rtt, rules=(), jitter=0.0, rate=None, wan_mtu=1500, skew=0.5):
         """`rtt` in ms, of which the share `skew` is on the way to the server."""
         self.lab = lab
-        self.random = random.Random(lab.name)
+        self.random = variation.choose(lab.name)
         # No two scenarios have the same addresses, so that nothing can be tuned to one.
         self.octet = self.random.randrange(16, 250)
         self.west, self.east = Node(lab, "west"), Node(lab, "east")
@@ -79,6 +79,7 @@ class Site:
         number = number or self.random.choice([free for free in range(10, 250) if free not in taken])
         taken.add(number)
         node.number, node.lan = number, lan
+        node.set(**variation.settings(self.lab.name + name))
         node.v4, node.v6 = str(lan.v4[number]), str(lan.v6[number])
         self.plug(node, mac)
         return node

@@ -13,7 +13,9 @@ inside the namespaces, and what was made is removed.
 
 Every capture has healthy traffic of a host of its own beside the incident. `driver/scenarios` says what was done; the truth file
 beside a capture says what has to be found, what tshark shows of it (`shows`, `frames`) and what the relay did. Addresses, round
-trips and seeds differ from scenario to scenario. Making them again gives other packets with the same truth.
+trips and seeds differ from scenario to scenario. Making them again gives other packets with the same truth;
+`make --seed 2 FOLDER` makes them with other addresses, round trips, losses and kernel settings elsewhere, and
+`LAB=FOLDER cargo test --test lab` scores those.
 
 This table is made by the same command.
 

@@ -6,6 +6,7 @@ import textwrap
 from .net import run
 
 
+# What of the kernels' counters is written down.
 KERNEL = ("RetransSegs", "TCPSynRetrans", "TCPFastRetrans", "TCPTimeouts", "TCPLossProbes", "TCPSpuriousRTOs", "TCPDSACKRecv", "ListenDrops", "TCPMTUPSuccess")
 
 
@@ -21,8 +22,9 @@ class Truth:
 
     def expect(self, detector, variant=None, severity="info", server=None, port=None, mentions=None, failed=None):
         """`failed`: how many connections or lookups did, or the least and the most."""
-        fields = {"detector": detector, "variant": variant, "min_severity": severity, "server": server, "port": port, "mentions": mentions, "failed": [failed, failed] if isinstance(failed, int) else failed}
-        self.expected.append(fields)
+        failed = [failed, failed] if isinstance(failed, int) else failed
+        self.expected.append({"detector": detector, "variant": variant, "min_severity": severity, "server": server, "port": port,
+                              "mentions": mentions, "failed": failed})
 
     def event(self, kind, which="", least=None, most=None):
         self.events.append({"kind": kind, "which": which, "least": least, "most": most})

@@ -141,6 +141,7 @@ def capture_unsorted(lab):
         return [record for _, record in sorted(numbered, key=lambda pair: (pair[1].time // 1000, pair[0] % 2, pair[0]))]
 
     rewrite(lab.files[0], batches)
+    lab.truth.forbid_at = "info"
     lab.truth.note("Made from the capture afterwards: of each millisecond's records first every other one, then the rest.")
     lab.truth.expect("capture_disorder")
     lab.truth.shows = "frame.time_delta < 0"
@@ -225,7 +226,7 @@ def two_points(lab):
     # Two files of the same time: true, and worth saying.
     lab.truth.allow("capture_disorder")
     lab.truth.sent_again(TO_CLIENT)
-    lab.truth.shows = "tcp.dstport == 8098 && tcp.options.sack_le"
+    lab.truth.shows = "tcp.dstport == 8098 && tcp.analysis.duplicate_ack"
 
 
 @scenario

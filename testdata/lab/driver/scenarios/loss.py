@@ -5,7 +5,7 @@ import time
 
 from ..frame import TO_CLIENT, TO_SERVER
 from ..lab import scenario
-from ..rules import Every, Hold, Loss, Nth, data
+from ..rules import Every, Hold, Loss, Nth, both, data
 from ..services import Service, ask, connect, exchange, feed, read, together
 
 # What tshark calls a repeat within the first round trip, or of a loss before the capture point, is "out of order".
@@ -122,6 +122,41 @@ def loss_after_capture(lab):
     lab.truth.expect("retransmission", severity="warning", server=server.v6, port=9000)
     lab.truth.sent_again(TO_SERVER)
     lab.truth.shows = f"tcp.dstport == 9000 && {AGAIN}"
+
+
+@scenario
+def loss_both_ways_bbr(lab):
+    """3 % is lost in both directions under a sender that uses bbr; large requests and large answers."""
+    site = lab.site(rtt=38, jitter=0.5, rules=both(Loss, 0.03, seed=31, ports=9001, match=data))
+    lab.truth.sees_all = False
+    server, client = site.server(), site.client()
+    service = Service(server, 9001, exchange())
+    service.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
+    with lab.capture(site, "server side"):
+        with connect(client, server, 9001, timeout=60, options=[(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")]) as made:
+            for _ in range(5):
+                ask(made, 26000, padding=26000)
+    lab.truth.expect("retransmission", server=server.v4, port=9001)
+    lab.truth.shows = f"tcp.port == 9001 && {AGAIN}"
+
+
+@scenario
+def loss_of_uploads(lab):
+    """A tenth of the segments of uploads is lost at random: large ones suffer, and yet some arrive; no black hole."""
+    site = lab.site(rtt=24, jitter=0.5, rules=[Loss(TO_SERVER, 0.1, seed=8, ports=9002, match=lambda frame: frame.payload > 1000)])
+    server, clients = site.server(), [site.client(f"client{number}") for number in range(4)]
+    Service(server, 9002, exchange())
+
+    def work(client):
+        with connect(client, server, 9002, timeout=40) as made:
+            for _ in range(4):
+                ask(made, 200, padding=9000)
+
+    with lab.capture(site, "client side"):
+        together(*(lambda client=client: work(client) for client in clients))
+    lab.truth.expect("retransmission", severity="warning", server=server.v4, port=9002)
+    lab.truth.sent_again(TO_SERVER)
+    lab.truth.shows = f"tcp.dstport == 9002 && {AGAIN}"
 
 
 FILLER_100K = b"".join(b"%07d\n" % number for number in range(13000))

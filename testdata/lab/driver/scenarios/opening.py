@@ -126,6 +126,20 @@ def syn_ack_lost(lab):
 
 
 @scenario
+def syn_ack_lost_no_timestamps(lab):
+    """The same with a client without timestamps: what the server repeats for its timer and for the client's SYN is the same bytes."""
+    site = lab.site(rtt=14, jitter=0.5, rules=[Drop(TO_CLIENT, ports=8885, match=syn_ack)])
+    server, client = site.server(), site.client()
+    client.set(**{"net.ipv4.tcp_timestamps": 0})
+    Service(server, 8885, exchange())
+    with lab.capture(site, "server side"):
+        together(*(lambda: attempts(client, server, 8885, 1, 5.5) for _ in range(2)))
+        time.sleep(1.5)
+    lab.truth.expect("missing_syn_ack", variant="lost_return", severity="warning", server=server.v4, port=8885, failed=2)
+    lab.truth.shows = "tcp.srcport == 8885 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
+
+
+@scenario
 def syn_ack_lost_twice(lab):
     """The first two SYN-ACKs of some connections are lost; they open late."""
     lab.truth.sees_all = False

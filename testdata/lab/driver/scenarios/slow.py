@@ -180,7 +180,11 @@ def snat_port_reuse(lab):
     # Without timestamps the server cannot tell a new connection from an old one by its clock.
     for client in clients:
         client.set(**{"net.ipv4.tcp_timestamps": 0})
-    site.west.nft(f"table ip nat {{ chain out {{ type nat hook postrouting priority 100;\n ip daddr {server.v4} tcp dport 8095 snat to 10.{site.octet}.0.1:40000-40003\n }}\n}}\n")
+    ports = f"10.{site.octet}.0.1:40000-40003"
+    site.west.nft(f"""table ip nat {{ chain out {{ type nat hook postrouting priority 100;
+  ip daddr {server.v4} tcp dport 8095 snat to {ports}
+  }}
+}}""")
 
     def closing(connection):
         connection.recv(200)
