@@ -3,6 +3,7 @@
 use super::EventRow;
 use crate::app::Moment;
 use crate::flow::{EventKind, LossPlace, SpuriousProof};
+use crate::report::words::plural;
 
 /// One sentence for a person who has the capture open in Wireshark.
 pub(super) fn reason(row: EventRow<'_>) -> String {
@@ -20,7 +21,13 @@ pub(super) fn reason(row: EventRow<'_>) -> String {
     );
     let first = match event.kind {
         EventKind::FastRetransmission => match trigger {
-            Some(trigger) => format!("{again}; the ACK in {trigger} completed the evidence of the loss"),
+            Some(trigger) if event.duplicate_acks > 0 => {
+                let count = plural(event.duplicate_acks.into(), "duplicate ACK");
+                format!("{again}; {count} asked for it, the evidence was complete with {trigger}")
+            }
+            Some(trigger) => {
+                format!("{again}; the selective ACK in {trigger} completed the evidence of the loss")
+            }
             None => format!("{again}; part of the recovery under way"),
         },
         EventKind::TimeoutRetransmission => format!("{again}; no ACK asked for it, the timer ran out"),

@@ -35,17 +35,6 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::DuplicateObservation,
-        Self::TwentyMilliseconds,
-        Self::InitialRoundTrip,
-        Self::Undecided,
-        Self::SelectiveAcks,
-        Self::CaptureReordered,
-        Self::ClosedWindow,
-    ];
-
     /// In a table.
     pub fn words(self) -> &'static str {
         match self {
@@ -143,4 +132,70 @@ fn late(event: &TcpEvent, handshake: &Handshake) -> Reading {
         _ => None,
     };
     (printed, difference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Direction, Moment};
+    use crate::dissect::Seq;
+    use crate::flow::LossPlace;
+    use crate::time::Timestamp;
+
+    fn at(millis: i64) -> Moment {
+        Moment { packet: 1 + millis.unsigned_abs(), time: Timestamp(millis * 1_000_000) }
+    }
+
+    /// A segment 100 ms after the start, behind one that was sent at `front`.
+    fn late(kind: EventKind, front: i64) -> TcpEvent {
+        TcpEvent {
+            at: at(100),
+            direction: Direction::ToServer,
+            kind,
+            seq: Seq(1),
+            length: 1000,
+            occupies: true,
+            ip_length: 1040,
+            dont_fragment: true,
+            original: None,
+            trigger: None,
+            window_changed: false,
+            duplicate_acks: 0,
+            hint: None,
+            behind: Some(at(100).time - at(front).time),
+            proof: None,
+            delay: Span::ZERO,
+            stalled: Span::ZERO,
+            loss: LossPlace::Unknown,
+            spurious: None,
+            path_mtu: false,
+        }
+    }
+
+    #[test]
+    fn fast_is_what_comes_within_20_ms_of_two_duplicate_acks() {
+        let asked = |hint| TcpEvent {
+            duplicate_acks: 2,
+            hint: Some(at(hint)),
+            ..late(EventKind::FastRetransmission, 10)
+        };
+        let handshake = Handshake::default();
+        assert_eq!(reading(&asked(81), &handshake), Some(("fast_retransmission", None)));
+        let slow = Some(("retransmission", Some(Difference::TwentyMilliseconds)));
+        assert_eq!(reading(&asked(80), &handshake), slow);
+        let selective = late(EventKind::FastRetransmission, 10);
+        let expected = Some(("retransmission", Some(Difference::SelectiveAcks)));
+        assert_eq!(reading(&selective, &handshake), expected);
+    }
+
+    #[test]
+    fn late_is_what_comes_within_the_round_trip_of_the_handshake() {
+        let event = late(EventKind::TimeoutRetransmission, 90);
+        assert_eq!(reading(&event, &Handshake::default()), Some(("retransmission", None)));
+        let handshake = Handshake { syns: vec![at(0)], ack: Some(at(30)), ..Handshake::default() };
+        let early = Some(("out_of_order", Some(Difference::InitialRoundTrip)));
+        assert_eq!(reading(&event, &handshake), early);
+        let last = TcpEvent { behind: None, ..event };
+        assert_eq!(reading(&last, &handshake), Some(("retransmission", None)));
+    }
 }
