@@ -31,9 +31,18 @@ pub trait Rows {
     /// that has a packet of the file.
     fn file(&mut self, _path: &str, _base: u64) {}
     /// A flow was closed: rows of `flows`, `tcp_events`, `tls` and `icmp`.
-    fn flow(&mut self, flow: &Flow);
+    fn flow(&mut self, _flow: &Flow) {}
     /// A DNS transaction was finished.
-    fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead);
+    fn transaction(&mut self, _transaction: &Transaction, _flow: &FlowHead) {}
+    /// The next rows, in their order, for those who take them by the thousand.
+    fn finished(&mut self, rows: &[Row]) {
+        for row in rows {
+            match &row.what {
+                Finished::Flow(flow) => self.flow(flow),
+                Finished::Transaction(transaction, flow) => self.transaction(transaction, flow),
+            }
+        }
+    }
 }
 
 /// A cap that acted, so that the report is marked degraded.

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::app::dns::Transaction;
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::Source;
-use crate::flow::{Flow, FlowHead};
+use crate::flow::Row;
 use crate::pipeline::Rows;
 use crate::report::files::{Pending, WriteError};
 use crate::report::sheet::{Format, Writer};
@@ -55,16 +54,9 @@ impl<T: Streamed> Rows for OneTable<T> {
         self.places.push(path, base);
     }
 
-    fn flow(&mut self, flow: &Flow) {
+    fn finished(&mut self, rows: &[Row]) {
         if self.failed.is_none() {
-            let result = T::of_flow(&mut self.writer, flow, &self.places);
-            self.keep(result);
-        }
-    }
-
-    fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
-        if self.failed.is_none() {
-            let result = T::of_transaction(&mut self.writer, transaction, flow, &self.places);
+            let result = T::write(&mut self.writer, rows, &self.places);
             self.keep(result);
         }
     }

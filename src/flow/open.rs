@@ -19,7 +19,7 @@ pub(super) struct Key {
 
 #[derive(Debug)]
 pub(super) struct Open {
-    pub(super) flow: Flow,
+    pub(super) flow: Box<Flow>,
     pub(super) key: Key,
     pub(super) hash: u64,
     /// What follows its protocol.
@@ -150,9 +150,9 @@ pub(super) fn new_flow(
     client: Endpoint,
     server: Endpoint,
     roles: Roles,
-) -> Flow {
+) -> Box<Flow> {
     let at = Moment { packet: packet.packet, time: packet.time };
-    Flow {
+    Box::new(Flow {
         id: packet.packet,
         protocol,
         client,
@@ -170,7 +170,7 @@ pub(super) fn new_flow(
         end: End::CaptureEnd,
         watched_until: packet.time,
         stream: None,
-    }
+    })
 }
 
 /// What holds for every observation of a packet, copies included.

@@ -411,7 +411,7 @@ impl FlowTable {
         open.flow.tls = open.content.into_tls();
         open.flow.end = end;
         open.flow.watched_until = watched_until;
-        let what = Finished::Flow(Box::new(open.flow));
+        let what = Finished::Flow(open.flow);
         self.finished.push(Row { time, packet: head.id, stream: open.stream, what });
     }
 

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::app::dns::Transaction;
-use crate::flow::{Flow, FlowHead};
+use crate::flow::Row;
 use crate::pipeline::Rows;
 use crate::report::model::Report;
 use crate::report::sheet::{Format, Writer};
@@ -118,8 +117,8 @@ impl<T: Table> TableFile<T> {
         Ok(Self { writer, pending })
     }
 
-    fn row<'a>(&mut self, row: &'a T::Row<'a>) -> Result<(), WriteError> {
-        self.writer.row(row).map_err(|error| WriteError::new(&self.pending.path, error))
+    fn rows<'a>(&mut self, rows: &'a [T::Row<'a>]) -> Result<(), WriteError> {
+        self.writer.rows(rows).map_err(|error| WriteError::new(&self.pending.path, error))
     }
 
     fn finish(self) -> Result<PathBuf, WriteError> {
@@ -129,18 +128,8 @@ impl<T: Table> TableFile<T> {
 }
 
 impl<T: Streamed> TableFile<T> {
-    fn flow(&mut self, flow: &Flow, places: &Places) -> Result<(), WriteError> {
-        let written = T::of_flow(&mut self.writer, flow, places);
-        written.map_err(|error| WriteError::new(&self.pending.path, error))
-    }
-
-    fn transaction(
-        &mut self,
-        transaction: &Transaction,
-        flow: &FlowHead,
-        places: &Places,
-    ) -> Result<(), WriteError> {
-        let written = T::of_transaction(&mut self.writer, transaction, flow, places);
+    fn finished(&mut self, finished: &[Row], places: &Places) -> Result<(), WriteError> {
+        let written = T::write(&mut self.writer, finished, places);
         written.map_err(|error| WriteError::new(&self.pending.path, error))
     }
 }
@@ -191,12 +180,13 @@ impl TableFiles {
         }
     }
 
-    fn write_flow(&mut self, flow: &Flow) -> Result<(), WriteError> {
-        let places = &self.places;
-        self.flows.flow(flow, places)?;
-        self.tcp_events.flow(flow, places)?;
-        self.tls.flow(flow, places)?;
-        self.icmp.flow(flow, places)
+    fn write(&mut self, finished: &[Row]) -> Result<(), WriteError> {
+        let Self { places, flows, tcp_events, dns, tls, icmp, .. } = self;
+        flows.finished(finished, places)?;
+        tcp_events.finished(finished, places)?;
+        dns.finished(finished, places)?;
+        tls.finished(finished, places)?;
+        icmp.finished(finished, places)
     }
 }
 
@@ -206,15 +196,9 @@ impl Rows for TableFiles {
         self.places.push(path, base);
     }
 
-    fn flow(&mut self, flow: &Flow) {
+    fn finished(&mut self, rows: &[Row]) {
         if self.failed.is_none() {
-            self.failed = self.write_flow(flow).err();
-        }
-    }
-
-    fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
-        if self.failed.is_none() {
-            self.failed = self.dns.transaction(transaction, flow, &self.places).err();
+            self.failed = self.write(rows).err();
         }
     }
 }
@@ -226,12 +210,14 @@ impl Rows for TableFiles {
 pub fn write_report(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
     let mut findings = TableFile::<Findings>::create(folder)?;
     let mut evidence = TableFile::<EvidenceTable>::create(folder)?;
-    for finding in &report.findings {
-        findings.row(&FindingRow { finding })?;
-        for cited in &finding.evidence {
-            evidence.row(&EvidenceRow { finding, cited })?;
-        }
-    }
+    let listed: Vec<_> = report.findings.iter().map(|finding| FindingRow { finding }).collect();
+    findings.rows(&listed)?;
+    let listed: Vec<_> = report
+        .findings
+        .iter()
+        .flat_map(|finding| finding.evidence.iter().map(move |cited| EvidenceRow { finding, cited }))
+        .collect();
+    evidence.rows(&listed)?;
     let json = write_file(&folder.join("report.json"), |out| super::json::write(report, out))?;
     let text =
         write_file(&folder.join("summary.txt"), |out| out.write_all(&super::text::plain(report, 100)?))?;

@@ -5,30 +5,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::*;
 use polars_utils::compression::ZstdLevel;
+use rayon::prelude::*;
 
-use crate::report::sheet::Sheet;
-use crate::report::table::{Header, Kind, Value};
+use crate::report::table::{Column as TableColumn, Kind, Table, Value};
 
-/// Writes one Parquet file. The row groups depend on the rows alone.
-pub struct ParquetSheet<W: Write> {
-    writer: BatchedWriter<Fuse<W>>,
-    headers: Vec<Header>,
-    columns: Vec<Buffer>,
+/// Writes table `T` into one Parquet file. The row groups depend on the rows alone.
+pub struct ParquetFile<T: Table> {
+    writer: BatchedWriter<Fuse<Box<dyn Write + Send>>>,
+    columns: Vec<(&'static TableColumn<T>, Buffer)>,
+    /// Rows collected, and how many make a row group.
     rows: usize,
+    group: usize,
     failure: Failure,
 }
 
 /// Cells per row group: enough for zstd and column statistics to pay, and a few megabytes to hold.
 const GROUP_CELLS: usize = 1 << 20;
 
-impl<W: Write> ParquetSheet<W> {
+impl<T: Table> ParquetFile<T> {
     /// Starts a file with these columns.
     ///
     /// # Errors
     /// When the start of the file cannot be written.
-    pub fn new(headers: &[Header], out: W) -> io::Result<Self> {
-        let schema: Schema =
-            headers.iter().map(|header| Field::new(header.name.into(), data_type(header.kind))).collect();
+    pub fn new(columns: &[&'static TableColumn<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
+        let field = |column: &&TableColumn<T>| {
+            Field::new(PlSmallStr::from_static(column.header.name), data_type(column.header.kind))
+        };
+        let schema: Schema = columns.iter().map(field).collect();
         // One thread compresses: the analysis has the others.
         let failure = Failure::default();
         let writer = ParquetWriter::new(Fuse { out, failure: failure.clone() })
@@ -36,42 +39,57 @@ impl<W: Write> ParquetSheet<W> {
             .set_parallel(false)
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
-        let columns = headers.iter().map(Buffer::new).collect();
-        Ok(Self { writer, headers: headers.to_vec(), columns, rows: 0, failure })
+        let group = group_rows(columns.len());
+        let columns = columns.iter().map(|column| (*column, Buffer::new(column, group))).collect();
+        Ok(Self { writer, columns, rows: 0, group, failure })
     }
 
-    /// Rows per row group of a table with so many columns.
-    pub fn group_rows(columns: usize) -> usize {
-        GROUP_CELLS / columns.max(1)
+    /// Takes rows.
+    ///
+    /// # Errors
+    /// When a row group is full and cannot be written.
+    pub fn rows<'a>(&mut self, mut rows: &'a [T::Row<'a>]) -> io::Result<()> {
+        while !rows.is_empty() {
+            let (now, later) = rows.split_at(rows.len().min(self.group - self.rows));
+            self.columns.par_iter_mut().for_each(|(column, buffer)| buffer.extend(column, now));
+            self.rows += now.len();
+            rows = later;
+            if self.rows == self.group {
+                self.write_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.write_group()?;
+        self.writer.finish().map_err(|error| self.failure.explain(error))?;
+        Ok(())
     }
 
     fn write_group(&mut self) -> io::Result<()> {
         if self.rows == 0 {
             return Ok(());
         }
-        let empty = self.headers.iter().map(Buffer::new).collect();
-        let full = std::mem::replace(&mut self.columns, empty);
-        let columns = full.into_iter().map(Buffer::finish).collect::<PolarsResult<Vec<_>>>();
-        let frame = columns.and_then(|columns| DataFrame::new(self.rows, columns));
+        let group = self.group;
+        let columns = self.columns.iter_mut().map(|(column, buffer)| {
+            let full = std::mem::replace(buffer, Buffer::new(column, group));
+            full.finish()
+        });
+        let frame =
+            columns.collect::<PolarsResult<Vec<_>>>().and_then(|columns| DataFrame::new(self.rows, columns));
         self.rows = 0;
         frame.and_then(|frame| self.writer.write_batch(&frame)).map_err(|error| self.failure.explain(error))
     }
 }
 
-impl<W: Write> Sheet for ParquetSheet<W> {
-    fn row(&mut self, values: &mut dyn Iterator<Item = Value<'_>>) -> io::Result<()> {
-        for (buffer, value) in self.columns.iter_mut().zip(values) {
-            buffer.push(value);
-        }
-        self.rows += 1;
-        if self.rows >= Self::group_rows(self.headers.len()) { self.write_group() } else { Ok(()) }
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.write_group()?;
-        self.writer.finish().map_err(|error| self.failure.explain(error))?;
-        Ok(())
-    }
+/// Rows per row group of a table with so many columns.
+pub fn group_rows(columns: usize) -> usize {
+    GROUP_CELLS / columns.max(1)
 }
 
 fn data_type(kind: Kind) -> DataType {
@@ -100,52 +118,61 @@ enum Buffer {
 }
 
 impl Buffer {
-    fn new(header: &Header) -> Self {
-        let name = PlSmallStr::from_static(header.name);
-        match header.kind {
-            Kind::Bool => Self::Bool(BooleanChunkedBuilder::new(name, 0)),
-            Kind::U8 => Self::U8(PrimitiveChunkedBuilder::new(name, 0)),
-            Kind::U16 => Self::U16(PrimitiveChunkedBuilder::new(name, 0)),
-            Kind::U32 => Self::U32(PrimitiveChunkedBuilder::new(name, 0)),
-            Kind::U64 => Self::U64(PrimitiveChunkedBuilder::new(name, 0)),
-            Kind::F64 => Self::F64(PrimitiveChunkedBuilder::new(name, 0)),
-            Kind::Text => Self::Text(StringChunkedBuilder::new(name, 0)),
-            Kind::Time => Self::Time(PrimitiveChunkedBuilder::new(name, 0)),
+    fn new<T: Table>(column: &TableColumn<T>, rows: usize) -> Self {
+        let name = PlSmallStr::from_static(column.header.name);
+        match column.header.kind {
+            Kind::Bool => Self::Bool(BooleanChunkedBuilder::new(name, rows)),
+            Kind::U8 => Self::U8(PrimitiveChunkedBuilder::new(name, rows)),
+            Kind::U16 => Self::U16(PrimitiveChunkedBuilder::new(name, rows)),
+            Kind::U32 => Self::U32(PrimitiveChunkedBuilder::new(name, rows)),
+            Kind::U64 => Self::U64(PrimitiveChunkedBuilder::new(name, rows)),
+            Kind::F64 => Self::F64(PrimitiveChunkedBuilder::new(name, rows)),
+            Kind::Text => Self::Text(StringChunkedBuilder::new(name, rows)),
+            Kind::Time => Self::Time(PrimitiveChunkedBuilder::new(name, rows)),
         }
     }
 
     /// A value of another kind is null; a test holds every column to its kind. Numbers beyond the width saturate.
-    fn push(&mut self, value: Value<'_>) {
-        let number = match value {
+    fn extend<'a, T: Table>(&mut self, column: &TableColumn<T>, rows: &'a [T::Row<'a>]) {
+        let values = rows.iter().map(|row| (column.value)(row));
+        let numbers = rows.iter().map(|row| match (column.value)(row) {
             Value::Number(number) => Some(number),
             _ => None,
-        };
+        });
         match self {
-            Self::Bool(values) => values.append_option(match value {
-                Value::Bool(value) => Some(value),
-                _ => None,
+            Self::Bool(cells) => values.for_each(|value| {
+                cells.append_option(match value {
+                    Value::Bool(value) => Some(value),
+                    _ => None,
+                })
             }),
-            Self::U8(values) => {
-                values.append_option(number.map(|number| number.try_into().unwrap_or(u8::MAX)))
-            }
-            Self::U16(values) => {
-                values.append_option(number.map(|number| number.try_into().unwrap_or(u16::MAX)))
-            }
-            Self::U32(values) => {
-                values.append_option(number.map(|number| number.try_into().unwrap_or(u32::MAX)))
-            }
-            Self::U64(values) => values.append_option(number),
-            Self::F64(values) => values.append_option(match value {
-                Value::Real(value) => Some(value),
-                _ => None,
+            Self::U8(cells) => numbers.for_each(|number| {
+                cells.append_option(number.map(|number| number.try_into().unwrap_or(u8::MAX)))
             }),
-            Self::Time(values) => values.append_option(match value {
-                Value::Time(time) => Some(time.0),
-                _ => None,
+            Self::U16(cells) => numbers.for_each(|number| {
+                cells.append_option(number.map(|number| number.try_into().unwrap_or(u16::MAX)))
             }),
-            Self::Text(values) => values.append_option(match &value {
-                Value::Text(text) => Some(text.as_ref()),
-                _ => None,
+            Self::U32(cells) => numbers.for_each(|number| {
+                cells.append_option(number.map(|number| number.try_into().unwrap_or(u32::MAX)))
+            }),
+            Self::U64(cells) => numbers.for_each(|number| cells.append_option(number)),
+            Self::F64(cells) => values.for_each(|value| {
+                cells.append_option(match value {
+                    Value::Real(value) => Some(value),
+                    _ => None,
+                })
+            }),
+            Self::Time(cells) => values.for_each(|value| {
+                cells.append_option(match value {
+                    Value::Time(time) => Some(time.0),
+                    _ => None,
+                })
+            }),
+            Self::Text(cells) => values.for_each(|value| {
+                cells.append_option(match &value {
+                    Value::Text(text) => Some(text.as_ref()),
+                    _ => None,
+                })
             }),
         }
     }
@@ -222,10 +249,11 @@ mod tests {
         let file = File::create(&path).expect("file");
         let mut writer = Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start");
         let places = Places::default();
-        let count = 2 * ParquetSheet::<File>::group_rows(Flows::columns().count()) + 5;
-        for id in 1..=count as u64 {
-            writer.row(&FlowRow { flow: &flow(id), places: &places }).expect("row");
-        }
+        let count = 2 * group_rows(Flows::columns().count()) + 5;
+        let flows: Vec<_> = (1..=count as u64).map(flow).collect();
+        let rows: Vec<_> = flows.iter().map(|flow| FlowRow { flow, places: &places }).collect();
+        // In portions that do not fit the groups.
+        rows.chunks(999).try_for_each(|rows| writer.rows(rows)).expect("rows");
         assert_eq!(writer.finish().expect("finish"), count as u64);
 
         let mut reader = ParquetReader::new(File::open(&path).expect("file"));
@@ -265,7 +293,7 @@ mod tests {
         let mut writer = Writer::<Flows>::new(Format::Parquet, Full, &[]);
         let error = match &mut writer {
             Ok(writer) => {
-                writer.row(&FlowRow { flow: &flow(1), places: &Places::default() }).expect("held");
+                writer.rows(&[FlowRow { flow: &flow(1), places: &Places::default() }]).expect("held");
                 writer_finish_error(writer)
             }
             Err(error) => error.kind(),

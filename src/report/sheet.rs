@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
 
 use crate::report::escape;
-use crate::report::parquet::ParquetSheet;
+use crate::report::parquet::ParquetFile;
 use crate::report::table::{Column, Header, Kind, Table, Value};
 
 /// How a table is written.
@@ -40,8 +40,14 @@ pub trait Sheet {
 /// Rows of `T` on their way into a file or a pipe.
 pub struct Writer<T: Table> {
     columns: Vec<&'static Column<T>>,
-    sheet: Box<dyn Sheet + Send>,
+    out: Out<T>,
     rows: u64,
+}
+
+/// Text goes row by row, Parquet column by column.
+enum Out<T: Table> {
+    Rows(Box<dyn Sheet + Send>),
+    Columns(Box<ParquetFile<T>>),
 }
 
 impl<T: Table> Writer<T> {
@@ -52,30 +58,38 @@ impl<T: Table> Writer<T> {
     pub fn new(format: Format, out: impl Write + Send + 'static, wanted: &[String]) -> io::Result<Self> {
         let columns = choose::<T>(format, wanted)?;
         let headers: Vec<Header> = columns.iter().map(|column| column.header).collect();
-        let sheet: Box<dyn Sheet + Send> = match format {
-            Format::Table => Box::new(Text::new(headers, out)),
-            Format::Csv => Box::new(Csv::new(&headers, out)?),
-            Format::Jsonl => Box::new(JsonLines { headers, out: io::BufWriter::new(out) }),
-            Format::Parquet => Box::new(ParquetSheet::new(&headers, out)?),
+        let out = match format {
+            Format::Table => Out::Rows(Box::new(Text::new(headers, out))),
+            Format::Csv => Out::Rows(Box::new(Csv::new(&headers, out)?)),
+            Format::Jsonl => Out::Rows(Box::new(JsonLines { headers, out: io::BufWriter::new(out) })),
+            Format::Parquet => Out::Columns(Box::new(ParquetFile::new(&columns, Box::new(out))?)),
         };
-        Ok(Self { columns, sheet, rows: 0 })
+        Ok(Self { columns, out, rows: 0 })
     }
 
-    /// Writes one row.
+    /// Writes rows.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn row<'a>(&mut self, row: &'a T::Row<'a>) -> io::Result<()> {
-        self.rows += 1;
-        self.sheet.row(&mut self.columns.iter().map(|column| (column.value)(row)))
+    /// When they cannot be written.
+    pub fn rows<'a>(&mut self, rows: &'a [T::Row<'a>]) -> io::Result<()> {
+        self.rows += rows.len() as u64;
+        match &mut self.out {
+            Out::Columns(file) => file.rows(rows),
+            Out::Rows(sheet) => rows
+                .iter()
+                .try_for_each(|row| sheet.row(&mut self.columns.iter().map(|column| (column.value)(row)))),
+        }
     }
 
     /// Writes what is left and says how many rows there were.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn finish(mut self) -> io::Result<u64> {
-        self.sheet.finish()?;
+    pub fn finish(self) -> io::Result<u64> {
+        match self.out {
+            Out::Rows(mut sheet) => sheet.finish()?,
+            Out::Columns(file) => file.finish()?,
+        }
         Ok(self.rows)
     }
 }
@@ -242,7 +256,7 @@ mod tests {
         let mut writer = Writer::<Flows>::new(format, sink.clone(), &columns).expect("columns");
         let mut places = Places::default();
         places.push("=a,b.pcap", 0);
-        writer.row(&FlowRow { flow: &flow(7), places: &places }).expect("memory");
+        writer.rows(&[FlowRow { flow: &flow(7), places: &places }]).expect("memory");
         assert_eq!(writer.finish().expect("memory"), 1);
         let bytes = sink.0.lock().expect("lock").clone();
         String::from_utf8(bytes).expect("text")

@@ -129,7 +129,7 @@ pub trait Table: 'static {
     /// The columns, in groups.
     const COLUMNS: &'static [&'static [Column<Self>]];
     /// What a row is made from.
-    type Row<'a>: Copy;
+    type Row<'a>: Copy + Send + Sync;
 
     /// The columns in order.
     fn columns() -> impl Iterator<Item = &'static Column<Self>> {

@@ -1,68 +1,69 @@
-//! Which rows of a table a finished flow or transaction gives.
+//! Which rows of a table finished flows and transactions give.
 
 use std::io;
 
 use super::{Dns, DnsRow, EventRow, FlowRow, Flows, Icmp, IcmpRow, Places, Table, TcpEvents, Tls, TlsRow};
-use crate::app::dns::Transaction;
-use crate::flow::{Flow, FlowHead};
+use crate::flow::{Finished, Flow, Row};
 use crate::report::sheet::Writer;
 
 /// A table whose rows come while the analysis runs.
 pub trait Streamed: Table + Sized {
-    /// Writes the rows of a flow.
+    /// Writes its rows of what is finished, in that order.
     ///
     /// # Errors
     /// When they cannot be written.
-    fn of_flow(_writer: &mut Writer<Self>, _flow: &Flow, _places: &Places) -> io::Result<()> {
-        Ok(())
-    }
+    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &Places) -> io::Result<()>;
+}
 
-    /// Writes the rows of a DNS transaction.
-    ///
-    /// # Errors
-    /// When they cannot be written.
-    fn of_transaction(
-        _writer: &mut Writer<Self>,
-        _transaction: &Transaction,
-        _flow: &FlowHead,
-        _places: &Places,
-    ) -> io::Result<()> {
-        Ok(())
-    }
+fn flows(finished: &[Row]) -> impl Iterator<Item = &Flow> {
+    finished.iter().filter_map(|row| match &row.what {
+        Finished::Flow(flow) => Some(flow.as_ref()),
+        Finished::Transaction(..) => None,
+    })
 }
 
 impl Streamed for Flows {
-    fn of_flow(writer: &mut Writer<Self>, flow: &Flow, places: &Places) -> io::Result<()> {
-        writer.row(&FlowRow { flow, places })
+    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &Places) -> io::Result<()> {
+        let rows: Vec<_> = flows(finished).map(|flow| FlowRow { flow, places }).collect();
+        writer.rows(&rows)
     }
 }
 
 impl Streamed for TcpEvents {
-    fn of_flow(writer: &mut Writer<Self>, flow: &Flow, places: &Places) -> io::Result<()> {
-        let mut events = flow.tcp.iter().flat_map(|tcp| &tcp.events);
-        events.try_for_each(|event| writer.row(&EventRow { flow, event, places }))
+    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &Places) -> io::Result<()> {
+        let events = flows(finished).flat_map(|flow| {
+            let events = flow.tcp.iter().flat_map(|tcp| &tcp.events);
+            events.map(move |event| EventRow { flow, event, places })
+        });
+        let rows: Vec<_> = events.collect();
+        writer.rows(&rows)
     }
 }
 
 impl Streamed for Tls {
-    fn of_flow(writer: &mut Writer<Self>, flow: &Flow, places: &Places) -> io::Result<()> {
-        flow.tls.iter().try_for_each(|session| writer.row(&TlsRow { flow, session, places }))
+    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &Places) -> io::Result<()> {
+        let session = |flow| Some(TlsRow { flow, session: flow.tls.as_deref()?, places });
+        let rows: Vec<_> = flows(finished).filter_map(session).collect();
+        writer.rows(&rows)
     }
 }
 
 impl Streamed for Icmp {
-    fn of_flow(writer: &mut Writer<Self>, flow: &Flow, places: &Places) -> io::Result<()> {
-        flow.icmp_errors.iter().try_for_each(|error| writer.row(&IcmpRow { flow, error, places }))
+    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &Places) -> io::Result<()> {
+        let errors = flows(finished)
+            .flat_map(|flow| flow.icmp_errors.iter().map(move |error| IcmpRow { flow, error, places }));
+        let rows: Vec<_> = errors.collect();
+        writer.rows(&rows)
     }
 }
 
 impl Streamed for Dns {
-    fn of_transaction(
-        writer: &mut Writer<Self>,
-        transaction: &Transaction,
-        flow: &FlowHead,
-        places: &Places,
-    ) -> io::Result<()> {
-        writer.row(&DnsRow { transaction, flow, places })
+    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &Places) -> io::Result<()> {
+        let transactions = finished.iter().filter_map(|row| match &row.what {
+            Finished::Transaction(transaction, flow) => Some(DnsRow { transaction, flow, places }),
+            Finished::Flow(_) => None,
+        });
+        let rows: Vec<_> = transactions.collect();
+        writer.rows(&rows)
     }
 }
