@@ -9,118 +9,125 @@ pub(super) const SCENES: &[Scene] = &[
         "capture_duplicates_exact",
         "A mirror port delivers every packet twice, 5 microseconds apart.",
         61,
-        File::Pcap,
+        5,
         exact_copies,
         &[info("capture_duplicates", "")],
-    ),
+    )
+    .allowing(CAPTURE),
     scene(
         "capture_duplicates_routed",
         "Every packet is seen before and behind a router: other Ethernet addresses, one less to live.",
         62,
-        File::Pcap,
+        5,
         routed_copies,
         &[info("capture_duplicates", "")],
-    ),
+    )
+    .allowing(CAPTURE),
     scene(
         "capture_duplicates_vlan",
         "Every packet is seen untagged and in VLAN 30.",
         63,
-        File::Pcap,
+        5,
         vlan_copies,
         &[info("capture_duplicates", "")],
-    ),
+    )
+    .allowing(CAPTURE),
     scene(
         "capture_loss_unseen",
         "The capture missed every ninth data segment; the receivers acknowledge them all.",
         64,
-        File::Pcap,
+        5,
         unseen,
         &[info("capture_loss", "")],
-    ),
+    )
+    .allowing(CAPTURE),
     scene(
         "capture_loss_reported",
         "The interface statistics block counts 400 dropped packets.",
         65,
-        File::Drops(400),
+        5,
         web,
         &[info("capture_loss", "")],
-    ),
+    )
+    .written(File::Drops(400))
+    .allowing(CAPTURE),
     scene(
         "capture_truncated_snaplen",
         "Packets are cut at 96 bytes.",
         66,
-        File::Snap(96),
+        5,
         web,
         &[info("capture_truncated", "")],
-    ),
+    )
+    .written(File::Snap(96))
+    .allowing(CAPTURE),
     scene(
         "capture_truncated_options",
         "Packets are cut at 58 bytes, in the middle of the TCP options.",
         67,
-        File::Snap(58),
+        5,
         web,
         &[info("capture_truncated", "")],
-    ),
+    )
+    .written(File::Snap(58))
+    .allowing(CAPTURE),
     scene(
         "capture_midstream",
         "The capture begins after the handshakes.",
         68,
-        File::Pcap,
+        5,
         midstream,
         &[info("capture_midstream", "")],
-    ),
+    )
+    .allowing(CAPTURE),
     scene(
         "capture_disorder_ack_before_data",
         "Two receive queues: ACKs are recorded 100 microseconds before the data they acknowledge.",
         69,
-        File::Pcap,
+        5,
         |lab| ack_before_data(lab, 8),
         &[info("capture_disorder", "")],
-    ),
+    )
+    .allowing(CAPTURE),
     scene(
         "capture_damaged_tail",
         "The file ends in the middle of a packet.",
         70,
-        File::CutOff(37),
+        5,
         web,
         &[info("capture_damaged", "")],
-    ),
+    )
+    .written(File::CutOff(37))
+    .allowing(CAPTURE),
     scene(
         "capture_damaged_middle",
         "A record header in the middle of the file is overwritten.",
         71,
-        File::Damaged,
+        5,
         web,
         &[info("capture_damaged", "")],
-    ),
+    )
+    .written(File::Damaged)
+    .allowing(CAPTURE),
     scene(
         "capture_gap",
         "A file of a rotated set is missing: three seconds in which connections went on are not there.",
         73,
-        File::Pcap,
+        5,
         ring_hole,
         &[info("capture_gap", "")],
-    ),
+    )
+    .allowing(CAPTURE),
     scene(
         "capture_offload",
         "A capture in front of segmentation offload: segments of ten times the MSS.",
         72,
-        File::Pcap,
+        5,
         offload,
         &[info("capture_offload", "")],
-    ),
+    )
+    .allowing(CAPTURE),
 ];
-
-const fn scene(
-    name: &'static str,
-    story: &'static str,
-    net: u8,
-    file: File,
-    make: fn(&mut Lab),
-    expects: &'static [Expect],
-) -> Scene {
-    Scene { name, story, net, span: 5, make, file, expects, events: &[], allows: CAPTURE }
-}
 
 /// Uploads over ten seconds, and no packet of three of them.
 fn ring_hole(lab: &mut Lab) {

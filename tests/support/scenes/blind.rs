@@ -6,210 +6,175 @@ use super::super::{dns, filler};
 use super::path::Behind;
 use super::*;
 
-pub(super) const SCENES: &[Scene] = &[
-    Scene {
-        events: &[("duplicate_observation", "any", 86), ("retransmitted", "any", 0)],
-        ..scene(
-            "blind_dup_span",
-            "Every packet twice, 5 microseconds apart: no loss.",
-            81,
-            1,
-            super::artefact::exact_copies,
-            &[info("capture_duplicates", "")],
-        )
-    },
-    Scene {
-        events: &[("duplicate_observation", "any", 86), ("retransmitted", "any", 0)],
-        ..scene(
-            "blind_dup_routed",
-            "Every packet twice, the copy with one less to live and other Ethernet addresses: no loss.",
-            82,
-            1,
-            super::artefact::routed_copies,
-            &[info("capture_duplicates", "")],
-        )
-    },
-    Scene {
-        events: &[("fast_retransmission", "", 2), ("retransmitted", "any", 2)],
-        ..scene(
-            "blind_fast_receiver",
-            "Loss upstream, RTT 80 ms, captured next to the receiver: a fast retransmission.",
-            83,
-            2,
-            |lab| super::loss::fast_receiver(lab, 1, [40_000, 60], 0),
-            &[],
-        )
-    },
-    Scene {
-        events: &[("fast_retransmission", "", 2), ("retransmitted", "any", 2), ("reordered", "any", 0)],
-        ..scene(
-            "blind_loss_before_fast",
-            "A hole is filled 117 ms later after a handshake of 300 ms: lost upstream, not reordered.",
-            84,
-            3,
-            |lab| super::loss::fast_receiver(lab, 1, [58_000, 60], 184_000),
-            &[],
-        )
-    },
-    Scene {
-        events: &[("tail_loss_probe", "spurious", 1), ("retransmitted", "any", 1)],
-        ..scene(
-            "blind_tlp_dsack",
-            "A tail loss probe that a DSACK proves to have been unnecessary.",
-            85,
-            2,
-            tlp_dsack,
-            &[info("spurious_retransmission", "")],
-        )
-    },
-    Scene {
-        events: &[("capture_reordered", "any", 4), ("acked_unseen", "any", 0), ("retransmitted", "any", 0)],
-        ..scene(
-            "blind_ack_before_data",
-            "ACKs stamped 100 microseconds before their data: capture order, nothing sent twice.",
-            86,
-            2,
-            |lab| super::artefact::ack_before_data(lab, 1),
-            &[info("capture_disorder", "")],
-        )
-    },
-    Scene {
-        events: &[("retransmission", "path_mtu", 2), ("retransmitted", "any", 2), ("reordered", "any", 0)],
-        ..scene(
-            "blind_icmp_fragneeded",
-            "Fragmentation needed 2 ms after a 1448-byte segment, sent again as 1348 and 100: path MTU discovery.",
-            87,
-            2,
-            |lab| super::healthy::path_mtu_discovery(lab, 1),
-            &[info("pmtud", "")],
-        )
-    },
-    Scene {
-        events: &[("timeout_retransmission", "", 7), ("retransmitted", "any", 7)],
-        ..scene(
-            "blind_pmtu_blackhole",
-            "1448 bytes five times in vain, 300 arrive, 484 work.",
-            88,
-            12,
-            |lab| super::path::blackhole(lab, 1, Behind { tails: 1, goes_on: false }, 4, Some(484)),
-            &[warning("mtu_blackhole", "silent").at(95, 8443)],
-        )
-    },
-    Scene {
-        events: &[("retransmitted_syn", "any", 3), ("retransmitted", "any", 3)],
-        ..scene(
-            "blind_syn_noanswer",
-            "SYNs at 0, 1, 3 and 7 seconds and no answer.",
-            89,
-            24,
-            |lab| super::connect::silent(lab, 1, &[1, 2, 4]),
-            &[info("missing_syn_ack", "silent").at(5, 8443)],
-        )
-    },
-    Scene {
-        events: &[("stray", "any", 0), ("retransmitted", "any", 0)],
-        ..scene(
-            "blind_rst_inject",
-            "A reset with another time to live and off the expected number, then more data of the same host.",
-            90,
-            2,
-            rst_inject,
-            &[info("rst_injection", "")],
-        )
-    },
-    Scene {
-        events: &[("retransmitted", "any", 0)],
-        ..scene(
-            "blind_keepalive_race",
-            "The server closes an idle connection while the next request is on its way.",
-            91,
-            14,
-            keepalive_race,
-            &[info("keepalive_race", "")],
-        )
-    },
-    Scene {
-        events: &[
-            ("port_reuse", "any", 1),
-            ("stray", "any", 1),
-            ("retransmitted_syn", "any", 1),
-            ("retransmitted", "any", 1),
-        ],
-        ..scene(
-            "blind_port_reuse",
-            "A SYN meets TIME-WAIT: challenge ACK, reset, and the connection a second later.",
-            92,
-            6,
-            port_reuse,
-            &[info("port_reuse", "")],
-        )
-    },
-    Scene {
-        events: &[("retransmitted", "any", 0)],
-        ..scene(
-            "blind_dns_servfail",
-            "SERVFAIL with extended error 6; a retry after 5 seconds that is never answered; two answers that differ.",
-            93,
-            16,
-            dns_trouble,
-            &[info("dns_servfail", ""), info("dns_unanswered", ""), info("dns_conflict", "")],
-        )
-    },
-    Scene {
-        events: &[("retransmitted", "any", 0)],
-        ..scene(
-            "blind_tls_alert",
-            "A fatal handshake_failure.",
-            94,
-            2,
-            |lab| super::messages::refuses(lab, 1, 40),
-            &[Expect { mentions: "handshake_failure", ..info("tls_alert", "").at(110, 443) }],
-        )
-    },
-    Scene {
-        events: &[("acked_unseen", "any", 0), ("gap", "any", 0), ("retransmitted", "any", 0)],
-        ..scene(
-            "blind_oneway",
-            "Only the server's direction of a connection was captured.",
-            95,
-            2,
-            |lab| super::path::one_way(lab, 1),
-            &[info("asymmetric_flow", "visibility").at(97, 8080)],
-        )
-    },
-    Scene {
-        events: &[("retransmitted", "any", 0)],
-        ..scene(
-            "blind_routing_loop",
-            "One datagram goes round with its time to live falling from 60 to 2, until a router gives up.",
-            96,
-            2,
-            routing_loop,
-            &[warning("routing_loop", "")],
-        )
-    },
-];
+const ALLOWS: &[&str] = &["retransmission", "icmp_unreachable"];
 
-const fn scene(
-    name: &'static str,
-    story: &'static str,
-    net: u8,
-    span: u64,
-    make: fn(&mut Lab),
-    expects: &'static [Expect],
-) -> Scene {
-    Scene {
-        name,
-        story,
-        net,
-        span,
-        make,
-        file: File::Pcap,
-        expects,
-        events: &[],
-        allows: &["retransmission", "icmp_unreachable"],
-    }
-}
+pub(super) const SCENES: &[Scene] = &[
+    scene(
+        "blind_dup_span",
+        "Every packet twice, 5 microseconds apart: no loss.",
+        81,
+        1,
+        super::artefact::exact_copies,
+        &[info("capture_duplicates", "")],
+    )
+    .events(&[("duplicate_observation", "any", 86), ("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_dup_routed",
+        "Every packet twice, the copy with one less to live and other Ethernet addresses: no loss.",
+        82,
+        1,
+        super::artefact::routed_copies,
+        &[info("capture_duplicates", "")],
+    )
+    .events(&[("duplicate_observation", "any", 86), ("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_fast_receiver",
+        "Loss upstream, RTT 80 ms, captured next to the receiver: a fast retransmission.",
+        83,
+        2,
+        |lab| super::loss::fast_receiver(lab, 1, [40_000, 60], 0),
+        &[],
+    )
+    .events(&[("fast_retransmission", "", 2), ("retransmitted", "any", 2)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_loss_before_fast",
+        "A hole is filled 117 ms later after a handshake of 300 ms: lost upstream, not reordered.",
+        84,
+        3,
+        |lab| super::loss::fast_receiver(lab, 1, [58_000, 60], 184_000),
+        &[],
+    )
+    .events(&[("fast_retransmission", "", 2), ("retransmitted", "any", 2), ("reordered", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_tlp_dsack",
+        "A tail loss probe that a DSACK proves to have been unnecessary.",
+        85,
+        2,
+        tlp_dsack,
+        &[info("spurious_retransmission", "")],
+    )
+    .events(&[("tail_loss_probe", "spurious", 1), ("retransmitted", "any", 1)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_ack_before_data",
+        "ACKs stamped 100 microseconds before their data: capture order, nothing sent twice.",
+        86,
+        2,
+        |lab| super::artefact::ack_before_data(lab, 1),
+        &[info("capture_disorder", "")],
+    )
+    .events(&[("capture_reordered", "any", 4), ("acked_unseen", "any", 0), ("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_icmp_fragneeded",
+        "Fragmentation needed 2 ms after 1448 bytes, sent again as 1348 and 100: path MTU discovery.",
+        87,
+        2,
+        |lab| super::healthy::path_mtu_discovery(lab, 1),
+        &[info("pmtud", "")],
+    )
+    .events(&[("retransmission", "path_mtu", 2), ("retransmitted", "any", 2), ("reordered", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_pmtu_blackhole",
+        "1448 bytes five times in vain, 300 arrive, 484 work.",
+        88,
+        12,
+        |lab| super::path::blackhole(lab, 1, Behind { tails: 1, goes_on: false }, 4, Some(484)),
+        &[warning("mtu_blackhole", "silent").at(95, 8443)],
+    )
+    .events(&[("timeout_retransmission", "", 7), ("retransmitted", "any", 7)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_syn_noanswer",
+        "SYNs at 0, 1, 3 and 7 seconds and no answer.",
+        89,
+        24,
+        |lab| super::connect::silent(lab, 1, &[1, 2, 4]),
+        &[info("missing_syn_ack", "silent").at(5, 8443)],
+    )
+    .events(&[("retransmitted_syn", "any", 3), ("retransmitted", "any", 3)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_rst_inject",
+        "A reset with another time to live and off the expected number, then the host sends on.",
+        90,
+        2,
+        rst_inject,
+        &[info("rst_injection", "")],
+    )
+    .events(&[("stray", "any", 0), ("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_keepalive_race",
+        "The server closes an idle connection while the next request is on its way.",
+        91,
+        14,
+        keepalive_race,
+        &[info("keepalive_race", "")],
+    )
+    .events(&[("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_port_reuse",
+        "A SYN meets TIME-WAIT: challenge ACK, reset, and the connection a second later.",
+        92,
+        6,
+        port_reuse,
+        &[info("port_reuse", "")],
+    )
+    .events(&[
+        ("port_reuse", "any", 1),
+        ("stray", "any", 1),
+        ("retransmitted_syn", "any", 1),
+        ("retransmitted", "any", 1),
+    ])
+    .allowing(ALLOWS),
+    scene(
+        "blind_dns_servfail",
+        "SERVFAIL with extended error 6; a retry that is never answered; two answers that differ.",
+        93,
+        16,
+        dns_trouble,
+        &[info("dns_servfail", ""), info("dns_unanswered", ""), info("dns_conflict", "")],
+    )
+    .events(&[("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_tls_alert",
+        "A fatal handshake_failure.",
+        94,
+        2,
+        |lab| super::messages::refuses(lab, 1, 40),
+        &[Expect { mentions: "handshake_failure", ..info("tls_alert", "").at(110, 443) }],
+    )
+    .events(&[("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_oneway",
+        "Only the server's direction of a connection was captured.",
+        95,
+        2,
+        |lab| super::path::one_way(lab, 1),
+        &[info("asymmetric_flow", "visibility").at(97, 8080)],
+    )
+    .events(&[("acked_unseen", "any", 0), ("gap", "any", 0), ("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+    scene(
+        "blind_routing_loop",
+        "One datagram goes round with its time to live falling from 60 to 2, until a router gives up.",
+        96,
+        2,
+        routing_loop,
+        &[warning("routing_loop", "")],
+    )
+    .events(&[("retransmitted", "any", 0)])
+    .allowing(ALLOWS),
+];
 
 fn tlp_dsack(lab: &mut Lab) {
     let mut talk = lab.talk(35, (92, 8081), 500, [30, 6_000]);

@@ -9,6 +9,10 @@ const LADDER: &[u64] = &[1, 1, 1, 1, 1, 2, 4, 8, 16, 32];
 /// Gaps of older kernels.
 const CLASSIC: &[u64] = &[1, 2, 4, 8, 16, 32];
 
+// Each of these is one failure seen from two sides: connection_refused counts what rst_storm groups, and so on.
+const ALLOWS: &[&str] =
+    &["connection_refused", "connection_churn", "missing_syn_ack", "asymmetric_flow", "retransmission"];
+
 pub(super) const SCENES: &[Scene] = &[
     scene(
         "missing_syn_ack_silent",
@@ -17,7 +21,8 @@ pub(super) const SCENES: &[Scene] = &[
         140,
         |lab| silent(lab, 5, LADDER),
         &[warning("missing_syn_ack", "silent").at(5, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "missing_syn_ack_silent_classic",
         "A service answers no SYN; the clients double their waits as older kernels do.",
@@ -25,7 +30,8 @@ pub(super) const SCENES: &[Scene] = &[
         140,
         |lab| silent(lab, 5, CLASSIC),
         &[warning("missing_syn_ack", "silent").at(5, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "missing_syn_ack_lost_return",
         "Next to the server: it answers every SYN, and the clients go on asking.",
@@ -33,18 +39,18 @@ pub(super) const SCENES: &[Scene] = &[
         140,
         lost_return,
         &[warning("missing_syn_ack", "lost_return").at(6, 8443)],
-    ),
-    Scene {
-        events: &[("retransmitted_syn_ack", "any", 5)],
-        ..scene(
-            "syn_ack_repeated",
-            "The last ACK of the handshake is lost; the server, which is to speak first, repeats its SYN-ACK a second later.",
-            34,
-            10,
-            ack_lost,
-            &[],
-        )
-    },
+    )
+    .allowing(ALLOWS),
+    scene(
+        "syn_ack_repeated",
+        "The handshake's last ACK is lost; a server that speaks first repeats its SYN-ACK.",
+        34,
+        10,
+        ack_lost,
+        &[],
+    )
+    .events(&[("retransmitted_syn_ack", "any", 5)])
+    .allowing(ALLOWS),
     scene(
         "missing_syn_ack_late",
         "The SYN-ACK comes after the client's first retry.",
@@ -52,7 +58,8 @@ pub(super) const SCENES: &[Scene] = &[
         10,
         late,
         &[warning("missing_syn_ack", "late").at(8, 9200)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "rst_storm_refused",
         "A stopped service refuses six clients.",
@@ -60,7 +67,8 @@ pub(super) const SCENES: &[Scene] = &[
         14,
         refused,
         &[warning("rst_storm", "refused").at(9, 5672)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "rst_storm_no_socket",
         "A server was restarted: it knows none of its connections.",
@@ -68,7 +76,8 @@ pub(super) const SCENES: &[Scene] = &[
         14,
         no_socket,
         &[warning("rst_storm", "no_socket").at(10, 6000)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "rst_storm_abort",
         "A server aborts its connections in the middle of the requests.",
@@ -76,22 +85,9 @@ pub(super) const SCENES: &[Scene] = &[
         14,
         abort,
         &[warning("rst_storm", "abort").at(11, 8009)],
-    ),
+    )
+    .allowing(ALLOWS),
 ];
-
-const fn scene(
-    name: &'static str,
-    story: &'static str,
-    net: u8,
-    span: u64,
-    make: fn(&mut Lab),
-    expects: &'static [Expect],
-) -> Scene {
-    // Each of these is one failure seen from two sides: connection_refused counts what rst_storm groups, and so on.
-    let allows =
-        &["connection_refused", "connection_churn", "missing_syn_ack", "asymmetric_flow", "retransmission"];
-    Scene { name, story, net, span, make, file: File::Pcap, expects, events: &[], allows }
-}
 
 pub(super) fn silent(lab: &mut Lab, flows: u64, gaps: &[u64]) {
     for number in 0..flows {

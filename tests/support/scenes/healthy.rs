@@ -6,23 +6,24 @@ use super::super::tcp::{FIN, SYN, Segment};
 use super::*;
 
 pub(super) const SCENES: &[Scene] = &[
-    scene("healthy", "Web, TLS 1.2 and 1.3, DNS, keep-alives, a reset after FIN.", 11, 4, |_| {}, File::Pcap),
+    scene("healthy", "Web, TLS 1.2 and 1.3, DNS, keep-alives, a reset after FIN.", 11, 4, |_| {}, &[]),
     scene(
         "healthy_large",
         "More of the same over IPv4 and IPv6, in two VLANs, in a big-endian file with nanoseconds.",
         12,
         8,
         large,
-        File::PcapBig,
-    ),
-    scene("healthy_vxlan", "Healthy traffic inside VXLAN.", 13, 4, in_vxlan, File::Pcapng),
+        &[],
+    )
+    .written(File::PcapBig),
+    scene("healthy_vxlan", "Healthy traffic inside VXLAN.", 13, 4, in_vxlan, &[]).written(File::Pcapng),
     scene(
         "healthy_reordered",
         "Segments overtaken by the next two on their way: late by half a millisecond, never sent again.",
         14,
         4,
         reordered,
-        File::Pcap,
+        &[],
     ),
     scene(
         "healthy_resets",
@@ -30,7 +31,7 @@ pub(super) const SCENES: &[Scene] = &[
         15,
         20,
         resets,
-        File::Pcap,
+        &[],
     ),
     scene(
         "healthy_happy_eyeballs",
@@ -38,34 +39,32 @@ pub(super) const SCENES: &[Scene] = &[
         16,
         8,
         happy_eyeballs,
-        File::Pcap,
+        &[],
     ),
-    Scene {
-        expects: &[info("pmtud", "")],
-        ..scene(
-            "healthy_path_mtu_discovery",
-            "A router reports a smaller MTU, and the sender uses it at once.",
-            17,
-            5,
-            |lab| path_mtu_discovery(lab, 3),
-            File::Pcap,
-        )
-    },
+    scene(
+        "healthy_path_mtu_discovery",
+        "A router reports a smaller MTU, and the sender uses it at once.",
+        17,
+        5,
+        |lab| path_mtu_discovery(lab, 3),
+        &[info("pmtud", "")],
+    ),
     scene(
         "healthy_close_notify",
         "TLS sessions closed by close_notify, one of them in the clear before any encryption.",
         18,
         5,
         close_notify,
-        File::PcapngBig,
-    ),
+        &[],
+    )
+    .written(File::PcapngBig),
     scene(
         "healthy_unrecognized_name",
         "The server warns that it does not know the name and goes on with the handshake.",
         19,
         5,
         unrecognized_name,
-        File::Pcap,
+        &[],
     ),
     scene(
         "healthy_search_list",
@@ -73,20 +72,9 @@ pub(super) const SCENES: &[Scene] = &[
         20,
         6,
         |lab| (1..12).for_each(|number| lab.search_list(number * 430_000)),
-        File::Pcap,
+        &[],
     ),
 ];
-
-const fn scene(
-    name: &'static str,
-    story: &'static str,
-    net: u8,
-    span: u64,
-    make: fn(&mut Lab),
-    file: File,
-) -> Scene {
-    Scene { name, story, net, span, make, file, expects: &[], events: &[], allows: &[] }
-}
 
 fn large(lab: &mut Lab) {
     for number in 0..6u16 {

@@ -4,84 +4,60 @@ use super::super::filler;
 use super::super::tcp::SYN;
 use super::*;
 
-pub(super) const SCENES: &[Scene] = &[
-    Scene {
-        events: &[("timeout_retransmission", "", 20)],
-        ..scene(
-            "retransmission_rto",
-            "Queries are lost behind the capture point; the retransmission timer repairs them after two tries.",
-            21,
-            12,
-            rto,
-            &[warning("retransmission", "rto").at(90, 5432)],
-        )
-    },
-    Scene {
-        events: &[("fast_retransmission", "", 8)],
-        ..scene(
-            "retransmission_fast",
-            "Uploads lose a segment behind the capture point; selective acknowledgements repair it.",
-            22,
-            6,
-            |lab| fast(lab, 4, [30, 20_000]),
-            &[warning("retransmission", "fast").at(91, 9092)],
-        )
-    },
-    Scene {
-        events: &[("tail_loss_probe", "", 16)],
-        ..scene(
-            "retransmission_tail_loss_probe",
-            "The second of two segments is lost; a tail loss probe repairs it.",
-            23,
-            6,
-            |lab| tail_loss_probe(lab, 16),
-            &[info("retransmission", "tail_loss_probe").at(92, 8081)],
-        )
-    },
-    Scene {
-        events: &[("fast_retransmission", "", 10)],
-        ..scene(
-            "retransmission_receiver_side",
-            "Segments are lost before the capture point, next to the receiver; an RTT of 80 ms later they fill their holes.",
-            24,
-            8,
-            |lab| fast_receiver(lab, 5, [40_000, 60], 0),
-            &[warning("retransmission", "").at(93, 9093)],
-        )
-    },
-    Scene {
-        events: &[("timeout_retransmission", "any", 10)],
-        ..scene(
-            "spurious_retransmission_dsack",
-            "A delay of 300 ms makes senders repeat what has arrived; the receivers report duplicates.",
-            25,
-            8,
-            |lab| delay_spike(lab, 10),
-            &[info("spurious_retransmission", "").at(94, 8082)],
-        )
-    },
-];
+const ALLOWS: &[&str] = &["latency_shift", "slow_server"];
 
-const fn scene(
-    name: &'static str,
-    story: &'static str,
-    net: u8,
-    span: u64,
-    make: fn(&mut Lab),
-    expects: &'static [Expect],
-) -> Scene {
-    Scene {
-        name,
-        story,
-        net,
-        span,
-        make,
-        file: File::Pcap,
-        expects,
-        events: &[],
-        allows: &["latency_shift", "slow_server"],
-    }
-}
+pub(super) const SCENES: &[Scene] = &[
+    scene(
+        "retransmission_rto",
+        "Queries are lost behind the capture point; the timer repairs them after two tries.",
+        21,
+        12,
+        rto,
+        &[warning("retransmission", "rto").at(90, 5432)],
+    )
+    .events(&[("timeout_retransmission", "", 20)])
+    .allowing(ALLOWS),
+    scene(
+        "retransmission_fast",
+        "Uploads lose a segment behind the capture point; selective acknowledgements repair it.",
+        22,
+        6,
+        |lab| fast(lab, 4, [30, 20_000]),
+        &[warning("retransmission", "fast").at(91, 9092)],
+    )
+    .events(&[("fast_retransmission", "", 8)])
+    .allowing(ALLOWS),
+    scene(
+        "retransmission_tail_loss_probe",
+        "The second of two segments is lost; a tail loss probe repairs it.",
+        23,
+        6,
+        |lab| tail_loss_probe(lab, 16),
+        &[info("retransmission", "tail_loss_probe").at(92, 8081)],
+    )
+    .events(&[("tail_loss_probe", "", 16)])
+    .allowing(ALLOWS),
+    scene(
+        "retransmission_receiver_side",
+        "Lost before the capture point, next to the receiver; 80 ms later they fill their holes.",
+        24,
+        8,
+        |lab| fast_receiver(lab, 5, [40_000, 60], 0),
+        &[warning("retransmission", "").at(93, 9093)],
+    )
+    .events(&[("fast_retransmission", "", 10)])
+    .allowing(ALLOWS),
+    scene(
+        "spurious_retransmission_dsack",
+        "A delay of 300 ms makes senders repeat what has arrived; the receivers report duplicates.",
+        25,
+        8,
+        |lab| delay_spike(lab, 10),
+        &[info("spurious_retransmission", "").at(94, 8082)],
+    )
+    .events(&[("timeout_retransmission", "any", 10)])
+    .allowing(ALLOWS),
+];
 
 fn rto(lab: &mut Lab) {
     for number in 0..10 {

@@ -75,17 +75,6 @@ const fn alert(name: &'static str) -> Expect {
     Expect { mentions: name, ..warning("tls_alert", name) }
 }
 
-const fn scene(
-    name: &'static str,
-    story: &'static str,
-    net: u8,
-    span: u64,
-    make: fn(&mut Lab),
-    expects: &'static [Expect],
-) -> Scene {
-    Scene { name, story, net, span, make, file: File::Pcap, expects, events: &[], allows: &[] }
-}
-
 /// The server answers the ClientHello with a fatal alert.
 pub(super) fn refuses(lab: &mut Lab, flows: u64, description: u8) {
     for number in 0..flows {

@@ -88,7 +88,31 @@ pub enum File {
     Damaged,
 }
 
+/// Written as pcap, with no other finding at warning or above.
+const fn scene(
+    name: &'static str,
+    story: &'static str,
+    net: u8,
+    span: u64,
+    make: fn(&mut Lab),
+    expects: &'static [Expect],
+) -> Scene {
+    Scene { name, story, net, span, make, file: File::Pcap, expects, events: &[], allows: &[] }
+}
+
 impl Scene {
+    const fn written(self, file: File) -> Self {
+        Self { file, ..self }
+    }
+
+    const fn events(self, events: &'static [(&'static str, &'static str, u64)]) -> Self {
+        Self { events, ..self }
+    }
+
+    const fn allowing(self, allows: &'static [&'static str]) -> Self {
+        Self { allows, ..self }
+    }
+
     /// The packets, in time order.
     pub fn capture(&self) -> Capture {
         let port = 40_000 + u16::from(self.net) * 100;

@@ -4,23 +4,27 @@ use super::super::filler;
 use super::super::tcp::{SYN, Segment};
 use super::*;
 
+const ALLOWS: &[&str] = &["retransmission", "missing_syn_ack"];
+
 pub(super) const SCENES: &[Scene] = &[
     scene(
         "mtu_blackhole_silent",
-        "Full segments vanish without a word; small ones go on between the tries, and arrive; at last the full ones come in pieces.",
+        "Full segments vanish without a word, small ones arrive; at last they come in pieces.",
         40,
         20,
         |lab| blackhole(lab, 3, Behind { tails: 1, goes_on: true }, 4, Some(972)),
         &[warning("mtu_blackhole", "silent").at(95, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "mtu_blackhole_stalled",
-        "Full segments vanish without a word, the smaller ones behind them arrive; the uploads never get through.",
+        "Full segments vanish without a word, smaller ones arrive; the uploads never get through.",
         41,
         20,
         |lab| blackhole(lab, 3, Behind { tails: 3, goes_on: false }, 5, None),
         &[warning("mtu_blackhole", "silent").at(95, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "mtu_blackhole_resolved",
         "Full segments vanish; after four tries the clients send smaller ones, which arrive (RFC 4821).",
@@ -28,7 +32,8 @@ pub(super) const SCENES: &[Scene] = &[
         20,
         |lab| blackhole(lab, 3, Behind { tails: 3, goes_on: false }, 3, Some(972)),
         &[warning("mtu_blackhole", "silent").at(95, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "mtu_blackhole_icmp_ignored",
         "A router says three times that the segments are too big, and the client goes on sending them.",
@@ -36,15 +41,17 @@ pub(super) const SCENES: &[Scene] = &[
         20,
         icmp_ignored,
         &[warning("mtu_blackhole", "icmp_ignored").at(96, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "mtu_blackhole_receiver_view",
-        "Captured behind the limit: full segments never come, the smaller ones behind them do, and the receivers ask in vain.",
+        "Captured behind the limit: full segments never come, smaller ones do, receivers ask in vain.",
         48,
         20,
         receiver_view,
         &[warning("mtu_blackhole", "receiver_view").at(95, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "asymmetric_flow_visibility",
         "The capture has one direction of some connections, and its ACKs show that the other exists.",
@@ -52,23 +59,26 @@ pub(super) const SCENES: &[Scene] = &[
         6,
         |lab| one_way(lab, 6),
         &[info("asymmetric_flow", "visibility").at(97, 8080)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "asymmetric_flow_path",
-        "Answers come from another router than requests go to, and those connections fail; others are well.",
+        "Answers come from another router than requests go to, and only those connections fail.",
         45,
         20,
         return_path,
         &[warning("asymmetric_flow", "path").at(98, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "asymmetric_flow_state",
-        "The handshake's last ACK and the data never reach the server, which goes on repeating its SYN-ACK.",
+        "The handshake's last ACK and the data never reach the server, which repeats its SYN-ACK.",
         46,
         20,
         state,
         &[warning("asymmetric_flow", "state").at(99, 8443)],
-    ),
+    )
+    .allowing(ALLOWS),
     scene(
         "asymmetric_flow_loss",
         "Two dozen segments are lost towards the server and none on the way back.",
@@ -76,29 +86,9 @@ pub(super) const SCENES: &[Scene] = &[
         16,
         one_way_loss,
         &[info("asymmetric_flow", "loss").at(100, 9094)],
-    ),
+    )
+    .allowing(ALLOWS),
 ];
-
-const fn scene(
-    name: &'static str,
-    story: &'static str,
-    net: u8,
-    span: u64,
-    make: fn(&mut Lab),
-    expects: &'static [Expect],
-) -> Scene {
-    Scene {
-        name,
-        story,
-        net,
-        span,
-        make,
-        file: File::Pcap,
-        expects,
-        events: &[],
-        allows: &["retransmission", "missing_syn_ack"],
-    }
-}
 
 /// Small requests that are answered, so that there is something below the cliff.
 fn small_talk(talk: &mut Talk, lab: &mut Lab) {
