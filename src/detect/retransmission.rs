@@ -172,7 +172,7 @@ impl Detector for Retransmission {
             let Some(losses) = self.services.observe((flow.server, direction)) else { continue };
             let counts = &side.retransmissions;
             losses.flows += 1;
-            losses.segments += side.data_segments.saturating_sub(counts.data());
+            losses.segments += side.unique_segments;
             if counts.data() == 0 {
                 continue;
             }
@@ -186,7 +186,7 @@ impl Detector for Retransmission {
             losses.before += counts.lost_before;
             losses.after += counts.lost_after;
             losses.stalled += side.stalled;
-            losses.transfers += side.transfer.map_or(Span::ZERO, |(first, last)| last.time - first.time);
+            losses.transfers += side.transfer_time();
             losses.clients.add(flow.client.address);
             losses.obstacles.add(flow);
             let repeats = || {

@@ -8,8 +8,14 @@ use crate::app::Direction;
 #[derive(Debug, Default)]
 pub(super) struct History {
     text: String,
-    counts: [[u32; 26]; 2],
+    /// The letters that appeared, one bit each.
+    seen: [u32; 2],
+    /// How often those of [`COUNTED`] did.
+    counts: [[u32; 3]; 2],
 }
+
+/// Letters that appear more than once.
+const COUNTED: [u8; 3] = *b"twg";
 
 impl History {
     pub(super) fn flipped(&mut self) {
@@ -17,13 +23,20 @@ impl History {
     }
 
     pub(super) fn add(&mut self, direction: Direction, letter: u8) {
-        let Some(count) = self.counts[direction.index()].get_mut(usize::from(letter.wrapping_sub(b'a')))
-        else {
-            return;
+        let index = direction.index();
+        let shown = match COUNTED.iter().position(|counted| *counted == letter) {
+            Some(place) => {
+                let count = &mut self.counts[index][place];
+                *count = count.saturating_add(1);
+                is_power_of_ten(*count)
+            }
+            None => {
+                let bit = 1 << (letter & 31);
+                let first = self.seen[index] & bit == 0;
+                self.seen[index] |= bit;
+                first
+            }
         };
-        *count = count.saturating_add(1);
-        let logarithmic = matches!(letter, b't' | b'w' | b'g');
-        let shown = *count == 1 || (logarithmic && is_power_of_ten(*count));
         if shown {
             let letter = if direction == Direction::ToServer { letter.to_ascii_uppercase() } else { letter };
             self.text.push(char::from(letter));

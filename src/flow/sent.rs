@@ -49,6 +49,8 @@ pub(super) struct Sent {
     pub(super) length: u32,
     pub(super) ip_length: u32,
     pub(super) dont_fragment: bool,
+    /// It was selectively acknowledged.
+    pub(super) sacked: bool,
     /// Of its payload; `None` when it is a part of a segment.
     pub(super) hash: Option<u64>,
     pub(super) first: Moment,
@@ -57,12 +59,16 @@ pub(super) struct Sent {
     pub(super) sends: u32,
     /// Times it was sent whole, at its first size.
     pub(super) tries: u32,
-    /// The first sixteen of those, once there are two.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// What only a segment has that did not simply arrive: there are a hundred others for each.
+#[derive(Clone, Debug, Default)]
+struct Trouble {
+    /// The first sixteen whole tries, once there are two.
     frames: Vec<Moment>,
-    /// It was selectively acknowledged.
-    pub(super) sacked: bool,
     /// Event of its last retransmission, and the timestamp value that carried.
-    pub(super) resent: Option<(Option<usize>, Option<u32>)>,
+    resent: Option<(Option<usize>, Option<u32>)>,
     /// The smaller pieces it was re-sent in after the last whole try.
     pieces: Option<Pieces>,
     smaller_delivered: u32,
@@ -96,37 +102,47 @@ impl Sent {
             last: segment.at,
             sends: 1,
             tries: 1,
-            frames: Vec::new(),
             sacked: false,
-            resent: None,
-            pieces: None,
-            smaller_delivered: 0,
-            smaller_frames: Vec::new(),
-            largest_smaller: 0,
-            asked: (0, None),
+            trouble: None,
         }
+    }
+
+    fn trouble(&mut self) -> &mut Trouble {
+        self.trouble.get_or_insert_default()
     }
 
     /// It, or a part of it, was sent again.
     pub(super) fn send_again(&mut self, segment: &Segment) {
         self.sends += 1;
         let whole = !segment.seq.after(self.seq) && !segment.end().before(self.end);
+        let first = self.first;
+        let trouble = self.trouble();
         if whole {
-            if self.frames.is_empty() {
-                self.frames.push(self.first);
+            if trouble.frames.is_empty() {
+                trouble.frames.push(first);
             }
-            if self.frames.len() < FRAMES {
-                self.frames.push(segment.at);
+            if trouble.frames.len() < FRAMES {
+                trouble.frames.push(segment.at);
             }
+            trouble.pieces = None;
             self.tries += 1;
-            self.pieces = None;
             self.dont_fragment &= segment.dont_fragment;
         } else {
-            let (count, largest) = self.pieces.map_or((0, 0), |pieces| (pieces.count, pieces.largest));
+            let (count, largest) = trouble.pieces.map_or((0, 0), |pieces| (pieces.count, pieces.largest));
             let largest = largest.max(segment.ip_length);
-            self.pieces = Some(Pieces { count: count + 1, largest, last: segment.at });
+            trouble.pieces = Some(Pieces { count: count + 1, largest, last: segment.at });
         }
         self.last = segment.at;
+    }
+
+    /// Its last retransmission: the event, and the timestamp value it carried.
+    pub(super) fn resent_by(&mut self, event: Option<usize>, stamp: Option<u32>) {
+        self.trouble().resent = Some((event, stamp));
+    }
+
+    /// Event and timestamp value of its last retransmission.
+    pub(super) fn resent(&self) -> Option<(Option<usize>, Option<u32>)> {
+        self.trouble.as_ref()?.resent
     }
 
     /// A segment sent at `at` is known to have arrived, while this one is outstanding.
@@ -134,52 +150,60 @@ impl Sent {
         if at.packet < self.first.packet || ip_length >= self.ip_length {
             return;
         }
-        self.smaller_delivered += 1;
-        self.largest_smaller = self.largest_smaller.max(ip_length);
-        if self.smaller_frames.len() < SMALLER_FRAMES {
-            self.smaller_frames.push(at);
+        let trouble = self.trouble();
+        trouble.smaller_delivered += 1;
+        trouble.largest_smaller = trouble.largest_smaller.max(ip_length);
+        if trouble.smaller_frames.len() < SMALLER_FRAMES {
+            trouble.smaller_frames.push(at);
         }
     }
 
     /// The peer asked for it by a duplicate ACK at `at`: something behind it arrived.
     pub(super) fn ask(&mut self, at: Moment) {
-        self.asked.0 += 1;
-        self.asked.1.get_or_insert(at);
+        let (count, first) = &mut self.trouble().asked;
+        *count += 1;
+        first.get_or_insert(at);
     }
 
     /// Without selective acknowledgements, duplicate ACKs tell how many segments behind it arrived, not which: no more of
     /// them than the `smaller` ones that were sent there is what smaller ones alone would make.
     pub(super) fn deduce_smaller(&mut self, smaller: impl FnOnce() -> usize) {
-        if let (asked @ 1.., Some(at)) = self.asked
-            && self.smaller_delivered == 0
+        if let Some(trouble) = &mut self.trouble
+            && let (asked @ 1.., Some(at)) = trouble.asked
+            && trouble.smaller_delivered == 0
             && asked as usize <= smaller()
         {
-            self.smaller_delivered = asked;
-            self.smaller_frames.push(at);
+            trouble.smaller_delivered = asked;
+            trouble.smaller_frames.push(at);
         }
     }
 
     /// It arrived in one piece, as far as the capture shows.
     pub(super) fn arrived_whole(&self) -> bool {
-        self.pieces.is_none()
+        self.trouble.as_ref().is_none_or(|trouble| trouble.pieces.is_none())
     }
 
     /// The size evidence, when it was tried often enough: `delivered` says that an ACK covers it at last.
     pub(super) fn into_stuck(self, delivered: bool, until: Timestamp) -> Option<Stuck> {
-        (self.tries >= Stuck::TRIES && self.length > 0).then(|| Stuck {
+        if self.tries < Stuck::TRIES || self.length == 0 {
+            return None;
+        }
+        let delivered_whole = delivered && self.arrived_whole();
+        let trouble = self.trouble.map(|trouble| *trouble).unwrap_or_default();
+        let pieces = trouble.pieces.filter(|_| delivered);
+        Some(Stuck {
             seq: self.seq,
             length: self.length,
             ip_length: self.ip_length,
             dont_fragment: self.dont_fragment,
             tries: self.tries,
-            frames: self.frames,
-            smaller_delivered: self.smaller_delivered
-                + self.pieces.filter(|_| delivered).map_or(0, |pieces| pieces.count),
-            smaller_frames: self.smaller_frames,
-            largest_smaller: self.largest_smaller,
-            resolved_with: self.pieces.filter(|_| delivered).map(|pieces| pieces.largest),
-            resolved_at: self.pieces.filter(|_| delivered).map(|pieces| pieces.last),
-            delivered_whole: delivered && self.pieces.is_none(),
+            frames: trouble.frames,
+            smaller_delivered: trouble.smaller_delivered + pieces.map_or(0, |pieces| pieces.count),
+            smaller_frames: trouble.smaller_frames,
+            largest_smaller: trouble.largest_smaller,
+            resolved_with: pieces.map(|pieces| pieces.largest),
+            resolved_at: pieces.map(|pieces| pieces.last),
+            delivered_whole,
             stalled: until - self.first.time,
         })
     }

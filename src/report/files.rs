@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::flow::Row;
@@ -127,21 +128,27 @@ impl<T: Table> TableFile<T> {
     }
 }
 
-impl<T: Streamed> TableFile<T> {
+/// A table file that takes its rows while the analysis runs.
+trait Following: Send {
+    fn finished(&mut self, finished: &[Row], places: &Places) -> Result<(), WriteError>;
+    fn finish(self: Box<Self>) -> Result<PathBuf, WriteError>;
+}
+
+impl<T: Streamed> Following for TableFile<T> {
     fn finished(&mut self, finished: &[Row], places: &Places) -> Result<(), WriteError> {
         let written = T::write(&mut self.writer, finished, places);
         written.map_err(|error| WriteError::new(&self.pending.path, error))
+    }
+
+    fn finish(self: Box<Self>) -> Result<PathBuf, WriteError> {
+        TableFile::finish(*self)
     }
 }
 
 /// The tables that are written while the analysis runs.
 pub struct TableFiles {
     places: Places,
-    flows: TableFile<Flows>,
-    tcp_events: TableFile<TcpEvents>,
-    dns: TableFile<Dns>,
-    tls: TableFile<Tls>,
-    icmp: TableFile<Icmp>,
+    tables: Vec<Box<dyn Following>>,
     failed: Option<WriteError>,
 }
 
@@ -152,15 +159,14 @@ impl TableFiles {
     /// When a file cannot be created.
     pub fn create(folder: &Path) -> Result<Self, WriteError> {
         fs::create_dir_all(folder).map_err(|error| WriteError::new(folder, error))?;
-        Ok(Self {
-            places: Places::default(),
-            flows: TableFile::create(folder)?,
-            tcp_events: TableFile::create(folder)?,
-            dns: TableFile::create(folder)?,
-            tls: TableFile::create(folder)?,
-            icmp: TableFile::create(folder)?,
-            failed: None,
-        })
+        let tables: Vec<Box<dyn Following>> = vec![
+            Box::new(TableFile::<Flows>::create(folder)?),
+            Box::new(TableFile::<TcpEvents>::create(folder)?),
+            Box::new(TableFile::<Dns>::create(folder)?),
+            Box::new(TableFile::<Tls>::create(folder)?),
+            Box::new(TableFile::<Icmp>::create(folder)?),
+        ];
+        Ok(Self { places: Places::default(), tables, failed: None })
     }
 
     /// Completes the tables and says where they are.
@@ -170,23 +176,8 @@ impl TableFiles {
     pub fn finish(self) -> Result<Vec<PathBuf>, WriteError> {
         match self.failed {
             Some(error) => Err(error),
-            None => Ok(vec![
-                self.flows.finish()?,
-                self.tcp_events.finish()?,
-                self.dns.finish()?,
-                self.tls.finish()?,
-                self.icmp.finish()?,
-            ]),
+            None => self.tables.into_iter().map(|table| table.finish()).collect(),
         }
-    }
-
-    fn write(&mut self, finished: &[Row]) -> Result<(), WriteError> {
-        let Self { places, flows, tcp_events, dns, tls, icmp, .. } = self;
-        flows.finished(finished, places)?;
-        tcp_events.finished(finished, places)?;
-        dns.finished(finished, places)?;
-        tls.finished(finished, places)?;
-        icmp.finished(finished, places)
     }
 }
 
@@ -198,7 +189,8 @@ impl Rows for TableFiles {
 
     fn finished(&mut self, rows: &[Row]) {
         if self.failed.is_none() {
-            self.failed = self.write(rows).err();
+            let Self { places, tables, .. } = self;
+            self.failed = tables.par_iter_mut().try_for_each(|table| table.finished(rows, places)).err();
         }
     }
 }

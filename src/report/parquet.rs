@@ -22,6 +22,9 @@ pub struct ParquetFile<T: Table> {
 /// Cells per row group: enough for zstd and column statistics to pay, and a few megabytes to hold.
 const GROUP_CELLS: usize = 1 << 20;
 
+/// Rows that go through all columns before the next: what they point to stays in the cache.
+const BLOCK: usize = 64;
+
 impl<T: Table> ParquetFile<T> {
     /// Starts a file with these columns.
     ///
@@ -40,7 +43,8 @@ impl<T: Table> ParquetFile<T> {
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
         let group = group_rows(columns.len());
-        let columns = columns.iter().map(|column| (*column, Buffer::new(column, group))).collect();
+        // Most tables of most captures never fill a group.
+        let columns = columns.iter().map(|column| (*column, Buffer::new(column, 0))).collect();
         Ok(Self { writer, columns, rows: 0, group, failure })
     }
 
@@ -51,7 +55,12 @@ impl<T: Table> ParquetFile<T> {
     pub fn rows<'a>(&mut self, mut rows: &'a [T::Row<'a>]) -> io::Result<()> {
         while !rows.is_empty() {
             let (now, later) = rows.split_at(rows.len().min(self.group - self.rows));
-            self.columns.par_iter_mut().for_each(|(column, buffer)| buffer.extend(column, now));
+            let share = self.columns.len().div_ceil(rayon::current_num_threads()).max(1);
+            self.columns.par_chunks_mut(share).for_each(|columns| {
+                for block in now.chunks(BLOCK) {
+                    columns.iter_mut().for_each(|(column, buffer)| buffer.extend(column, block));
+                }
+            });
             self.rows += now.len();
             rows = later;
             if self.rows == self.group {
@@ -75,9 +84,10 @@ impl<T: Table> ParquetFile<T> {
         if self.rows == 0 {
             return Ok(());
         }
-        let group = self.group;
+        // As many again, unless these were the last.
+        let next = if self.rows == self.group { self.group } else { 0 };
         let columns = self.columns.iter_mut().map(|(column, buffer)| {
-            let full = std::mem::replace(buffer, Buffer::new(column, group));
+            let full = std::mem::replace(buffer, Buffer::new(column, next));
             full.finish()
         });
         let frame =

@@ -57,7 +57,8 @@ struct Header {
 /// Cuts one direction's bytes into records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
-    head: Vec<u8>,
+    /// The first octets of a header, and how many.
+    head: ([u8; 5], usize),
     current: Option<Header>,
     /// Body bytes that have passed.
     passed: usize,
@@ -80,17 +81,22 @@ impl Records {
         let header = match self.current {
             Some(header) => header,
             None => {
-                let (more, rest) = bytes.split_at(bytes.len().min(5 - self.head.len()));
-                self.head.extend_from_slice(more);
+                let (head, known) = &mut self.head;
+                let (more, rest) = bytes.split_at(bytes.len().min(head.len() - *known));
+                head[*known..][..more.len()].copy_from_slice(more);
+                *known += more.len();
                 *bytes = rest;
-                let [kind, major, _, high, low] = *self.head.first_chunk::<5>()?;
+                if *known < head.len() {
+                    return None;
+                }
+                *known = 0;
+                let [kind, major, _, high, low] = *head;
                 let length = usize::from(u16::from_be_bytes([high, low]));
                 if !(CHANGE_CIPHER_SPEC..=24).contains(&kind) || major != 3 || length > MAX_BODY {
                     self.malformed = true;
                     *bytes = &[];
                     return None;
                 }
-                self.head.clear();
                 (self.passed, self.torn) = (0, false);
                 *self.current.insert(Header { kind, length })
             }

@@ -78,7 +78,7 @@ impl TlsSession {
         let mut rest = bytes;
         while !rest.is_empty() {
             if let Some(record) = self.halves[direction.index()].records.next(&mut rest, wanted, at) {
-                self.record(direction, &record);
+                self.record(direction, record);
             }
         }
         if self.halves[direction.index()].records.malformed {
@@ -126,8 +126,8 @@ impl TlsSession {
         self.server_hello.as_ref().map(|hello| if hello.version >> 8 == 0x7f { TLS13 } else { hello.version })
     }
 
-    fn record(&mut self, direction: Direction, record: &Record) {
-        self.note(direction, record);
+    fn record(&mut self, direction: Direction, record: Record) {
+        self.note(direction, &record);
         let index = direction.index();
         let encrypted = self.halves[index].encrypted;
         match record.kind {
@@ -143,7 +143,11 @@ impl TlsSession {
                 }
             }
             HANDSHAKE => {
-                self.halves[index].handshake.extend_from_slice(&record.body);
+                let held = &mut self.halves[index].handshake;
+                match held.is_empty() {
+                    true => *held = record.body,
+                    false => held.extend_from_slice(&record.body),
+                }
                 self.messages(direction, record.at);
             }
             ALERT if encrypted && self.has_null_cipher() && record.body.len() > 2 => {
@@ -203,8 +207,11 @@ impl TlsSession {
             self.message(direction, kind, body, at);
             start += 4 + length;
         }
-        held.drain(..start);
-        self.halves[direction.index()].handshake = held;
+        // Most handshakes end with their last record: no memory is kept for more.
+        if start < held.len() {
+            held.drain(..start);
+            self.halves[direction.index()].handshake = held;
+        }
     }
 
     fn message(&mut self, direction: Direction, kind: u8, body: &[u8], at: Moment) {

@@ -118,7 +118,7 @@ impl Sender {
             } else if sent.sends > 1 {
                 sample = None;
             }
-            if let Some((event, stamp)) = sent.resent {
+            if let Some((event, stamp)) = sent.resent() {
                 let earlier =
                     echo.zip(stamp).is_some_and(|(echo, stamp)| (echo.wrapping_sub(stamp) as i32) < 0);
                 if earlier && !sent.sacked {

@@ -43,7 +43,7 @@ impl Sender {
         }
         let index = log.push(event);
         if sent.sends == 2 {
-            sent.resent = Some((index, segment.stamp));
+            sent.resent_by(index, segment.stamp);
         }
         self.remember(sent);
         if kind.is_data_retransmission() { Placed::Repeat } else { Placed::Late }
@@ -176,7 +176,7 @@ impl Sender {
                 break;
             }
             sent.send_again(segment);
-            sent.resent = Some((index, segment.stamp));
+            sent.resent_by(index, segment.stamp);
         }
         // What reaches beyond the known end is new.
         if let Some(next) = self.next.filter(|next| end.after(*next)) {
