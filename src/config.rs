@@ -86,14 +86,15 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// Memory of the whole run, MiB. When open flows take more than three eighths of it, those that were silent longest are
+    /// closed, attempts before connections.
+    pub memory_mib: u32,
     /// Bytes of capture per unit of parallel work, KiB.
     pub chunk_kib: u32,
     /// Chunks per round; 0 chooses by the number of threads.
     pub round_chunks: u32,
     /// Partitions that the flows are hashed into.
     pub partitions: u32,
-    /// Flows open at a time; beyond it those that were silent longest are closed, attempts before connections.
-    pub flows: u32,
     /// Classified segments kept per flow.
     pub events_per_flow: u32,
     /// Out-of-order payload held per direction of a flow, KiB.
@@ -109,10 +110,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            memory_mib: 1024,
             chunk_kib: 512,
             round_chunks: 0,
             partitions: 16,
-            flows: 200_000,
             events_per_flow: 65_536,
             reassembly_kib: 1024,
             fragments_mib: 32,
@@ -174,10 +175,10 @@ macro_rules! settings {
 }
 
 settings! {
+    limits.memory_mib in 1, 1048576 true "memory of the run, MiB; when open flows take more than three eighths of it, those silent longest are closed";
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
     limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by the number of threads";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";
-    limits.flows in 16, 4294967295 true "flows open at a time";
     limits.events_per_flow in 0, 4294967295 true "classified segments kept per flow";
     limits.reassembly_kib in 1, 1048576 true "out-of-order payload held per direction of a flow, KiB";
     limits.fragments_mib in 1, 65536 true "payload of incomplete IP datagrams held at a time, MiB";

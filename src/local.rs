@@ -110,10 +110,10 @@ impl<'c> Rounds<'c> {
             let (reader, partitions) = (&mut self.reader, &mut self.partitions);
             let (round, count) = (round_chunks(self.config), partitions.len());
             let ready = std::mem::take(&mut self.ready);
-            let most = self.config.limits.flows as usize;
+            let memory = (self.config.limits.memory_mib as usize) << 20;
             let (mut next, (evicted, ())) = rayon::join(
                 || dissect_round(reader, round, count, spare),
-                || rayon::join(|| track(partitions, &current, most), || write(ready, rows)),
+                || rayon::join(|| track(partitions, &current, memory), || write(ready, rows)),
             );
             self.evicted += evicted;
             spare = current.into_iter().map(Batch::release).collect();
@@ -206,7 +206,7 @@ impl<'c> Rounds<'c> {
         }
         let (verdicts, flows) = whole.judge(&Context { totals: &totals, files: &files });
         let capped = [
-            ("flows open at a time", "limits.flows", self.evicted),
+            ("flows closed for their memory", "limits.memory_mib", self.evicted),
             ("classified tcp segments of one flow", "limits.events_per_flow", limits.events),
             ("gaps given up early in reassembly", "limits.reassembly_kib", limits.reassembly),
             ("numbered tcp streams", "limits.streams", self.streams_refused),

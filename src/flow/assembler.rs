@@ -53,6 +53,11 @@ impl Assembler {
         }
     }
 
+    /// Bytes of memory that what is held takes.
+    pub(super) fn held(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Bytes delivered or given up so far.
     pub(super) fn delivered(&self) -> u64 {
         self.offset

@@ -63,6 +63,16 @@ impl Content {
         }
     }
 
+    /// Bytes of memory that the parsers take, about.
+    pub(super) fn held(&self) -> usize {
+        let stream = match &self.kind {
+            Kind::Tls(session) => session.held(),
+            Kind::Dns(stream) => stream.held(),
+            _ => 0,
+        };
+        stream + self.transactions.as_ref().map_or(0, |transactions| transactions.held())
+    }
+
     /// The service by name, or empty.
     pub(super) fn service(&self) -> &'static str {
         match self.kind {

@@ -105,6 +105,11 @@ pub(super) struct Copies {
 }
 
 impl Copies {
+    /// Bytes of memory that they take.
+    pub(super) fn held(&self) -> usize {
+        self.recent.capacity() * size_of::<Seen>()
+    }
+
     /// The packet that `packet` is another observation of; else remembers `packet`. `other` is the ordinal of the last
     /// packet of the other side.
     pub(super) fn check(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, other: u64) -> Option<Moment> {

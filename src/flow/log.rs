@@ -46,6 +46,11 @@ impl EventLog {
         recent.map(|index| oldest + index)
     }
 
+    /// Bytes of memory that they take.
+    pub(super) fn held(&self) -> usize {
+        self.events.capacity() * size_of::<TcpEvent>()
+    }
+
     /// The events in packet order, and how many more there were.
     pub(super) fn finish(mut self) -> (Vec<TcpEvent>, u64) {
         self.events.sort_by_key(|event| (event.at.packet, event.kind));

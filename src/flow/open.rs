@@ -6,7 +6,7 @@ use crate::dissect::{Endpoint, Faults, FiveTuple, Ip, Link, PacketRecord, Path, 
 use crate::flow::content::Content;
 use crate::flow::streams::StreamId;
 use crate::flow::tcp::Connection;
-use crate::flow::{End, Flow, Half, LinkUse, Roles};
+use crate::flow::{End, Flow, Half, IcmpError, LinkUse, Roles};
 use crate::time::Timestamp;
 
 /// Both directions of a conversation have the same key. VLANs are left out, so that a path that differs by direction
@@ -29,12 +29,25 @@ pub(super) struct Open {
     pub(super) wake: Timestamp,
     /// The capture's clock at its last packet: what idleness is measured from. Packets' own times may go back.
     pub(super) last_clock: Timestamp,
+    /// Bytes of memory it took when it was looked at last.
+    pub(super) weight: usize,
 }
 
 /// Whom a full table keeps: first connections that are open, then who spoke last. Ids make it total.
 pub(crate) type Standing = (bool, Timestamp, u64);
 
 impl Open {
+    /// Bytes of memory that it takes, about.
+    pub(super) fn held(&self) -> usize {
+        let state = match &self.state {
+            State::None => 0,
+            State::Attempt(_) => size_of::<Attempt>(),
+            State::Connection(connection) => connection.held(),
+        };
+        let errors = self.flow.icmp_errors.len() * size_of::<IcmpError>();
+        size_of::<Self>() + size_of::<Flow>() + state + self.content.held() + errors
+    }
+
     pub(super) fn standing(&self) -> Standing {
         let running = match &self.state {
             State::Connection(connection) => connection.is_established() && !connection.is_closed(),

@@ -33,7 +33,7 @@ pub enum End {
     /// The capture ended first.
     #[default]
     CaptureEnd,
-    /// More flows were open than `limits.flows` allows; what came later of it is a flow of its own.
+    /// The open flows took more memory than `limits.memory_mib` allows; what came later of it is a flow of its own.
     Evicted,
 }
 

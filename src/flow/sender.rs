@@ -121,6 +121,11 @@ pub(super) struct Sender {
 }
 
 impl Sender {
+    /// Bytes of memory that the segments on their way take.
+    pub(super) fn held(&self) -> usize {
+        self.outstanding.capacity() * size_of::<Sent>()
+    }
+
     pub(super) fn new(direction: Direction) -> Self {
         Self {
             direction,

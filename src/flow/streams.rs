@@ -16,7 +16,17 @@ pub(crate) struct StreamId(u32);
 struct Entry {
     stream: StreamId,
     /// Sequence number that each side's stream began with: from its SYN, else from its first packet.
-    base: [Option<Seq>; 2],
+    base: [Seq; 2],
+    /// Whether the side has sent anything: beside the numbers, not in them, an entry takes a quarter less memory, and
+    /// there are millions.
+    known: [bool; 2],
+}
+
+impl Entry {
+    /// `side` is known to have begun with another number.
+    fn differs(&self, side: usize, seq: Seq) -> bool {
+        self.known[side] && self.base[side] != seq
+    }
 }
 
 /// The streams of one partition.
@@ -32,8 +42,7 @@ pub(super) struct Streams {
 impl Streams {
     /// The sender of a SYN or SYN-ACK is known to have begun with another number: a new connection on old ports.
     pub(super) fn reuses(&self, tuple: u64, low_sends: bool, seq: Seq) -> bool {
-        let base = self.open.get(&tuple).and_then(|entry| entry.base[usize::from(low_sends)]);
-        base.is_some_and(|base| base != seq)
+        self.open.get(&tuple).is_some_and(|entry| entry.differs(usize::from(low_sends), seq))
     }
 
     /// The stream of a packet; `low_sends` says whether the lower endpoint of the tuple sent it. A SYN with another number
@@ -47,12 +56,12 @@ impl Streams {
         packet: u64,
     ) -> Option<StreamId> {
         let side = usize::from(low_sends);
-        if let Some(entry) = self.open.get_mut(&tuple) {
-            let reused = syn && entry.base[side].is_some_and(|base| base != seq);
-            if !reused {
-                entry.base[side].get_or_insert(seq);
-                return Some(entry.stream);
+        let known = self.open.get_mut(&tuple).filter(|entry| !syn || !entry.differs(side, seq));
+        if let Some(entry) = known {
+            if !entry.known[side] {
+                (entry.base[side], entry.known[side]) = (seq, true);
             }
+            return Some(entry.stream);
         }
         if self.closed {
             return None;
@@ -60,9 +69,9 @@ impl Streams {
         let stream = StreamId(self.numbers.len() as u32);
         self.numbers.push(u32::MAX);
         self.born.push((packet, stream));
-        let mut base = [None; 2];
-        base[side] = Some(seq);
-        self.open.insert(tuple, Entry { stream, base });
+        let mut entry = Entry { stream, base: [seq; 2], known: [false; 2] };
+        entry.known[side] = true;
+        self.open.insert(tuple, entry);
         Some(stream)
     }
 

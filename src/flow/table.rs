@@ -86,6 +86,8 @@ pub struct FlowTable {
     left: Vec<(Timestamp, u64, usize)>,
     finished: Vec<Row>,
     limits: TableLimits,
+    /// Bytes of memory that the open flows take, about.
+    weight: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +120,7 @@ impl FlowTable {
             left: Vec::new(),
             finished: Vec::new(),
             limits: TableLimits::default(),
+            weight: 0,
         }
     }
 
@@ -125,19 +128,27 @@ impl FlowTable {
     /// `payload` its captured transport payload.
     pub fn packet(&mut self, packet: &PacketRecord, clock: Timestamp, payload: &[u8]) {
         let Some(ip) = &packet.ip else { return };
-        match &packet.transport {
+        let flow = match &packet.transport {
             Transport::Tcp(tcp) => self.tcp(packet, ip, tcp, clock, payload),
             Transport::Udp(udp) => self.udp(packet, ip, udp, clock, payload),
             Transport::Icmp(icmp) => self.icmp(packet, ip, icmp, clock),
-            Transport::Other => {
-                self.datagram(packet, ip, clock);
-            }
-            Transport::None | Transport::Arp(_) | Transport::Fragment(_) => {}
+            Transport::Other => self.datagram(packet, ip, clock),
+            Transport::None | Transport::Arp(_) | Transport::Fragment(_) => None,
+        };
+        if let Some(at) = flow {
+            self.weigh(at);
         }
     }
 
-    fn tcp(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, clock: Timestamp, payload: &[u8]) {
-        let Some(tuple) = FiveTuple::of(packet) else { return };
+    fn tcp(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        clock: Timestamp,
+        payload: &[u8],
+    ) -> Option<usize> {
+        let tuple = FiveTuple::of(packet)?;
         let FiveTuple { source, destination, .. } = tuple;
         let key = Key::new(tuple, &packet.path);
         let hash = slot_hash(packet);
@@ -161,20 +172,21 @@ impl FlowTable {
             let open = &mut self.open[at];
             touch(&mut open.flow, packet, ip, Direction::ToServer);
             count(&mut open.flow, packet, ip, Direction::ToServer);
-            return self.transactions(at, clock);
+            self.transactions(at, clock);
+            return Some(at);
         }
         self.transactions(at, clock);
         let open = &mut self.open[at];
         let direction = direction_of(&open.flow, source);
         let connection = open.state.connection(&mut open.content, self.caps);
-        let Some(connection) = connection else { return };
+        let Some(connection) = connection else { return Some(at) };
         if fresh && direction == Direction::ToClient {
             connection.flipped();
         }
         touch(&mut open.flow, packet, ip, direction);
         if connection.copy_of(packet, ip, tcp, direction).is_some() {
             open.flow.halves[direction.index()].copies += 1;
-            return;
+            return Some(at);
         }
         if reuses {
             connection.reuses(packet, direction, tcp, ip);
@@ -182,6 +194,7 @@ impl FlowTable {
         count(&mut open.flow, packet, ip, direction);
         connection.packet(packet, ip, tcp, direction, payload, &mut open.content);
         self.transactions(at, clock);
+        Some(at)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -218,11 +231,19 @@ impl FlowTable {
             stream,
             wake: Timestamp::MAX,
             last_clock: clock,
+            weight: 0,
         })
     }
 
-    fn udp(&mut self, packet: &PacketRecord, ip: &Ip, udp: &Udp, clock: Timestamp, payload: &[u8]) {
-        let Some(at) = self.datagram(packet, ip, clock) else { return };
+    fn udp(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        udp: &Udp,
+        clock: Timestamp,
+        payload: &[u8],
+    ) -> Option<usize> {
+        let at = self.datagram(packet, ip, clock)?;
         self.transactions(at, clock);
         let open = &mut self.open[at];
         let source = Endpoint { address: ip.source, port: udp.source_port };
@@ -230,6 +251,7 @@ impl FlowTable {
         let at_moment = Moment { packet: packet.packet, time: packet.time };
         open.content.datagram(direction, payload, at_moment);
         self.transactions(at, clock);
+        Some(at)
     }
 
     /// Counts a packet of a protocol without connections, and says which flow it is of.
@@ -257,6 +279,7 @@ impl FlowTable {
                     stream: None,
                     wake: Timestamp::MAX,
                     last_clock: clock,
+                    weight: 0,
                 })
             }
         };
@@ -268,10 +291,9 @@ impl FlowTable {
         Some(at)
     }
 
-    fn icmp(&mut self, packet: &PacketRecord, ip: &Ip, icmp: &Icmp, clock: Timestamp) {
+    fn icmp(&mut self, packet: &PacketRecord, ip: &Ip, icmp: &Icmp, clock: Timestamp) -> Option<usize> {
         let (Some(quoted), Some(tuple)) = (icmp.quoted, FiveTuple::quoted(packet)) else {
-            self.datagram(packet, ip, clock);
-            return;
+            return self.datagram(packet, ip, clock);
         };
         let FiveTuple { source, destination, protocol } = tuple;
         let key = Key::new(tuple, &packet.path);
@@ -301,6 +323,7 @@ impl FlowTable {
                     stream,
                     wake: Timestamp::MAX,
                     last_clock: clock,
+                    weight: 0,
                 })
             }
         };
@@ -321,6 +344,7 @@ impl FlowTable {
         } else {
             flow.icmp_errors_dropped += 1;
         }
+        Some(at)
     }
 
     fn reuses(&self, packet: &PacketRecord, tuple: FiveTuple, seq: Seq) -> bool {
@@ -365,6 +389,14 @@ impl FlowTable {
         at
     }
 
+    /// Brings the sum of the weights up to date with a flow that has changed.
+    fn weigh(&mut self, at: usize) {
+        let open = &mut self.open[at];
+        let held = open.held();
+        self.weight = self.weight - open.weight + held;
+        open.weight = held;
+    }
+
     /// Hands out transactions that are final, and makes sure the flow is looked at when the next one will be, or when
     /// it will be idle: a connection that has just closed is idle sooner than it was to be looked at.
     fn transactions(&mut self, at: usize, clock: Timestamp) {
@@ -391,6 +423,7 @@ impl FlowTable {
 
     fn close(&mut self, at: usize, end: End, time: Timestamp, watched_until: Timestamp) {
         let mut open = self.open.remove(at);
+        self.weight -= open.weight;
         if let Ok(slot) = self.index.find_entry(open.hash, |known| *known as usize == at) {
             slot.remove();
         }
@@ -436,22 +469,24 @@ impl FlowTable {
         self.take_finished()
     }
 
-    /// Open flows, those among them whose time-out has passed and that nobody has looked at since.
-    pub(crate) fn len(&self) -> usize {
-        self.open.len()
+    /// Bytes of memory that the open flows take, those among them whose time-out has passed and that nobody has looked
+    /// at since.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
     }
 
-    /// The open flows: when there are too many, those with the lowest standing go.
+    /// The open flows: when they take too much memory, those with the lowest standing go.
     pub(crate) fn standings(&self) -> impl Iterator<Item = Standing> {
         self.open.iter().map(|(_, open)| open.standing())
     }
 
-    /// Ends the flows that stand below `bound`.
+    /// Ends the flows that stand at `bound` or below.
     pub(crate) fn evict(&mut self, bound: Standing, clock: Timestamp) {
-        let below = self.open.iter().filter(|(_, open)| open.standing() < bound).map(|(at, _)| at);
+        let below = self.open.iter().filter(|(_, open)| open.standing() <= bound).map(|(at, _)| at);
         for at in below.collect::<Vec<_>>() {
             self.close(at, End::Evicted, clock, clock);
         }
+        debug_assert_eq!(self.weight, self.open.iter().map(|(_, open)| open.held()).sum::<usize>());
         // Their time-outs may be far away, and a flood has many.
         let open = &self.open;
         self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.flow.id == *id));
@@ -471,6 +506,7 @@ impl FlowTable {
             let head = self.open[at].flow.head();
             let rows = self.open[at].content.finished(clock).into_iter();
             self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock)));
+            self.weigh(at);
             let deadline = self.deadline(at);
             if deadline < clock {
                 self.close(at, End::Idle, deadline, deadline);

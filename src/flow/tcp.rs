@@ -34,6 +34,9 @@ struct LastPacket {
     ack: Option<Seq>,
 }
 
+/// Memory of a connection's SYNs, SYN-ACKs, link paths, history and other lists with few entries, bytes.
+const SHORT_LISTS: usize = 512;
+
 /// A connection being followed.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -86,6 +89,14 @@ impl Connection {
             let segment = segment_of(packet, ip, tcp);
             self.senders[direction.index()].log(&mut self.log, &segment, EventKind::PortReuse);
         }
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub(super) fn held(&self) -> usize {
+        let senders: usize = self.senders.iter().map(Sender::held).sum();
+        let assemblers: usize = self.assemblers.iter().map(Assembler::held).sum();
+        let copies: usize = self.copies.iter().map(Copies::held).sum();
+        size_of::<Self>() + SHORT_LISTS + senders + assemblers + copies + self.log.held()
     }
 
     pub(super) fn is_established(&self) -> bool {

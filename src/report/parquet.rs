@@ -13,14 +13,19 @@ use crate::report::table::{Column as TableColumn, Kind, Table, Value};
 pub struct ParquetFile<T: Table> {
     writer: BatchedWriter<Fuse<Box<dyn Write + Send>>>,
     columns: Vec<(&'static TableColumn<T>, Buffer)>,
-    /// Rows collected, and how many make a row group.
+    /// Rows collected, and how many make the next row group.
     rows: usize,
     group: usize,
+    /// Rows in row groups.
+    written: usize,
     failure: Failure,
 }
 
-/// Cells per row group: enough for zstd and column statistics to pay, and a few megabytes to hold.
-const GROUP_CELLS: usize = 1 << 20;
+/// Cells of the first row groups: enough for zstd and column statistics to pay, and a few megabytes to hold.
+const FIRST_CELLS: usize = 1 << 20;
+
+/// Cells of the largest row groups.
+const MOST_CELLS: usize = 1 << 22;
 
 /// Rows that go through all columns before the next: what they point to stays in the cache.
 const BLOCK: usize = 64;
@@ -42,10 +47,10 @@ impl<T: Table> ParquetFile<T> {
             .set_parallel(false)
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
-        let group = group_rows(columns.len());
+        let group = group_rows(columns.len(), 0);
         // Most tables of most captures never fill a group.
         let columns = columns.iter().map(|column| (*column, Buffer::new(column, 0))).collect();
-        Ok(Self { writer, columns, rows: 0, group, failure })
+        Ok(Self { writer, columns, rows: 0, group, written: 0, failure })
     }
 
     /// Takes rows.
@@ -84,8 +89,10 @@ impl<T: Table> ParquetFile<T> {
         if self.rows == 0 {
             return Ok(());
         }
-        // As many again, unless these were the last.
-        let next = if self.rows == self.group { self.group } else { 0 };
+        self.written += self.rows;
+        let last = self.rows < self.group;
+        self.group = group_rows(self.columns.len(), self.written);
+        let next = if last { 0 } else { self.group };
         let columns = self.columns.iter_mut().map(|(column, buffer)| {
             let full = std::mem::replace(buffer, Buffer::new(column, next));
             full.finish()
@@ -97,9 +104,11 @@ impl<T: Table> ParquetFile<T> {
     }
 }
 
-/// Rows per row group of a table with so many columns.
-pub fn group_rows(columns: usize) -> usize {
-    GROUP_CELLS / columns.max(1)
+/// Rows of the row group behind `written` rows of a table with so many columns. The longer a table gets, the larger its
+/// groups: what the footer says of each, 4 KiB a column, is held until the end.
+pub fn group_rows(columns: usize, written: usize) -> usize {
+    let columns = columns.max(1);
+    (written / 4).clamp(FIRST_CELLS / columns, MOST_CELLS / columns)
 }
 
 fn data_type(kind: Kind) -> DataType {
@@ -259,7 +268,7 @@ mod tests {
         let file = File::create(&path).expect("file");
         let mut writer = Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start");
         let places = Places::default();
-        let count = 2 * group_rows(Flows::columns().count()) + 5;
+        let count = 2 * group_rows(Flows::columns().count(), 0) + 5;
         let flows: Vec<_> = (1..=count as u64).map(flow).collect();
         let rows: Vec<_> = flows.iter().map(|flow| FlowRow { flow, places: &places }).collect();
         // In portions that do not fit the groups.

@@ -17,6 +17,11 @@ struct Half {
 }
 
 impl DnsTcp {
+    /// Bytes of memory that it takes, about.
+    pub fn held(&self) -> usize {
+        size_of::<Self>() + self.halves.iter().map(|half| half.held.len()).sum::<usize>()
+    }
+
     /// Takes the next bytes of a direction: the messages they complete.
     pub fn data(&mut self, direction: Direction, bytes: &[u8], at: Moment) -> Vec<(DnsMessage, Moment)> {
         let half = &mut self.halves[direction.index()];

@@ -87,6 +87,12 @@ impl Transaction {
         transaction
     }
 
+    /// Bytes of memory that it takes, about; sending the query again adds nothing.
+    pub(super) fn held(&self) -> usize {
+        let answers: usize = self.answers.iter().map(|answer| size_of::<String>() + answer.len()).sum();
+        size_of::<Self>() + self.name.len() + self.key.len() + answers
+    }
+
     pub(super) fn repeat(&mut self, at: Moment) {
         self.repeat_count += 1;
         if self.repeats.len() < Self::MAX_REPEATS {

@@ -14,10 +14,17 @@ const MAX_PENDING: usize = 1024;
 pub struct Transactions {
     pending: VecDeque<Transaction>,
     finished: Vec<Transaction>,
+    /// Bytes of memory that both take, about.
+    held: usize,
     overflow: u64,
 }
 
 impl Transactions {
+    /// Bytes of memory that they take, about.
+    pub fn held(&self) -> usize {
+        size_of::<Self>() + self.held
+    }
+
     /// Takes a message. What a message means depends on the packets before it and their times only.
     ///
     /// `clock` is the latest time of all packets of the capture so far.
@@ -36,7 +43,11 @@ impl Transactions {
         let latest = self.pending.iter_mut().rev().find(|transaction| same(transaction));
         if message.response && direction == Direction::ToClient {
             match latest.filter(|transaction| transaction.query.is_some()) {
-                Some(transaction) => transaction.answer(message, at),
+                Some(transaction) => {
+                    let before = transaction.held();
+                    transaction.answer(message, at);
+                    self.held += transaction.held() - before;
+                }
                 None => self.keep(Transaction::unasked(message, at, deadline)),
             }
         } else if !message.response {
@@ -56,6 +67,7 @@ impl Transactions {
                 // Most flows carry one query.
                 self.pending.reserve_exact(1);
             }
+            self.held += transaction.held();
             self.pending.push_back(transaction);
         } else {
             self.overflow += 1;
@@ -85,7 +97,9 @@ impl Transactions {
 
     /// The transactions that are finished.
     pub fn drain_finished(&mut self) -> Vec<Transaction> {
-        std::mem::take(&mut self.finished)
+        let finished = std::mem::take(&mut self.finished);
+        self.held -= finished.iter().map(Transaction::held).sum::<usize>();
+        finished
     }
 
     /// The flow is over.

@@ -72,6 +72,11 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Bytes of memory that an unfinished record takes.
+    pub(super) fn held(&self) -> usize {
+        self.body.len()
+    }
+
     /// Takes bytes from the front of `bytes`; the record they complete. `keep` says which types' bodies are wanted.
     pub(super) fn next(&mut self, bytes: &mut &[u8], keep: fn(u8) -> bool, at: Moment) -> Option<Record> {
         if self.lost || self.malformed {

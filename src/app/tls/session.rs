@@ -55,6 +55,8 @@ pub struct TlsSession {
     pub lost: [bool; 2],
     /// Application data records of the server since the handshake was complete.
     pub server_records: u32,
+    /// Bytes of the messages whose names and texts are kept.
+    texts: usize,
     halves: [Half; 2],
 }
 
@@ -73,6 +75,12 @@ fn wanted(kind: u8) -> bool {
 }
 
 impl TlsSession {
+    /// Bytes of memory that it takes, about.
+    pub fn held(&self) -> usize {
+        let held = |half: &Half| half.handshake.len() + half.records.held();
+        size_of::<Self>() + self.texts + self.halves.iter().map(held).sum::<usize>()
+    }
+
     /// Takes the next bytes of a direction.
     pub fn data(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
         let mut rest = bytes;
@@ -218,7 +226,10 @@ impl TlsSession {
         let index = direction.index();
         self.last_handshake[index] = Some((kind, at));
         match kind {
-            1 if self.client_hello.is_none() => self.client_hello = ClientHello::read(body, at),
+            1 if self.client_hello.is_none() => {
+                self.client_hello = ClientHello::read(body, at);
+                self.texts += body.len();
+            }
             2 => match ServerHello::read(body, at) {
                 Some((_, true)) => self.hello_retries += 1,
                 Some((hello, false)) => self.server_hello = Some(hello),
@@ -226,6 +237,7 @@ impl TlsSession {
             },
             11 if self.version() != Some(TLS13) => {
                 self.certificates_at[index].get_or_insert(at);
+                self.texts += body.len();
                 for der in certificate::chain(body).take(certificate::MAX_CHAIN) {
                     match Certificate::read(der) {
                         Some(certificate) => self.certificates[index].push(certificate),
