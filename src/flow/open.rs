@@ -36,6 +36,9 @@ pub(super) struct Open {
 /// Whom a full table keeps: first connections that are open, then who spoke last. Ids make it total.
 pub(crate) type Standing = (bool, Timestamp, u64);
 
+/// Memory of a flow's places in the table, the index and the queue, and of the ways its packets took, bytes.
+const PLACES: usize = 128;
+
 impl Open {
     /// Bytes of memory that it takes, about.
     pub(super) fn held(&self) -> usize {
@@ -45,7 +48,7 @@ impl Open {
             State::Connection(connection) => connection.held(),
         };
         let errors = self.flow.icmp_errors.len() * size_of::<IcmpError>();
-        size_of::<Self>() + size_of::<Flow>() + state + self.content.held() + errors
+        size_of::<Self>() + size_of::<Flow>() + PLACES + state + self.content.held() + errors
     }
 
     pub(super) fn standing(&self) -> Standing {

@@ -89,18 +89,20 @@ impl<T: Table> ParquetFile<T> {
         if self.rows == 0 {
             return Ok(());
         }
-        self.written += self.rows;
-        let last = self.rows < self.group;
-        self.group = group_rows(self.columns.len(), self.written);
-        let next = if last { 0 } else { self.group };
-        let columns = self.columns.iter_mut().map(|(column, buffer)| {
-            let full = std::mem::replace(buffer, Buffer::new(column, next));
+        let full = self.columns.iter_mut().map(|(column, buffer)| {
+            let full = std::mem::replace(buffer, Buffer::new(column, 0));
             full.finish()
         });
         let frame =
-            columns.collect::<PolarsResult<Vec<_>>>().and_then(|columns| DataFrame::new(self.rows, columns));
+            full.collect::<PolarsResult<Vec<_>>>().and_then(|columns| DataFrame::new(self.rows, columns));
+        let written = frame.and_then(|frame| self.writer.write_batch(&frame));
+        written.map_err(|error| self.failure.explain(error))?;
+        self.written += self.rows;
         self.rows = 0;
-        frame.and_then(|frame| self.writer.write_batch(&frame)).map_err(|error| self.failure.explain(error))
+        // Now that the memory of the group is free.
+        self.group = group_rows(self.columns.len(), self.written);
+        self.columns.iter_mut().for_each(|(column, buffer)| *buffer = Buffer::new(column, self.group));
+        Ok(())
     }
 }
 
