@@ -86,7 +86,7 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Memory of the whole run, MiB. When open flows take more than three eighths of it, those that were silent longest are
+    /// Memory of the whole run, MiB. When open flows take more than a third of it, those that were silent longest are
     /// closed, attempts before connections.
     pub memory_mib: u32,
     /// Bytes of capture per unit of parallel work, KiB.
@@ -175,7 +175,7 @@ macro_rules! settings {
 }
 
 settings! {
-    limits.memory_mib in 1, 1048576 true "memory of the run, MiB; when open flows take more than three eighths of it, those silent longest are closed";
+    limits.memory_mib in 1, 1048576 true "memory of the run, MiB; when open flows take more than a third of it, those silent longest are closed";
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
     limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by the number of threads";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";

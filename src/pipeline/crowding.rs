@@ -12,9 +12,9 @@ use crate::time::Timestamp;
 /// Packets between two weighings.
 const EVERY: u64 = 4096;
 
-/// Eighths of the memory setting that open flows may take: stream numbers, packets and rows under way, and what an
-/// allocator cannot use take the rest.
-const EIGHTHS: usize = 3;
+/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows under way, and
+/// what an allocator cannot use take the rest.
+const PART: usize = 3;
 
 /// The flows are weighed behind packet `ordinal`.
 pub(super) fn is_counted(ordinal: u64) -> bool {
@@ -26,7 +26,7 @@ pub fn track(partitions: &mut [Partition], batches: &[Batch], memory: usize) -> 
     let (mut done, mut evicted) = (0, 0);
     for (ordinal, clock) in batches.iter().flat_map(Batch::counts) {
         track_between(partitions, batches, done, ordinal);
-        evicted += hold(partitions, memory / 8 * EIGHTHS, clock);
+        evicted += hold(partitions, memory / PART, clock);
         done = ordinal;
     }
     track_between(partitions, batches, done, u64::MAX);
