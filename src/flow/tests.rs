@@ -56,6 +56,8 @@ struct Scenario {
     fin: Option<(bool, u8)>,
     /// Header fields that must not matter: window, urgent flag, a SACK block that is taken back later, text in a RST.
     window: u16,
+    /// Every ACK takes back half of the window that the one before offered.
+    shrinks: bool,
     urgent: bool,
     renege: bool,
     reset: bool,
@@ -96,10 +98,11 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     );
     (stream, fields).prop_map(|(stream, fields)| {
         let (to_server, isn, opening, fresh, again, overtaken, acks) = stream;
-        let (snaplen, fin, window, urgent, renege, reset) = fields;
+        let (snaplen, fin, window, shrinks, urgent, renege, reset) = fields;
         let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
         Scenario {
             direction,
@@ -112,6 +115,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             snaplen,
             fin,
             window,
+            shrinks,
             urgent,
             renege,
             reset,
@@ -314,6 +318,7 @@ fn run(scenario: &Scenario) -> (TcpFlow, Content, Map, Vec<u8>) {
     }
     let at = |offset: usize| own.wrapping_add(1).wrapping_add(offset as u32);
     let mut turns = scenario.acks.iter().cycle();
+    let mut window = scenario.window;
     for (from, to, fate) in sent {
         if matches!(fate, Fate::Arrives | Fate::LostAfter) {
             let flags = TcpFlags(ack.0 | if scenario.urgent { 0x20 } else { 0 });
@@ -325,7 +330,9 @@ fn run(scenario: &Scenario) -> (TcpFlow, Content, Map, Vec<u8>) {
         }
         if turns.next() == Some(&true) {
             let contiguous = map.received.iter().position(|got| !got).unwrap_or(end);
-            let mut tcp = header(ack, peer.wrapping_add(1), at(contiguous));
+            let mut tcp = Tcp { window, ..header(ack, peer.wrapping_add(1), at(contiguous)) };
+            // RFC 9293 section 3.8.6: a receiver should not, and the sender must live with it.
+            window >>= u32::from(scenario.shrinks);
             if scenario.renege && contiguous + 4 < end {
                 // A receiver may forget what it acknowledged selectively (RFC 2018 section 8).
                 tcp.options = TcpOptions { sack_count: 1, ..TcpOptions::default() };
