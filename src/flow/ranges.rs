@@ -10,6 +10,11 @@ impl Ranges {
     /// Ranges kept; further ones are ignored, which only loses evidence and never invents any.
     const MAX: usize = 256;
 
+    /// Bytes of memory that they take.
+    pub(super) fn held(&self) -> usize {
+        self.0.capacity() * size_of::<(Seq, Seq)>()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

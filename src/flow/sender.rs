@@ -121,9 +121,10 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Bytes of memory that the segments on their way take.
+    /// Bytes of memory that the segments on their way and the holes between them take.
     pub(super) fn held(&self) -> usize {
-        self.outstanding.capacity() * size_of::<Sent>()
+        let segments = self.outstanding.capacity() * size_of::<Sent>();
+        segments + self.holes.capacity() * size_of::<Hole>() + self.sacked.held()
     }
 
     pub(super) fn new(direction: Direction) -> Self {
