@@ -1,31 +1,10 @@
 //! A run of whole capture records, and the packets in it.
 
-use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use memmap2::Mmap;
-
+use super::bytes::{ChunkBytes, release};
 use crate::capture::{Interface, LinkType, Packets};
 use crate::time::Timestamp;
-
-/// The bytes of a chunk: a piece of a mapped file, or a buffer filled from a stream.
-#[derive(Clone, Debug)]
-pub enum ChunkBytes {
-    /// A piece of a mapped file.
-    Mapped(Arc<Mmap>, Range<usize>),
-    /// Bytes read from a pipe or a decompressor.
-    Owned(Arc<Vec<u8>>),
-}
-
-impl Deref for ChunkBytes {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map, range) => &map[range.clone()],
-            Self::Owned(bytes) => bytes,
-        }
-    }
-}
 
 /// How the records of a chunk are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +58,7 @@ impl Chunk {
     /// bytes that are not mapped. The bytes stay readable: they would come from the file again.
     pub fn release(&self) {
         if let ChunkBytes::Mapped(map, range) = &self.bytes {
-            super::source::release(map, range.clone());
+            release(map, range.clone());
         }
     }
 }

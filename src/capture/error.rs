@@ -3,9 +3,17 @@
 
 use std::io;
 
+use serde::Serialize;
 use thiserror::Error;
 
-use super::report::Unreadable;
+/// An input that could not be read at all, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// The path as given.
+    pub path: String,
+    /// The error.
+    pub reason: String,
+}
 
 /// Why an input could not be read.
 #[derive(Debug, Error)]

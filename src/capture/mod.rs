@@ -4,9 +4,11 @@
 //! [`Chunk::packets`] turns one chunk into packets and depends on nothing but the chunk. Packet numbers are
 //! the frame numbers Wireshark gives the same file, and any cut into chunks yields the same packets.
 
+mod bytes;
 mod chunk;
 mod error;
 mod interface;
+mod limits;
 mod link_type;
 mod packets;
 mod pcap;
@@ -27,11 +29,13 @@ mod craft;
 #[cfg(test)]
 mod damage_tests;
 
-pub use chunk::{Chunk, ChunkBytes, Format, RawPacket};
-pub use error::CaptureError;
+pub use bytes::ChunkBytes;
+pub use chunk::{Chunk, Format, RawPacket};
+pub use error::{CaptureError, Unreadable};
 pub use interface::{Interface, NO_INTERFACE};
+pub use limits::CaptureLimits;
 pub use link_type::LinkType;
 pub use packets::Packets;
-pub use reader::{CaptureLimits, Reader};
-pub use report::{Damage, FileReport, InterfaceReport, Overlap, Unreadable};
+pub use reader::Reader;
+pub use report::{Damage, FileReport, InterfaceReport, Overlap};
 pub use source::Compression;

@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use super::chunk::Chunk;
-use super::error::CaptureError;
-use super::report::{FileReport, Overlap, Unreadable, overlaps};
+use super::error::{CaptureError, Unreadable};
+use super::limits::CaptureLimits;
+use super::report::{FileReport, Overlap, overlaps};
 use super::resync;
 use super::set::{self, Entry, Set};
 use super::source::Source;
@@ -16,25 +17,6 @@ use super::split::{Splitter, Stop};
 const PIECE: usize = 16 << 20;
 /// Longest chunk and record, so that 32 bits hold every offset in a chunk.
 const MOST: usize = 1 << 30;
-
-/// What the reader may use. None of these changes which packets come out of an undamaged file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CaptureLimits {
-    /// Chunks are cut at the first record boundary at or after this many bytes.
-    pub chunk_bytes: usize,
-    /// Longest record believed, in bytes; a longer one is damage.
-    pub max_record: u32,
-    /// Map regular files that are not compressed; otherwise they are read like a stream.
-    pub map: bool,
-    /// Also compute the SHA-256 of every file.
-    pub sha256: bool,
-}
-
-impl Default for CaptureLimits {
-    fn default() -> Self {
-        Self { chunk_bytes: 4 << 20, max_record: 64 << 20, map: true, sha256: false }
-    }
-}
 
 /// Reads a capture set from its first to its last packet.
 pub struct Reader {

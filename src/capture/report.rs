@@ -118,15 +118,6 @@ pub struct Damage {
     pub reason: String,
 }
 
-/// An input that could not be read at all, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unreadable {
-    /// The path as given.
-    pub path: String,
-    /// The error.
-    pub reason: String,
-}
-
 /// Two files of a set that cover the same time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Overlap {

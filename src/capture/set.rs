@@ -9,11 +9,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::error::CaptureError;
+use super::error::{CaptureError, Unreadable};
+use super::limits::CaptureLimits;
 use super::pcap::{self, FileHeader};
 use super::pcapng;
-use super::reader::CaptureLimits;
-use super::report::{FileReport, Unreadable};
+use super::report::FileReport;
 use super::sniff::{self, Magic};
 use super::source::Source;
 use super::split::Splitter;

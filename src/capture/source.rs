@@ -1,13 +1,8 @@
 //! One input as a window of bytes that slides forward: a mapped file, or a stream that is read and
 //! decompressed as far as needed.
-//!
-//! Mapping is the crate's only unsafe step. What nobody can promise: when another process shortens the file
-//! while it is mapped, touching a page past its new end raises SIGBUS. The length is therefore asked before
-//! every chunk and the rest left alone; the moment between asking and touching remains.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +11,7 @@ use memmap2::Mmap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::chunk::ChunkBytes;
+use super::bytes::{ChunkBytes, mapped, release};
 use super::error::CaptureError;
 use super::sniff::{self, Magic};
 
@@ -315,30 +310,6 @@ fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(length)
-}
-
-/// Maps a regular file for reading.
-#[allow(unsafe_code)]
-fn mapped(file: &File) -> io::Result<Mmap> {
-    // SAFETY: the map is read-only and private to this process, and the bytes are parsed as untrusted
-    // input, so a file that changes under it gives odd packets, not odd memory. Shrinking is handled as far
-    // as it can be: see the top of this file.
-    unsafe { Mmap::map(file) }
-}
-
-/// Tells the system that a range of a map is not needed again soon. Failure costs memory only.
-#[allow(unsafe_code)]
-pub(super) fn release(map: &Mmap, range: Range<usize>) {
-    #[cfg(unix)]
-    if !range.is_empty() {
-        // SAFETY: the map is of a file and never written to, so dropped pages come back from the file with
-        // the bytes they had.
-        let _ = unsafe {
-            map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
-        };
-    }
-    #[cfg(not(unix))]
-    let _ = (map, range);
 }
 
 impl Compression {

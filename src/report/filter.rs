@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::report::model::CitedFrame;
-
 /// A Wireshark display filter for one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FrameFilter {
@@ -15,13 +13,13 @@ pub struct FrameFilter {
     pub filter: String,
 }
 
-/// One filter per file, in the order of `evidence`.
-pub fn frame_filters(evidence: &[CitedFrame]) -> Vec<FrameFilter> {
+/// One filter per file for frames given as (file, frame number), the files in the order of their first frames.
+pub fn frame_filters<'a>(cited: impl Iterator<Item = (&'a str, u64)>) -> Vec<FrameFilter> {
     let mut files: Vec<(&str, Vec<u64>)> = Vec::new();
-    for cited in evidence {
-        match files.iter_mut().find(|(file, _)| *file == cited.file) {
-            Some((_, frames)) => frames.push(cited.frame),
-            None => files.push((&cited.file, vec![cited.frame])),
+    for (file, frame) in cited {
+        match files.iter_mut().find(|(known, _)| *known == file) {
+            Some((_, frames)) => frames.push(frame),
+            None => files.push((file, vec![frame])),
         }
     }
     let filter = |(file, frames): (&str, Vec<u64>)| FrameFilter {
@@ -50,18 +48,6 @@ pub fn ranges(mut numbers: Vec<u64>, dash: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Timestamp;
-
-    fn cited(file: &str, frame: u64) -> CitedFrame {
-        CitedFrame {
-            file: file.to_owned(),
-            frame,
-            packet: frame,
-            time: Timestamp(0),
-            role: "alert",
-            fields: String::new(),
-        }
-    }
 
     #[test]
     fn neighbours_are_joined_and_repeats_left_out() {
@@ -72,7 +58,7 @@ mod tests {
 
     #[test]
     fn every_file_has_its_own_filter() {
-        let filters = frame_filters(&[cited("b", 3), cited("a", 1), cited("b", 9)]);
+        let filters = frame_filters([("b", 3), ("a", 1), ("b", 9)].into_iter());
         let pairs: Vec<(&str, &str)> =
             filters.iter().map(|filter| (filter.file.as_str(), filter.filter.as_str())).collect();
         assert_eq!(pairs, [("b", "frame.number in {3, 9}"), ("a", "frame.number in {1}")]);

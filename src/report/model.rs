@@ -244,7 +244,7 @@ impl RankedFinding {
             last_seen: finding.last_seen,
             counts: finding.counts,
             impact: finding.impact,
-            wireshark_filter: frame_filters(&evidence),
+            wireshark_filter: frame_filters(evidence.iter().map(|cited| (cited.file.as_str(), cited.frame))),
             evidence,
             alternatives: finding.alternatives,
             next_steps: finding.next_steps,
