@@ -22,10 +22,8 @@ use std::sync::LazyLock;
 use dice::Dice;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use pcapsy::app::dns::Transaction;
 use pcapsy::capture::{CaptureLimits, Chunk, Reader};
 use pcapsy::config::Config;
-use pcapsy::flow::{Flow, FlowHead};
 use pcapsy::local::{Run, analyze};
 use pcapsy::pipeline::{Batch, Partition, Rows, Sequencer, dissect_chunk};
 use pcapsy::report::files::TableFiles;
@@ -124,10 +122,7 @@ fn detect(bencher: Bencher<'_, '_>) {
 
 struct NoRows;
 
-impl Rows for NoRows {
-    fn flow(&mut self, _: &Flow) {}
-    fn transaction(&mut self, _: &Transaction, _: &FlowHead) {}
-}
+impl Rows for NoRows {}
 
 fn run(threads: usize, rows: &mut (dyn Rows + Send)) {
     let run = Run { threads, sha256: false };

@@ -87,7 +87,7 @@ impl Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Memory of the whole run, MiB. When open flows take more than a third of it, those that were silent longest are
-    /// closed, attempts before connections.
+    /// closed, open connections last.
     pub memory_mib: u32,
     /// Bytes of capture per unit of parallel work, KiB.
     pub chunk_kib: u32,

@@ -89,8 +89,8 @@ pub struct Batch {
     clock: Timestamp,
     /// Latest time in this batch.
     latest: Timestamp,
-    /// The packets behind which open flows are counted, with the latest time in the batch up to them.
-    counts: Vec<(u64, Timestamp)>,
+    /// The packets behind which open flows are weighed, with the latest time in the batch up to them.
+    weighings: Vec<(u64, Timestamp)>,
     /// Packets at the start that have no time of their own.
     untimed: u64,
     /// First and last time in file order.
@@ -114,7 +114,7 @@ pub(crate) fn dissect_into(chunk: Chunk, lists: Vec<Vec<PacketRecord>>) -> Batch
         stops: Vec::new(),
         clock: Timestamp::MIN,
         latest: Timestamp::MIN,
-        counts: Vec::new(),
+        weighings: Vec::new(),
         untimed: 0,
         ends: None,
         chunk,
@@ -132,8 +132,8 @@ pub(crate) fn dissect_into(chunk: Chunk, lists: Vec<Vec<PacketRecord>>) -> Batch
         }
         let mut record = dissect(&packet);
         batch.time(&mut record);
-        if crowding::is_counted(record.packet) {
-            batch.counts.push((record.packet, batch.latest));
+        if crowding::is_weighed(record.packet) {
+            batch.weighings.push((record.packet, batch.latest));
         }
         batch.count(&record);
         match record.transport {
@@ -203,9 +203,9 @@ impl Batch {
         self.chunk.packets
     }
 
-    /// The packets behind which open flows are counted, with the capture's clock.
-    fn counts(&self) -> impl Iterator<Item = (u64, Timestamp)> {
-        self.counts.iter().map(|(ordinal, latest)| (*ordinal, self.clock.max(*latest)))
+    /// The packets behind which open flows are weighed, with the capture's clock.
+    fn weighings(&self) -> impl Iterator<Item = (u64, Timestamp)> {
+        self.weighings.iter().map(|(ordinal, latest)| (*ordinal, self.clock.max(*latest)))
     }
 
     /// It is not needed any more: mapped pages go back to the system, and its lists, empty, to the next batch.

@@ -59,10 +59,7 @@ impl FailOn {
 /// Rows that nobody wants.
 struct NoRows;
 
-impl Rows for NoRows {
-    fn flow(&mut self, _: &crate::flow::Flow) {}
-    fn transaction(&mut self, _: &crate::app::dns::Transaction, _: &crate::flow::FlowHead) {}
-}
+impl Rows for NoRows {}
 
 impl Analyze {
     /// Analyses, writes the files, prints the summary.

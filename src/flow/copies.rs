@@ -4,6 +4,8 @@
 //! each makes a healthy capture look as if everything was sent twice. A copy has the same TCP header and payload
 //! as the packet it repeats, in a time in which TCP would not have sent it again.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::app::Moment;
 use crate::dissect::{Ip, Link, PacketRecord, Tcp};
 use crate::time::Span;
@@ -57,18 +59,17 @@ impl Seen {
             u8::from(options.fast_open),
             u8::from(options.incomplete),
         ];
-        let mut same = [
+        let mut same = [0; 10];
+        same[..6].copy_from_slice(&[
             pair(tcp.seq.0, tcp.ack.0),
             packet.payload.hash,
             pair(packet.payload.length, u32::from(ip.id)),
             stamps,
             u64::from_le_bytes(flags),
             pair(u32::from(tcp.window), u32::from(options.mss.unwrap_or(0))),
-        ]
-        .into_iter()
-        .fold(0, fold);
-        for (left, right) in options.sack_blocks() {
-            same = fold(same, pair(left.0, right.0));
+        ]);
+        for (word, (left, right)) in same[6..].iter_mut().zip(options.sack_blocks()) {
+            *word = pair(left.0, right.0);
         }
         let Link { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5], packet_type } =
             packet.link;
@@ -76,10 +77,9 @@ impl Seen {
             u64::from_le_bytes([s0, s1, s2, s3, s4, s5, packet_type, ip.ttl]),
             u64::from_le_bytes([d0, d1, d2, d3, d4, d5, 0, 0]),
             pair(packet.interface, u32::from(packet.path.vlan)),
-        ]
-        .into_iter()
-        .fold(0, fold);
-        Self { at: Moment { packet: packet.packet, time: packet.time }, same, way, ttl: ip.ttl }
+        ];
+        let at = Moment { packet: packet.packet, time: packet.time };
+        Self { at, same: fingerprint(same), way: fingerprint(way), ttl: ip.ttl }
     }
 }
 
@@ -87,10 +87,8 @@ fn pair(high: u32, low: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// Adds a word to a fingerprint: a multiplication whose upper half comes back in.
-fn fold(state: u64, word: u64) -> u64 {
-    let wide = u128::from(state.rotate_left(23) ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
-    wide as u64 ^ (wide >> 64) as u64
+fn fingerprint<const N: usize>(words: [u64; N]) -> u64 {
+    xxh3_64(words.map(u64::to_le_bytes).as_flattened())
 }
 
 /// The last packets of one direction.

@@ -17,14 +17,14 @@ const EVERY: u64 = 4096;
 const PART: usize = 3;
 
 /// The flows are weighed behind packet `ordinal`.
-pub(super) fn is_counted(ordinal: u64) -> bool {
+pub(super) fn is_weighed(ordinal: u64) -> bool {
     ordinal.is_multiple_of(EVERY)
 }
 
 /// Tracks `batches` in all partitions in `memory` bytes, and says how many flows had to be closed for it.
 pub fn track(partitions: &mut [Partition], batches: &[Batch], memory: usize) -> u64 {
     let (mut done, mut evicted) = (0, 0);
-    for (ordinal, clock) in batches.iter().flat_map(Batch::counts) {
+    for (ordinal, clock) in batches.iter().flat_map(Batch::weighings) {
         track_between(partitions, batches, done, ordinal);
         evicted += hold(partitions, memory / PART, clock);
         done = ordinal;
@@ -54,8 +54,10 @@ fn hold(partitions: &mut [Partition], most: usize, clock: Timestamp) -> u64 {
     while weight(partitions) > most {
         let mut standings: Vec<_> =
             partitions.par_iter().flat_map_iter(|partition| partition.table.standings()).collect();
-        let Some(last) = standings.len().checked_sub(1) else { break };
-        let some = (standings.len() / 16).min(last);
+        if standings.is_empty() {
+            break;
+        }
+        let some = standings.len() / 16;
         let bound = *standings.select_nth_unstable(some).1;
         partitions.par_iter_mut().for_each(|partition| partition.table.evict(bound, clock));
         evicted += some as u64 + 1;

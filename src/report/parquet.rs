@@ -70,6 +70,10 @@ impl<T: Table> ParquetFile<T> {
             rows = later;
             if self.rows == self.group {
                 self.write_group()?;
+                // Only now is the memory of the last group free.
+                for (column, buffer) in &mut self.columns {
+                    *buffer = Buffer::new(column, self.group);
+                }
             }
         }
         Ok(())
@@ -99,16 +103,14 @@ impl<T: Table> ParquetFile<T> {
         written.map_err(|error| self.failure.explain(error))?;
         self.written += self.rows;
         self.rows = 0;
-        // Now that the memory of the group is free.
         self.group = group_rows(self.columns.len(), self.written);
-        self.columns.iter_mut().for_each(|(column, buffer)| *buffer = Buffer::new(column, self.group));
         Ok(())
     }
 }
 
 /// Rows of the row group behind `written` rows of a table with so many columns. The longer a table gets, the larger its
 /// groups: what the footer says of each, 4 KiB a column, is held until the end.
-pub fn group_rows(columns: usize, written: usize) -> usize {
+fn group_rows(columns: usize, written: usize) -> usize {
     let columns = columns.max(1);
     (written / 4).clamp(FIRST_CELLS / columns, MOST_CELLS / columns)
 }

@@ -152,9 +152,10 @@ impl TlsSession {
             }
             HANDSHAKE => {
                 let held = &mut self.halves[index].handshake;
-                match held.is_empty() {
-                    true => *held = record.body,
-                    false => held.extend_from_slice(&record.body),
+                if held.is_empty() {
+                    *held = record.body;
+                } else {
+                    held.extend_from_slice(&record.body);
                 }
                 self.messages(direction, record.at);
             }
