@@ -8,7 +8,8 @@ use crate::flow::sent::{Segment, Sent};
 use crate::flow::{EventKind, LossPlace, SpuriousProof};
 use crate::time::Span;
 
-/// Reordering is believed within this time, or a quarter of the round trip when that is longer (RFC 8985 section 6.2).
+/// Reordering is believed within this time, or a quarter of the round trip when that is longer (FIELD C2, after RFC 8985
+/// section 6.2).
 const REORDER_FLOOR: Span = Span::millis(3);
 
 impl Sender {
