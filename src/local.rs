@@ -154,6 +154,7 @@ impl<'c> Rounds<'c> {
         }
         write(std::mem::take(&mut self.ready), rows);
         write(std::mem::take(&mut self.waiting), rows);
+        rows.end();
     }
 
     /// Numbers new streams, closes what is over, and hands out the rows that nothing can precede any more.

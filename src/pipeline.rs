@@ -34,12 +34,14 @@ pub trait Rows {
     fn flow(&mut self, _flow: &Flow) {}
     /// A DNS transaction was finished.
     fn transaction(&mut self, _transaction: &Transaction, _flow: &FlowHead) {}
+    /// No row follows.
+    fn end(&mut self) {}
     /// The next rows, in their order, for those who take them by the thousand.
     fn finished(&mut self, rows: &[Row]) {
         for row in rows {
             match &row.what {
                 Finished::Flow(flow) => self.flow(flow),
-                Finished::Transaction(transaction, flow) => self.transaction(transaction, flow),
+                Finished::Transaction(of) => self.transaction(&of.0, &of.1),
             }
         }
     }
@@ -402,7 +404,7 @@ impl Partition {
                     *self.flows.entry(flow.protocol).or_default() += 1;
                     self.detectors.flow(flow);
                 }
-                Finished::Transaction(transaction, flow) => self.detectors.transaction(transaction, flow),
+                Finished::Transaction(of) => self.detectors.transaction(&of.0, &of.1),
             }
         }
     }

@@ -73,7 +73,7 @@ impl Info {
 fn describe(file: &FileReport) -> String {
     let mut lines = vec![("", terminal(&file.path).into_owned())];
     let compression = crate::report::table::word(&file.compression);
-    let compressed = match compression.as_str() {
+    let compressed = match compression {
         "none" => String::new(),
         name => format!(", {name}, {} bytes unpacked", grouped(file.unpacked)),
     };

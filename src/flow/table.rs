@@ -28,7 +28,7 @@ pub enum Finished {
     /// A flow.
     Flow(Box<Flow>),
     /// A DNS transaction of a flow.
-    Transaction(Box<Transaction>, FlowHead),
+    Transaction(Box<(Transaction, FlowHead)>),
 }
 
 /// A final thing, the capture time at which it became final, and the packet that tells equals apart.
@@ -488,8 +488,10 @@ impl FlowTable {
         }
         debug_assert_eq!(self.weight, self.open.iter().map(|(_, open)| open.held()).sum::<usize>());
         // Their time-outs may be far away, and a flood has many.
-        let open = &self.open;
-        self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.flow.id == *id));
+        if self.wakes.len() > 2 * self.open.len() {
+            let open = &self.open;
+            self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.flow.id == *id));
+        }
     }
 
     /// Ends what is over at `clock`.
@@ -553,5 +555,5 @@ impl FlowTable {
 fn transaction_row(transaction: Transaction, flow: FlowHead, latest: Timestamp) -> Row {
     let time = transaction.closed_at().min(latest);
     let packet = transaction.first_packet();
-    Row { time, packet, stream: None, what: Finished::Transaction(Box::new(transaction), flow) }
+    Row { time, packet, stream: None, what: Finished::Transaction(Box::new((transaction, flow))) }
 }

@@ -149,6 +149,7 @@ impl<T: Streamed> Following for TableFile<T> {
 pub struct TableFiles {
     places: Places,
     tables: Vec<Box<dyn Following>>,
+    complete: Vec<PathBuf>,
     failed: Option<WriteError>,
 }
 
@@ -166,17 +167,18 @@ impl TableFiles {
             Box::new(TableFile::<Tls>::create(folder)?),
             Box::new(TableFile::<Icmp>::create(folder)?),
         ];
-        Ok(Self { places: Places::default(), tables, failed: None })
+        Ok(Self { places: Places::default(), tables, complete: Vec::new(), failed: None })
     }
 
     /// Completes the tables and says where they are.
     ///
     /// # Errors
     /// When one of them could not be written, now or before.
-    pub fn finish(self) -> Result<Vec<PathBuf>, WriteError> {
+    pub fn finish(mut self) -> Result<Vec<PathBuf>, WriteError> {
+        self.end();
         match self.failed {
             Some(error) => Err(error),
-            None => self.tables.into_iter().map(|table| table.finish()).collect(),
+            None => Ok(self.complete),
         }
     }
 }
@@ -191,6 +193,16 @@ impl Rows for TableFiles {
         if self.failed.is_none() {
             let Self { places, tables, .. } = self;
             self.failed = tables.par_iter_mut().try_for_each(|table| table.finished(rows, places)).err();
+        }
+    }
+
+    fn end(&mut self) {
+        let tables = std::mem::take(&mut self.tables);
+        if self.failed.is_none() {
+            match tables.into_par_iter().map(Following::finish).collect::<Result<Vec<_>, _>>() {
+                Ok(paths) => self.complete.extend(paths),
+                Err(error) => self.failed = Some(error),
+            }
         }
     }
 }

@@ -4,21 +4,32 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::*;
+use polars_parquet::write::{CompressedPage, ParquetType, WriteOptions};
 use polars_utils::compression::ZstdLevel;
 use rayon::prelude::*;
 
-use crate::report::table::{Column as TableColumn, Kind, Table, Value};
+use crate::report::cells::Cells;
+use crate::report::table::{Column, Kind, Table};
 
 /// Writes table `T` into one Parquet file. The row groups depend on the rows alone.
 pub struct ParquetFile<T: Table> {
     writer: BatchedWriter<Fuse<Box<dyn Write + Send>>>,
-    columns: Vec<(&'static TableColumn<T>, Buffer)>,
+    options: WriteOptions,
+    columns: Vec<Collected<T>>,
     /// Rows collected, and how many make the next row group.
     rows: usize,
     group: usize,
     /// Rows in row groups.
     written: usize,
     failure: Failure,
+}
+
+/// A column of the row group that is being collected.
+struct Collected<T: Table> {
+    column: &'static Column<T>,
+    /// Its type in the file.
+    kind: ParquetType,
+    cells: Cells,
 }
 
 /// Cells of the first row groups: enough for zstd and column statistics to pay, and a few megabytes to hold.
@@ -28,29 +39,32 @@ const FIRST_CELLS: usize = 1 << 20;
 const MOST_CELLS: usize = 1 << 22;
 
 /// Rows that go through all columns before the next: what they point to stays in the cache.
-const BLOCK: usize = 64;
+const BLOCK: usize = 32;
 
 impl<T: Table> ParquetFile<T> {
     /// Starts a file with these columns.
     ///
     /// # Errors
     /// When the start of the file cannot be written.
-    pub fn new(columns: &[&'static TableColumn<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
-        let field = |column: &&TableColumn<T>| {
+    pub fn new(columns: &[&'static Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
+        let field = |column: &&Column<T>| {
             Field::new(PlSmallStr::from_static(column.header.name), data_type(column.header.kind))
         };
         let schema: Schema = columns.iter().map(field).collect();
-        // One thread compresses: the analysis has the others.
         let failure = Failure::default();
-        let writer = ParquetWriter::new(Fuse { out, failure: failure.clone() })
+        let mut writer = ParquetWriter::new(Fuse { out, failure: failure.clone() })
             .with_compression(ParquetCompression::Zstd(ZstdLevel::try_new(1).ok()))
-            .set_parallel(false)
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
         let group = group_rows(columns.len(), 0);
-        // Most tables of most captures never fill a group.
-        let columns = columns.iter().map(|column| (*column, Buffer::new(column, 0))).collect();
-        Ok(Self { writer, columns, rows: 0, group, written: 0, failure })
+        let columns = columns.iter().zip(writer.parquet_schema().fields()).map(|(column, kind)| Collected {
+            column,
+            kind: kind.clone(),
+            cells: Cells::new(column.header.kind),
+        });
+        let columns = columns.collect();
+        let options = writer.get_writer().lock().unwrap_or_else(PoisonError::into_inner).options();
+        Ok(Self { writer, options, columns, rows: 0, group, written: 0, failure })
     }
 
     /// Takes rows.
@@ -63,17 +77,13 @@ impl<T: Table> ParquetFile<T> {
             let share = self.columns.len().div_ceil(rayon::current_num_threads()).max(1);
             self.columns.par_chunks_mut(share).for_each(|columns| {
                 for block in now.chunks(BLOCK) {
-                    columns.iter_mut().for_each(|(column, buffer)| buffer.extend(column, block));
+                    columns.iter_mut().for_each(|into| (into.column.extend)(block, &mut into.cells));
                 }
             });
             self.rows += now.len();
             rows = later;
             if self.rows == self.group {
                 self.write_group()?;
-                // Only now is the memory of the last group free.
-                for (column, buffer) in &mut self.columns {
-                    *buffer = Buffer::new(column, self.group);
-                }
             }
         }
         Ok(())
@@ -93,13 +103,10 @@ impl<T: Table> ParquetFile<T> {
         if self.rows == 0 {
             return Ok(());
         }
-        let full = self.columns.iter_mut().map(|(column, buffer)| {
-            let full = std::mem::replace(buffer, Buffer::new(column, 0));
-            full.finish()
-        });
-        let frame =
-            full.collect::<PolarsResult<Vec<_>>>().and_then(|columns| DataFrame::new(self.rows, columns));
-        let written = frame.and_then(|frame| self.writer.write_batch(&frame));
+        let options = self.options;
+        let pages = self.columns.par_iter_mut().map(|full| full.cells.pages(&full.kind, options));
+        let pages = pages.collect::<PolarsResult<Vec<Vec<CompressedPage>>>>();
+        let written = pages.and_then(|pages| self.writer.write_row_group(self.rows as u64, &pages));
         written.map_err(|error| self.failure.explain(error))?;
         self.written += self.rows;
         self.rows = 0;
@@ -125,94 +132,6 @@ fn data_type(kind: Kind) -> DataType {
         Kind::F64 => DataType::Float64,
         Kind::Text => DataType::String,
         Kind::Time => DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)),
-    }
-}
-
-/// The values of one column of the row group that is being collected.
-enum Buffer {
-    Bool(BooleanChunkedBuilder),
-    U8(PrimitiveChunkedBuilder<UInt8Type>),
-    U16(PrimitiveChunkedBuilder<UInt16Type>),
-    U32(PrimitiveChunkedBuilder<UInt32Type>),
-    U64(PrimitiveChunkedBuilder<UInt64Type>),
-    F64(PrimitiveChunkedBuilder<Float64Type>),
-    Text(StringChunkedBuilder),
-    Time(PrimitiveChunkedBuilder<Int64Type>),
-}
-
-impl Buffer {
-    fn new<T: Table>(column: &TableColumn<T>, rows: usize) -> Self {
-        let name = PlSmallStr::from_static(column.header.name);
-        match column.header.kind {
-            Kind::Bool => Self::Bool(BooleanChunkedBuilder::new(name, rows)),
-            Kind::U8 => Self::U8(PrimitiveChunkedBuilder::new(name, rows)),
-            Kind::U16 => Self::U16(PrimitiveChunkedBuilder::new(name, rows)),
-            Kind::U32 => Self::U32(PrimitiveChunkedBuilder::new(name, rows)),
-            Kind::U64 => Self::U64(PrimitiveChunkedBuilder::new(name, rows)),
-            Kind::F64 => Self::F64(PrimitiveChunkedBuilder::new(name, rows)),
-            Kind::Text => Self::Text(StringChunkedBuilder::new(name, rows)),
-            Kind::Time => Self::Time(PrimitiveChunkedBuilder::new(name, rows)),
-        }
-    }
-
-    /// A value of another kind is null; a test holds every column to its kind. Numbers beyond the width saturate.
-    fn extend<'a, T: Table>(&mut self, column: &TableColumn<T>, rows: &'a [T::Row<'a>]) {
-        let values = rows.iter().map(|row| (column.value)(row));
-        let numbers = rows.iter().map(|row| match (column.value)(row) {
-            Value::Number(number) => Some(number),
-            _ => None,
-        });
-        match self {
-            Self::Bool(cells) => values.for_each(|value| {
-                cells.append_option(match value {
-                    Value::Bool(value) => Some(value),
-                    _ => None,
-                })
-            }),
-            Self::U8(cells) => numbers.for_each(|number| {
-                cells.append_option(number.map(|number| number.try_into().unwrap_or(u8::MAX)))
-            }),
-            Self::U16(cells) => numbers.for_each(|number| {
-                cells.append_option(number.map(|number| number.try_into().unwrap_or(u16::MAX)))
-            }),
-            Self::U32(cells) => numbers.for_each(|number| {
-                cells.append_option(number.map(|number| number.try_into().unwrap_or(u32::MAX)))
-            }),
-            Self::U64(cells) => numbers.for_each(|number| cells.append_option(number)),
-            Self::F64(cells) => values.for_each(|value| {
-                cells.append_option(match value {
-                    Value::Real(value) => Some(value),
-                    _ => None,
-                })
-            }),
-            Self::Time(cells) => values.for_each(|value| {
-                cells.append_option(match value {
-                    Value::Time(time) => Some(time.0),
-                    _ => None,
-                })
-            }),
-            Self::Text(cells) => values.for_each(|value| {
-                cells.append_option(match &value {
-                    Value::Text(text) => Some(text.as_ref()),
-                    _ => None,
-                })
-            }),
-        }
-    }
-
-    /// The column.
-    fn finish(self) -> PolarsResult<Column> {
-        let series = match self {
-            Self::Bool(values) => values.finish().into_series(),
-            Self::U8(values) => values.finish().into_series(),
-            Self::U16(values) => values.finish().into_series(),
-            Self::U32(values) => values.finish().into_series(),
-            Self::U64(values) => values.finish().into_series(),
-            Self::F64(values) => values.finish().into_series(),
-            Self::Text(values) => values.finish().into_series(),
-            Self::Time(values) => values.finish().into_series().cast(&data_type(Kind::Time))?,
-        };
-        Ok(series.into())
     }
 }
 

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::report::cells::Cells;
 use crate::time::{Span, Timestamp};
 
 mod dns;
@@ -116,6 +117,8 @@ pub struct Column<T: Table + ?Sized> {
     pub header: Header,
     /// The value of a row.
     pub value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>,
+    /// Adds the values of rows to cells of its kind: a loop for every column, because a row has many.
+    pub extend: for<'a> fn(&'a [T::Row<'a>], &mut Cells),
 }
 
 /// A table.
@@ -147,6 +150,11 @@ macro_rules! columns {
                 doc: $doc,
             },
             value: |$row| $crate::report::table::Value::from($value),
+            extend: |rows, cells| {
+                if let $crate::report::cells::Cells::$kind(cells) = cells {
+                    cells.extend(rows.iter().map(|$row| $crate::report::table::Value::from($value)));
+                }
+            },
         },)*]
     };
 }

@@ -31,11 +31,11 @@ impl DnsRow<'_> {
             "" => error_name(error.code),
             text => format!("{} ({text})", error_name(error.code)),
         });
-        joined(errors.collect())
+        joined(&errors.collect::<Vec<_>>())
     }
 }
 
-fn joined(parts: Vec<String>) -> Option<String> {
+fn joined(parts: &[String]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
@@ -86,7 +86,7 @@ const TRANSACTION: &[Column<Dns>] = columns! { Dns:
     "RD" Bool "the query asks for recursion" = |row| row.transaction.recursion_desired;
     "RA" Bool "the server offers recursion; null without a response" = |row| row.of_response(row.transaction.recursion_available);
     "answers" Text "addresses and names of the answer section, joined by commas"
-        = |row| joined(row.transaction.answers.clone());
+        = |row| joined(&row.transaction.answers);
     "answer_count" U32 "records in the answer section" = |row| row.transaction.answers.len();
     "min_ttl" U32 "lowest time to live of the answers, s" = |row| row.transaction.ttl;
     "extended_errors" Text "extended DNS errors (RFC 8914), joined by commas" = |row| row.errors();

@@ -108,11 +108,8 @@ pub(super) fn link_address(address: [u8; 6]) -> Option<String> {
 }
 
 /// The name that a unit variant serialises as: `ToServer` is `to_server`.
-pub(crate) fn word<T: serde::Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
+pub(crate) fn word<T: serde::Serialize>(value: &T) -> &'static str {
+    serde_variant::to_variant_name(value).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::{Column, FlowRow, Flows, Header, Kind, Value};
 use crate::app::Direction;
 use crate::dissect::TcpOptions;
 use crate::flow::{Half, Stuck, TcpSide};
+use crate::report::cells::Cells;
 use crate::time::Span;
 
 /// What one side of a flow sent.
@@ -55,6 +56,14 @@ macro_rules! side_columns {
             value: |row| {
                 let $side = Side::of(*row, Direction::$direction);
                 Value::from($value)
+            },
+            extend: |rows, cells| {
+                if let Cells::$kind(cells) = cells {
+                    cells.extend(rows.iter().map(|row| {
+                        let $side = Side::of(*row, Direction::$direction);
+                        Value::from($value)
+                    }));
+                }
             },
         },)*]
     };

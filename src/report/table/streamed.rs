@@ -60,7 +60,7 @@ impl Streamed for Icmp {
 impl Streamed for Dns {
     fn write(writer: &mut Writer<Self>, finished: &[Row], places: &Places) -> io::Result<()> {
         let transactions = finished.iter().filter_map(|row| match &row.what {
-            Finished::Transaction(transaction, flow) => Some(DnsRow { transaction, flow, places }),
+            Finished::Transaction(of) => Some(DnsRow { transaction: &of.0, flow: &of.1, places }),
             Finished::Flow(_) => None,
         });
         let rows: Vec<_> = transactions.collect();

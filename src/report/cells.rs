@@ -1,0 +1,298 @@
+//! The cells of one column on their way into a row group of a Parquet file.
+//!
+//! Most columns of most row groups hold one value, mostly null: a column of a row that it does not apply to. As long as a
+//! column has only seen one value it is that value and a count, and it is written as a dictionary of one entry.
+
+use polars::prelude::PolarsResult;
+use polars_arrow::array::{
+    Array, DictionaryArray, MutableBinaryViewArray, MutableBooleanArray, MutablePrimitiveArray,
+    PrimitiveArray,
+};
+use polars_arrow::bitmap::Bitmap;
+use polars_arrow::datatypes::{ArrowDataType, IntegerType};
+use polars_parquet::write::{
+    CompressedPage, CompressionOptions, Encoding, ParquetType, WriteOptions, array_to_columns, compress,
+};
+use std::borrow::Cow;
+
+use crate::report::table::{Kind, Value};
+use crate::time::Timestamp;
+
+/// The cells of a column, by its kind.
+pub enum Cells {
+    /// Yes or no.
+    Bool(Run<MutableBooleanArray>),
+    /// Unsigned, 8 bits.
+    U8(Run<MutablePrimitiveArray<u8>>),
+    /// Unsigned, 16 bits.
+    U16(Run<MutablePrimitiveArray<u16>>),
+    /// Unsigned, 32 bits.
+    U32(Run<MutablePrimitiveArray<u32>>),
+    /// Unsigned, 64 bits.
+    U64(Run<MutablePrimitiveArray<u64>>),
+    /// Floating point.
+    F64(Run<MutablePrimitiveArray<f64>>),
+    /// Text.
+    Text(Run<MutableBinaryViewArray<str>>),
+    /// Nanoseconds since the epoch.
+    Time(Run<MutablePrimitiveArray<i64>>),
+}
+
+/// Cells that were all the same so far, then cells one by one.
+pub struct Run<A: Plain> {
+    /// The value of the first cells, and how many have it.
+    same: Option<A::Kept>,
+    count: usize,
+    /// All cells, when they are not all the same.
+    plain: Option<A>,
+}
+
+/// Cells one by one.
+pub trait Plain: Default {
+    /// A value of a row.
+    type Cell<'a>;
+    /// A value that outlives its row.
+    type Kept;
+    /// A column with one value can be written as a dictionary of one entry.
+    const DICTIONARY: bool = true;
+
+    /// The cell of a value. One of another kind is null, and a test holds every column to its kind; numbers beyond the
+    /// width saturate.
+    fn cell(value: Value<'_>) -> Option<Self::Cell<'_>>;
+    /// The value to keep.
+    fn keep(cell: Self::Cell<'_>) -> Self::Kept;
+    /// The cell has that value.
+    fn is(kept: &Self::Kept, cell: &Self::Cell<'_>) -> bool;
+    /// Adds a cell.
+    fn add(&mut self, cell: Option<Self::Cell<'_>>);
+    /// So many cells of this value.
+    fn repeated(value: Option<Self::Kept>, count: usize) -> Self;
+    /// The column.
+    fn column(self) -> Box<dyn Array>;
+}
+
+impl<A: Plain> Default for Run<A> {
+    fn default() -> Self {
+        Self { same: None, count: 0, plain: None }
+    }
+}
+
+impl<A: Plain> Run<A> {
+    /// Adds cells.
+    #[inline]
+    pub fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>) {
+        let mut cells = values.map(A::cell);
+        let plain = match &mut self.plain {
+            Some(plain) => plain,
+            None => {
+                let Some(other) = self.repeat(&mut cells) else { return };
+                let mut plain = A::repeated(self.same.take(), self.count);
+                plain.add(other);
+                self.plain.insert(plain)
+            }
+        };
+        cells.for_each(|cell| plain.add(cell));
+    }
+
+    /// Counts cells up to the first one that differs.
+    #[inline]
+    #[allow(clippy::option_option)]
+    fn repeat<'a>(
+        &mut self,
+        cells: &mut impl Iterator<Item = Option<A::Cell<'a>>>,
+    ) -> Option<Option<A::Cell<'a>>> {
+        if self.count == 0 {
+            self.same = cells.next()?.map(A::keep);
+            self.count = 1;
+        }
+        for cell in cells {
+            let equal = match (&self.same, &cell) {
+                (Some(kept), Some(cell)) => A::is(kept, cell),
+                (kept, cell) => kept.is_none() && cell.is_none(),
+            };
+            if !equal {
+                return Some(cell);
+            }
+            self.count += 1;
+        }
+        None
+    }
+
+    /// The column of all cells so far.
+    fn take(&mut self) -> PolarsResult<Box<dyn Array>> {
+        let Self { same, count, plain } = std::mem::take(self);
+        match plain {
+            Some(plain) => Ok(plain.column()),
+            None if A::DICTIONARY => {
+                let null = same.is_none().then(|| Bitmap::new_zeroed(count));
+                let values = same.map_or_else(A::default, |value| A::repeated(Some(value), 1)).column();
+                let keys = PrimitiveArray::new(ArrowDataType::UInt32, vec![0u32; count].into(), null);
+                let of = Box::new(values.dtype().clone());
+                let kind = ArrowDataType::Dictionary(IntegerType::UInt32, of, false);
+                Ok(Box::new(DictionaryArray::try_new(kind, keys, values)?))
+            }
+            None => Ok(A::repeated(same, count).column()),
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ident from $variant:ident as $cell:expr;)*) => {$(
+        impl Plain for MutablePrimitiveArray<$number> {
+            type Cell<'a> = $number;
+            type Kept = $number;
+
+            #[inline]
+            fn cell(value: Value<'_>) -> Option<$number> {
+                match value {
+                    Value::$variant(value) => Some($cell(value)),
+                    _ => None,
+                }
+            }
+            fn keep(cell: $number) -> $number {
+                cell
+            }
+            #[inline]
+            fn is(kept: &$number, cell: &$number) -> bool {
+                kept == cell
+            }
+            #[inline]
+            fn add(&mut self, cell: Option<$number>) {
+                self.push(cell);
+            }
+            fn repeated(value: Option<$number>, count: usize) -> Self {
+                let mut cells = Self::with_capacity(2 * count);
+                cells.extend_constant(count, value);
+                cells
+            }
+            fn column(self) -> Box<dyn Array> {
+                self.freeze().boxed()
+            }
+        }
+    )*};
+}
+numbers! {
+    u8 from Number as |number: u64| number.try_into().unwrap_or(u8::MAX);
+    u16 from Number as |number: u64| number.try_into().unwrap_or(u16::MAX);
+    u32 from Number as |number: u64| number.try_into().unwrap_or(u32::MAX);
+    u64 from Number as |number: u64| number;
+    f64 from Real as |number: f64| number;
+    i64 from Time as |time: Timestamp| time.0;
+}
+
+impl Plain for MutableBooleanArray {
+    type Cell<'a> = bool;
+    type Kept = bool;
+    /// It takes one bit for a cell as it is.
+    const DICTIONARY: bool = false;
+
+    #[inline]
+    fn cell(value: Value<'_>) -> Option<bool> {
+        match value {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+    fn keep(cell: bool) -> bool {
+        cell
+    }
+    #[inline]
+    fn is(kept: &bool, cell: &bool) -> bool {
+        kept == cell
+    }
+    #[inline]
+    fn add(&mut self, cell: Option<bool>) {
+        self.push(cell);
+    }
+    fn repeated(value: Option<bool>, count: usize) -> Self {
+        let mut cells = Self::new();
+        cells.extend_constant(count, value);
+        cells
+    }
+    fn column(self) -> Box<dyn Array> {
+        self.freeze().boxed()
+    }
+}
+
+impl Plain for MutableBinaryViewArray<str> {
+    type Cell<'a> = Cow<'a, str>;
+    type Kept = String;
+
+    #[inline]
+    fn cell(value: Value<'_>) -> Option<Cow<'_, str>> {
+        match value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+    fn keep(cell: Cow<'_, str>) -> String {
+        cell.into_owned()
+    }
+    #[inline]
+    fn is(kept: &String, cell: &Cow<'_, str>) -> bool {
+        kept == cell
+    }
+    #[inline]
+    fn add(&mut self, cell: Option<Cow<'_, str>>) {
+        self.push(cell);
+    }
+    fn repeated(value: Option<String>, count: usize) -> Self {
+        let mut cells = Self::with_capacity(2 * count);
+        match value {
+            Some(value) => cells.extend_constant(count, Some(value)),
+            None => cells.extend_null(count),
+        }
+        cells
+    }
+    fn column(self) -> Box<dyn Array> {
+        self.freeze().boxed()
+    }
+}
+
+impl Cells {
+    /// No cells yet.
+    pub fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Bool => Self::Bool(Run::default()),
+            Kind::U8 => Self::U8(Run::default()),
+            Kind::U16 => Self::U16(Run::default()),
+            Kind::U32 => Self::U32(Run::default()),
+            Kind::U64 => Self::U64(Run::default()),
+            Kind::F64 => Self::F64(Run::default()),
+            Kind::Text => Self::Text(Run::default()),
+            Kind::Time => Self::Time(Run::default()),
+        }
+    }
+
+    /// The cells so far as the pages of a column chunk. None are left.
+    ///
+    /// # Errors
+    /// When they cannot be encoded.
+    pub fn pages(
+        &mut self,
+        kind: &ParquetType,
+        mut options: WriteOptions,
+    ) -> PolarsResult<Vec<CompressedPage>> {
+        let column = match self {
+            Self::Bool(cells) => cells.take(),
+            Self::U8(cells) => cells.take(),
+            Self::U16(cells) => cells.take(),
+            Self::U32(cells) => cells.take(),
+            Self::U64(cells) => cells.take(),
+            Self::F64(cells) => cells.take(),
+            Self::Text(cells) => cells.take(),
+            Self::Time(cells) => cells.take(),
+        }?;
+        if matches!(column.dtype(), ArrowDataType::Dictionary(..)) {
+            // A few bytes, and a frame of zstd would be as long.
+            options.compression = CompressionOptions::Uncompressed;
+        }
+        let encoding = match self {
+            Self::Bool(_) => Encoding::Plain,
+            _ => Encoding::RleDictionary,
+        };
+        let columns = array_to_columns(column, kind.clone(), options, &[encoding])?;
+        let pages = columns.into_iter().flatten();
+        pages.map(|page| Ok(compress(page?, Vec::new(), options.compression)?)).collect()
+    }
+}
