@@ -66,20 +66,13 @@ pub fn analyze(
 type Lists = Vec<Vec<PacketRecord>>;
 
 /// Flows closed at a time when the capture is over.
-const SLICE: usize = 8192;
+const SLICE: usize = 2048;
 
 struct Rounds<'c> {
     config: &'c Config,
     reader: Reader,
     sequencer: Sequencer,
-    partitions: Vec<Partition>,
-    /// Rows that are final but may yet be preceded by others.
-    waiting: Vec<Row>,
-    /// Rows whose turn it is: written while the next round goes on.
-    ready: Vec<Row>,
-    streams: u32,
-    streams_refused: u64,
-    evicted: u64,
+    tracker: Tracker,
     packets: u64,
     /// Files that `rows` was told of.
     files_told: usize,
@@ -87,17 +80,11 @@ struct Rounds<'c> {
 
 impl<'c> Rounds<'c> {
     fn new(reader: Reader, config: &'c Config) -> Self {
-        let count = config.limits.partitions.max(1) as usize;
         Self {
             config,
             reader,
             sequencer: Sequencer::new(config),
-            partitions: (0..count).map(|index| Partition::new(index, config)).collect(),
-            waiting: Vec::new(),
-            ready: Vec::new(),
-            streams: 0,
-            streams_refused: 0,
-            evicted: 0,
+            tracker: Tracker::new(config),
             packets: 0,
             files_told: 0,
         }
@@ -107,18 +94,18 @@ impl<'c> Rounds<'c> {
         let mut current: Vec<Batch> = Vec::new();
         let mut spare: Vec<Lists> = Vec::new();
         loop {
-            let (reader, partitions) = (&mut self.reader, &mut self.partitions);
-            let (round, count) = (round_chunks(self.config), partitions.len());
-            let ready = std::mem::take(&mut self.ready);
-            let memory = (self.config.limits.memory_mib as usize) << 20;
-            let (mut next, (evicted, ())) = rayon::join(
+            for (path, base) in self.reader.begun().skip(self.files_told) {
+                rows.file(path, base);
+                self.files_told += 1;
+            }
+            let (reader, tracker) = (&mut self.reader, &mut self.tracker);
+            let (round, count) = (round_chunks(self.config), tracker.partitions.len());
+            let (ready, clock) = (std::mem::take(&mut tracker.ready), self.sequencer.clock());
+            let (mut next, ((), ())) = rayon::join(
                 || dissect_round(reader, round, count, spare),
-                || rayon::join(|| track(partitions, &current, memory), || write(ready, rows)),
+                || rayon::join(|| tracker.round(&current, clock), || write(ready, rows)),
             );
-            self.evicted += evicted;
             spare = current.into_iter().map(Batch::release).collect();
-            let clock = self.sequencer.clock();
-            self.settle(clock, rows);
             if next.is_empty() {
                 break;
             }
@@ -130,13 +117,89 @@ impl<'c> Rounds<'c> {
             let (bytes, total_bytes) = self.reader.progress();
             progress(Progress { bytes, total_bytes, packets: self.packets });
         }
-        self.settle_left(rows);
+        self.tracker.settle_left(self.sequencer.clock(), rows);
         self.conclude()
     }
 
-    /// Closes what is still open, in slices: as rows, all flows together would take several times their memory.
-    fn settle_left(&mut self, rows: &mut (dyn Rows + Send)) {
-        let clock = self.sequencer.clock();
+    fn conclude(self) -> Outcome {
+        let (totals, spans, fragments) = self.sequencer.finish();
+        let unreadable = self.reader.unreadable().to_vec();
+        let overlaps = self.reader.overlaps();
+        let reports = self.reader.into_files();
+        let files: Vec<FileFacts> =
+            reports.iter().zip(0..).map(|(report, index)| facts(report, index, &spans, &overlaps)).collect();
+        let tracker = self.tracker;
+        let mut partitions = tracker.partitions.into_iter();
+        let mut limits = TableLimits::default();
+        let mut whole = partitions.next().unwrap_or_else(|| Partition::new(0, self.config));
+        limits.add(whole.limits());
+        for partition in partitions {
+            limits.add(whole.merge(partition));
+        }
+        let (verdicts, flows) = whole.judge(&Context { totals: &totals, files: &files });
+        let capped = [
+            ("flows closed for their memory", "limits.memory_mib", tracker.evicted),
+            ("classified tcp segments of one flow", "limits.events_per_flow", limits.events),
+            ("gaps given up early in reassembly", "limits.reassembly_kib", limits.reassembly),
+            ("numbered tcp streams", "limits.streams", tracker.streams_refused),
+            ("dns transactions of one flow", "built-in table", limits.transactions),
+            ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
+        ];
+        let capped = capped
+            .into_iter()
+            .filter(|(.., count)| *count > 0)
+            .map(|(what, setting, count)| Capped { what, setting, count })
+            .collect();
+        Outcome { totals, files, reports, unreadable, verdicts, capped, flows }
+    }
+}
+
+/// Stage 2 of all partitions, and the rows between it and the tables.
+struct Tracker {
+    partitions: Vec<Partition>,
+    /// Memory setting, bytes.
+    memory: usize,
+    most_streams: u32,
+    /// Rows that are final but may yet be preceded by others.
+    waiting: Vec<Row>,
+    /// Rows whose turn it is: written while the next round goes on.
+    ready: Vec<Row>,
+    streams: u32,
+    streams_refused: u64,
+    evicted: u64,
+}
+
+impl Tracker {
+    fn new(config: &Config) -> Self {
+        let count = config.limits.partitions.max(1) as usize;
+        Self {
+            partitions: (0..count).map(|index| Partition::new(index, config)).collect(),
+            memory: (config.limits.memory_mib as usize) << 20,
+            most_streams: config.limits.streams,
+            waiting: Vec::new(),
+            ready: Vec::new(),
+            streams: 0,
+            streams_refused: 0,
+            evicted: 0,
+        }
+    }
+
+    /// Tracks a round, numbers new streams, closes what is over at `clock`, the latest time up to the end of the round, and
+    /// finds the rows that nothing can precede any more.
+    fn round(&mut self, batches: &[Batch], clock: Timestamp) {
+        self.evicted += track(&mut self.partitions, batches, self.memory);
+        self.number_streams();
+        let settled: Vec<Vec<Row>> =
+            self.partitions.par_iter_mut().map(|partition| partition.settle(clock)).collect();
+        self.waiting.extend(settled.into_iter().flatten());
+        self.waiting.par_sort_by_key(Row::key);
+        let ready = self.waiting.partition_point(|row| row.time < clock);
+        self.ready.extend(self.waiting.drain(..ready));
+    }
+
+    /// Closes what is still open at the end, `clock`, in slices: as rows, all flows together would take several times their
+    /// memory.
+    fn settle_left(&mut self, clock: Timestamp, rows: &mut (dyn Rows + Send)) {
         let mut left: Vec<(Timestamp, u64)> =
             self.partitions.par_iter_mut().flat_map_iter(Partition::left).collect();
         left.par_sort_unstable();
@@ -157,21 +220,6 @@ impl<'c> Rounds<'c> {
         rows.end();
     }
 
-    /// Numbers new streams, closes what is over, and hands out the rows that nothing can precede any more.
-    fn settle(&mut self, clock: Timestamp, rows: &mut (dyn Rows + Send)) {
-        for (path, base) in self.reader.begun().skip(self.files_told) {
-            rows.file(path, base);
-            self.files_told += 1;
-        }
-        self.number_streams();
-        let settled: Vec<Vec<Row>> =
-            self.partitions.par_iter_mut().map(|partition| partition.settle(clock)).collect();
-        self.waiting.extend(settled.into_iter().flatten());
-        self.waiting.par_sort_by_key(Row::key);
-        let ready = self.waiting.partition_point(|row| row.time < clock);
-        self.ready.extend(self.waiting.drain(..ready));
-    }
-
     fn number_streams(&mut self) {
         let mut born: Vec<(u64, usize, StreamId)> = Vec::new();
         for (index, partition) in self.partitions.iter_mut().enumerate() {
@@ -179,47 +227,16 @@ impl<'c> Rounds<'c> {
         }
         born.sort_unstable_by_key(|(packet, ..)| *packet);
         for (_, index, stream) in born {
-            let number = (self.streams < self.config.limits.streams).then_some(self.streams);
+            let number = (self.streams < self.most_streams).then_some(self.streams);
             match number {
                 Some(_) => self.streams += 1,
                 None => self.streams_refused += 1,
             }
             self.partitions[index].number_stream(stream, number);
         }
-        if self.streams == self.config.limits.streams {
+        if self.streams == self.most_streams {
             self.partitions.iter_mut().for_each(Partition::close_streams);
         }
-    }
-
-    fn conclude(self) -> Outcome {
-        let (totals, spans, fragments) = self.sequencer.finish();
-        let unreadable = self.reader.unreadable().to_vec();
-        let overlaps = self.reader.overlaps();
-        let reports = self.reader.into_files();
-        let files: Vec<FileFacts> =
-            reports.iter().zip(0..).map(|(report, index)| facts(report, index, &spans, &overlaps)).collect();
-        let mut partitions = self.partitions.into_iter();
-        let mut limits = TableLimits::default();
-        let mut whole = partitions.next().unwrap_or_else(|| Partition::new(0, self.config));
-        limits.add(whole.limits());
-        for partition in partitions {
-            limits.add(whole.merge(partition));
-        }
-        let (verdicts, flows) = whole.judge(&Context { totals: &totals, files: &files });
-        let capped = [
-            ("flows closed for their memory", "limits.memory_mib", self.evicted),
-            ("classified tcp segments of one flow", "limits.events_per_flow", limits.events),
-            ("gaps given up early in reassembly", "limits.reassembly_kib", limits.reassembly),
-            ("numbered tcp streams", "limits.streams", self.streams_refused),
-            ("dns transactions of one flow", "built-in table", limits.transactions),
-            ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
-        ];
-        let capped = capped
-            .into_iter()
-            .filter(|(.., count)| *count > 0)
-            .map(|(what, setting, count)| Capped { what, setting, count })
-            .collect();
-        Outcome { totals, files, reports, unreadable, verdicts, capped, flows }
     }
 }
 
