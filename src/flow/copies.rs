@@ -40,8 +40,8 @@ struct Seen {
     at: Moment,
     /// Of everything that a copy has in common with its original.
     same: u64,
-    /// Of the way it took, as far as the capture shows it.
-    way: u64,
+    /// Of the way it took, as far as the capture shows it: a part of a fingerprint, beside the time to live.
+    way: u32,
     ttl: u8,
 }
 
@@ -79,7 +79,7 @@ impl Seen {
             pair(packet.interface, u32::from(packet.path.vlan)),
         ];
         let at = Moment { packet: packet.packet, time: packet.time };
-        Self { at, same: fingerprint(same), way: fingerprint(way), ttl: ip.ttl }
+        Self { at, same: fingerprint(same), way: fingerprint(way) as u32, ttl: ip.ttl }
     }
 }
 

@@ -58,6 +58,23 @@ struct Hole {
     ip_id: u16,
 }
 
+/// The first segment of a side, and the lowest number captured, which may be of a later one.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    seq: Seq,
+    syn: bool,
+    ip_id: u16,
+    stamp: Option<u32>,
+    at: Moment,
+}
+
+impl Start {
+    fn of(segment: &Segment) -> Self {
+        let Segment { at, seq, syn, ip_id, stamp, .. } = *segment;
+        Self { seq, syn, ip_id, stamp, at }
+    }
+}
+
 /// An ACK that runs ahead of the captured data.
 #[derive(Clone, Copy, Debug)]
 struct Ahead {
@@ -85,8 +102,8 @@ pub(super) enum Placed {
 pub(super) struct Sender {
     direction: Direction,
     pub(super) side: TcpSide,
-    /// The lowest number captured, and the first segment: what was sent before the capture began is below.
-    start: Option<(Seq, Segment)>,
+    /// What was captured first: what was sent before is below.
+    start: Option<Start>,
     /// Highest sequence number seen, plus one.
     next: Option<Seq>,
     /// Highest acknowledgement by the peer.
@@ -224,7 +241,7 @@ impl Sender {
         let Some(next) = self.next.filter(begins) else {
             self.next = Some(end);
             self.ahead.clear();
-            self.start = Some((segment.seq, *segment));
+            self.start = Some(Start::of(segment));
             if segment.occupies() {
                 self.outstanding.push_back(Sent::new(segment));
             }
@@ -234,7 +251,7 @@ impl Sender {
             let waited = segment.at.time - told.time;
             if waited <= DISORDER {
                 self.precede(segment, told, log);
-                self.start = Some((segment.seq, *segment));
+                self.start = Some(Start::of(segment));
                 return Placed::New;
             }
         }
@@ -300,13 +317,13 @@ impl Sender {
     /// A segment from before the first one that was captured is no repeat: it fills a hole that the beginning of the capture
     /// left, unless its acknowledgement shows that it is old.
     fn reach_back(&mut self, segment: &Segment) {
-        let Some((start, first)) = self.start.filter(|(start, _)| segment.seq.before(*start)) else { return };
-        self.start = Some((segment.seq, first));
-        if self.acked.is_none_or(|acked| acked.before(start)) && !first.syn && self.holes.len() < OUTSTANDING
-        {
+        let Some(first) = self.start.filter(|first| segment.seq.before(first.seq)) else { return };
+        self.start = Some(Start { seq: segment.seq, ..first });
+        let open = self.acked.is_none_or(|acked| acked.before(first.seq)) && !first.syn;
+        if open && self.holes.len() < OUTSTANDING {
             let hole = Hole {
                 start: segment.seq,
-                end: start,
+                end: first.seq,
                 opened: first.at,
                 stamp: first.stamp,
                 ip_id: first.ip_id,

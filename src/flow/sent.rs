@@ -51,20 +51,23 @@ pub(super) struct Sent {
     pub(super) dont_fragment: bool,
     /// It was selectively acknowledged.
     pub(super) sacked: bool,
-    /// Of its payload; `None` when it is a part of a segment.
-    pub(super) hash: Option<u64>,
+    /// It was sent more than once, in any cutting, or may have been.
+    pub(super) again: bool,
+    /// It is a part of a segment.
+    pub(super) part: bool,
+    /// Of the payload of the segment.
+    pub(super) hash: u64,
     pub(super) first: Moment,
-    pub(super) last: Moment,
-    /// Times it was sent, in any cutting.
-    pub(super) sends: u32,
-    /// Times it was sent whole, at its first size.
-    pub(super) tries: u32,
     trouble: Option<Box<Trouble>>,
 }
 
 /// What only a segment has that did not simply arrive: there are a hundred others for each.
 #[derive(Clone, Debug, Default)]
 struct Trouble {
+    /// When it was sent again last.
+    last: Option<Moment>,
+    /// How often it was sent again whole, at its first size.
+    repeats: u32,
     /// The first sixteen whole tries, once there are two.
     frames: Vec<Moment>,
     /// Event of its last retransmission, and the timestamp value that carried.
@@ -97,12 +100,11 @@ impl Sent {
             length: segment.length,
             ip_length: segment.ip_length,
             dont_fragment: segment.dont_fragment,
-            hash: Some(segment.hash),
+            hash: segment.hash,
             first: segment.at,
-            last: segment.at,
-            sends: 1,
-            tries: 1,
             sacked: false,
+            again: false,
+            part: false,
             trouble: None,
         }
     }
@@ -113,10 +115,12 @@ impl Sent {
 
     /// It, or a part of it, was sent again.
     pub(super) fn send_again(&mut self, segment: &Segment) {
-        self.sends += 1;
+        self.again = true;
         let whole = !segment.seq.after(self.seq) && !segment.end().before(self.end);
         let first = self.first;
+        self.dont_fragment &= segment.dont_fragment || !whole;
         let trouble = self.trouble();
+        trouble.last = Some(segment.at);
         if whole {
             if trouble.frames.is_empty() {
                 trouble.frames.push(first);
@@ -125,14 +129,17 @@ impl Sent {
                 trouble.frames.push(segment.at);
             }
             trouble.pieces = None;
-            self.tries += 1;
-            self.dont_fragment &= segment.dont_fragment;
+            trouble.repeats += 1;
         } else {
             let (count, largest) = trouble.pieces.map_or((0, 0), |pieces| (pieces.count, pieces.largest));
             let largest = largest.max(segment.ip_length);
             trouble.pieces = Some(Pieces { count: count + 1, largest, last: segment.at });
         }
-        self.last = segment.at;
+    }
+
+    /// When it was sent last.
+    pub(super) fn last(&self) -> Moment {
+        self.trouble.as_ref().and_then(|trouble| trouble.last).unwrap_or(self.first)
     }
 
     /// Its last retransmission: the event, and the timestamp value it carried.
@@ -185,18 +192,19 @@ impl Sent {
 
     /// The size evidence, when it was tried often enough: `delivered` says that an ACK covers it at last.
     pub(super) fn into_stuck(self, delivered: bool, until: Timestamp) -> Option<Stuck> {
-        if self.tries < Stuck::TRIES || self.length == 0 {
+        let delivered_whole = delivered && self.arrived_whole();
+        let trouble = *self.trouble?;
+        let tries = trouble.repeats + 1;
+        if tries < Stuck::TRIES || self.length == 0 {
             return None;
         }
-        let delivered_whole = delivered && self.arrived_whole();
-        let trouble = self.trouble.map(|trouble| *trouble).unwrap_or_default();
         let pieces = trouble.pieces.filter(|_| delivered);
         Some(Stuck {
             seq: self.seq,
             length: self.length,
             ip_length: self.ip_length,
             dont_fragment: self.dont_fragment,
-            tries: self.tries,
+            tries,
             frames: trouble.frames,
             smaller_delivered: trouble.smaller_delivered + pieces.map_or(0, |pieces| pieces.count),
             smaller_frames: trouble.smaller_frames,

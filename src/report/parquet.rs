@@ -32,11 +32,11 @@ struct Collected<T: Table> {
     cells: Cells,
 }
 
-/// Cells of the first row groups: enough for zstd and column statistics to pay, and a few megabytes to hold.
-const FIRST_CELLS: usize = 1 << 20;
+/// Rows of the first row groups: enough for zstd and column statistics to pay, and a few megabytes to hold.
+const FIRST_ROWS: usize = 8 << 10;
 
-/// Cells of the largest row groups.
-const MOST_CELLS: usize = 1 << 22;
+/// Rows of the largest row groups.
+const MOST_ROWS: usize = 48 << 10;
 
 /// Rows that go through all columns before the next: what they point to stays in the cache.
 const BLOCK: usize = 32;
@@ -56,7 +56,6 @@ impl<T: Table> ParquetFile<T> {
             .with_compression(ParquetCompression::Zstd(ZstdLevel::try_new(1).ok()))
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
-        let group = group_rows(columns.len(), 0);
         let columns = columns.iter().zip(writer.parquet_schema().fields()).map(|(column, kind)| Collected {
             column,
             kind: kind.clone(),
@@ -64,7 +63,7 @@ impl<T: Table> ParquetFile<T> {
         });
         let columns = columns.collect();
         let options = writer.get_writer().lock().unwrap_or_else(PoisonError::into_inner).options();
-        Ok(Self { writer, options, columns, rows: 0, group, written: 0, failure })
+        Ok(Self { writer, options, columns, rows: 0, group: group_rows(0), written: 0, failure })
     }
 
     /// Takes rows.
@@ -110,16 +109,15 @@ impl<T: Table> ParquetFile<T> {
         written.map_err(|error| self.failure.explain(error))?;
         self.written += self.rows;
         self.rows = 0;
-        self.group = group_rows(self.columns.len(), self.written);
+        self.group = group_rows(self.written);
         Ok(())
     }
 }
 
-/// Rows of the row group behind `written` rows of a table with so many columns. The longer a table gets, the larger its
-/// groups: what the footer says of each, 4 KiB a column, is held until the end.
-fn group_rows(columns: usize, written: usize) -> usize {
-    let columns = columns.max(1);
-    (written / 4).clamp(FIRST_CELLS / columns, MOST_CELLS / columns)
+/// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the footer says of
+/// each, 4 KiB a column, is held until the end.
+fn group_rows(written: usize) -> usize {
+    (written / 16).clamp(FIRST_ROWS, MOST_ROWS)
 }
 
 fn data_type(kind: Kind) -> DataType {
@@ -191,7 +189,7 @@ mod tests {
         let file = File::create(&path).expect("file");
         let mut writer = Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start");
         let places = Places::default();
-        let count = 2 * group_rows(Flows::columns().count(), 0) + 5;
+        let count = 2 * group_rows(0) + 5;
         let flows: Vec<_> = (1..=count as u64).map(flow).collect();
         let rows: Vec<_> = flows.iter().map(|flow| FlowRow { flow, places: &places }).collect();
         // In portions that do not fit the groups.

@@ -79,7 +79,7 @@ impl Sender {
         for sent in &mut self.outstanding {
             if !sent.sacked && self.sacked.covers(sent.seq, sent.end) {
                 sent.sacked = true;
-                delivered.push((sent.ip_length, sent.length, sent.last, sent.arrived_whole()));
+                delivered.push((sent.ip_length, sent.length, sent.last(), sent.arrived_whole()));
             }
             above += u32::from(sent.sacked);
         }
@@ -113,9 +113,9 @@ impl Sender {
         (self.acked, self.acked_by) = (Some(ack), Some(at));
         let mut sample = None;
         while let Some(sent) = self.outstanding.pop_front_if(|sent| !sent.end.after(ack)) {
-            if sent.sends == 1 && !sent.sacked {
+            if !sent.again && !sent.sacked {
                 sample = Some(at.time - sent.first.time);
-            } else if sent.sends > 1 {
+            } else if sent.again {
                 sample = None;
             }
             if let Some((event, stamp)) = sent.resent() {
@@ -126,10 +126,10 @@ impl Sender {
                 }
             }
             if !sent.sacked {
-                self.deliver(sent.ip_length, sent.length, sent.last, sent.arrived_whole());
+                self.deliver(sent.ip_length, sent.length, sent.last(), sent.arrived_whole());
                 // One that was sent once was sent before all that are outstanding, and says nothing about them.
-                if sent.sends > 1 && sent.arrived_whole() {
-                    let (ip_length, last) = (sent.ip_length, sent.last);
+                if sent.again && sent.arrived_whole() {
+                    let (ip_length, last) = (sent.ip_length, sent.last());
                     self.outstanding.iter_mut().for_each(|other| other.other_delivered(ip_length, last));
                 }
             }

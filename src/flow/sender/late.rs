@@ -34,16 +34,16 @@ impl Sender {
             event.trigger = self.evidence.filter(|_| kind == EventKind::FastRetransmission);
             self.count(kind);
             self.side.retransmissions.lost_before += 1;
-            sent.sends = 2;
+            sent.again = true;
             self.recover(kind);
         } else if kind == EventKind::Reordered {
             self.side.reordered += 1;
         } else {
             self.side.late_ambiguous += 1;
-            sent.sends = 2;
+            sent.again = true;
         }
         let index = log.push(event);
-        if sent.sends == 2 {
+        if sent.again {
             sent.resent_by(index, segment.stamp);
         }
         self.remember(sent);
@@ -160,7 +160,7 @@ impl Sender {
         }
         if let Some(original) = &original {
             let same_range = original.seq == segment.seq && original.length == segment.length;
-            let other = original.hash.is_some_and(|hash| hash != segment.hash);
+            let other = !original.part && original.hash != segment.hash;
             if same_range && other && segment.length > 0 {
                 self.side.conflicts += 1;
                 let mut conflict = self.event(segment, EventKind::Conflict);
@@ -184,7 +184,7 @@ impl Sender {
             let fresh =
                 Segment { seq: next, length: end.since(next) as u32, syn: false, fin: false, ..*segment };
             let mut sent = Sent::new(&fresh);
-            (sent.end, sent.hash) = (end, None);
+            (sent.end, sent.part) = (end, true);
             self.remember(sent);
         }
     }
@@ -197,7 +197,7 @@ impl Sender {
         timing: Timing,
     ) -> (EventKind, Option<Moment>) {
         let timeout = timing.timeout(self.rtt.spread());
-        let waited = original.map(|sent| segment.at.time - sent.last.time);
+        let waited = original.map(|sent| segment.at.time - sent.last().time);
         let timed_out = waited.is_some_and(|waited| waited.0 >= timeout.0 - timeout.0 / 10);
         // The ACK must have had the time to reach the sender; half of it allows for a changing path.
         let reached =
@@ -233,7 +233,7 @@ impl Sender {
             // evidence and no timer leave nothing else.
             return (EventKind::FastRetransmission, Some(evidence));
         }
-        let once = original.is_some_and(|sent| sent.sends == 1);
+        let once = original.is_some_and(|sent| !sent.again);
         let long_enough = timing
             .full
             .zip(waited)
