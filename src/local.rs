@@ -66,7 +66,7 @@ pub fn analyze(
 type Lists = Vec<Vec<PacketRecord>>;
 
 /// Flows closed at a time when the capture is over.
-const SLICE: usize = 2048;
+const SLICE: usize = 1024;
 
 struct Rounds<'c> {
     config: &'c Config,

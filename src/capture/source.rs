@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::bytes::{ChunkBytes, mapped, release};
+use super::bytes::{ChunkBytes, mapped, populate, release};
 use super::error::CaptureError;
 use super::sniff::{self, Magic};
 
@@ -63,8 +63,22 @@ pub(super) struct Source {
 }
 
 enum Kind {
-    Mapped { file: File, map: Arc<Mmap>, at: usize, end: usize, released: usize },
-    Stream { input: Box<dyn Read + Send>, buffer: Vec<u8>, at: usize, ended: bool, fault: Option<String> },
+    /// Bytes up to `read` were asked of the system, hashed and counted, bytes up to `released` given back to it.
+    Mapped {
+        file: File,
+        map: Arc<Mmap>,
+        at: usize,
+        end: usize,
+        read: usize,
+        released: usize,
+    },
+    Stream {
+        input: Box<dyn Read + Send>,
+        buffer: Vec<u8>,
+        at: usize,
+        ended: bool,
+        fault: Option<String>,
+    },
 }
 
 impl Source {
@@ -89,7 +103,7 @@ impl Source {
         match mapped(&file) {
             Ok(map) => {
                 let end = map.len();
-                let kind = Kind::Mapped { file, map: Arc::new(map), at: 0, end, released: 0 };
+                let kind = Kind::Mapped { file, map: Arc::new(map), at: 0, end, read: 0, released: 0 };
                 Ok(Self { compression: Compression::None, offset: 0, kind, tally: Tally::new(sha256) })
             }
             // Some file systems cannot map.
@@ -135,7 +149,13 @@ impl Source {
 
     /// Reads until the window has `want` bytes or the stream ends.
     pub(super) fn fill(&mut self, want: usize) {
-        let Kind::Stream { input, buffer, at, ended, fault } = &mut self.kind else { return };
+        let (input, buffer, at, ended, fault) = match &mut self.kind {
+            Kind::Stream { input, buffer, at, ended, fault } => (input, buffer, at, ended, fault),
+            Kind::Mapped { map, at, end, read, .. } => {
+                let until = at.saturating_add(want).min(*end);
+                return Self::read_map(&self.tally, map, read, until);
+            }
+        };
         if *ended || buffer.len() - *at >= want {
             return;
         }
@@ -154,6 +174,15 @@ impl Source {
                     *fault = Some(error.to_string());
                 }
             }
+        }
+    }
+
+    /// Hashes a map from `read` to `until`. Who looks for records behind it finds the bytes in the cache.
+    fn read_map(tally: &Mutex<Tally>, map: &Mmap, read: &mut usize, until: usize) {
+        if *read < until {
+            populate(map, *read..until);
+            Tally::count(tally, &map[*read..until]);
+            *read = until;
         }
     }
 
@@ -180,9 +209,9 @@ impl Source {
     pub(super) fn skip(&mut self, length: usize) {
         self.offset += length as u64;
         match &mut self.kind {
-            Kind::Mapped { map, at, end, released, .. } => {
+            Kind::Mapped { map, at, end, read, released, .. } => {
                 let next = (*at + length).min(*end);
-                Tally::count(&self.tally, &map[*at..next]);
+                Self::read_map(&self.tally, map, read, next);
                 *at = next;
                 if *at - *released >= 2 * KEEP_MAPPED {
                     let until = *at - KEEP_MAPPED;

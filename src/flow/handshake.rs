@@ -42,6 +42,8 @@ impl Opening {
         self.client_isn.get_or_insert(tcp.seq);
         self.seen.syn_count += 1;
         if self.seen.syns.len() < Handshake::MAX_REPEATS {
+            // Most connections have one.
+            self.seen.syns.reserve_exact(1);
             self.seen.syns.push(at);
         }
         self.seen.options[0].get_or_insert(tcp.options);
@@ -61,6 +63,7 @@ impl Opening {
             self.seen.server_rtt = self.seen.syns.last().map(|syn| at.time - syn.time);
         }
         if self.seen.syn_acks.len() < Handshake::MAX_REPEATS {
+            self.seen.syn_acks.reserve_exact(1);
             self.seen.syn_acks.push(at);
         }
         self.seen.options[1] = Some(tcp.options);
