@@ -238,7 +238,7 @@ impl<'a> From<Cow<'a, str>> for Value<'a> {
 
 impl From<IpAddr> for Value<'_> {
     fn from(value: IpAddr) -> Self {
-        Self::Text(Cow::Owned(value.to_string()))
+        Self::Text(Cow::Owned(shared::address(value)))
     }
 }
 
