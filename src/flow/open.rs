@@ -19,6 +19,8 @@ pub(super) struct Key {
 
 #[derive(Debug)]
 pub(super) struct Open {
+    /// [`Flow::id`], beside what else tells whom a full table keeps.
+    pub(super) id: u64,
     pub(super) flow: Box<Flow>,
     pub(super) key: Key,
     pub(super) hash: u64,
@@ -40,6 +42,31 @@ pub(crate) type Standing = (bool, Timestamp, u64);
 const PLACES: usize = 128;
 
 impl Open {
+    /// A flow that `clock` has just seen the first packet of.
+    pub(super) fn new(
+        flow: Box<Flow>,
+        key: Key,
+        hash: u64,
+        state: State,
+        content: Content,
+        stream: Option<StreamId>,
+        clock: Timestamp,
+    ) -> Self {
+        let id = flow.id;
+        Self {
+            id,
+            flow,
+            key,
+            hash,
+            state,
+            content,
+            stream,
+            wake: Timestamp::MAX,
+            last_clock: clock,
+            weight: 0,
+        }
+    }
+
     /// Bytes of memory that it takes, about.
     pub(super) fn held(&self) -> usize {
         let state = match &self.state {
@@ -56,7 +83,7 @@ impl Open {
             State::Connection(connection) => connection.is_established() && !connection.is_closed(),
             State::Attempt(_) | State::None => false,
         };
-        (running, self.last_clock, self.flow.id)
+        (running, self.last_clock, self.id)
     }
 }
 

@@ -222,17 +222,8 @@ impl FlowTable {
             Some(attempt) => State::Attempt(Box::new(attempt)),
             None => State::Connection(self.caps.connection()),
         };
-        self.open(Open {
-            flow,
-            key,
-            hash: slot_hash(packet),
-            state,
-            content: Content::stream(dns),
-            stream,
-            wake: Timestamp::MAX,
-            last_clock: clock,
-            weight: 0,
-        })
+        let content = Content::stream(dns);
+        self.open(Open::new(flow, key, slot_hash(packet), state, content, stream, clock))
     }
 
     fn udp(
@@ -270,17 +261,7 @@ impl FlowTable {
                 let multicast =
                     [5353, 5355].iter().any(|port| source.port == *port || destination.port == *port);
                 let content = if multicast { Content::none() } else { Content::datagrams(dns) };
-                self.open(Open {
-                    flow,
-                    key,
-                    hash,
-                    state: State::None,
-                    content,
-                    stream: None,
-                    wake: Timestamp::MAX,
-                    last_clock: clock,
-                    weight: 0,
-                })
+                self.open(Open::new(flow, key, hash, State::None, content, None, clock))
             }
         };
         self.open[at].last_clock = clock;
@@ -314,17 +295,7 @@ impl FlowTable {
                     6 => State::Connection(self.caps.connection()),
                     _ => State::None,
                 };
-                self.open(Open {
-                    flow,
-                    key,
-                    hash,
-                    state,
-                    content,
-                    stream,
-                    wake: Timestamp::MAX,
-                    last_clock: clock,
-                    weight: 0,
-                })
+                self.open(Open::new(flow, key, hash, state, content, stream, clock))
             }
         };
         let open = &mut self.open[at];
@@ -380,7 +351,7 @@ impl FlowTable {
     }
 
     fn open(&mut self, open: Open) -> usize {
-        let (hash, id) = (open.hash, open.flow.id);
+        let (hash, id) = (open.hash, open.id);
         let at = self.open.insert(Box::new(open));
         self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
         let wake = self.deadline(at);
@@ -411,7 +382,7 @@ impl FlowTable {
         let open = &mut self.open[at];
         if wake < open.wake {
             open.wake = wake;
-            self.wakes.push(Reverse((wake, open.flow.id, at)));
+            self.wakes.push(Reverse((wake, open.id, at)));
         }
     }
 
@@ -490,7 +461,7 @@ impl FlowTable {
         // Their time-outs may be far away, and a flood has many.
         if self.wakes.len() > 2 * self.open.len() {
             let open = &self.open;
-            self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.flow.id == *id));
+            self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.id == *id));
         }
     }
 
@@ -501,7 +472,7 @@ impl FlowTable {
                 break;
             }
             self.wakes.pop();
-            let current = self.open.get(at).is_some_and(|open| open.flow.id == id && open.wake == wake);
+            let current = self.open.get(at).is_some_and(|open| open.id == id && open.wake == wake);
             if !current {
                 continue;
             }
@@ -522,7 +493,7 @@ impl FlowTable {
 
     /// The capture is over: when each flow that is still open would have ended, and its id.
     pub(crate) fn left(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
-        self.left = self.open.iter().map(|(at, open)| (self.deadline(at), open.flow.id, at)).collect();
+        self.left = self.open.iter().map(|(at, open)| (self.deadline(at), open.id, at)).collect();
         self.left.sort_unstable_by(|one, other| other.cmp(one));
         self.left.iter().map(|(deadline, id, _)| (*deadline, *id))
     }
