@@ -39,14 +39,6 @@ pub(super) fn mapped(file: &File) -> io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
-/// Asks the system for a range of a map in one call. Failure costs time only.
-pub(super) fn populate(map: &Mmap, range: Range<usize>) {
-    #[cfg(target_os = "linux")]
-    let _ = map.advise_range(memmap2::Advice::PopulateRead, range.start, range.len());
-    #[cfg(not(target_os = "linux"))]
-    let _ = (map, range);
-}
-
 /// Tells the system that a range of a map is not needed again soon. Failure costs memory only.
 #[allow(unsafe_code)]
 pub(super) fn release(map: &Mmap, range: Range<usize>) {

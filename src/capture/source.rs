@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::bytes::{ChunkBytes, mapped, populate, release};
+use super::bytes::{ChunkBytes, mapped, release};
 use super::error::CaptureError;
 use super::sniff::{self, Magic};
 
@@ -63,7 +63,7 @@ pub(super) struct Source {
 }
 
 enum Kind {
-    /// Bytes up to `read` were asked of the system, hashed and counted, bytes up to `released` given back to it.
+    /// Bytes up to `read` were hashed and counted, bytes up to `released` given back to the system.
     Mapped {
         file: File,
         map: Arc<Mmap>,
@@ -180,7 +180,6 @@ impl Source {
     /// Hashes a map from `read` to `until`. Who looks for records behind it finds the bytes in the cache.
     fn read_map(tally: &Mutex<Tally>, map: &Mmap, read: &mut usize, until: usize) {
         if *read < until {
-            populate(map, *read..until);
             Tally::count(tally, &map[*read..until]);
             *read = until;
         }
