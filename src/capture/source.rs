@@ -275,9 +275,13 @@ impl Tally {
     }
 
     fn count(tally: &Mutex<Self>, bytes: &[u8]) {
-        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || tally.lock().unwrap_or_else(PoisonError::into_inner);
+        // Several threads hash, and a thread that waits for another may do any other work: not with the lock in its hand.
+        let mut blake3 = std::mem::take(&mut lock().blake3);
+        blake3.update_rayon(bytes);
+        let mut tally = lock();
+        tally.blake3 = blake3;
         tally.bytes += bytes.len() as u64;
-        tally.blake3.update(bytes);
         if let Some(sha256) = &mut tally.sha256 {
             sha256.update(bytes);
         }
