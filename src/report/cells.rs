@@ -1,14 +1,13 @@
 //! The cells of one column on their way into a row group of a Parquet file.
 //!
 //! Most columns of most row groups hold one value, mostly null: a column of a row that it does not apply to. As long as a
-//! column has only seen one value it is that value and a count, and it is written as a dictionary of one entry.
+//! column has only seen one value it is that value and a count, and it is written as nothing or as a dictionary of one entry.
 
 use polars::prelude::PolarsResult;
 use polars_arrow::array::{
     Array, DictionaryArray, MutableBinaryViewArray, MutableBooleanArray, MutablePrimitiveArray,
     PrimitiveArray,
 };
-use polars_arrow::bitmap::Bitmap;
 use polars_arrow::datatypes::{ArrowDataType, IntegerType};
 use polars_parquet::write::{
     CompressedPage, CompressionOptions, Encoding, ParquetType, WriteOptions, array_to_columns, compress,
@@ -53,8 +52,8 @@ pub trait Plain: Default {
     type Cell<'a>;
     /// A value that outlives its row.
     type Kept;
-    /// A column with one value can be written as a dictionary of one entry.
-    const DICTIONARY: bool = true;
+    /// How a column is encoded.
+    const ENCODING: Encoding = Encoding::RleDictionary;
 
     /// The cell of a value. One of another kind is null, and a test holds every column to its kind; numbers beyond the
     /// width saturate.
@@ -119,21 +118,30 @@ impl<A: Plain> Run<A> {
     }
 
     /// The column of all cells so far.
-    fn take(&mut self) -> PolarsResult<Box<dyn Array>> {
+    fn take(&mut self) -> PolarsResult<Taken> {
         let Self { same, count, plain } = std::mem::take(self);
-        match plain {
-            Some(plain) => Ok(plain.column()),
-            None if A::DICTIONARY => {
-                let null = same.is_none().then(|| Bitmap::new_zeroed(count));
-                let values = same.map_or_else(A::default, |value| A::repeated(Some(value), 1)).column();
-                let keys = PrimitiveArray::new(ArrowDataType::UInt32, vec![0u32; count].into(), null);
+        let (column, encoding, tiny) = match (plain, same) {
+            (Some(plain), _) => (plain.column(), A::ENCODING, false),
+            // Nothing but which cells are null is written, and that is one run.
+            (None, None) => (A::repeated(None, count).column(), Encoding::Plain, true),
+            (None, Some(value)) if A::ENCODING == Encoding::RleDictionary => {
+                let values = A::repeated(Some(value), 1).column();
+                let keys = PrimitiveArray::new(ArrowDataType::UInt32, vec![0u32; count].into(), None);
                 let of = Box::new(values.dtype().clone());
                 let kind = ArrowDataType::Dictionary(IntegerType::UInt32, of, false);
-                Ok(Box::new(DictionaryArray::try_new(kind, keys, values)?))
+                (DictionaryArray::try_new(kind, keys, values)?.boxed(), A::ENCODING, true)
             }
-            None => Ok(A::repeated(same, count).column()),
-        }
+            (None, same) => (A::repeated(same, count).column(), A::ENCODING, false),
+        };
+        Ok(Taken { column, encoding, tiny })
     }
+}
+
+/// A column, how to encode it, and whether that gives a few bytes only.
+struct Taken {
+    column: Box<dyn Array>,
+    encoding: Encoding,
+    tiny: bool,
 }
 
 macro_rules! numbers {
@@ -183,8 +191,8 @@ numbers! {
 impl Plain for MutableBooleanArray {
     type Cell<'a> = bool;
     type Kept = bool;
-    /// It takes one bit for a cell as it is.
-    const DICTIONARY: bool = false;
+    /// A cell is one bit as it is.
+    const ENCODING: Encoding = Encoding::Plain;
 
     #[inline]
     fn cell(value: Value<'_>) -> Option<bool> {
@@ -273,7 +281,7 @@ impl Cells {
         kind: &ParquetType,
         mut options: WriteOptions,
     ) -> PolarsResult<Vec<CompressedPage>> {
-        let column = match self {
+        let Taken { column, encoding, tiny } = match self {
             Self::Bool(cells) => cells.take(),
             Self::U8(cells) => cells.take(),
             Self::U16(cells) => cells.take(),
@@ -283,14 +291,10 @@ impl Cells {
             Self::Text(cells) => cells.take(),
             Self::Time(cells) => cells.take(),
         }?;
-        if matches!(column.dtype(), ArrowDataType::Dictionary(..)) {
-            // A few bytes, and a frame of zstd would be as long.
+        if tiny {
+            // A frame of zstd would be as long.
             options.compression = CompressionOptions::Uncompressed;
         }
-        let encoding = match self {
-            Self::Bool(_) => Encoding::Plain,
-            _ => Encoding::RleDictionary,
-        };
         let columns = array_to_columns(column, kind.clone(), options, &[encoding])?;
         let pages = columns.into_iter().flatten();
         pages.map(|page| Ok(compress(page?, Vec::new(), options.compression)?)).collect()
