@@ -33,7 +33,7 @@ struct Collected<T: Table> {
 }
 
 /// Rows of the first row groups: enough for zstd and column statistics to pay, and a few megabytes to hold.
-const FIRST_ROWS: usize = 8 << 10;
+const FIRST_ROWS: usize = 4 << 10;
 
 /// Rows of the largest row groups.
 const MOST_ROWS: usize = 48 << 10;
