@@ -300,3 +300,66 @@ impl Cells {
         pages.map(|page| Ok(compress(page?, Vec::new(), options.compression)?)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use polars_arrow::array::Utf8ViewArray;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The values of a column, and whether it was written in a few bytes.
+    fn numbers(taken: Taken) -> (Vec<Option<u64>>, bool) {
+        let Taken { column, tiny, .. } = taken;
+        let plain = |column: &dyn Array| {
+            let column = column.as_any().downcast_ref::<PrimitiveArray<u64>>().expect("numbers");
+            column.iter().map(|cell| cell.copied()).collect::<Vec<_>>()
+        };
+        let Some(dictionary) = column.as_any().downcast_ref::<DictionaryArray<u32>>() else {
+            return (plain(column.as_ref()), tiny);
+        };
+        let values = plain(dictionary.values().as_ref());
+        (dictionary.keys_iter().map(|key| values[key.expect("a key")]).collect(), tiny)
+    }
+
+    proptest! {
+        #[test]
+        fn a_column_holds_what_it_was_given_in_any_portions(
+            cells in prop::collection::vec(prop::option::weighted(0.7, 0u64..2), 1..40),
+            portion in 1usize..9,
+        ) {
+            let mut run = Run::<MutablePrimitiveArray<u64>>::default();
+            for portion in cells.chunks(portion) {
+                run.extend(portion.iter().map(|cell| Value::from(*cell)));
+            }
+            let (column, tiny) = numbers(run.take().expect("a column"));
+            prop_assert_eq!(tiny, cells.iter().all(|cell| *cell == cells[0]));
+            prop_assert_eq!(column, cells);
+            prop_assert_eq!(numbers(run.take().expect("a column")).0, []);
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_the_width_saturate_and_other_kinds_are_null() {
+        let mut run = Run::<MutablePrimitiveArray<u8>>::default();
+        run.extend([Value::Number(300), Value::Number(7), Value::Bool(true)].into_iter());
+        let column = run.take().expect("a column").column;
+        let column = column.as_any().downcast_ref::<PrimitiveArray<u8>>().expect("numbers");
+        assert_eq!(column.iter().map(|cell| cell.copied()).collect::<Vec<_>>(), [Some(255), Some(7), None]);
+    }
+
+    #[test]
+    fn an_empty_text_is_not_null() {
+        let mut run = Run::<MutableBinaryViewArray<str>>::default();
+        let texts = [Some(""), Some(""), None, Some("a text of more than twelve bytes")];
+        run.extend(texts.into_iter().map(Value::from));
+        let column = run.take().expect("a column").column;
+        let column = column.as_any().downcast_ref::<Utf8ViewArray>().expect("texts");
+        assert_eq!(column.iter().collect::<Vec<_>>(), texts);
+        let mut run = Run::<MutableBinaryViewArray<str>>::default();
+        run.extend([Value::Text(Cow::Borrowed("")), Value::Null].into_iter());
+        assert!(!run.take().expect("a column").tiny);
+    }
+}
