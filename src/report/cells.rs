@@ -14,7 +14,7 @@ use polars_parquet::write::{
 };
 use std::borrow::Cow;
 
-use crate::report::table::{Kind, Value};
+use crate::report::value::{Kind, Value};
 use crate::time::Timestamp;
 
 /// The cells of a column, by its kind.

@@ -5,6 +5,7 @@
 
 pub mod escape;
 pub mod words;
+pub mod value;
 pub mod cells;
 pub mod table;
 pub mod sheet;

@@ -9,7 +9,8 @@ use polars_utils::compression::ZstdLevel;
 use rayon::prelude::*;
 
 use crate::report::cells::Cells;
-use crate::report::table::{Column, Kind, Table};
+use crate::report::table::{Column, Table};
+use crate::report::value::Kind;
 
 /// Writes table `T` into one Parquet file. The row groups depend on the rows alone.
 pub struct ParquetFile<T: Table> {

@@ -6,7 +6,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
 
 use crate::report::escape;
 use crate::report::parquet::ParquetFile;
-use crate::report::table::{Column, Header, Kind, Table, Value};
+use crate::report::table::{Column, Header, Table};
+use crate::report::value::{Kind, Value};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

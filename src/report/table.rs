@@ -3,11 +3,8 @@
 //! Parquet, CSV, JSON lines, terminal tables and the column documentation are all made from it. Names are Zeek's where
 //! Zeek has the thing. `flow_id` joins every table to `flows`.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
-
 use crate::report::cells::Cells;
-use crate::time::{Span, Timestamp};
+use crate::report::value::{Kind, Value};
 
 mod dns;
 mod evidence;
@@ -32,73 +29,6 @@ pub(crate) use shared::{protocol, word};
 pub use streamed::Streamed;
 pub use tcp_events::{EventRow, TcpEvents};
 pub use tls::{Tls, TlsRow};
-
-/// The value of one cell.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// Nothing is known, or the column does not apply.
-    Null,
-    /// Yes or no.
-    Bool(bool),
-    /// A count, a number of a protocol field.
-    Number(u64),
-    /// A number with a fraction.
-    Real(f64),
-    /// Text, possibly from packets.
-    Text(Cow<'a, str>),
-    /// A moment.
-    Time(Timestamp),
-}
-
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Yes or no.
-    Bool,
-    /// Unsigned, 8 bits.
-    U8,
-    /// Unsigned, 16 bits.
-    U16,
-    /// Unsigned, 32 bits.
-    U32,
-    /// Unsigned, 64 bits.
-    U64,
-    /// Floating point, 64 bits. Durations are in seconds.
-    F64,
-    /// UTF-8 text.
-    Text,
-    /// Nanoseconds since the epoch, UTC.
-    Time,
-}
-
-impl Kind {
-    /// The type as the column documentation names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bool => "bool",
-            Self::U8 => "u8",
-            Self::U16 => "u16",
-            Self::U32 => "u32",
-            Self::U64 => "u64",
-            Self::F64 => "f64",
-            Self::Text => "text",
-            Self::Time => "time (ns, UTC)",
-        }
-    }
-
-    /// True when `value` can stand in a column of this kind.
-    pub fn holds(self, value: &Value<'_>) -> bool {
-        match value {
-            Value::Null => true,
-            Value::Bool(_) => self == Self::Bool,
-            Value::Number(_) => matches!(self, Self::U8 | Self::U16 | Self::U32 | Self::U64),
-            Value::Real(_) => self == Self::F64,
-            Value::Text(_) => self == Self::Text,
-            Value::Time(_) => self == Self::Time,
-        }
-    }
-}
 
 /// What a reader has to know of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -146,13 +76,13 @@ macro_rules! columns {
         &[$($crate::report::table::Column::<$table> {
             header: $crate::report::table::Header {
                 name: $name,
-                kind: $crate::report::table::Kind::$kind,
+                kind: $crate::report::value::Kind::$kind,
                 doc: $doc,
             },
-            value: |$row| $crate::report::table::Value::from($value),
+            value: |$row| $crate::report::value::Value::from($value),
             extend: |rows, cells| {
                 if let $crate::report::cells::Cells::$kind(cells) = cells {
-                    cells.extend(rows.iter().map(|$row| $crate::report::table::Value::from($value)));
+                    cells.extend(rows.iter().map(|$row| $crate::report::value::Value::from($value)));
                 }
             },
         },)*]
@@ -198,71 +128,6 @@ impl TableDoc {
             text += &format!("| `{}` | {} | {} |\n", column.name, column.kind.name(), column.doc);
         }
         text
-    }
-}
-
-impl From<bool> for Value<'_> {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
-}
-
-macro_rules! numbers {
-    ($($kind:ty)*) => {
-        $(impl From<$kind> for Value<'_> {
-            fn from(value: $kind) -> Self {
-                Self::Number(value as u64)
-            }
-        })*
-    };
-}
-numbers!(u8 u16 u32 u64 usize);
-
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(value: &'a str) -> Self {
-        Self::Text(Cow::Borrowed(value))
-    }
-}
-
-impl From<String> for Value<'_> {
-    fn from(value: String) -> Self {
-        Self::Text(Cow::Owned(value))
-    }
-}
-
-impl<'a> From<Cow<'a, str>> for Value<'a> {
-    fn from(value: Cow<'a, str>) -> Self {
-        Self::Text(value)
-    }
-}
-
-impl From<IpAddr> for Value<'_> {
-    fn from(value: IpAddr) -> Self {
-        Self::Text(Cow::Owned(shared::address(value)))
-    }
-}
-
-impl From<Timestamp> for Value<'_> {
-    fn from(value: Timestamp) -> Self {
-        Self::Time(value)
-    }
-}
-
-impl From<f64> for Value<'_> {
-    fn from(value: f64) -> Self {
-        Self::Real(value)
-    }
-}
-
-impl From<Span> for Value<'_> {
-    fn from(value: Span) -> Self {
-        Self::Real(value.as_secs_f64())
-    }
-}
-
-impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Null, Into::into)
     }
 }
 

@@ -155,7 +155,7 @@ impl Page<'_> {
         }
         let confidence = crate::report::table::word(&finding.confidence);
         match finding.gates.as_slice() {
-            [] => self.labelled("confidence", &confidence)?,
+            [] => self.labelled("confidence", confidence)?,
             gates => {
                 let names: Vec<&str> = gates.iter().map(|gate| gate.name).collect();
                 self.labelled("confidence", &format!("{confidence}, lowered by {}", names.join(", ")))?;

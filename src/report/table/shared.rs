@@ -1,7 +1,6 @@
 //! What rows of several tables need: where a packet stands, how a flow is named.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use data_encoding::HEXLOWER;
 
@@ -116,19 +115,6 @@ pub(super) fn link_address(address: [u8; 6]) -> Option<String> {
     Some(text)
 }
 
-/// An IP address. A row has several, and IPv4 is written faster without the machinery of formats.
-pub(super) fn address(address: IpAddr) -> String {
-    let IpAddr::V4(v4) = address else { return address.to_string() };
-    let mut text = String::with_capacity(15);
-    for (index, octet) in v4.octets().into_iter().enumerate() {
-        if index > 0 {
-            text.push('.');
-        }
-        text.push_str(itoa::Buffer::new().format(octet));
-    }
-    text
-}
-
 /// The name that a unit variant serialises as: `ToServer` is `to_server`.
 pub(crate) fn word<T: serde::Serialize>(value: &T) -> &'static str {
     serde_variant::to_variant_name(value).unwrap_or_default()
@@ -139,10 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_written_as_everybody_does() {
-        for text in ["0.0.0.0", "10.0.200.1", "255.255.255.255", "::1", "2001:db8::7", "::ffff:10.0.0.1"] {
-            assert_eq!(address(text.parse().expect("an address")), text);
-        }
+    fn link_addresses_are_pairs_of_digits() {
         assert_eq!(link_address([0, 0x1b, 0xff, 2, 0x30, 0xa]).as_deref(), Some("00:1b:ff:02:30:0a"));
         assert_eq!(link_address([0; 6]), None);
     }

@@ -1,11 +1,12 @@
 //! The columns of `flows` that exist once for the client (`orig_`) and once for the server (`resp_`).
 
 use super::shared::{Places, link_address};
-use super::{Column, FlowRow, Flows, Header, Kind, Value};
+use super::{Column, FlowRow, Flows, Header};
 use crate::app::Direction;
 use crate::dissect::TcpOptions;
 use crate::flow::{Half, Stuck, TcpSide};
 use crate::report::cells::Cells;
+use crate::report::value::{Kind, Value};
 use crate::time::Span;
 
 /// What one side of a flow sent.
