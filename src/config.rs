@@ -91,7 +91,7 @@ pub struct Limits {
     pub memory_mib: u32,
     /// Bytes of capture per unit of parallel work, KiB.
     pub chunk_kib: u32,
-    /// Chunks per round; 0 chooses by the number of threads.
+    /// Chunks per round; 0 chooses by threads and packets.
     pub round_chunks: u32,
     /// Partitions that the flows are hashed into.
     pub partitions: u32,
@@ -177,7 +177,7 @@ macro_rules! settings {
 settings! {
     limits.memory_mib in 1, 1048576 true "memory of the run, MiB; when open flows take more than a third of it, those silent longest are closed";
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
-    limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by the number of threads";
+    limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by threads and packets";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";
     limits.events_per_flow in 0, 4294967295 true "classified segments kept per flow";
     limits.reassembly_kib in 1, 1048576 true "out-of-order payload held per direction of a flow, KiB";

@@ -99,13 +99,13 @@ impl<'c> Rounds<'c> {
                 self.files_told += 1;
             }
             let (reader, tracker) = (&mut self.reader, &mut self.tracker);
-            let (round, count) = (round_chunks(self.config), tracker.partitions.len());
+            let (size, count) = (RoundSize::of(self.config), tracker.partitions.len());
             let (ready, clock) = (std::mem::take(&mut tracker.ready), self.sequencer.clock());
-            let (mut next, ((), ())) = rayon::join(
-                || dissect_round(reader, round, count, spare),
-                || rayon::join(|| tracker.round(&current, clock), || write(ready, rows)),
+            let (mut next, (tracked, ())) = rayon::join(
+                || dissect_round(reader, size, count, spare),
+                || rayon::join(|| tracker.round(current, clock), || write(ready, rows)),
             );
-            spare = current.into_iter().map(Batch::release).collect();
+            spare = tracked;
             if next.is_empty() {
                 break;
             }
@@ -185,9 +185,10 @@ impl Tracker {
     }
 
     /// Tracks a round, numbers new streams, closes what is over at `clock`, the latest time up to the end of the round, and
-    /// finds the rows that nothing can precede any more.
-    fn round(&mut self, batches: &[Batch], clock: Timestamp) {
-        self.evicted += track(&mut self.partitions, batches, self.memory);
+    /// finds the rows that nothing can precede any more. The lists of the round can be used again.
+    fn round(&mut self, batches: Vec<Batch>, clock: Timestamp) -> Vec<Lists> {
+        self.evicted += track(&mut self.partitions, &batches, self.memory);
+        let spare = batches.into_iter().map(Batch::release).collect();
         self.number_streams();
         let settled: Vec<Vec<Row>> =
             self.partitions.par_iter_mut().map(|partition| partition.settle(clock)).collect();
@@ -195,6 +196,7 @@ impl Tracker {
         self.waiting.par_sort_by_key(Row::key);
         let ready = self.waiting.partition_point(|row| row.time < clock);
         self.ready.extend(self.waiting.drain(..ready));
+        spare
     }
 
     /// Closes what is still open at the end, `clock`, in slices: as rows, all flows together would take several times their
@@ -240,12 +242,31 @@ impl Tracker {
     }
 }
 
-/// Chunks per round: two for every thread, so that one long chunk does not hold the others up, and no more, because a
-/// round of small packets can end as many flows as it has packets.
-fn round_chunks(config: &Config) -> usize {
-    match config.limits.round_chunks {
-        0 => rayon::current_num_threads() * 2,
-        chunks => chunks as usize,
+/// How much is read in a round.
+#[derive(Clone, Copy)]
+struct RoundSize {
+    least_chunks: usize,
+    most_chunks: usize,
+    /// Between the two, as many chunks as hold this many packets.
+    packets: u64,
+}
+
+impl RoundSize {
+    /// A chunk for every thread, and more while the packets are few: threads wait for each other once a round, and a round
+    /// of small packets can end as many flows as it has packets.
+    fn of(config: &Config) -> Self {
+        match config.limits.round_chunks as usize {
+            0 => {
+                let threads = rayon::current_num_threads();
+                Self { least_chunks: threads, most_chunks: 8 * threads, packets: 3072 }
+            }
+            chunks => Self { least_chunks: chunks, most_chunks: chunks, packets: 0 },
+        }
+    }
+
+    /// So many chunks with so many packets are not enough.
+    fn wants_more(self, chunks: usize, packets: u64) -> bool {
+        chunks < self.least_chunks || (chunks < self.most_chunks && packets < self.packets)
     }
 }
 
@@ -255,8 +276,19 @@ fn write(ready: Vec<Row>, rows: &mut (dyn Rows + Send)) {
     ready.into_par_iter().for_each(drop);
 }
 
-fn dissect_round(reader: &mut Reader, chunks: usize, partitions: usize, mut spare: Vec<Lists>) -> Vec<Batch> {
-    let round: Vec<Chunk> = std::iter::from_fn(|| reader.next_chunk()).take(chunks).collect();
+fn dissect_round(
+    reader: &mut Reader,
+    size: RoundSize,
+    partitions: usize,
+    mut spare: Vec<Lists>,
+) -> Vec<Batch> {
+    let (mut round, mut packets): (Vec<Chunk>, u64) = (Vec::new(), 0);
+    while size.wants_more(round.len(), packets)
+        && let Some(chunk) = reader.next_chunk()
+    {
+        packets += chunk.packets;
+        round.push(chunk);
+    }
     spare.resize_with(round.len(), || vec![Vec::new(); partitions]);
     round.into_par_iter().zip(spare).map(|(chunk, lists)| dissect_into(chunk, lists)).collect()
 }
