@@ -80,6 +80,8 @@ pub struct FlowTable {
     index: HashTable<u32>,
     /// Boxed, so that growing moves pointers.
     open: Slab<Box<Open>>,
+    /// By slot, those of the open flows: a full table asks for all of them again and again.
+    standings: Vec<Option<Standing>>,
     wakes: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     streams: Streams,
     /// At the end of the capture: the flows to close, those that go first last.
@@ -115,6 +117,7 @@ impl FlowTable {
             },
             index: HashTable::new(),
             open: Slab::new(),
+            standings: Vec::new(),
             wakes: BinaryHeap::new(),
             streams: Streams::default(),
             left: Vec::new(),
@@ -354,15 +357,19 @@ impl FlowTable {
         let (hash, id) = (open.hash, open.id);
         let at = self.open.insert(Box::new(open));
         self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
+        if self.standings.len() <= at {
+            self.standings.resize(at + 1, None);
+        }
         let wake = self.deadline(at);
         self.open[at].wake = wake;
         self.wakes.push(Reverse((wake, id, at)));
         at
     }
 
-    /// Brings the sum of the weights up to date with a flow that has changed.
+    /// Brings the sum of the weights and the standings up to date with a flow that has changed.
     fn weigh(&mut self, at: usize) {
         let open = &mut self.open[at];
+        self.standings[at] = Some(open.standing());
         let held = open.held();
         self.weight = self.weight - open.weight + held;
         open.weight = held;
@@ -394,6 +401,7 @@ impl FlowTable {
 
     fn close(&mut self, at: usize, end: End, time: Timestamp, watched_until: Timestamp) {
         let mut open = self.open.remove(at);
+        self.standings[at] = None;
         self.weight -= open.weight;
         if let Ok(slot) = self.index.find_entry(open.hash, |known| *known as usize == at) {
             slot.remove();
@@ -448,14 +456,16 @@ impl FlowTable {
 
     /// The open flows: when they take too much memory, those with the lowest standing go.
     pub(crate) fn standings(&self) -> impl Iterator<Item = Standing> {
-        self.open.iter().map(|(_, open)| open.standing())
+        self.standings.iter().flatten().copied()
     }
 
     /// Ends the flows that stand at `bound` or below.
     pub(crate) fn evict(&mut self, bound: Standing, clock: Timestamp) {
-        let below = self.open.iter().filter(|(_, open)| open.standing() <= bound).map(|(at, _)| at);
-        for at in below.collect::<Vec<_>>() {
-            self.close(at, End::Evicted, clock, clock);
+        debug_assert!(self.open.iter().all(|(at, open)| self.standings[at] == Some(open.standing())));
+        for at in 0..self.standings.len() {
+            if self.standings[at].is_some_and(|standing| standing <= bound) {
+                self.close(at, End::Evicted, clock, clock);
+            }
         }
         debug_assert_eq!(self.weight, self.open.iter().map(|(_, open)| open.held()).sum::<usize>());
         // Their time-outs may be far away, and a flood has many.

@@ -52,8 +52,8 @@ fn hold(partitions: &mut [Partition], most: usize, clock: Timestamp) -> u64 {
     partitions.par_iter_mut().for_each(|partition| partition.table.end_idle(clock));
     let mut evicted = 0;
     while weight(partitions) > most {
-        let mut standings: Vec<_> =
-            partitions.par_iter().flat_map_iter(|partition| partition.table.standings()).collect();
+        let standings = partitions.par_iter().map(|partition| partition.table.standings().collect());
+        let mut standings = standings.collect::<Vec<Vec<_>>>().concat();
         if standings.is_empty() {
             break;
         }
