@@ -3,6 +3,8 @@
 //! Most columns of most row groups hold one value, mostly null: a column of a row that it does not apply to. As long as a
 //! column has only seen one value it is that value and a count, and it is written as nothing or as a dictionary of one entry.
 
+use std::borrow::Cow;
+
 use polars::prelude::PolarsResult;
 use polars_arrow::array::{
     Array, DictionaryArray, MutableBinaryViewArray, MutableBooleanArray, MutablePrimitiveArray,
@@ -12,7 +14,6 @@ use polars_arrow::datatypes::{ArrowDataType, IntegerType};
 use polars_parquet::write::{
     CompressedPage, CompressionOptions, Encoding, ParquetType, WriteOptions, array_to_columns, compress,
 };
-use std::borrow::Cow;
 
 use crate::report::value::{Kind, Value};
 use crate::time::Timestamp;
