@@ -34,8 +34,6 @@ pub trait Rows {
     fn flow(&mut self, _flow: &Flow) {}
     /// A DNS transaction was finished.
     fn transaction(&mut self, _transaction: &Transaction, _flow: &FlowHead) {}
-    /// No row follows.
-    fn end(&mut self) {}
     /// The next rows, in their order, for those who take them by the thousand.
     fn finished(&mut self, rows: &[Row]) {
         for row in rows {
@@ -45,6 +43,8 @@ pub trait Rows {
             }
         }
     }
+    /// No row follows.
+    fn end(&mut self) {}
 }
 
 /// A cap that acted, so that the report is marked degraded.

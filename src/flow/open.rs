@@ -19,8 +19,6 @@ pub(super) struct Key {
 
 #[derive(Debug)]
 pub(super) struct Open {
-    /// [`Flow::id`], beside what else tells whom a full table keeps.
-    pub(super) id: u64,
     pub(super) flow: Box<Flow>,
     pub(super) key: Key,
     pub(super) hash: u64,
@@ -52,19 +50,7 @@ impl Open {
         stream: Option<StreamId>,
         clock: Timestamp,
     ) -> Self {
-        let id = flow.id;
-        Self {
-            id,
-            flow,
-            key,
-            hash,
-            state,
-            content,
-            stream,
-            wake: Timestamp::MAX,
-            last_clock: clock,
-            weight: 0,
-        }
+        Self { flow, key, hash, state, content, stream, wake: Timestamp::MAX, last_clock: clock, weight: 0 }
     }
 
     /// Bytes of memory that it takes, about.
@@ -83,7 +69,7 @@ impl Open {
             State::Connection(connection) => connection.is_established() && !connection.is_closed(),
             State::Attempt(_) | State::None => false,
         };
-        (running, self.last_clock, self.id)
+        (running, self.last_clock, self.flow.id)
     }
 }
 

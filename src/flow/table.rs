@@ -354,7 +354,7 @@ impl FlowTable {
     }
 
     fn open(&mut self, open: Open) -> usize {
-        let (hash, id) = (open.hash, open.id);
+        let (hash, id) = (open.hash, open.flow.id);
         let at = self.open.insert(Box::new(open));
         self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
         if self.standings.len() <= at {
@@ -389,7 +389,7 @@ impl FlowTable {
         let open = &mut self.open[at];
         if wake < open.wake {
             open.wake = wake;
-            self.wakes.push(Reverse((wake, open.id, at)));
+            self.wakes.push(Reverse((wake, open.flow.id, at)));
         }
     }
 
@@ -471,7 +471,7 @@ impl FlowTable {
         // Their time-outs may be far away, and a flood has many.
         if self.wakes.len() > 2 * self.open.len() {
             let open = &self.open;
-            self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.id == *id));
+            self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.flow.id == *id));
         }
     }
 
@@ -482,7 +482,7 @@ impl FlowTable {
                 break;
             }
             self.wakes.pop();
-            let current = self.open.get(at).is_some_and(|open| open.id == id && open.wake == wake);
+            let current = self.open.get(at).is_some_and(|open| open.flow.id == id && open.wake == wake);
             if !current {
                 continue;
             }
@@ -503,7 +503,7 @@ impl FlowTable {
 
     /// The capture is over: when each flow that is still open would have ended, and its id.
     pub(crate) fn left(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
-        self.left = self.open.iter().map(|(at, open)| (self.deadline(at), open.id, at)).collect();
+        self.left = self.open.iter().map(|(at, open)| (self.deadline(at), open.flow.id, at)).collect();
         self.left.sort_unstable_by(|one, other| other.cmp(one));
         self.left.iter().map(|(deadline, id, _)| (*deadline, *id))
     }

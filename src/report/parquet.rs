@@ -116,7 +116,7 @@ impl<T: Table> ParquetFile<T> {
 }
 
 /// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the footer says of
-/// each, 4 KiB a column, is held until the end.
+/// each, up to 4 KiB a column, is held until the end.
 fn group_rows(written: usize) -> usize {
     (written / 16).clamp(FIRST_ROWS, MOST_ROWS)
 }

@@ -70,10 +70,10 @@ pub trait Table: 'static {
     }
 }
 
-/// Declares a run of columns of one table: `"name" Kind "meaning" = |row| value;`
-macro_rules! columns {
-    ($table:ty: $($name:literal $kind:ident $doc:literal = |$row:ident| $value:expr;)*) => {
-        &[$($crate::report::table::Column::<$table> {
+/// Declares a column of one table.
+macro_rules! column {
+    ($table:ty, $name:expr, $kind:ident, $doc:expr, |$row:ident| $value:expr) => {
+        $crate::report::table::Column::<$table> {
             header: $crate::report::table::Header {
                 name: $name,
                 kind: $crate::report::value::Kind::$kind,
@@ -85,7 +85,15 @@ macro_rules! columns {
                     cells.extend(rows.iter().map(|$row| $crate::report::value::Value::from($value)));
                 }
             },
-        },)*]
+        }
+    };
+}
+use column;
+
+/// Declares a run of columns of one table: `"name" Kind "meaning" = |row| value;`
+macro_rules! columns {
+    ($table:ty: $($name:literal $kind:ident $doc:literal = |$row:ident| $value:expr;)*) => {
+        &[$($crate::report::table::column!($table, $name, $kind, $doc, |$row| $value),)*]
     };
 }
 use columns;

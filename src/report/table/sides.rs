@@ -1,12 +1,10 @@
 //! The columns of `flows` that exist once for the client (`orig_`) and once for the server (`resp_`).
 
 use super::shared::{Places, link_address};
-use super::{Column, FlowRow, Flows, Header};
+use super::{Column, FlowRow, Flows, column};
 use crate::app::Direction;
 use crate::dissect::TcpOptions;
 use crate::flow::{Half, Stuck, TcpSide};
-use crate::report::cells::Cells;
-use crate::report::value::{Kind, Value};
 use crate::time::Span;
 
 /// What one side of a flow sent.
@@ -52,21 +50,10 @@ macro_rules! side_columns {
     };
     (@ $prefix:literal $who:literal $direction:ident
         $($name:literal $kind:ident $doc:literal = |$side:ident| $value:expr;)*) => {
-        &[$(Column {
-            header: Header { name: concat!($prefix, $name), kind: Kind::$kind, doc: concat!($who, $doc) },
-            value: |row| {
-                let $side = Side::of(*row, Direction::$direction);
-                Value::from($value)
-            },
-            extend: |rows, cells| {
-                if let Cells::$kind(cells) = cells {
-                    cells.extend(rows.iter().map(|row| {
-                        let $side = Side::of(*row, Direction::$direction);
-                        Value::from($value)
-                    }));
-                }
-            },
-        },)*]
+        &[$(column!(Flows, concat!($prefix, $name), $kind, concat!($who, $doc), |row| {
+            let $side = Side::of(*row, Direction::$direction);
+            $value
+        }),)*]
     };
 }
 
