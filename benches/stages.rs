@@ -112,8 +112,8 @@ fn detect(bencher: Bencher<'_, '_>) {
             let rows: Vec<_> = partitions
                 .iter_mut()
                 .map(|partition| {
-                    let left: Vec<_> = partition.left().collect();
-                    left.into_iter().max().map(|bound| partition.settle_left(bound, clock))
+                    let left: Vec<_> = partition.remaining().collect();
+                    left.into_iter().max().map(|bound| partition.close_remaining(bound, clock))
                 })
                 .collect();
             (partitions, rows)

@@ -117,7 +117,7 @@ impl<'c> Rounds<'c> {
             let (bytes, total_bytes) = self.reader.progress();
             progress(Progress { bytes, total_bytes, packets: self.packets });
         }
-        self.tracker.settle_left(self.sequencer.clock(), rows);
+        self.tracker.close_remaining(self.sequencer.clock(), rows);
         self.conclude()
     }
 

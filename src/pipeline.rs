@@ -10,15 +10,15 @@
 
 use std::collections::BTreeMap;
 
-mod crowding;
+mod eviction;
 
-pub use crowding::track;
+pub use eviction::track;
 
-use crate::app::Moment;
 use crate::app::dns::Transaction;
 use crate::capture::{Chunk, FileReport, LinkType, Unreadable};
 use crate::config::Config;
 use crate::detect::{Context, Detectors, FileFacts, Rule, Totals, Verdict};
+use crate::dissect::PacketRef;
 use crate::dissect::{
     DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect, dissect_datagram,
 };
@@ -96,7 +96,7 @@ pub struct Batch {
     /// Packets at the start that have no time of their own.
     untimed: u64,
     /// First and last time in file order.
-    ends: Option<(Moment, Moment)>,
+    ends: Option<(PacketRef, PacketRef)>,
 }
 
 /// Stage 1: a run of capture bytes to packet records. A function of its input and nothing else.
@@ -134,7 +134,7 @@ pub(crate) fn dissect_into(chunk: Chunk, lists: Vec<Vec<PacketRecord>>) -> Batch
         }
         let mut record = dissect(&packet);
         batch.time(&mut record);
-        if crowding::is_weighed(record.packet) {
+        if eviction::is_weighed(record.packet) {
             batch.weighings.push((record.packet, batch.latest));
         }
         batch.count(&record);
@@ -165,7 +165,7 @@ impl Batch {
                 }
             }
         }
-        let at = Moment { packet: record.packet, time: record.time };
+        let at = PacketRef { packet: record.packet, time: record.time };
         if let Some((_, last)) = self.ends {
             self.totals.step(last, at);
             self.totals.silence(last, at);
@@ -235,7 +235,7 @@ pub struct Sequencer {
     totals: Totals,
     stops: Vec<(Stop, u64)>,
     clock: Timestamp,
-    last: Option<(u32, Moment)>,
+    last: Option<(u32, PacketRef)>,
     spans: BTreeMap<u32, (Timestamp, Timestamp)>,
 }
 
@@ -379,20 +379,20 @@ impl Partition {
     }
 
     /// Rows that are final at `clock`, shown to the detectors.
-    pub fn settle(&mut self, clock: Timestamp) -> Vec<Row> {
+    pub fn close_finished(&mut self, clock: Timestamp) -> Vec<Row> {
         let rows = self.table.expire(clock);
         self.show(&rows);
         rows
     }
 
     /// No packet follows: when each flow that is still open would have ended, and its id.
-    pub fn left(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
-        self.table.left()
+    pub fn remaining(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
+        self.table.remaining()
     }
 
     /// Rows of those up to and with `bound`, shown to the detectors.
-    pub fn settle_left(&mut self, bound: (Timestamp, u64), clock: Timestamp) -> Vec<Row> {
-        let rows = self.table.end_left(bound, clock);
+    pub fn close_remaining(&mut self, bound: (Timestamp, u64), clock: Timestamp) -> Vec<Row> {
+        let rows = self.table.end_remaining(bound, clock);
         self.show(&rows);
         rows
     }
@@ -434,7 +434,7 @@ impl Totals {
     const EXAMPLES: usize = 8;
 
     /// Two packets that follow each other in their file.
-    fn step(&mut self, before: Moment, after: Moment) {
+    fn step(&mut self, before: PacketRef, after: PacketRef) {
         let back = before.time - after.time;
         if back > Span::ZERO {
             self.backwards += 1;
@@ -449,7 +449,7 @@ impl Totals {
     const SILENCES: usize = 16;
 
     /// Two packets that follow each other in the capture set.
-    fn silence(&mut self, before: Moment, after: Moment) {
+    fn silence(&mut self, before: PacketRef, after: PacketRef) {
         if after.time - before.time >= Span::secs(1) {
             self.silences.push((before, after));
             self.keep_longest();

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment, in nanoseconds since 1970-01-01T00:00:00 UTC. Saturates at the ends of its range
 /// (the years 1677 and 2262), which a damaged file can ask for.
@@ -121,16 +121,37 @@ impl fmt::Display for Span {
     }
 }
 
+/// For people RFC 3339, between stages nanoseconds.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.rfc3339())
+        match serializer.is_human_readable() {
+            true => serializer.serialize_str(&self.rfc3339()),
+            false => serializer.serialize_i64(self.0),
+        }
     }
 }
 
-/// Serialised as seconds with a fraction.
+/// For people seconds with a fraction, between stages nanoseconds.
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.as_secs_f64())
+        match serializer.is_human_readable() {
+            true => serializer.serialize_f64(self.as_secs_f64()),
+            false => serializer.serialize_i64(self.0),
+        }
+    }
+}
+
+/// From between stages; what is written for people is not read again.
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        i64::deserialize(deserializer).map(Self)
+    }
+}
+
+/// From between stages; what is written for people is not read again.
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        i64::deserialize(deserializer).map(Self)
     }
 }
 

@@ -174,7 +174,7 @@ fn explain(segment: &Segment, before: &Before<'_>) -> Option<Class> {
     if kind(EventKind::DuplicateObservation) {
         return own.has_twin(segment).then_some(Class::DuplicateObservation);
     }
-    if kind(EventKind::PortReuse) || kind(EventKind::Stray) || before.stream.reused {
+    if kind(EventKind::PortReuse) || kind(EventKind::OutOfWindow) || before.stream.reused {
         return Some(Class::OtherConnection);
     }
     if before.later_flow {

@@ -4,18 +4,18 @@
 use libfuzzer_sys::fuzz_target;
 use pcapsy::app::dns::{DnsTcp, parse};
 use pcapsy::app::tls::TlsSession;
-use pcapsy::app::{Direction, Moment};
+use pcapsy::dissect::{Direction, PacketRef};
 
 fuzz_target!(|pieces: Vec<(bool, u8, Vec<u8>)>| {
     let (mut tls, mut dns) = (TlsSession::default(), DnsTcp::default());
     for (to_server, gap, bytes) in pieces {
         let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
-        tls.data(direction, &bytes, Moment::default());
-        dns.data(direction, &bytes, Moment::default());
+        tls.data(direction, &bytes, PacketRef::default());
+        dns.data(direction, &bytes, PacketRef::default());
         let _ = parse(&bytes);
         if gap > 200 {
-            tls.gap(direction, gap.into(), Moment::default());
-            dns.gap(direction, gap.into(), Moment::default());
+            tls.gap(direction, gap.into(), PacketRef::default());
+            dns.gap(direction, gap.into(), PacketRef::default());
         }
     }
 });

@@ -11,7 +11,7 @@ use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
 use crate::local::Progress;
 use crate::report::escape::{self, terminal};
-use crate::report::words::{grouped, lasting};
+use crate::report::humanize::{grouped, lasting};
 use crate::time::Timestamp;
 
 /// Arguments of `info`.

@@ -11,7 +11,7 @@ use crate::flow::Row;
 use crate::pipeline::Rows;
 use crate::report::files::{Pending, WriteError};
 use crate::report::sheet::{Format, Writer};
-use crate::report::table::{Places, Streamed};
+use crate::report::table::{FileIndex, Streamed};
 
 /// Arguments of the table commands.
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ pub(super) struct TableArgs {
 /// Rows of one table on their way out; the first error stops it.
 struct OneTable<T: Streamed> {
     writer: Writer<T>,
-    places: Places,
+    places: FileIndex,
     failed: Option<io::Error>,
 }
 
@@ -94,7 +94,7 @@ impl TableArgs {
         };
         let writer = Writer::<T>::new(format, io::BufWriter::with_capacity(1 << 16, out), &self.columns)
             .map_err(&failed)?;
-        let mut rows = OneTable { writer, places: Places::default(), failed: None };
+        let mut rows = OneTable { writer, places: FileIndex::default(), failed: None };
         let outcome = self.source.analyze(&config, false, &mut rows)?;
         if let Some(error) = rows.failed {
             return Err(failed(error));

@@ -24,10 +24,10 @@
 
 use std::net::IpAddr;
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
+use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural};
 use crate::detect::*;
 use crate::flow::{Endpoint, Half, HandshakeOutcome, LinkUse, TcpFlow};
 
@@ -43,7 +43,7 @@ struct Uneven {
     matching: [u64; 2],
     clients: Distinct<IpAddr>,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
     obstacles: Obstacles,
 }
 

@@ -18,9 +18,9 @@
 //! # References
 //! RFC 6864 (identification says nothing for atomic datagrams); FIELD C0.3.
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::detect::finding::counts;
-use crate::detect::group::{Exhibits, Merge, Seen, exhibit, percent, plural, share};
+use crate::detect::group::{EvidenceSample, Merge, Seen, exhibit, percent, plural, share};
 use crate::detect::*;
 use crate::flow::{EventKind, Flow};
 
@@ -34,7 +34,7 @@ pub(super) struct CaptureDuplicates {
     packets: u64,
     copies: u64,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
 }
 
 impl Detector for CaptureDuplicates {
@@ -71,7 +71,7 @@ impl Detector for CaptureDuplicates {
             packets: 0,
             copies: 0,
             seen: Seen::default(),
-            exhibits: Exhibits::default(),
+            exhibits: EvidenceSample::default(),
         }
     }
 

@@ -19,7 +19,7 @@
 //! FIELD C23 (ring holes).
 
 use crate::detect::finding::counts;
-use crate::detect::group::{Exhibits, Groups, Merge, exhibit, plural};
+use crate::detect::group::{EvidenceSample, Groups, Merge, exhibit, plural};
 use crate::detect::*;
 use crate::flow::EventKind;
 use crate::time::{Span, Timestamp};
@@ -28,7 +28,7 @@ use crate::time::{Span, Timestamp};
 #[derive(Clone, Debug, Default)]
 struct Missing {
     flows: u64,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
 }
 
 impl Merge for Missing {

@@ -21,10 +21,10 @@
 //! # References
 //! pcapng interface statistics block; Zeek `policy/misc/capture-loss`; FIELD C0.2, C23.
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::detect::finding::counts;
 use crate::detect::gate::Obstacles;
-use crate::detect::group::{Exhibits, Merge, Seen, exhibit, percent, plural, share};
+use crate::detect::group::{EvidenceSample, Merge, Seen, exhibit, percent, plural, share};
 use crate::detect::*;
 use crate::flow::{EventKind, Flow};
 
@@ -39,7 +39,7 @@ pub(super) struct CaptureLoss {
     missed: u64,
     seen_bytes: u64,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
     obstacles: Obstacles,
 }
 
@@ -78,7 +78,7 @@ impl Detector for CaptureLoss {
             missed: 0,
             seen_bytes: 0,
             seen: Seen::default(),
-            exhibits: Exhibits::default(),
+            exhibits: EvidenceSample::default(),
             obstacles: Obstacles::default(),
         }
     }

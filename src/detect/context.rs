@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::Moment;
 use crate::capture::LinkType;
+use crate::dissect::PacketRef;
 use crate::time::{Span, Timestamp};
 
 /// Counts over the whole capture set, summed over partitions and files: facts, not verdicts.
@@ -30,9 +30,9 @@ pub struct Totals {
     /// The furthest step back, in nanoseconds.
     pub backwards_most: i64,
     /// Some of the packets that went backwards, lowest ordinals first.
-    pub backwards_examples: Vec<Moment>,
+    pub backwards_examples: Vec<PacketRef>,
     /// The longest times of a second and more without any packet: the packets before and after, longest first.
-    pub silences: Vec<(Moment, Moment)>,
+    pub silences: Vec<(PacketRef, PacketRef)>,
     /// TCP packets.
     pub tcp_packets: u64,
     /// UDP packets.

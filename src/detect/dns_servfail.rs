@@ -22,10 +22,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::app::Moment;
+use crate::dissect::PacketRef;
 use crate::app::dns::{Transaction, error_name, qtype_name};
 use crate::detect::finding::counts;
-use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
+use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural};
 use crate::detect::*;
 use crate::flow::{Endpoint, FlowHead};
 use crate::time::Span;
@@ -44,8 +44,8 @@ struct Upstream {
 /// A lookup that failed or got no answer: the query, the SERVFAIL, and who was asked.
 #[derive(Clone, Debug, Default)]
 struct Lookup {
-    query: Option<Moment>,
-    response: Option<Moment>,
+    query: Option<PacketRef>,
+    response: Option<PacketRef>,
     server: Option<Endpoint>,
 }
 
@@ -66,7 +66,7 @@ struct Lookups {
     errors: Distinct<(u16, String)>,
     upstream: Upstream,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
 }
 
 impl Merge for Lookups {

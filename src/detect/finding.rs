@@ -70,7 +70,7 @@ pub struct Subject {
     pub name: Option<String>,
     /// `to_server` or `to_client`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub direction: Option<crate::app::Direction>,
+    pub direction: Option<crate::dissect::Direction>,
     /// Capture interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,

@@ -1,8 +1,8 @@
 //! What of the capture's quality stood in the way of a finding, counted over the flows the finding is about.
 
-use crate::app::Direction;
 use crate::detect::group::{Merge, percent, share};
 use crate::detect::{Context, Gate};
+use crate::dissect::Direction;
 use crate::flow::{Flow, HandshakeOutcome};
 
 /// Share of reported drops from which losses cannot be told from drops of the capture (pcaptriage's gate).

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::app::Moment;
 use crate::detect::{Evidence, Finding};
+use crate::dissect::PacketRef;
 use crate::time::Timestamp;
 
 /// Adds another partition's counts; commutative and associative.
@@ -150,9 +150,9 @@ impl Merge for Seen {
 
 /// The packets of a few telling flows: those of lowest rank, then of lowest ordinal.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Exhibits(BTreeMap<(i64, u64), Vec<Evidence>>);
+pub(super) struct EvidenceSample(BTreeMap<(i64, u64), Vec<Evidence>>);
 
-impl Exhibits {
+impl EvidenceSample {
     /// Flows shown.
     const FLOWS: usize = 4;
 
@@ -188,7 +188,7 @@ impl Exhibits {
     }
 }
 
-impl Merge for Exhibits {
+impl Merge for EvidenceSample {
     fn merge(&mut self, other: Self) {
         for (key, packets) in other.0 {
             self.0.entry(key).or_default().extend(packets);
@@ -198,7 +198,7 @@ impl Merge for Exhibits {
 }
 
 /// A packet as evidence.
-pub(super) fn exhibit(at: Moment, role: &'static str, fields: impl Into<String>) -> Evidence {
+pub(super) fn exhibit(at: PacketRef, role: &'static str, fields: impl Into<String>) -> Evidence {
     Evidence { packet: at.packet, time: at.time, role, fields: fields.into() }
 }
 

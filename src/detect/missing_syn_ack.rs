@@ -25,10 +25,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
+use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural};
 use crate::detect::*;
 use crate::flow::{Endpoint, HandshakeOutcome};
 use crate::time::Span;
@@ -42,7 +42,7 @@ struct Attempts {
     waited: Span,
     clients: Distinct<IpAddr>,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
     obstacles: Obstacles,
 }
 

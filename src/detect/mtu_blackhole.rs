@@ -26,12 +26,12 @@
 
 use std::net::IpAddr;
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
+use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural};
 use crate::detect::*;
-use crate::flow::{Endpoint, EventKind, Stuck};
+use crate::flow::{Endpoint, EventKind, UndeliveredSegment};
 use crate::time::Span;
 
 /// Receivers that wait so long for a hole have outlasted fast recovery and the first time-outs (RFC 6298 section 2).
@@ -66,7 +66,7 @@ struct Cliff {
     stalled: Span,
     clients: Distinct<IpAddr>,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
     obstacles: Obstacles,
 }
 
@@ -137,14 +137,14 @@ impl Detector for MtuBlackhole {
                 continue;
             }
             // RFC 1191 section 3: the router that dropped the datagram names the size that would have passed.
-            let told = |stuck: &Stuck| {
+            let told = |stuck: &UndeliveredSegment| {
                 let last = stuck.frames.last().map_or(0, |at| at.packet);
                 let names = |mtu: u32| mtu < stuck.ip_length;
                 flow.icmp_errors.iter().find(|error| {
                     error.quoted == direction && error.icmp.mtu.is_some_and(names) && error.at.packet < last
                 })
             };
-            let stuck: Vec<&Stuck> = sizes
+            let stuck: Vec<&UndeliveredSegment> = sizes
                 .stuck
                 .iter()
                 .filter(|stuck| {

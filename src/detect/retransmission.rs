@@ -23,10 +23,10 @@
 
 use std::net::IpAddr;
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, percent, plural, share};
+use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, percent, plural, share};
 use crate::detect::*;
 use crate::flow::{Endpoint, LossPlace};
 use crate::time::Span;
@@ -51,7 +51,7 @@ struct Losses {
     transfers: Span,
     clients: Distinct<IpAddr>,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
     obstacles: Obstacles,
 }
 

@@ -22,10 +22,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural, share};
+use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural, share};
 use crate::detect::*;
 use crate::flow::{Endpoint, ResetClass};
 use crate::time::Timestamp;
@@ -43,7 +43,7 @@ struct Window {
     by_server: u64,
     clients: Distinct<IpAddr>,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
     obstacles: Obstacles,
 }
 

@@ -20,11 +20,11 @@
 //! # References
 //! RFC 8446 section 6; RFC 5246 section 7.2; FIELD C11.
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::app::tls::{ALERT_NAMES, Alert, Phase, version_name};
 use crate::detect::finding::counts;
 use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, Exhibits, Groups, Merge, Seen, exhibit, plural};
+use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural};
 use crate::detect::*;
 use crate::flow::Endpoint;
 use std::net::IpAddr;
@@ -37,7 +37,7 @@ struct Failures {
     sessions: u64,
     clients: Distinct<IpAddr>,
     seen: Seen,
-    exhibits: Exhibits,
+    exhibits: EvidenceSample,
     obstacles: Obstacles,
     after_handshake: u64,
 }

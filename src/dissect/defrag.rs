@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::patchwork::{Overlap, Patchwork};
+use super::fragment_buffer::{FragmentBuffer, Overlap};
 use crate::dissect::{Fragment, PacketRecord, Transport};
 use crate::time::{Span, Timestamp};
 
@@ -98,7 +98,7 @@ struct Assembly {
     first_packet: u64,
     protocol: u8,
     end: Option<u32>,
-    octets: Patchwork,
+    octets: FragmentBuffer,
     seen: Vec<Piece>,
     /// The fragments of the finished datagram before this one, with the same key.
     before: Vec<Piece>,
@@ -236,7 +236,7 @@ impl Defragmenter {
             first_packet: record.packet,
             protocol: record.ip.map_or(0, |ip| ip.protocol),
             end: None,
-            octets: Patchwork::default(),
+            octets: FragmentBuffer::default(),
             seen: Vec::new(),
             echo: !before.is_empty(),
             before,

@@ -6,16 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::Moment;
+use crate::dissect::PacketRef;
 use crate::dissect::Seq;
 
 /// What comes out, in order.
 #[derive(Debug, PartialEq)]
 pub(super) enum Piece<'a> {
     /// The next bytes and the packet that delivered them.
-    Data(&'a [u8], Moment),
+    Data(&'a [u8], PacketRef),
     /// Bytes that were not captured.
-    Gap(u64, Moment),
+    Gap(u64, PacketRef),
 }
 
 /// Holds what cannot be delivered yet.
@@ -35,7 +35,7 @@ pub(super) struct Assembler {
 struct Held {
     bytes: Vec<u8>,
     length: u64,
-    at: Moment,
+    at: PacketRef,
 }
 
 /// What a held segment costs beyond its bytes: many one-byte segments must not be free.
@@ -69,7 +69,7 @@ impl Assembler {
         seq: Seq,
         bytes: &[u8],
         length: u32,
-        at: Moment,
+        at: PacketRef,
         sink: &mut impl FnMut(Piece<'_>),
     ) {
         let next = *self.next.get_or_insert(seq);
@@ -124,7 +124,7 @@ impl Assembler {
         }
     }
 
-    fn hold(&mut self, start: u64, bytes: &[u8], length: u64, at: Moment) {
+    fn hold(&mut self, start: u64, bytes: &[u8], length: u64, at: PacketRef) {
         let (mut start, mut end, mut bytes) = (start, start + length, bytes);
         if let Some((before, held)) = self.held.range(..=start).next_back() {
             let covered = (before + held.length).saturating_sub(start);
@@ -152,7 +152,7 @@ impl Assembler {
         }
     }
 
-    fn deliver(&mut self, bytes: &[u8], length: u64, at: Moment, sink: &mut impl FnMut(Piece<'_>)) {
+    fn deliver(&mut self, bytes: &[u8], length: u64, at: PacketRef, sink: &mut impl FnMut(Piece<'_>)) {
         if !bytes.is_empty() {
             sink(Piece::Data(bytes, at));
         }
@@ -203,7 +203,7 @@ mod tests {
         };
         for (offset, bytes) in segments {
             let seq = Seq(start).plus(*offset);
-            assembler.segment(seq, bytes, bytes.len() as u32, Moment::default(), &mut sink);
+            assembler.segment(seq, bytes, bytes.len() as u32, PacketRef::default(), &mut sink);
         }
         assembler.finish(&mut sink);
         (out, gaps)
@@ -231,7 +231,7 @@ mod tests {
         let mut assembler = Assembler::new(200);
         assembler.start(Seq(0));
         for index in 1..10u32 {
-            assembler.segment(Seq(index * 10), &[index as u8; 10], 10, Moment::default(), &mut |piece| {
+            assembler.segment(Seq(index * 10), &[index as u8; 10], 10, PacketRef::default(), &mut |piece| {
                 if let Piece::Data(bytes, _) = piece {
                     out.extend_from_slice(bytes);
                 }

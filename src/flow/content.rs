@@ -2,7 +2,7 @@
 
 use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
 use crate::app::tls::{Recognition, TlsSession, looks_like_tls};
-use crate::app::{Direction, Moment};
+use crate::dissect::{Direction, PacketRef};
 use crate::time::Timestamp;
 
 /// Bytes kept per direction until the protocol is known.
@@ -11,7 +11,7 @@ const HEAD: usize = 16;
 #[derive(Debug)]
 enum Kind {
     /// The first bytes of each direction so far, with the packet that began them.
-    Undecided([(Vec<u8>, Moment); 2]),
+    Undecided([(Vec<u8>, PacketRef); 2]),
     Tls(Box<TlsSession>),
     Dns(Box<DnsTcp>),
     Datagrams,
@@ -91,7 +91,7 @@ impl Content {
     }
 
     /// The next bytes of a stream.
-    pub(super) fn data(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+    pub(super) fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
         match &mut self.kind {
             Kind::Tls(session) => session.data(direction, bytes, at),
             Kind::Dns(stream) => {
@@ -131,7 +131,7 @@ impl Content {
     }
 
     /// Bytes of a stream that were not captured.
-    pub(super) fn gap(&mut self, direction: Direction, length: u64, at: Moment) {
+    pub(super) fn gap(&mut self, direction: Direction, length: u64, at: PacketRef) {
         match &mut self.kind {
             Kind::Tls(session) => session.gap(direction, length, at),
             Kind::Dns(stream) => stream.gap(direction, length, at),
@@ -145,7 +145,7 @@ impl Content {
     }
 
     /// A datagram.
-    pub(super) fn datagram(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+    pub(super) fn datagram(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
         if !matches!(self.kind, Kind::Datagrams) || bytes.is_empty() {
             return;
         }

@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::app::Moment;
+use crate::dissect::PacketRef;
 use crate::dissect::{Ip, Link, PacketRecord, Tcp};
 use crate::time::Span;
 
@@ -37,7 +37,7 @@ const SAME_WAY: Span = Span::micros(100);
 /// of 64 bits are equal by chance less often than memory forgets.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    at: Moment,
+    at: PacketRef,
     /// Of everything that a copy has in common with its original.
     same: u64,
     /// Of the way it took, as far as the capture shows it: a part of a fingerprint, beside the time to live.
@@ -78,7 +78,7 @@ impl Seen {
             u64::from_le_bytes([d0, d1, d2, d3, d4, d5, 0, 0]),
             pair(packet.interface, u32::from(packet.path.vlan)),
         ];
-        let at = Moment { packet: packet.packet, time: packet.time };
+        let at = PacketRef { packet: packet.packet, time: packet.time };
         Self { at, same: fingerprint(same), way: fingerprint(way) as u32, ttl: ip.ttl }
     }
 }
@@ -110,7 +110,13 @@ impl Copies {
 
     /// The packet that `packet` is another observation of; else remembers `packet`. `other` is the ordinal of the last
     /// packet of the other side.
-    pub(super) fn check(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, other: u64) -> Option<Moment> {
+    pub(super) fn check(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        other: u64,
+    ) -> Option<PacketRef> {
         let seen = Seen::new(packet, ip, tcp);
         let original = self
             .recent

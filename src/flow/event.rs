@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::app::{Direction, Moment};
 use crate::dissect::Seq;
+use crate::dissect::{Direction, PacketRef};
 use crate::time::Span;
 
 /// What a segment was, when it was not simply the next one (FIELD sections C1 to C5).
@@ -57,7 +57,7 @@ pub enum EventKind {
     /// A new connection on the ports of an earlier one.
     PortReuse,
     /// Its numbers are far from those of this connection: of another one on the same ports, stale, or forged.
-    Stray,
+    OutOfWindow,
 }
 
 impl EventKind {
@@ -87,7 +87,7 @@ impl EventKind {
             Self::AckedUnseen => "acked_unseen",
             Self::Conflict => "conflict",
             Self::PortReuse => "port_reuse",
-            Self::Stray => "stray",
+            Self::OutOfWindow => "out_of_window",
         }
     }
 
@@ -132,7 +132,7 @@ pub enum SpuriousProof {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpEvent {
     /// The segment.
-    pub at: Moment,
+    pub at: PacketRef,
     /// Who sent it.
     pub direction: Direction,
     /// What it was.
@@ -148,20 +148,20 @@ pub struct TcpEvent {
     /// It was sent with don't-fragment (always for IPv6).
     pub dont_fragment: bool,
     /// The packet it repeats (retransmission, copy, ACK), or the first one above the hole it fills (reordered).
-    pub original: Option<Moment>,
+    pub original: Option<PacketRef>,
     /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe that it answers,
     /// the announcement of the window that it fills.
-    pub trigger: Option<Moment>,
+    pub trigger: Option<PacketRef>,
     /// It announces another window than the packet of its sender before it.
     pub window_changed: bool,
     /// Duplicate ACKs that asked for exactly its first byte before it came.
     pub duplicate_acks: u32,
     /// The last ACK before it that showed a loss.
-    pub hint: Option<Moment>,
+    pub hint: Option<PacketRef>,
     /// Time since the segment with the highest number; `None` when it ends there itself.
     pub behind: Option<Span>,
     /// The packet that proved a retransmission unnecessary; for one that was acknowledged before, that ACK when known.
-    pub proof: Option<Moment>,
+    pub proof: Option<PacketRef>,
     /// Time since `original`, or since the hole it fills was opened.
     pub delay: Span,
     /// How long the stream made no progress because of the loss this segment repairs.

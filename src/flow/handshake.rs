@@ -1,6 +1,6 @@
 //! The three-way handshake as the capture shows it, and what became of it (FIELD C6).
 
-use crate::app::{Direction, Moment};
+use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Seq, Tcp};
 use crate::flow::{Handshake, HandshakeOutcome};
 
@@ -38,7 +38,7 @@ impl Opening {
     }
 
     /// A SYN of the client.
-    pub(super) fn syn(&mut self, tcp: &Tcp, at: Moment) {
+    pub(super) fn syn(&mut self, tcp: &Tcp, at: PacketRef) {
         self.client_isn.get_or_insert(tcp.seq);
         self.seen.syn_count += 1;
         if self.seen.syns.len() < Handshake::MAX_REPEATS {
@@ -51,7 +51,7 @@ impl Opening {
     }
 
     /// A SYN-ACK of the server. True when it begins another sequence than the one before it.
-    pub(super) fn syn_ack(&mut self, tcp: &Tcp, at: Moment) -> bool {
+    pub(super) fn syn_ack(&mut self, tcp: &Tcp, at: PacketRef) -> bool {
         let differs = self.server_isn.is_some_and(|isn| isn != tcp.seq);
         self.seen.syn_acks_differ |= differs;
         self.server_isn = Some(tcp.seq);
@@ -72,7 +72,7 @@ impl Opening {
     }
 
     /// Any other segment.
-    pub(super) fn segment(&mut self, direction: Direction, tcp: &Tcp, length: u32, at: Moment) {
+    pub(super) fn segment(&mut self, direction: Direction, tcp: &Tcp, length: u32, at: PacketRef) {
         let (rst, ack) = (tcp.flags.rst(), tcp.flags.ack());
         match direction {
             Direction::ToServer => {

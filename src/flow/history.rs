@@ -1,6 +1,6 @@
 //! Zeek's `history` and `conn_state` of a connection, with Zeek's letters and meanings.
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 
 /// Letters in order of appearance: upper case for the originator. `s` SYN, `h` SYN-ACK, `a` bare ACK, `d` data,
 /// `f` FIN, `r` RST, `t` retransmission, `w` zero window, `g` gap, `i` inconsistent flags, `q` SYN with FIN, `^` roles flipped.

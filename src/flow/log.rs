@@ -1,6 +1,6 @@
 //! The classified segments of one flow, up to a cap.
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::dissect::Seq;
 use crate::flow::TcpEvent;
 

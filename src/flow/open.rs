@@ -1,7 +1,7 @@
 //! A flow that is open: what was counted so far, and what follows its protocol.
 
-use crate::app::Direction;
-use crate::app::Moment;
+use crate::dissect::Direction;
+use crate::dissect::PacketRef;
 use crate::dissect::{Endpoint, Faults, FiveTuple, Ip, Link, PacketRecord, Path, Transport};
 use crate::flow::content::Content;
 use crate::flow::streams::StreamId;
@@ -34,7 +34,7 @@ pub(super) struct Open {
 }
 
 /// Whom a full table keeps: first connections that are open, then who spoke last. Ids make it total.
-pub(crate) type Standing = (bool, Timestamp, u64);
+pub(crate) type EvictionRank = (bool, Timestamp, u64);
 
 /// Memory of a flow's places in the table, the index and the queue, and of the ways its packets took, bytes.
 const PLACES: usize = 128;
@@ -64,7 +64,7 @@ impl Open {
         size_of::<Self>() + size_of::<Flow>() + PLACES + state + self.content.held() + errors
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn eviction_rank(&self) -> EvictionRank {
         let running = match &self.state {
             State::Connection(connection) => connection.is_established() && !connection.is_closed(),
             State::Attempt(_) | State::None => false,
@@ -180,7 +180,7 @@ pub(super) fn new_flow(
     server: Endpoint,
     roles: Roles,
 ) -> Box<Flow> {
-    let at = Moment { packet: packet.packet, time: packet.time };
+    let at = PacketRef { packet: packet.packet, time: packet.time };
     Box::new(Flow {
         id: packet.packet,
         protocol,
@@ -204,7 +204,7 @@ pub(super) fn new_flow(
 
 /// What holds for every observation of a packet, copies included.
 pub(super) fn touch(flow: &mut Flow, packet: &PacketRecord, ip: &Ip, direction: Direction) {
-    let at = Moment { packet: packet.packet, time: packet.time };
+    let at = PacketRef { packet: packet.packet, time: packet.time };
     if at.time >= flow.last.time {
         flow.last = at;
     }
@@ -238,7 +238,7 @@ pub(super) fn touch(flow: &mut Flow, packet: &PacketRecord, ip: &Ip, direction: 
 
 /// What is counted once per packet.
 pub(super) fn count(flow: &mut Flow, packet: &PacketRecord, ip: &Ip, direction: Direction) {
-    let at = Moment { packet: packet.packet, time: packet.time };
+    let at = PacketRef { packet: packet.packet, time: packet.time };
     let half = &mut flow.halves[direction.index()];
     half.packets += 1;
     half.bytes += u64::from(ip.length);

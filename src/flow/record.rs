@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::app::tls::TlsSession;
-use crate::app::{Direction, Moment};
+use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
 use crate::flow::TcpEvent;
 use crate::time::{Span, Timestamp};
@@ -53,9 +53,9 @@ pub struct Half {
     /// Packets whose IP length was 0 on the wire copy (offload).
     pub zero_length: u64,
     /// First packet.
-    pub first: Option<Moment>,
+    pub first: Option<PacketRef>,
     /// Last packet.
-    pub last: Option<Moment>,
+    pub last: Option<PacketRef>,
     /// Lowest and highest TTL.
     pub ttl: Option<(u8, u8)>,
     /// The link paths its packets took: (source address, destination address, VLAN, interface) with a count and the
@@ -77,7 +77,7 @@ pub struct LinkUse {
     /// Packets.
     pub packets: u64,
     /// First of them.
-    pub first: Moment,
+    pub first: PacketRef,
 }
 
 impl LinkUse {
@@ -101,9 +101,9 @@ pub struct Flow {
     /// VLANs and tunnels of its first packet.
     pub path: Path,
     /// Its first packet.
-    pub first: Moment,
+    pub first: PacketRef,
     /// Its last packet.
-    pub last: Moment,
+    pub last: PacketRef,
     /// What each side sent; index with [`Direction::index`].
     pub halves: [Half; 2],
     /// TCP state and findings; `None` for other protocols.
@@ -151,7 +151,7 @@ impl Flow {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct IcmpError {
     /// The packet that carried it.
-    pub at: Moment,
+    pub at: PacketRef,
     /// Who reported it.
     pub reporter: IpAddr,
     /// To whom (normally the sender of the quoted packet).
@@ -210,23 +210,23 @@ pub enum HandshakeOutcome {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Handshake {
     /// SYNs with the flow's initial sequence number, first [`Handshake::MAX_REPEATS`].
-    pub syns: Vec<Moment>,
+    pub syns: Vec<PacketRef>,
     /// How many there were.
     pub syn_count: u32,
     /// SYN-ACKs, first [`Handshake::MAX_REPEATS`].
-    pub syn_acks: Vec<Moment>,
+    pub syn_acks: Vec<PacketRef>,
     /// How many there were.
     pub syn_ack_count: u32,
     /// SYN-ACKs came with more than one initial sequence number.
     pub syn_acks_differ: bool,
     /// The first ACK of the SYN-ACK by the client.
-    pub ack: Option<Moment>,
+    pub ack: Option<PacketRef>,
     /// What became of it.
     pub outcome: HandshakeOutcome,
     /// The packet that decided a failure: the RST, the challenge ACK.
-    pub answer: Option<Moment>,
+    pub answer: Option<PacketRef>,
     /// The server answered a SYN with an ACK of an earlier connection (RFC 9293 section 3.10.7.4): its ports were in use.
-    pub challenge: Option<Moment>,
+    pub challenge: Option<PacketRef>,
     /// SYN (last one before the answer) to SYN-ACK, at the capture point.
     pub server_rtt: Option<Span>,
     /// SYN-ACK to ACK, at the capture point.
@@ -286,7 +286,7 @@ impl ResetClass {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reset {
     /// The first RST.
-    pub at: Moment,
+    pub at: PacketRef,
     /// Who sent it (by its addresses).
     pub direction: Direction,
     /// Its class.
@@ -298,7 +298,7 @@ pub struct Reset {
     /// Its TTL.
     pub ttl: u8,
     /// The packet it answers, when one of the other side came just before.
-    pub trigger: Option<Moment>,
+    pub trigger: Option<PacketRef>,
     /// Silence of the connection before the trigger (or before the RST when there is none).
     pub idle: Span,
     /// RSTs of this side in the flow.
@@ -343,7 +343,7 @@ pub struct TcpSide {
     /// Of those, the ones with bytes that were not captured before: what rates of loss are over.
     pub unique_segments: u64,
     /// From the first to the last segment with payload.
-    pub transfer: Option<(Moment, Moment)>,
+    pub transfer: Option<(PacketRef, PacketRef)>,
     /// Payload bytes without repeats.
     pub unique_bytes: u64,
     /// Payload bytes sent again.
@@ -380,7 +380,7 @@ pub struct TcpSide {
     /// Largest payload of one segment.
     pub largest_payload: u32,
     /// First FIN.
-    pub fin: Option<Moment>,
+    pub fin: Option<PacketRef>,
     /// The FIN was acknowledged.
     pub fin_acked: bool,
     /// Smallest delay between data of this side and the ACK for it at the capture point (ambiguous samples left out).
@@ -446,16 +446,16 @@ pub struct Sizes {
     /// Largest datagram known to have arrived (acknowledged or selectively acknowledged), bytes.
     pub largest_delivered: u32,
     /// A packet of that size.
-    pub largest_delivered_at: Option<Moment>,
+    pub largest_delivered_at: Option<PacketRef>,
     /// Datagrams with payload known to have arrived.
     pub delivered: u64,
     /// Ranges sent at least three times and never acknowledged while sent whole: at most eight, in order.
-    pub stuck: Vec<Stuck>,
+    pub stuck: Vec<UndeliveredSegment>,
 }
 
 /// A range of bytes that was sent again and again at one size.
 #[derive(Clone, Debug, Default)]
-pub struct Stuck {
+pub struct UndeliveredSegment {
     /// First sequence number.
     pub seq: Seq,
     /// Payload bytes of the segment.
@@ -467,17 +467,17 @@ pub struct Stuck {
     /// How often it was sent at this size.
     pub tries: u32,
     /// The tries, first sixteen.
-    pub frames: Vec<Moment>,
+    pub frames: Vec<PacketRef>,
     /// Smaller segments that were sent after its first try and arrived, its own pieces included.
     pub smaller_delivered: u32,
     /// Some of those: the packets, first eight.
-    pub smaller_frames: Vec<Moment>,
+    pub smaller_frames: Vec<PacketRef>,
     /// The largest of those as an IP datagram.
     pub largest_smaller: u32,
     /// The bytes arrived at last, sent in smaller pieces of at most this IP datagram size.
     pub resolved_with: Option<u32>,
     /// The packet with the last smaller piece.
-    pub resolved_at: Option<Moment>,
+    pub resolved_at: Option<PacketRef>,
     /// An ACK arrived at last for a try of the full size: random loss, not a size limit.
     pub delivered_whole: bool,
     /// First try to the resolution, or to the last packet of the flow.

@@ -1,6 +1,6 @@
 //! What kind of reset a RST is (FIELD C9).
 
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::flow::ResetClass;
 use crate::time::Span;
 

@@ -5,8 +5,8 @@ mod late;
 
 use std::collections::VecDeque;
 
-use crate::app::{Direction, Moment};
 use crate::dissect::Seq;
+use crate::dissect::{Direction, PacketRef};
 use crate::flow::log::EventLog;
 use crate::flow::ranges::Ranges;
 use crate::flow::round_trip::RoundTrip;
@@ -53,7 +53,7 @@ struct Hole {
     start: Seq,
     end: Seq,
     /// The segment that jumped over it.
-    opened: Moment,
+    opened: PacketRef,
     stamp: Option<u32>,
     ip_id: u16,
 }
@@ -65,7 +65,7 @@ struct Start {
     syn: bool,
     ip_id: u16,
     stamp: Option<u32>,
-    at: Moment,
+    at: PacketRef,
 }
 
 impl Start {
@@ -79,7 +79,7 @@ impl Start {
 #[derive(Clone, Copy, Debug)]
 struct Ahead {
     ack: Seq,
-    at: Moment,
+    at: PacketRef,
 }
 
 /// What a segment turned out to be, for `history` and reassembly.
@@ -94,7 +94,7 @@ pub(super) enum Placed {
     /// A keep-alive or window probe.
     Probe,
     /// Not of this stream.
-    Wild,
+    OutOfWindow,
 }
 
 /// The sending side of one direction.
@@ -109,18 +109,18 @@ pub(super) struct Sender {
     /// Highest acknowledgement by the peer.
     acked: Option<Seq>,
     /// The ACK that said so.
-    acked_by: Option<Moment>,
+    acked_by: Option<PacketRef>,
     outstanding: VecDeque<Sent>,
     holes: Vec<Hole>,
     sacked: Ranges,
     ahead: VecDeque<Ahead>,
     /// The ACK that told of this side before it sent anything.
-    told: Option<Moment>,
+    told: Option<PacketRef>,
     duplicate_acks: u32,
     /// The ACK that completed the evidence of a loss.
-    evidence: Option<Moment>,
+    evidence: Option<PacketRef>,
     /// The last ACK that carried selective or duplicate news.
-    last_hint: Option<Moment>,
+    last_hint: Option<PacketRef>,
     /// A recovery under way: its cause and where it ends.
     recovery: Option<(EventKind, Seq)>,
     rtt: RoundTrip,
@@ -128,12 +128,12 @@ pub(super) struct Sender {
     counting_ids: bool,
     last_id: Option<u16>,
     /// The probe that the peer is about to answer: its number and its packet.
-    probe: Option<(Seq, Moment)>,
+    probe: Option<(Seq, PacketRef)>,
     /// A segment of this side was captured; one that took sequence numbers.
     sent: bool,
     occupied: bool,
     /// The segment with the highest number.
-    front: Option<Moment>,
+    front: Option<PacketRef>,
     pub(super) disorder: u32,
 }
 
@@ -191,7 +191,7 @@ impl Sender {
     }
 
     /// The last byte sent was a probe or keep-alive that the peer is about to answer.
-    pub(super) fn probe(&self) -> Option<Moment> {
+    pub(super) fn probe(&self) -> Option<PacketRef> {
         self.probe.map(|(_, at)| at)
     }
 
@@ -201,7 +201,7 @@ impl Sender {
     }
 
     /// An ICMP message told this side to send smaller datagrams.
-    pub(super) fn path_mtu(&mut self, at: Moment, mtu: u32) {
+    pub(super) fn path_mtu(&mut self, at: PacketRef, mtu: u32) {
         self.path_mtu = Some((at.time, mtu));
     }
 
@@ -216,7 +216,7 @@ impl Sender {
         let before = self.next;
         let placed = self.place(segment, window_closed, timing, log);
         self.sent = true;
-        self.occupied |= segment.occupies() && placed != Placed::Wild;
+        self.occupied |= segment.occupies() && placed != Placed::OutOfWindow;
         if self.next != before {
             self.front = Some(segment.at);
         }
@@ -258,9 +258,9 @@ impl Sender {
         let distance = segment.seq.since(next);
         if distance.abs() > WILD || (segment.rst && distance != 0) {
             if !segment.rst {
-                self.log(log, segment, EventKind::Stray);
+                self.log(log, segment, EventKind::OutOfWindow);
             }
-            return Placed::Wild;
+            return Placed::OutOfWindow;
         }
         let plain = !segment.syn && !segment.fin && !segment.rst;
         if plain
@@ -281,7 +281,7 @@ impl Sender {
             self.log(log, segment, EventKind::WindowProbe);
             return Placed::Probe;
         }
-        self.settle_ahead(segment, next, log);
+        self.resolve_ahead(segment, next, log);
         let next = self.next.unwrap_or(next);
         let distance = segment.seq.since(next);
         if !segment.occupies() {
@@ -350,7 +350,7 @@ impl Sender {
     }
 
     /// Decides about an ACK that ran ahead of the data, now that the next segment shows what it covered.
-    fn settle_ahead(&mut self, segment: &Segment, next: Seq, log: &mut EventLog) {
+    fn resolve_ahead(&mut self, segment: &Segment, next: Seq, log: &mut EventLog) {
         let Some((first, last)) = self.ahead.front().zip(self.ahead.back()) else { return };
         let waited = segment.at.time - first.at.time;
         if segment.seq.before(last.ack) && waited <= DISORDER {
@@ -374,7 +374,7 @@ impl Sender {
     }
 
     /// The segment was recorded behind the ACK that covers it.
-    fn precede(&mut self, segment: &Segment, ack: Moment, log: &mut EventLog) {
+    fn precede(&mut self, segment: &Segment, ack: PacketRef, log: &mut EventLog) {
         self.disorder += 1;
         let mut event = self.event(segment, EventKind::CaptureReordered);
         (event.trigger, event.delay) = (Some(ack), segment.at.time - ack.time);
@@ -465,7 +465,7 @@ impl Sender {
     }
 
     /// Bytes of this side that are missing, as the packet `at` shows.
-    fn log_missing(&self, log: &mut EventLog, at: Moment, kind: EventKind, seq: Seq, length: u32) {
+    fn log_missing(&self, log: &mut EventLog, at: PacketRef, kind: EventKind, seq: Seq, length: u32) {
         let missing = Segment { at, seq, length, ..Segment::default() };
         self.log(log, &missing, kind);
     }

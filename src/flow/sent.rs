@@ -1,14 +1,14 @@
 //! A segment that one side sent and the other has not acknowledged yet.
 
-use crate::app::Moment;
+use crate::dissect::PacketRef;
 use crate::dissect::Seq;
-use crate::flow::Stuck;
+use crate::flow::UndeliveredSegment;
 use crate::time::Timestamp;
 
 /// A TCP segment as the sequence analysis sees it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Segment {
-    pub(super) at: Moment,
+    pub(super) at: PacketRef,
     pub(super) seq: Seq,
     /// Payload bytes by the IP header.
     pub(super) length: u32,
@@ -57,7 +57,7 @@ pub(super) struct Sent {
     pub(super) part: bool,
     /// Of the payload of the segment.
     pub(super) hash: u64,
-    pub(super) first: Moment,
+    pub(super) first: PacketRef,
     trouble: Option<Box<Trouble>>,
 }
 
@@ -65,20 +65,20 @@ pub(super) struct Sent {
 #[derive(Clone, Debug, Default)]
 struct Trouble {
     /// When it was sent again last.
-    last: Option<Moment>,
+    last: Option<PacketRef>,
     /// How often it was sent again whole, at its first size.
     repeats: u32,
     /// The first sixteen whole tries, once there are two.
-    frames: Vec<Moment>,
+    frames: Vec<PacketRef>,
     /// Event of its last retransmission, and the timestamp value that carried.
     resent: Option<(Option<usize>, Option<u32>)>,
     /// The smaller pieces it was re-sent in after the last whole try.
     pieces: Option<Pieces>,
     smaller_delivered: u32,
-    smaller_frames: Vec<Moment>,
+    smaller_frames: Vec<PacketRef>,
     largest_smaller: u32,
     /// Duplicate ACKs for it, without selective acknowledgements, and the first of them.
-    asked: (u32, Option<Moment>),
+    asked: (u32, Option<PacketRef>),
 }
 
 /// Smaller pieces of a segment: how many, the largest as an IP datagram, and the last of them.
@@ -86,7 +86,7 @@ struct Trouble {
 struct Pieces {
     count: u32,
     largest: u32,
-    last: Moment,
+    last: PacketRef,
 }
 
 const FRAMES: usize = 16;
@@ -138,7 +138,7 @@ impl Sent {
     }
 
     /// When it was sent last.
-    pub(super) fn last(&self) -> Moment {
+    pub(super) fn last(&self) -> PacketRef {
         self.trouble.as_ref().and_then(|trouble| trouble.last).unwrap_or(self.first)
     }
 
@@ -153,7 +153,7 @@ impl Sent {
     }
 
     /// A segment sent at `at` is known to have arrived, while this one is outstanding.
-    pub(super) fn other_delivered(&mut self, ip_length: u32, at: Moment) {
+    pub(super) fn other_delivered(&mut self, ip_length: u32, at: PacketRef) {
         if at.packet < self.first.packet || ip_length >= self.ip_length {
             return;
         }
@@ -166,7 +166,7 @@ impl Sent {
     }
 
     /// The peer asked for it by a duplicate ACK at `at`: something behind it arrived.
-    pub(super) fn ask(&mut self, at: Moment) {
+    pub(super) fn ask(&mut self, at: PacketRef) {
         let (count, first) = &mut self.trouble().asked;
         *count += 1;
         first.get_or_insert(at);
@@ -191,15 +191,15 @@ impl Sent {
     }
 
     /// The size evidence, when it was tried often enough: `delivered` says that an ACK covers it at last.
-    pub(super) fn into_stuck(self, delivered: bool, until: Timestamp) -> Option<Stuck> {
+    pub(super) fn into_stuck(self, delivered: bool, until: Timestamp) -> Option<UndeliveredSegment> {
         let delivered_whole = delivered && self.arrived_whole();
         let trouble = *self.trouble?;
         let tries = trouble.repeats + 1;
-        if tries < Stuck::TRIES || self.length == 0 {
+        if tries < UndeliveredSegment::TRIES || self.length == 0 {
             return None;
         }
         let pieces = trouble.pieces.filter(|_| delivered);
-        Some(Stuck {
+        Some(UndeliveredSegment {
             seq: self.seq,
             length: self.length,
             ip_length: self.ip_length,
@@ -217,7 +217,7 @@ impl Sent {
     }
 }
 
-impl Stuck {
+impl UndeliveredSegment {
     /// Whole tries before a range counts as stuck: the first and two timer-driven repeats (FIELD C10).
     pub(super) const TRIES: u32 = 3;
     /// Ranges kept per direction.

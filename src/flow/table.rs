@@ -11,12 +11,13 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::app::dns::Transaction;
-use crate::app::{Direction, Moment};
 use crate::config::Config;
+use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
 use crate::flow::open::{
-    Attempt, Caps, Key, Open, Standing, State, count, direction_of, new_flow, roles_by_port, slot_hash, touch,
+    Attempt, Caps, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash,
+    touch,
 };
 use crate::flow::streams::{StreamId, Streams};
 use crate::flow::{End, Flow, FlowHead, IcmpError, Roles};
@@ -81,11 +82,11 @@ pub struct FlowTable {
     /// Boxed, so that growing moves pointers.
     open: Slab<Box<Open>>,
     /// By slot, those of the open flows: a full table asks for all of them again and again.
-    standings: Vec<Option<Standing>>,
+    ranks: Vec<Option<EvictionRank>>,
     wakes: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     streams: Streams,
     /// At the end of the capture: the flows to close, those that go first last.
-    left: Vec<(Timestamp, u64, usize)>,
+    remaining: Vec<(Timestamp, u64, usize)>,
     finished: Vec<Row>,
     limits: TableLimits,
     /// Bytes of memory that the open flows take, about.
@@ -117,10 +118,10 @@ impl FlowTable {
             },
             index: HashTable::new(),
             open: Slab::new(),
-            standings: Vec::new(),
+            ranks: Vec::new(),
             wakes: BinaryHeap::new(),
             streams: Streams::default(),
-            left: Vec::new(),
+            remaining: Vec::new(),
             finished: Vec::new(),
             limits: TableLimits::default(),
             weight: 0,
@@ -242,7 +243,7 @@ impl FlowTable {
         let open = &mut self.open[at];
         let source = Endpoint { address: ip.source, port: udp.source_port };
         let direction = direction_of(&open.flow, source);
-        let at_moment = Moment { packet: packet.packet, time: packet.time };
+        let at_moment = PacketRef { packet: packet.packet, time: packet.time };
         open.content.datagram(direction, payload, at_moment);
         self.transactions(at, clock);
         Some(at)
@@ -303,7 +304,7 @@ impl FlowTable {
         };
         let open = &mut self.open[at];
         let error = IcmpError {
-            at: Moment { packet: packet.packet, time: packet.time },
+            at: PacketRef { packet: packet.packet, time: packet.time },
             reporter: ip.source,
             receiver: ip.destination,
             quoted: direction_of(&open.flow, source),
@@ -357,8 +358,8 @@ impl FlowTable {
         let (hash, id) = (open.hash, open.flow.id);
         let at = self.open.insert(Box::new(open));
         self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
-        if self.standings.len() <= at {
-            self.standings.resize(at + 1, None);
+        if self.ranks.len() <= at {
+            self.ranks.resize(at + 1, None);
         }
         let wake = self.deadline(at);
         self.open[at].wake = wake;
@@ -366,10 +367,10 @@ impl FlowTable {
         at
     }
 
-    /// Brings the sum of the weights and the standings up to date with a flow that has changed.
+    /// Brings the sum of the weights and the ranks up to date with a flow that has changed.
     fn weigh(&mut self, at: usize) {
         let open = &mut self.open[at];
-        self.standings[at] = Some(open.standing());
+        self.ranks[at] = Some(open.eviction_rank());
         let held = open.held();
         self.weight = self.weight - open.weight + held;
         open.weight = held;
@@ -401,7 +402,7 @@ impl FlowTable {
 
     fn close(&mut self, at: usize, end: End, time: Timestamp, watched_until: Timestamp) {
         let mut open = self.open.remove(at);
-        self.standings[at] = None;
+        self.ranks[at] = None;
         self.weight -= open.weight;
         if let Ok(slot) = self.index.find_entry(open.hash, |known| *known as usize == at) {
             slot.remove();
@@ -455,15 +456,15 @@ impl FlowTable {
     }
 
     /// The open flows: when they take too much memory, those with the lowest standing go.
-    pub(crate) fn standings(&self) -> impl Iterator<Item = Standing> {
-        self.standings.iter().flatten().copied()
+    pub(crate) fn ranks(&self) -> impl Iterator<Item = EvictionRank> {
+        self.ranks.iter().flatten().copied()
     }
 
     /// Ends the flows that stand at `bound` or below.
-    pub(crate) fn evict(&mut self, bound: Standing, clock: Timestamp) {
-        debug_assert!(self.open.iter().all(|(at, open)| self.standings[at] == Some(open.standing())));
-        for at in 0..self.standings.len() {
-            if self.standings[at].is_some_and(|standing| standing <= bound) {
+    pub(crate) fn evict(&mut self, bound: EvictionRank, clock: Timestamp) {
+        debug_assert!(self.open.iter().all(|(at, open)| self.ranks[at] == Some(open.eviction_rank())));
+        for at in 0..self.ranks.len() {
+            if self.ranks[at].is_some_and(|standing| standing <= bound) {
                 self.close(at, End::Evicted, clock, clock);
             }
         }
@@ -502,15 +503,17 @@ impl FlowTable {
     }
 
     /// The capture is over: when each flow that is still open would have ended, and its id.
-    pub(crate) fn left(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
-        self.left = self.open.iter().map(|(at, open)| (self.deadline(at), open.flow.id, at)).collect();
-        self.left.sort_unstable_by(|one, other| other.cmp(one));
-        self.left.iter().map(|(deadline, id, _)| (*deadline, *id))
+    pub(crate) fn remaining(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
+        self.remaining = self.open.iter().map(|(at, open)| (self.deadline(at), open.flow.id, at)).collect();
+        self.remaining.sort_unstable_by(|one, other| other.cmp(one));
+        self.remaining.iter().map(|(deadline, id, _)| (*deadline, *id))
     }
 
-    /// Ends the flows of [`left`](Self::left) up to and with `bound`.
-    pub(crate) fn end_left(&mut self, bound: (Timestamp, u64), clock: Timestamp) -> Vec<Row> {
-        while let Some((deadline, _, at)) = self.left.pop_if(|(deadline, id, _)| (*deadline, *id) <= bound) {
+    /// Ends the flows of [`remaining`](Self::remaining) up to and with `bound`.
+    pub(crate) fn end_remaining(&mut self, bound: (Timestamp, u64), clock: Timestamp) -> Vec<Row> {
+        while let Some((deadline, _, at)) =
+            self.remaining.pop_if(|(deadline, id, _)| (*deadline, *id) <= bound)
+        {
             self.close(at, End::CaptureEnd, deadline, clock);
         }
         self.take_finished()

@@ -1,6 +1,6 @@
 //! One TCP connection: handshake, both senders, windows, resets, and its bytes in order.
 
-use crate::app::{Direction, Moment};
+use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Ip, PacketRecord, Seq, Tcp};
 use crate::flow::assembler::{Assembler, Piece};
 use crate::flow::content::Content;
@@ -22,7 +22,7 @@ struct Window {
     /// Highest acknowledgement number this side sent.
     ack: Option<Seq>,
     /// The packet that announced `raw`.
-    announced: Option<Moment>,
+    announced: Option<PacketRef>,
     closed_since: Option<Timestamp>,
     closed_for: Span,
 }
@@ -30,7 +30,7 @@ struct Window {
 /// The packet before the current one of a direction: a RST may answer it.
 #[derive(Clone, Copy, Debug)]
 struct LastPacket {
-    at: Moment,
+    at: PacketRef,
     ack: Option<Seq>,
 }
 
@@ -136,7 +136,7 @@ impl Connection {
         ip: &Ip,
         tcp: &Tcp,
         direction: Direction,
-    ) -> Option<Moment> {
+    ) -> Option<PacketRef> {
         let other = self.last[direction.reverse().index()].map_or(0, |last| last.at.packet);
         let original = self.copies[direction.index()].check(packet, ip, tcp, other)?;
         let segment = segment_of(packet, ip, tcp);
@@ -157,7 +157,7 @@ impl Connection {
         bytes: &[u8],
         content: &mut Content,
     ) {
-        let at = Moment { packet: packet.packet, time: packet.time };
+        let at = PacketRef { packet: packet.packet, time: packet.time };
         let segment = segment_of(packet, ip, tcp);
         let silence = self.last_time.map_or(Span::ZERO, |last| at.time - last);
         if silence > Span::secs(1) || !tcp.flags.rst() {
@@ -168,7 +168,7 @@ impl Connection {
         self.open(direction, tcp, &segment);
         if challenge {
             // Its numbers are of the connection that its sender remembers.
-            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::Stray);
+            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::OutOfWindow);
             self.history.add(direction, b'a');
             self.last[direction.index()] = Some(LastPacket { at, ack: Some(tcp.ack) });
             return;
@@ -176,18 +176,18 @@ impl Connection {
         if tcp.flags.rst() {
             self.reset(direction, tcp, ip, at, content.is_closing());
         }
-        let foreign = tcp.flags.ack() && !self.senders[direction.reverse().index()].is_near(tcp.ack);
-        if tcp.flags.ack() && !foreign {
+        let acks_elsewhere = tcp.flags.ack() && !self.senders[direction.reverse().index()].is_near(tcp.ack);
+        if tcp.flags.ack() && !acks_elsewhere {
             self.acknowledge(direction, tcp, &segment, content);
         }
         let placed = self.send(direction, &segment);
-        if foreign && placed != Placed::Wild && !segment.rst {
-            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::Stray);
+        if acks_elsewhere && placed != Placed::OutOfWindow && !segment.rst {
+            self.senders[direction.index()].log(&mut self.log, &segment, EventKind::OutOfWindow);
         }
         if segment.length > 0 {
             self.payload[direction.index()] += u64::from(segment.length);
             self.last_data = Some(direction);
-            if placed != Placed::Wild {
+            if placed != Placed::OutOfWindow {
                 let start = if segment.syn { segment.seq.plus(1) } else { segment.seq };
                 let assembler = &mut self.assemblers[direction.index()];
                 assembler
@@ -326,11 +326,11 @@ impl Connection {
             side.largest_payload = side.largest_payload.max(segment.length);
             side.transfer = Some((side.transfer.map_or(segment.at, |(first, _)| first), segment.at));
         }
-        if segment.fin && placed != Placed::Wild {
+        if segment.fin && placed != Placed::OutOfWindow {
             side.fin.get_or_insert(segment.at);
         }
         let fills = segment.length > 0 && edge == Some(segment.end()) && !segment.syn && !segment.fin;
-        if fills && placed != Placed::Wild {
+        if fills && placed != Placed::OutOfWindow {
             let mut event = sender.event(segment, EventKind::WindowFull);
             event.trigger = announced;
             self.log.push(event);
@@ -355,7 +355,7 @@ impl Connection {
         Timing { to_sender, full }
     }
 
-    fn reset(&mut self, direction: Direction, tcp: &Tcp, ip: &Ip, at: Moment, close_notify: bool) {
+    fn reset(&mut self, direction: Direction, tcp: &Tcp, ip: &Ip, at: PacketRef, close_notify: bool) {
         let index = direction.index();
         if let Some(known) = self.resets.iter_mut().find(|reset| reset.direction == direction) {
             known.count += 1;
@@ -493,7 +493,7 @@ impl Connection {
 
 /// Time during which losses held the stream up: the union of what the retransmissions of data waited. A SYN that is
 /// repeated holds up the connection, not the stream: that is `connect_time`.
-fn stalled(events: &[TcpEvent], direction: Direction, transfer: Option<(Moment, Moment)>) -> Span {
+fn stalled(events: &[TcpEvent], direction: Direction, transfer: Option<(PacketRef, PacketRef)>) -> Span {
     let mut waits: Vec<(Timestamp, Timestamp)> = events
         .iter()
         .filter(|event| event.kind.is_data_retransmission() && event.stalled > Span::ZERO)
@@ -520,7 +520,7 @@ fn feed(content: &mut Content, direction: Direction, piece: Piece<'_>) {
 
 fn segment_of(packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Segment {
     Segment {
-        at: Moment { packet: packet.packet, time: packet.time },
+        at: PacketRef { packet: packet.packet, time: packet.time },
         seq: tcp.seq,
         // Text in a RST is not part of the stream (RFC 1122 section 4.2.2.12).
         length: if tcp.flags.rst() { 0 } else { packet.payload.length },

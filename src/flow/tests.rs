@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::app::Direction;
 use crate::capture::{LinkType, RawPacket};
+use crate::dissect::Direction;
 use crate::dissect::{Ip, PacketRecord, Payload, Seq, Tcp, TcpFlags, TcpOptions, Transport, dissect};
 use crate::flow::TcpFlow;
 use crate::flow::content::Content;

@@ -47,9 +47,9 @@ impl Tracker {
         self.evicted += track(&mut self.partitions, &batches, self.memory);
         let spare = batches.into_iter().map(Batch::release).collect();
         self.number_streams();
-        let settled: Vec<Vec<Row>> =
-            self.partitions.par_iter_mut().map(|partition| partition.settle(clock)).collect();
-        self.waiting.extend(settled.into_iter().flatten());
+        let closed: Vec<Vec<Row>> =
+            self.partitions.par_iter_mut().map(|partition| partition.close_finished(clock)).collect();
+        self.waiting.extend(closed.into_iter().flatten());
         self.waiting.par_sort_by_key(Row::key);
         let ready = self.waiting.partition_point(|row| row.time < clock);
         self.ready.extend(self.waiting.drain(..ready));
@@ -58,20 +58,20 @@ impl Tracker {
 
     /// Closes what is still open at the end, `clock`, in slices: as rows, all flows together would take several times their
     /// memory.
-    pub(super) fn settle_left(&mut self, clock: Timestamp, rows: &mut (dyn Rows + Send)) {
-        let mut left: Vec<(Timestamp, u64)> =
-            self.partitions.par_iter_mut().flat_map_iter(Partition::left).collect();
-        left.par_sort_unstable();
-        for slice in left.chunks(SLICE) {
+    pub(super) fn close_remaining(&mut self, clock: Timestamp, rows: &mut (dyn Rows + Send)) {
+        let mut remaining: Vec<(Timestamp, u64)> =
+            self.partitions.par_iter_mut().flat_map_iter(Partition::remaining).collect();
+        remaining.par_sort_unstable();
+        for slice in remaining.chunks(SLICE) {
             let (ready, partitions) = (std::mem::take(&mut self.ready), &mut self.partitions);
             let bound = slice[slice.len() - 1];
-            let settle = |partition: &mut Partition| partition.settle_left(bound, clock);
-            let (settled, ()) = rayon::join(
-                || partitions.par_iter_mut().map(settle).collect::<Vec<_>>(),
+            let close = |partition: &mut Partition| partition.close_remaining(bound, clock);
+            let (closed, ()) = rayon::join(
+                || partitions.par_iter_mut().map(close).collect::<Vec<_>>(),
                 || write(ready, rows),
             );
             self.ready = std::mem::take(&mut self.waiting);
-            self.ready.extend(settled.into_iter().flatten());
+            self.ready.extend(closed.into_iter().flatten());
             self.ready.par_sort_by_key(Row::key);
         }
         write(std::mem::take(&mut self.ready), rows);

@@ -15,7 +15,7 @@ use polars_parquet::write::{
     CompressedPage, CompressionOptions, Encoding, ParquetType, WriteOptions, array_to_columns, compress,
 };
 
-use crate::report::value::{Kind, Value};
+use crate::report::value::{ColumnType, Value};
 use crate::time::Timestamp;
 
 /// The cells of a column, by its kind.
@@ -260,16 +260,16 @@ impl Plain for MutableBinaryViewArray<str> {
 
 impl Cells {
     /// No cells yet.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: ColumnType) -> Self {
         match kind {
-            Kind::Bool => Self::Bool(Run::default()),
-            Kind::U8 => Self::U8(Run::default()),
-            Kind::U16 => Self::U16(Run::default()),
-            Kind::U32 => Self::U32(Run::default()),
-            Kind::U64 => Self::U64(Run::default()),
-            Kind::F64 => Self::F64(Run::default()),
-            Kind::Text => Self::Text(Run::default()),
-            Kind::Time => Self::Time(Run::default()),
+            ColumnType::Bool => Self::Bool(Run::default()),
+            ColumnType::U8 => Self::U8(Run::default()),
+            ColumnType::U16 => Self::U16(Run::default()),
+            ColumnType::U32 => Self::U32(Run::default()),
+            ColumnType::U64 => Self::U64(Run::default()),
+            ColumnType::F64 => Self::F64(Run::default()),
+            ColumnType::Text => Self::Text(Run::default()),
+            ColumnType::Time => Self::Time(Run::default()),
         }
     }
 

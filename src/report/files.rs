@@ -15,8 +15,8 @@ use crate::pipeline::Rows;
 use crate::report::model::Report;
 use crate::report::sheet::{Format, Writer};
 use crate::report::table::{
-    Dns, EvidenceRow, EvidenceTable, FindingRow, Findings, Flows, Icmp, Places, Streamed, Table, TcpEvents,
-    Tls,
+    Dns, EvidenceRow, EvidenceTable, FileIndex, FindingRow, Findings, Flows, Icmp, Streamed, Table,
+    TcpEvents, Tls,
 };
 
 /// A file that could not be written.
@@ -130,12 +130,12 @@ impl<T: Table> TableFile<T> {
 
 /// A table file that takes its rows while the analysis runs.
 trait Following: Send {
-    fn finished(&mut self, finished: &[Row], places: &Places) -> Result<(), WriteError>;
+    fn finished(&mut self, finished: &[Row], places: &FileIndex) -> Result<(), WriteError>;
     fn finish(self: Box<Self>) -> Result<PathBuf, WriteError>;
 }
 
 impl<T: Streamed> Following for TableFile<T> {
-    fn finished(&mut self, finished: &[Row], places: &Places) -> Result<(), WriteError> {
+    fn finished(&mut self, finished: &[Row], places: &FileIndex) -> Result<(), WriteError> {
         let written = T::write(&mut self.writer, finished, places);
         written.map_err(|error| WriteError::new(&self.pending.path, error))
     }
@@ -147,7 +147,7 @@ impl<T: Streamed> Following for TableFile<T> {
 
 /// The tables that are written while the analysis runs.
 pub struct TableFiles {
-    places: Places,
+    places: FileIndex,
     tables: Vec<Box<dyn Following>>,
     complete: Vec<PathBuf>,
     failed: Option<WriteError>,
@@ -167,7 +167,7 @@ impl TableFiles {
             Box::new(TableFile::<Tls>::create(folder)?),
             Box::new(TableFile::<Icmp>::create(folder)?),
         ];
-        Ok(Self { places: Places::default(), tables, complete: Vec::new(), failed: None })
+        Ok(Self { places: FileIndex::default(), tables, complete: Vec::new(), failed: None })
     }
 
     /// Completes the tables and says where they are.

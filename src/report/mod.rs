@@ -4,7 +4,7 @@
 //! [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
 
 pub mod escape;
-pub mod words;
+pub mod humanize;
 pub mod value;
 pub mod cells;
 pub mod table;

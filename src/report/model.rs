@@ -14,7 +14,7 @@ use crate::pipeline::{Capped, Outcome};
 use crate::report::capture::CaptureSummary;
 use crate::report::filter::{FrameFilter, frame_filters};
 use crate::report::rank;
-use crate::report::table::Places;
+use crate::report::table::FileIndex;
 use crate::time::Timestamp;
 
 /// Version of the report's schema, `reports/report.schema.json`. The first number changes when a reader would break.
@@ -170,7 +170,7 @@ pub struct RuledOut {
 impl Report {
     /// The report on `outcome`, which was found with `config`.
     pub fn new(outcome: &Outcome, config: &Config) -> Self {
-        let places = Places::of(&outcome.files);
+        let places = FileIndex::of(&outcome.files);
         let findings = outcome.verdicts.iter().flat_map(|(_, verdict)| &verdict.findings).cloned().collect();
         let findings = ranked(findings, &places);
         let capture = CaptureSummary::new(outcome);
@@ -201,7 +201,7 @@ impl Report {
     }
 }
 
-fn ranked(mut findings: Vec<Finding>, places: &Places) -> Vec<RankedFinding> {
+fn ranked(mut findings: Vec<Finding>, places: &FileIndex) -> Vec<RankedFinding> {
     findings.sort_by(rank::order);
     let mut keys: BTreeMap<String, u64> = BTreeMap::new();
     let mut ranked: Vec<RankedFinding> = Vec::with_capacity(findings.len());
@@ -219,7 +219,7 @@ fn ranked(mut findings: Vec<Finding>, places: &Places) -> Vec<RankedFinding> {
 }
 
 impl RankedFinding {
-    fn new(id: String, key: String, finding: Finding, places: &Places) -> Self {
+    fn new(id: String, key: String, finding: Finding, places: &FileIndex) -> Self {
         let cite = |evidence: Evidence| CitedFrame {
             file: places.file(evidence.packet).to_owned(),
             frame: places.frame(evidence.packet),
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn keys_of_equal_subjects_are_told_apart() {
-        let places = Places::default();
+        let places = FileIndex::default();
         let findings = ranked(vec![finding("noisy_rule"), finding("noisy_rule")], &places);
         assert_eq!(findings[1].key, format!("{}-2", findings[0].key));
     }

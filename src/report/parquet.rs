@@ -10,11 +10,11 @@ use rayon::prelude::*;
 
 use crate::report::cells::Cells;
 use crate::report::table::{Column, Table};
-use crate::report::value::Kind;
+use crate::report::value::ColumnType;
 
 /// Writes table `T` into one Parquet file. The row groups depend on the rows alone.
 pub struct ParquetFile<T: Table> {
-    writer: BatchedWriter<Fuse<Box<dyn Write + Send>>>,
+    writer: BatchedWriter<ErrorLatch<Box<dyn Write + Send>>>,
     options: WriteOptions,
     columns: Vec<Collected<T>>,
     /// Rows collected, and how many make the next row group.
@@ -53,7 +53,7 @@ impl<T: Table> ParquetFile<T> {
         };
         let schema: Schema = columns.iter().map(field).collect();
         let failure = Failure::default();
-        let mut writer = ParquetWriter::new(Fuse { out, failure: failure.clone() })
+        let mut writer = ParquetWriter::new(ErrorLatch { out, failure: failure.clone() })
             .with_compression(ParquetCompression::Zstd(ZstdLevel::try_new(1).ok()))
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
@@ -121,21 +121,21 @@ fn group_rows(written: usize) -> usize {
     (written / 16).clamp(FIRST_ROWS, MOST_ROWS)
 }
 
-fn data_type(kind: Kind) -> DataType {
+fn data_type(kind: ColumnType) -> DataType {
     match kind {
-        Kind::Bool => DataType::Boolean,
-        Kind::U8 => DataType::UInt8,
-        Kind::U16 => DataType::UInt16,
-        Kind::U32 => DataType::UInt32,
-        Kind::U64 => DataType::UInt64,
-        Kind::F64 => DataType::Float64,
-        Kind::Text => DataType::String,
-        Kind::Time => DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)),
+        ColumnType::Bool => DataType::Boolean,
+        ColumnType::U8 => DataType::UInt8,
+        ColumnType::U16 => DataType::UInt16,
+        ColumnType::U32 => DataType::UInt32,
+        ColumnType::U64 => DataType::UInt64,
+        ColumnType::F64 => DataType::Float64,
+        ColumnType::Text => DataType::String,
+        ColumnType::Time => DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)),
     }
 }
 
 /// Passes bytes on and remembers the first error: polars keeps its words only.
-struct Fuse<W: Write> {
+struct ErrorLatch<W: Write> {
     out: W,
     failure: Failure,
 }
@@ -158,7 +158,7 @@ impl Failure {
     }
 }
 
-impl<W: Write> Write for Fuse<W> {
+impl<W: Write> Write for ErrorLatch<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes);
         // An interrupted write is tried again by its caller and is no failure.
@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::report::sheet::{Format, Writer};
-    use crate::report::table::{FlowRow, Flows, Places, Table};
+    use crate::report::table::{FileIndex, FlowRow, Flows, Table};
     use crate::report::tests::flow;
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         let path = folder.path().join("flows.parquet");
         let file = File::create(&path).expect("file");
         let mut writer = Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start");
-        let places = Places::default();
+        let places = FileIndex::default();
         let count = 2 * group_rows(0) + 5;
         let flows: Vec<_> = (1..=count as u64).map(flow).collect();
         let rows: Vec<_> = flows.iter().map(|flow| FlowRow { flow, places: &places }).collect();
@@ -202,7 +202,7 @@ mod tests {
         let frame = reader.finish().expect("frame");
         assert_eq!(frame.shape(), (count, Flows::columns().count()));
         let ts = frame.column("ts").expect("ts");
-        assert_eq!(ts.dtype(), &data_type(Kind::Time));
+        assert_eq!(ts.dtype(), &data_type(ColumnType::Time));
         assert_eq!(ts.datetime().expect("time").physical().get(0), Some(1_000_000_001));
         let ids = frame.column("flow_id").expect("flow_id").u64().expect("u64").clone();
         assert!(ids.iter().zip(1..).all(|(id, expected)| id == Some(expected)));
@@ -234,7 +234,7 @@ mod tests {
         let mut writer = Writer::<Flows>::new(Format::Parquet, Full, &[]);
         let error = match &mut writer {
             Ok(writer) => {
-                writer.rows(&[FlowRow { flow: &flow(1), places: &Places::default() }]).expect("held");
+                writer.rows(&[FlowRow { flow: &flow(1), places: &FileIndex::default() }]).expect("held");
                 writer_finish_error(writer)
             }
             Err(error) => error.kind(),

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
 use crate::report::escape;
 use crate::report::parquet::ParquetFile;
 use crate::report::table::{Column, Header, Table};
-use crate::report::value::{Kind, Value};
+use crate::report::value::{ColumnType, Value};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -24,7 +24,7 @@ pub enum Format {
 }
 
 /// Takes the rows of one table.
-pub trait Sheet {
+pub trait RowWriter {
     /// Takes one row: as many values as there are headers.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ pub struct Writer<T: Table> {
 
 /// Text goes row by row, Parquet column by column.
 enum Out<T: Table> {
-    Rows(Box<dyn Sheet + Send>),
+    Rows(Box<dyn RowWriter + Send>),
     Columns(Box<ParquetFile<T>>),
 }
 
@@ -121,7 +121,7 @@ impl<W: Write> Csv<W> {
     }
 }
 
-impl<W: Write> Sheet for Csv<W> {
+impl<W: Write> RowWriter for Csv<W> {
     fn row(&mut self, values: &mut dyn Iterator<Item = Value<'_>>) -> io::Result<()> {
         for value in values {
             let field = match &value {
@@ -143,7 +143,7 @@ struct JsonLines<W: Write> {
     out: io::BufWriter<W>,
 }
 
-impl<W: Write> Sheet for JsonLines<W> {
+impl<W: Write> RowWriter for JsonLines<W> {
     fn row(&mut self, values: &mut dyn Iterator<Item = Value<'_>>) -> io::Result<()> {
         let mut separator = b"{";
         for (header, value) in self.headers.iter().zip(values) {
@@ -187,7 +187,7 @@ impl<W: Write> Text<W> {
         grid.set_header(self.headers.iter().map(|header| header.name));
         for (column, header) in grid.column_iter_mut().zip(&self.headers) {
             column.set_padding((0, 2));
-            if !matches!(header.kind, Kind::Text | Kind::Time | Kind::Bool) {
+            if !matches!(header.kind, ColumnType::Text | ColumnType::Time | ColumnType::Bool) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
@@ -202,7 +202,7 @@ impl<W: Write> Text<W> {
     }
 }
 
-impl<W: Write> Sheet for Text<W> {
+impl<W: Write> RowWriter for Text<W> {
     fn row(&mut self, values: &mut dyn Iterator<Item = Value<'_>>) -> io::Result<()> {
         let cells = values.map(|value| match &value {
             Value::Null => "-".to_owned(),
@@ -235,7 +235,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::report::table::{FlowRow, Flows, Places};
+    use crate::report::table::{FileIndex, FlowRow, Flows};
     use crate::report::tests::flow;
 
     #[derive(Clone, Default)]
@@ -255,7 +255,7 @@ mod tests {
         let sink = Sink::default();
         let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
         let mut writer = Writer::<Flows>::new(format, sink.clone(), &columns).expect("columns");
-        let mut places = Places::default();
+        let mut places = FileIndex::default();
         places.push("=a,b.pcap", 0);
         writer.rows(&[FlowRow { flow: &flow(7), places: &places }]).expect("memory");
         assert_eq!(writer.finish().expect("memory"), 1);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn every_value_is_of_its_columns_kind() {
-        let (flow, places) = (flow(7), Places::default());
+        let (flow, places) = (flow(7), FileIndex::default());
         for column in Flows::columns() {
             let row = FlowRow { flow: &flow, places: &places };
             let value = (column.value)(&row);

@@ -4,7 +4,7 @@
 //! Zeek has the thing. `flow_id` joins every table to `flows`.
 
 use crate::report::cells::Cells;
-use crate::report::value::{Kind, Value};
+use crate::report::value::{ColumnType, Value};
 
 mod dns;
 mod evidence;
@@ -24,7 +24,7 @@ pub use evidence::{EvidenceRow, EvidenceTable};
 pub use findings::{FindingRow, Findings};
 pub use flows::{FlowRow, Flows};
 pub use icmp::{Icmp, IcmpRow};
-pub use shared::Places;
+pub use shared::FileIndex;
 pub(crate) use shared::{protocol, word};
 pub use streamed::Streamed;
 pub use tcp_events::{EventRow, TcpEvents};
@@ -36,7 +36,7 @@ pub struct Header {
     /// Its name.
     pub name: &'static str,
     /// What it holds.
-    pub kind: Kind,
+    pub kind: ColumnType,
     /// What it means, with the unit.
     pub doc: &'static str,
 }
@@ -76,7 +76,7 @@ macro_rules! column {
         $crate::report::table::Column::<$table> {
             header: $crate::report::table::Header {
                 name: $name,
-                kind: $crate::report::value::Kind::$kind,
+                kind: $crate::report::value::ColumnType::$kind,
                 doc: $doc,
             },
             value: |$row| $crate::report::value::Value::from($value),
@@ -90,7 +90,7 @@ macro_rules! column {
 }
 use column;
 
-/// Declares a run of columns of one table: `"name" Kind "meaning" = |row| value;`
+/// Declares a run of columns of one table: `"name" ColumnType "meaning" = |row| value;`
 macro_rules! columns {
     ($table:ty: $($name:literal $kind:ident $doc:literal = |$row:ident| $value:expr;)*) => {
         &[$($crate::report::table::column!($table, $name, $kind, $doc, |$row| $value),)*]

@@ -2,19 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::app::Moment;
 use crate::capture::LinkType;
 use crate::detect::{
     Confidence, Count, Evidence, FileFacts, Finding, Gate, Impact, InterfaceFacts, NotAssessed, Rule,
     Severity, Subject, Threshold, Totals, Verdict,
 };
+use crate::dissect::PacketRef;
 use crate::dissect::{Endpoint, Path};
 use crate::flow::{End, Flow, Half, Roles, TcpFlow};
 use crate::pipeline::{Capped, Outcome};
 use crate::time::{Span, Timestamp};
 
-fn moment(packet: u64, time: i64) -> Moment {
-    Moment { packet, time: Timestamp(time) }
+fn moment(packet: u64, time: i64) -> PacketRef {
+    PacketRef { packet, time: Timestamp(time) }
 }
 
 /// A TCP flow whose first packet is `id`.

@@ -11,8 +11,8 @@ use textwrap::Options;
 use crate::detect::Severity;
 use crate::report::escape::terminal;
 use crate::report::filter::ranges;
+use crate::report::humanize::{grouped, lasting, plural, whole_seconds};
 use crate::report::model::{CitedFrame, RankedFinding, Report, Status};
-use crate::report::words::{grouped, lasting, plural, whole_seconds};
 use crate::time::{Span, Timestamp};
 
 const BOLD: Style = Style::new().bold();

@@ -25,7 +25,7 @@ pub enum Value<'a> {
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ColumnType {
     /// Yes or no.
     Bool,
     /// Unsigned, 8 bits.
@@ -44,7 +44,7 @@ pub enum Kind {
     Time,
 }
 
-impl Kind {
+impl ColumnType {
     /// The type as the column documentation names it.
     pub fn name(self) -> &'static str {
         match self {

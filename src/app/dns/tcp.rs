@@ -1,7 +1,7 @@
 //! DNS over a byte stream: every message has its length in two octets in front (RFC 1035 section 4.2.2, RFC 7766).
 
 use crate::app::dns::{DnsMessage, parse};
-use crate::app::{Direction, Moment};
+use crate::dissect::{Direction, PacketRef};
 
 /// Finds the messages of both directions. Holds at most one incomplete message per direction: 64 KiB.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,12 @@ impl DnsTcp {
     }
 
     /// Takes the next bytes of a direction: the messages they complete.
-    pub fn data(&mut self, direction: Direction, bytes: &[u8], at: Moment) -> Vec<(DnsMessage, Moment)> {
+    pub fn data(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        at: PacketRef,
+    ) -> Vec<(DnsMessage, PacketRef)> {
         let half = &mut self.halves[direction.index()];
         let mut messages = Vec::new();
         if half.lost {
@@ -44,7 +49,7 @@ impl DnsTcp {
     }
 
     /// Bytes of a direction were not captured.
-    pub fn gap(&mut self, direction: Direction, _length: u64, _at: Moment) {
+    pub fn gap(&mut self, direction: Direction, _length: u64, _at: PacketRef) {
         let half = &mut self.halves[direction.index()];
         half.held = Vec::new();
         half.lost = true;
@@ -68,7 +73,7 @@ mod tests {
             let mut tcp = DnsTcp::default();
             let found: usize = stream
                 .chunks(size)
-                .map(|piece| tcp.data(Direction::ToServer, piece, Moment::default()).len())
+                .map(|piece| tcp.data(Direction::ToServer, piece, PacketRef::default()).len())
                 .sum();
             assert_eq!(found, 3, "pieces of {size} bytes");
         }
@@ -77,7 +82,7 @@ mod tests {
     #[test]
     fn nothing_is_read_after_a_gap() {
         let mut tcp = DnsTcp::default();
-        tcp.gap(Direction::ToClient, 10, Moment::default());
-        assert!(tcp.data(Direction::ToClient, &[0, 1, 2, 3], Moment::default()).is_empty());
+        tcp.gap(Direction::ToClient, 10, PacketRef::default());
+        assert!(tcp.data(Direction::ToClient, &[0, 1, 2, 3], PacketRef::default()).is_empty());
     }
 }

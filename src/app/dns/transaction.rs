@@ -1,14 +1,14 @@
 //! A DNS transaction: a query, its repeats, its response, and responses that came on top.
 
-use crate::app::Moment;
 use crate::app::dns::{DnsMessage, ExtendedError};
+use crate::dissect::PacketRef;
 use crate::time::{Span, Timestamp};
 
 /// A response beyond the first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExtraResponse {
     /// The packet.
-    pub at: Moment,
+    pub at: PacketRef,
     /// Its code.
     pub rcode: u16,
     /// It says the same as the first.
@@ -25,13 +25,13 @@ pub struct Transaction {
     /// Type asked for.
     pub qtype: u16,
     /// The query; `None` for a response that nothing asked for.
-    pub query: Option<Moment>,
+    pub query: Option<PacketRef>,
     /// The same query again from the same socket, first [`Transaction::MAX_REPEATS`].
-    pub repeats: Vec<Moment>,
+    pub repeats: Vec<PacketRef>,
     /// How many repeats there were.
     pub repeat_count: u32,
     /// The first response.
-    pub response: Option<Moment>,
+    pub response: Option<PacketRef>,
     /// From the query, or its last repeat before the response, to the response.
     pub rtt: Option<Span>,
     /// Response code.
@@ -67,7 +67,7 @@ impl Transaction {
     /// (glibc and systemd 5 s per try, BIND 30 s in all).
     pub const WAIT: Span = Span::secs(30);
 
-    pub(super) fn asked(message: &DnsMessage, at: Moment, deadline: Timestamp) -> Self {
+    pub(super) fn asked(message: &DnsMessage, at: PacketRef, deadline: Timestamp) -> Self {
         let question = message.question.as_ref();
         Self {
             id: message.id,
@@ -81,7 +81,7 @@ impl Transaction {
         }
     }
 
-    pub(super) fn unasked(message: &DnsMessage, at: Moment, deadline: Timestamp) -> Self {
+    pub(super) fn unasked(message: &DnsMessage, at: PacketRef, deadline: Timestamp) -> Self {
         let mut transaction = Self { query: None, udp_size: None, ..Self::asked(message, at, deadline) };
         transaction.answer(message, at);
         transaction
@@ -93,14 +93,14 @@ impl Transaction {
         size_of::<Self>() + self.name.len() + self.key.len() + answers
     }
 
-    pub(super) fn repeat(&mut self, at: Moment) {
+    pub(super) fn repeat(&mut self, at: PacketRef) {
         self.repeat_count += 1;
         if self.repeats.len() < Self::MAX_REPEATS {
             self.repeats.push(at);
         }
     }
 
-    pub(super) fn answer(&mut self, message: &DnsMessage, at: Moment) {
+    pub(super) fn answer(&mut self, message: &DnsMessage, at: PacketRef) {
         let key = message.answer_key();
         if self.response.is_some() {
             if self.extra.len() < Self::MAX_REPEATS {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::app::dns::{DnsMessage, Transaction};
-use crate::app::{Direction, Moment};
+use crate::dissect::{Direction, PacketRef};
 use crate::time::Timestamp;
 
 /// Transactions of a flow that wait at a time; the earliest are kept.
@@ -28,7 +28,7 @@ impl Transactions {
     /// Takes a message. What a message means depends on the packets before it and their times only.
     ///
     /// `clock` is the latest time of all packets of the capture so far.
-    pub fn message(&mut self, direction: Direction, message: &DnsMessage, at: Moment, clock: Timestamp) {
+    pub fn message(&mut self, direction: Direction, message: &DnsMessage, at: PacketRef, clock: Timestamp) {
         self.expire(clock);
         let deadline = clock + Transaction::WAIT;
         let question = message.question.as_ref();
@@ -120,8 +120,8 @@ mod tests {
     use crate::app::dns::parse;
     use crate::time::Span;
 
-    fn at(packet: u64, millis: i64) -> Moment {
-        Moment { packet, time: Timestamp(0) + Span::millis(millis) }
+    fn at(packet: u64, millis: i64) -> PacketRef {
+        PacketRef { packet, time: Timestamp(0) + Span::millis(millis) }
     }
 
     fn run(steps: &[(u16, u16, i64)]) -> Vec<Transaction> {

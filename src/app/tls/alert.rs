@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::app::{Direction, Moment};
+use crate::dissect::{Direction, PacketRef};
 
 /// Where in the session an alert was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -20,7 +20,7 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Alert {
     /// The packet that completed it.
-    pub at: Moment,
+    pub at: PacketRef,
     /// Who sent it.
     pub direction: Direction,
     /// 1 warning, 2 fatal; `None` when it is encrypted.

@@ -2,13 +2,13 @@
 
 use tls_parser::{TlsCipherSuite, parse_tls_handshake_client_hello, parse_tls_handshake_server_hello};
 
-use crate::app::Moment;
+use crate::dissect::PacketRef;
 
 /// What a client offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
     /// The packet that completed it.
-    pub at: Moment,
+    pub at: PacketRef,
     /// Server name (RFC 6066), octets that do not print escaped.
     pub sni: Option<String>,
     /// Application protocols (RFC 7301).
@@ -29,7 +29,7 @@ pub struct ClientHello {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerHello {
     /// The packet that completed it.
-    pub at: Moment,
+    pub at: PacketRef,
     /// Version in force.
     pub version: u16,
     /// Cipher suite.
@@ -84,7 +84,7 @@ fn protocols(body: &[u8]) -> Vec<String> {
 
 impl ClientHello {
     /// Reads the body of the message.
-    pub(super) fn read(body: &[u8], at: Moment) -> Option<Self> {
+    pub(super) fn read(body: &[u8], at: PacketRef) -> Option<Self> {
         let (_, parsed) = parse_tls_handshake_client_hello(body).ok()?;
         let mut hello = Self {
             at,
@@ -120,7 +120,7 @@ impl ClientHello {
 
 impl ServerHello {
     /// Reads the body of the message, and whether it asks the client to try again.
-    pub(super) fn read(body: &[u8], at: Moment) -> Option<(Self, bool)> {
+    pub(super) fn read(body: &[u8], at: PacketRef) -> Option<(Self, bool)> {
         let (_, parsed) = parse_tls_handshake_server_hello(body).ok()?;
         let mut hello = Self { at, version: parsed.version.0, cipher_suite: parsed.cipher.0, alpn: None };
         for (kind, body) in extensions(parsed.ext.unwrap_or_default()) {

@@ -1,6 +1,6 @@
 //! The record layer: five octets of header, then up to 2^14 + 2048 of body (RFC 5246 section 6.2.3).
 
-use crate::app::Moment;
+use crate::dissect::PacketRef;
 
 /// Largest body of a record.
 const MAX_BODY: usize = (1 << 14) + 2048;
@@ -45,7 +45,7 @@ pub(super) struct Record {
     pub(super) kind: u8,
     pub(super) length: usize,
     pub(super) body: Vec<u8>,
-    pub(super) at: Moment,
+    pub(super) at: PacketRef,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ impl Records {
     }
 
     /// Takes bytes from the front of `bytes`; the record they complete. `keep` says which types' bodies are wanted.
-    pub(super) fn next(&mut self, bytes: &mut &[u8], keep: fn(u8) -> bool, at: Moment) -> Option<Record> {
+    pub(super) fn next(&mut self, bytes: &mut &[u8], keep: fn(u8) -> bool, at: PacketRef) -> Option<Record> {
         if self.lost || self.malformed {
             *bytes = &[];
             return None;
@@ -116,7 +116,7 @@ impl Records {
     }
 
     /// `length` bytes were not captured; the record that ended in them.
-    pub(super) fn gap(&mut self, length: u64, at: Moment) -> Option<Record> {
+    pub(super) fn gap(&mut self, length: u64, at: PacketRef) -> Option<Record> {
         let left = self.current.map_or(0, |header| header.length - self.passed) as u64;
         if left < length || left == 0 {
             self.lost = true;
@@ -129,7 +129,7 @@ impl Records {
         self.complete(at)
     }
 
-    fn complete(&mut self, at: Moment) -> Option<Record> {
+    fn complete(&mut self, at: PacketRef) -> Option<Record> {
         let header = self.current.filter(|header| header.length == self.passed)?;
         self.current = None;
         let body = std::mem::take(&mut self.body);

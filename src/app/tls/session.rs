@@ -4,7 +4,7 @@ use crate::app::tls::alert::{Alert, Phase};
 use crate::app::tls::certificate::{self, Certificate};
 use crate::app::tls::hello::{ClientHello, ServerHello, cipher_name};
 use crate::app::tls::record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
-use crate::app::{Direction, Moment};
+use crate::dissect::{Direction, PacketRef};
 use crate::time::Span;
 
 /// Largest handshake message read; a chain of certificates is rarely above 16 KiB.
@@ -32,7 +32,7 @@ pub struct TlsSession {
     /// Certificates of the client (0) and of the server (1), leaf first.
     pub certificates: [Vec<Certificate>; 2],
     /// When they came.
-    pub certificates_at: [Option<Moment>; 2],
+    pub certificates_at: [Option<PacketRef>; 2],
     /// Certificates that could not be read.
     pub certificates_unreadable: u32,
     /// The server asked for a certificate (seen before TLS 1.3 only).
@@ -40,17 +40,17 @@ pub struct TlsSession {
     /// Alerts in order, first sixteen.
     pub alerts: Vec<Alert>,
     /// ChangeCipherSpec by direction.
-    pub change_cipher_spec: [Option<Moment>; 2],
+    pub change_cipher_spec: [Option<PacketRef>; 2],
     /// First application data record by direction.
-    pub application_data: [Option<Moment>; 2],
+    pub application_data: [Option<PacketRef>; 2],
     /// When the handshake was complete, as far as the records show.
-    pub established: Option<Moment>,
+    pub established: Option<PacketRef>,
     /// The last handshake message in the clear by direction: its type.
-    pub last_handshake: [Option<(u8, Moment)>; 2],
+    pub last_handshake: [Option<(u8, PacketRef)>; 2],
     /// The last record by direction: content type, length, packet.
-    pub last_record: [Option<(u8, u16, Moment)>; 2],
+    pub last_record: [Option<(u8, u16, PacketRef)>; 2],
     /// Bytes that are no TLS followed.
-    pub malformed: Option<Moment>,
+    pub malformed: Option<PacketRef>,
     /// Missing bytes ended the reading of a direction.
     pub lost: [bool; 2],
     /// Application data records of the server since the handshake was complete.
@@ -82,7 +82,7 @@ impl TlsSession {
     }
 
     /// Takes the next bytes of a direction.
-    pub fn data(&mut self, direction: Direction, bytes: &[u8], at: Moment) {
+    pub fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
         let mut rest = bytes;
         while !rest.is_empty() {
             if let Some(record) = self.halves[direction.index()].records.next(&mut rest, wanted, at) {
@@ -95,7 +95,7 @@ impl TlsSession {
     }
 
     /// Bytes of a direction were not captured.
-    pub fn gap(&mut self, direction: Direction, length: u64, at: Moment) {
+    pub fn gap(&mut self, direction: Direction, length: u64, at: PacketRef) {
         let half = &mut self.halves[direction.index()];
         let record = half.records.gap(length, at);
         // A handshake message with a hole in it is no message; what follows it in the stream may be.
@@ -185,7 +185,7 @@ impl TlsSession {
         self.server_hello.as_ref().is_some_and(|hello| cipher_name(hello.cipher_suite).contains("WITH_NULL"))
     }
 
-    fn alert(&mut self, direction: Direction, alert: Option<[u8; 2]>, at: Moment) {
+    fn alert(&mut self, direction: Direction, alert: Option<[u8; 2]>, at: PacketRef) {
         let phase = if self.established.is_some() {
             Phase::Established
         } else if self.server_hello.is_some() {
@@ -200,7 +200,7 @@ impl TlsSession {
     }
 
     /// Reads the handshake messages that are whole.
-    fn messages(&mut self, direction: Direction, at: Moment) {
+    fn messages(&mut self, direction: Direction, at: PacketRef) {
         let mut held = std::mem::take(&mut self.halves[direction.index()].handshake);
         let mut start = held.len().min(self.halves[direction.index()].skip);
         self.halves[direction.index()].skip -= start;
@@ -223,7 +223,7 @@ impl TlsSession {
         }
     }
 
-    fn message(&mut self, direction: Direction, kind: u8, body: &[u8], at: Moment) {
+    fn message(&mut self, direction: Direction, kind: u8, body: &[u8], at: PacketRef) {
         let index = direction.index();
         self.last_handshake[index] = Some((kind, at));
         match kind {
@@ -275,7 +275,7 @@ impl TlsSession {
 
     /// TLS 1.3: the server answered the client's Finished with nothing but a record of the length of an alert, at once and
     /// before the client said goodbye. It is what a server does that does not accept the client's certificate.
-    pub fn answered_with_alert(&self) -> Option<Moment> {
+    pub fn answered_with_alert(&self) -> Option<PacketRef> {
         let finished = self.established?;
         let (_, _, at) = self.last_record[Direction::ToClient.index()]?;
         let alone = self.server_records == 1 && self.may_end_with_alert(Direction::ToClient);
@@ -342,7 +342,7 @@ mod tests {
 
     fn feed(session: &mut TlsSession, direction: Direction, bytes: &[u8], piece: usize) {
         for part in bytes.chunks(piece) {
-            session.data(direction, part, Moment::default());
+            session.data(direction, part, PacketRef::default());
         }
     }
 
@@ -422,10 +422,10 @@ mod tests {
         let mut session = TlsSession::default();
         let data = record(23, &[0; 100]);
         feed(&mut session, Direction::ToClient, &data[..50], 50);
-        session.gap(Direction::ToClient, 55, Moment::default());
+        session.gap(Direction::ToClient, 55, PacketRef::default());
         feed(&mut session, Direction::ToClient, &record(21, &[1, 0]), 50);
         assert!(session.said_goodbye() && !session.lost[1]);
-        session.gap(Direction::ToClient, 1, Moment::default());
+        session.gap(Direction::ToClient, 1, PacketRef::default());
         assert!(session.lost[1]);
     }
 
@@ -441,10 +441,10 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), gap in 0u64..50) {
             let mut session = TlsSession::default();
-            session.data(Direction::ToServer, &record(22, &bytes), Moment::default());
-            session.gap(Direction::ToServer, gap, Moment::default());
-            session.data(Direction::ToServer, &bytes, Moment::default());
-            session.data(Direction::ToClient, &record(22, &message(11, &bytes)), Moment::default());
+            session.data(Direction::ToServer, &record(22, &bytes), PacketRef::default());
+            session.gap(Direction::ToServer, gap, PacketRef::default());
+            session.data(Direction::ToServer, &bytes, PacketRef::default());
+            session.data(Direction::ToClient, &record(22, &message(11, &bytes)), PacketRef::default());
         }
     }
 }

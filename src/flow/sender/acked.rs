@@ -1,10 +1,10 @@
 //! What the peer acknowledges: round trips, deliveries, holes that only the capture has, and repeats that were not needed.
 
 use super::{AHEAD, Ahead, Sender, WILD};
-use crate::app::Moment;
+use crate::dissect::PacketRef;
 use crate::dissect::Seq;
 use crate::flow::log::EventLog;
-use crate::flow::{EventKind, LossPlace, SpuriousProof, Stuck};
+use crate::flow::{EventKind, LossPlace, SpuriousProof, UndeliveredSegment};
 use crate::time::Span;
 
 impl Sender {
@@ -19,7 +19,7 @@ impl Sender {
         ack: Seq,
         sacks: &[(Seq, Seq)],
         echo: Option<u32>,
-        at: Moment,
+        at: PacketRef,
         log: &mut EventLog,
     ) {
         let Some(next) = self.next else {
@@ -72,7 +72,7 @@ impl Sender {
     }
 
     /// Newly SACKed segments arrived: they are evidence that what is below them is lost (RFC 6675 IsLost).
-    pub(super) fn selective(&mut self, at: Moment) {
+    pub(super) fn selective(&mut self, at: PacketRef) {
         self.last_hint = Some(at);
         let mut delivered = Vec::new();
         let mut above = 0;
@@ -94,7 +94,7 @@ impl Sender {
     }
 
     /// A datagram of this size is known to have arrived.
-    pub(super) fn deliver(&mut self, ip_length: u32, length: u32, at: Moment, whole: bool) {
+    pub(super) fn deliver(&mut self, ip_length: u32, length: u32, at: PacketRef, whole: bool) {
         if length == 0 || !whole {
             return;
         }
@@ -106,7 +106,7 @@ impl Sender {
         sizes.delivered += 1;
     }
 
-    pub(super) fn advance(&mut self, ack: Seq, echo: Option<u32>, at: Moment, log: &mut EventLog) {
+    pub(super) fn advance(&mut self, ack: Seq, echo: Option<u32>, at: PacketRef, log: &mut EventLog) {
         if let Some(acked) = self.acked {
             self.side.acked_progress += u64::from(ack.since(acked).unsigned_abs());
         }
@@ -157,7 +157,7 @@ impl Sender {
     }
 
     /// The peer has what the capture lacks: the capture missed it, the network did not.
-    pub(super) fn miss_holes(&mut self, ack: Seq, at: Moment, log: &mut EventLog) {
+    pub(super) fn miss_holes(&mut self, ack: Seq, at: PacketRef, log: &mut EventLog) {
         while let Some(hole) = self.holes.first().copied().filter(|hole| hole.start.before(ack)) {
             let end = if hole.end.after(ack) { ack } else { hole.end };
             let length = end.since(hole.start).unsigned_abs();
@@ -171,14 +171,14 @@ impl Sender {
         }
     }
 
-    pub(super) fn keep_stuck(&mut self, stuck: Option<Stuck>) {
-        if let Some(stuck) = stuck.filter(|_| self.side.sizes.stuck.len() < Stuck::MAX) {
+    pub(super) fn keep_stuck(&mut self, stuck: Option<UndeliveredSegment>) {
+        if let Some(stuck) = stuck.filter(|_| self.side.sizes.stuck.len() < UndeliveredSegment::MAX) {
             self.side.sizes.stuck.push(stuck);
         }
     }
 
     /// The peer repeated its ACK: it got something out of order.
-    pub(in crate::flow) fn duplicate_ack(&mut self, at: Moment) {
+    pub(in crate::flow) fn duplicate_ack(&mut self, at: PacketRef) {
         self.duplicate_acks += 1;
         self.last_hint = Some(at);
         if self.sacked.is_empty()
@@ -193,7 +193,7 @@ impl Sender {
     }
 
     /// The peer got `[start, end)` twice (RFC 2883).
-    pub(super) fn duplicate_sack(&mut self, start: Seq, end: Seq, at: Moment, log: &mut EventLog) {
+    pub(super) fn duplicate_sack(&mut self, start: Seq, end: Seq, at: PacketRef, log: &mut EventLog) {
         if let Some(index) = log.last_repeat(self.direction, start, end) {
             self.prove_spurious(Some(index), SpuriousProof::DuplicateSack, at, log);
         }
@@ -203,7 +203,7 @@ impl Sender {
         &mut self,
         event: Option<usize>,
         proof: SpuriousProof,
-        at: Moment,
+        at: PacketRef,
         log: &mut EventLog,
     ) {
         let Some(event) = event.and_then(|index| log.get_mut(index)) else { return };

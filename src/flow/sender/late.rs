@@ -1,8 +1,8 @@
 //! Segments below the highest sequence number: reordered, or sent again, and why (FIELD C1, C2).
 
 use super::{Hole, Placed, Sender, Timing};
-use crate::app::{Direction, Moment};
 use crate::dissect::Seq;
+use crate::dissect::{Direction, PacketRef};
 use crate::flow::log::EventLog;
 use crate::flow::sent::{Segment, Sent};
 use crate::flow::{EventKind, LossPlace, SpuriousProof};
@@ -105,20 +105,20 @@ impl Sender {
     }
 
     pub(super) fn cut_holes(&mut self, start: Seq, end: Seq) {
-        let mut left = Vec::with_capacity(self.holes.len() + 1);
+        let mut remaining = Vec::with_capacity(self.holes.len() + 1);
         for hole in self.holes.drain(..) {
             if !hole.end.after(start) || !hole.start.before(end) {
-                left.push(hole);
+                remaining.push(hole);
                 continue;
             }
             if hole.start.before(start) {
-                left.push(Hole { end: start, ..hole });
+                remaining.push(Hole { end: start, ..hole });
             }
             if hole.end.after(end) {
-                left.push(Hole { start: end, ..hole });
+                remaining.push(Hole { start: end, ..hole });
             }
         }
-        self.holes = left;
+        self.holes = remaining;
     }
 
     /// A segment whose bytes the capture has seen before.
@@ -195,14 +195,14 @@ impl Sender {
         segment: &Segment,
         original: Option<&Sent>,
         timing: Timing,
-    ) -> (EventKind, Option<Moment>) {
+    ) -> (EventKind, Option<PacketRef>) {
         let timeout = timing.timeout(self.rtt.spread());
         let waited = original.map(|sent| segment.at.time - sent.last().time);
         let timed_out = waited.is_some_and(|waited| waited.0 >= timeout.0 - timeout.0 / 10);
         // The ACK must have had the time to reach the sender; half of it allows for a changing path.
         let reached =
-            |hint: Moment| timing.to_sender.is_none_or(|rtt| (segment.at.time - hint.time).0 >= rtt.0 / 2);
-        let prompt = |hint: Moment| match timing.to_sender {
+            |hint: PacketRef| timing.to_sender.is_none_or(|rtt| (segment.at.time - hint.time).0 >= rtt.0 / 2);
+        let prompt = |hint: PacketRef| match timing.to_sender {
             Some(rtt) => (segment.at.time - hint.time).0 <= rtt.0 * 3 / 2 + Span::millis(5).0,
             None => segment.at.time - hint.time < timeout,
         };

@@ -1,9 +1,9 @@
 //! `dns`: one row per DNS transaction.
 
-use super::shared::{Places, community_id, protocol};
+use super::shared::{FileIndex, community_id, protocol};
 use super::{Column, Table, columns};
-use crate::app::Moment;
 use crate::app::dns::{Transaction, error_name, qtype_name, rcode_name};
+use crate::dissect::PacketRef;
 use crate::flow::FlowHead;
 
 /// A transaction and the flow that carried it.
@@ -14,11 +14,11 @@ pub struct DnsRow<'a> {
     /// The flow.
     pub flow: &'a FlowHead,
     /// The files.
-    pub places: &'a Places,
+    pub places: &'a FileIndex,
 }
 
 impl DnsRow<'_> {
-    fn first(self) -> Option<Moment> {
+    fn first(self) -> Option<PacketRef> {
         self.transaction.query.or(self.transaction.response)
     }
 

@@ -1,9 +1,9 @@
 //! `flows`: one row per flow.
 
-use super::shared::{Places, community_id, protocol, side, tunnel, word};
+use super::shared::{FileIndex, community_id, protocol, side, tunnel, word};
 use super::sides::{ORIGINATOR, RESPONDER};
 use super::{Column, Table, columns};
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::flow::{Flow, Handshake, Reset, TcpFlow};
 use crate::time::Span;
 
@@ -13,7 +13,7 @@ pub struct FlowRow<'a> {
     /// The flow.
     pub flow: &'a Flow,
     /// The files.
-    pub places: &'a Places,
+    pub places: &'a FileIndex,
 }
 
 impl<'a> FlowRow<'a> {

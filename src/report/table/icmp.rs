@@ -1,6 +1,6 @@
 //! `icmp`: one row per ICMP error, joined to the flow whose packet it quotes.
 
-use super::shared::{Places, protocol, side};
+use super::shared::{FileIndex, protocol, side};
 use super::{Column, Table, columns};
 use crate::flow::{Flow, IcmpError};
 
@@ -12,7 +12,7 @@ pub struct IcmpRow<'a> {
     /// The error.
     pub error: &'a IcmpError,
     /// The files.
-    pub places: &'a Places,
+    pub places: &'a FileIndex,
 }
 
 /// The table of ICMP errors.

@@ -1,14 +1,14 @@
 //! Why a segment is called what it is called, in one sentence with the frames that justify it.
 
 use super::EventRow;
-use crate::app::Moment;
+use crate::dissect::PacketRef;
 use crate::flow::{EventKind, LossPlace, SpuriousProof};
-use crate::report::words::plural;
+use crate::report::humanize::plural;
 
 /// One sentence for a person who has the capture open in Wireshark.
 pub(super) fn reason(row: EventRow<'_>) -> String {
     let EventRow { event, places, .. } = row;
-    let frame = |at: Moment| format!("frame {}", places.frame(at.packet));
+    let frame = |at: PacketRef| format!("frame {}", places.frame(at.packet));
     let original = event.original.map(frame);
     let trigger = event.trigger.map(frame);
     let (delay, length) = (event.delay, event.length);
@@ -70,7 +70,7 @@ pub(super) fn reason(row: EventRow<'_>) -> String {
             format!("other bytes than {} for the same numbers", original.unwrap_or_default())
         }
         EventKind::PortReuse => "the ports of an earlier connection, another initial number".to_owned(),
-        EventKind::Stray => "numbers far from those of this connection".to_owned(),
+        EventKind::OutOfWindow => "numbers far from those of this connection".to_owned(),
     };
     let spurious = event.spurious.map(|proof| {
         let shown = event.proof.map(|at| format!(" by {}", frame(at))).unwrap_or_default();

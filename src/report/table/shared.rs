@@ -4,19 +4,19 @@ use std::borrow::Cow;
 
 use data_encoding::HEXLOWER;
 
-use crate::app::{Direction, Moment};
 use crate::detect::FileFacts;
+use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{FiveTuple, Tunnel};
 use crate::flow::FlowHead;
 
 /// Which file holds a packet, and as which frame.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub struct FileIndex {
     /// Ordinal before a file's first packet, and its path, in analysis order.
     files: Vec<(u64, String)>,
 }
 
-impl Places {
+impl FileIndex {
     /// The places of a finished analysis.
     pub fn of(files: &[FileFacts]) -> Self {
         Self { files: files.iter().map(|file| (file.base, file.path.clone())).collect() }
@@ -43,7 +43,7 @@ impl Places {
     }
 
     /// The frame number of a packet that may not be there.
-    pub fn frame_of(&self, at: Option<Moment>) -> Option<u64> {
+    pub fn frame_of(&self, at: Option<PacketRef>) -> Option<u64> {
         at.map(|at| self.frame(at.packet))
     }
 }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn packets_are_found_in_their_files() {
-        let mut places = Places::default();
+        let mut places = FileIndex::default();
         assert_eq!((places.file(3), places.frame(3)), ("", 3));
         places.push("a.pcap", 0);
         places.push("empty.pcap", 10);

@@ -1,10 +1,10 @@
 //! The columns of `flows` that exist once for the client (`orig_`) and once for the server (`resp_`).
 
-use super::shared::{Places, link_address};
+use super::shared::{FileIndex, link_address};
 use super::{Column, FlowRow, Flows, column};
-use crate::app::Direction;
+use crate::dissect::Direction;
 use crate::dissect::TcpOptions;
-use crate::flow::{Half, Stuck, TcpSide};
+use crate::flow::{Half, TcpSide, UndeliveredSegment};
 use crate::time::Span;
 
 /// What one side of a flow sent.
@@ -13,7 +13,7 @@ struct Side<'a> {
     half: &'a Half,
     tcp: Option<&'a TcpSide>,
     options: Option<&'a TcpOptions>,
-    places: &'a Places,
+    places: &'a FileIndex,
 }
 
 impl<'a> Side<'a> {
@@ -28,7 +28,7 @@ impl<'a> Side<'a> {
     }
 
     /// The stuck range that was tried most.
-    fn stuck(self) -> Option<&'a Stuck> {
+    fn stuck(self) -> Option<&'a UndeliveredSegment> {
         self.tcp?.sizes.stuck.iter().max_by_key(|stuck| stuck.tries)
     }
 

@@ -1,7 +1,7 @@
 //! `tcp_events`: one row per classified TCP segment.
 
 use super::reason::reason;
-use super::shared::{Places, side, word};
+use super::shared::{FileIndex, side, word};
 use super::tshark::{self, Difference};
 use super::{Column, Table, columns};
 use crate::dissect::Endpoint;
@@ -16,7 +16,7 @@ pub struct EventRow<'a> {
     /// The event.
     pub event: &'a TcpEvent,
     /// The files.
-    pub places: &'a Places,
+    pub places: &'a FileIndex,
 }
 
 impl EventRow<'_> {

@@ -1,6 +1,6 @@
 //! `tls`: one row per flow with TLS.
 
-use super::shared::{Places, community_id, side, word};
+use super::shared::{FileIndex, community_id, side, word};
 use super::{Column, Table, columns};
 use crate::app::tls::{Alert, Certificate, ClientHello, ServerHello, TlsSession, cipher_name, version_name};
 use crate::flow::Flow;
@@ -14,7 +14,7 @@ pub struct TlsRow<'a> {
     /// The session.
     pub session: &'a TlsSession,
     /// The files.
-    pub places: &'a Places,
+    pub places: &'a FileIndex,
 }
 
 impl<'a> TlsRow<'a> {

@@ -99,7 +99,7 @@ pub fn reading(event: &TcpEvent, handshake: &Handshake) -> Option<Reading> {
         EventKind::AckedUnseen => same("ack_lost_segment"),
         EventKind::PortReuse => same("reused_ports"),
         // tshark compares no bytes, and takes any numbers for those of the connection.
-        EventKind::Conflict | EventKind::Stray => None,
+        EventKind::Conflict | EventKind::OutOfWindow => None,
     }
 }
 
@@ -137,13 +137,13 @@ fn late(event: &TcpEvent, handshake: &Handshake) -> Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Direction, Moment};
     use crate::dissect::Seq;
+    use crate::dissect::{Direction, PacketRef};
     use crate::flow::LossPlace;
     use crate::time::Timestamp;
 
-    fn at(millis: i64) -> Moment {
-        Moment { packet: 1 + millis.unsigned_abs(), time: Timestamp(millis * 1_000_000) }
+    fn at(millis: i64) -> PacketRef {
+        PacketRef { packet: 1 + millis.unsigned_abs(), time: Timestamp(millis * 1_000_000) }
     }
 
     /// A segment 100 ms after the start, behind one that was sent at `front`.

@@ -107,7 +107,7 @@ pub(super) const SCENES: &[Scene] = &[
         rst_inject,
         &[info("rst_injection", "")],
     )
-    .events(&[("stray", "any", 0), ("retransmitted", "any", 0)])
+    .events(&[("out_of_window", "any", 0), ("retransmitted", "any", 0)])
     .allowing(ALLOWS),
     scene(
         "blind_keepalive_race",
@@ -129,7 +129,7 @@ pub(super) const SCENES: &[Scene] = &[
     )
     .events(&[
         ("port_reuse", "any", 1),
-        ("stray", "any", 1),
+        ("out_of_window", "any", 1),
         ("retransmitted_syn", "any", 1),
         ("retransmitted", "any", 1),
     ])

@@ -52,13 +52,13 @@ fn hold(partitions: &mut [Partition], most: usize, clock: Timestamp) -> u64 {
     partitions.par_iter_mut().for_each(|partition| partition.table.end_idle(clock));
     let mut evicted = 0;
     while weight(partitions) > most {
-        let standings = partitions.par_iter().map(|partition| partition.table.standings().collect());
-        let mut standings = standings.collect::<Vec<Vec<_>>>().concat();
-        if standings.is_empty() {
+        let ranks = partitions.par_iter().map(|partition| partition.table.ranks().collect());
+        let mut ranks = ranks.collect::<Vec<Vec<_>>>().concat();
+        if ranks.is_empty() {
             break;
         }
-        let some = standings.len() / 16;
-        let bound = *standings.select_nth_unstable(some).1;
+        let some = ranks.len() / 16;
+        let bound = *ranks.select_nth_unstable(some).1;
         partitions.par_iter_mut().for_each(|partition| partition.table.evict(bound, clock));
         evicted += some as u64 + 1;
     }

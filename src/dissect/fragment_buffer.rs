@@ -7,7 +7,7 @@ const RANGE: usize = 8;
 ///
 /// `filled` is sorted, without overlaps and without neighbours that touch; `bytes` ends with the last range.
 #[derive(Default)]
-pub(super) struct Patchwork {
+pub(super) struct FragmentBuffer {
     bytes: Vec<u8>,
     filled: Vec<(u32, u32)>,
 }
@@ -23,7 +23,7 @@ pub(super) enum Overlap {
     Different,
 }
 
-impl Patchwork {
+impl FragmentBuffer {
     /// Bytes held.
     pub(super) fn cost(&self) -> usize {
         self.bytes.len() + RANGE * self.filled.len()
@@ -100,22 +100,22 @@ mod tests {
         /// Against an obviously right model: one octet after the other, the first writer wins.
         #[test]
         fn insert_matches_the_model(pieces in proptest::collection::vec((0u32..60, proptest::collection::vec(any::<u8>(), 0..20)), 0..20)) {
-            let mut patchwork = Patchwork::default();
+            let mut fragment_buffer = FragmentBuffer::default();
             let mut model = [None; 80];
             for (offset, bytes) in pieces {
-                patchwork.insert(offset, &bytes);
+                fragment_buffer.insert(offset, &bytes);
                 for (at, octet) in bytes.iter().enumerate() {
                     model[offset as usize + at].get_or_insert(*octet);
                 }
             }
             for (at, octet) in model.iter().enumerate() {
-                let held = patchwork.filled.iter().any(|range| (range.0..range.1).contains(&(at as u32)));
+                let held = fragment_buffer.filled.iter().any(|range| (range.0..range.1).contains(&(at as u32)));
                 prop_assert_eq!(held, octet.is_some());
                 if let Some(octet) = octet {
-                    prop_assert_eq!(patchwork.bytes[at], *octet);
+                    prop_assert_eq!(fragment_buffer.bytes[at], *octet);
                 }
             }
-            prop_assert!(patchwork.filled.windows(2).all(|pair| pair[0].1 < pair[1].0));
+            prop_assert!(fragment_buffer.filled.windows(2).all(|pair| pair[0].1 < pair[1].0));
         }
     }
 }
