@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{RULES, Rule, Settings};
+use crate::detect::{RULES, Rule};
 
 mod read;
 mod sample;
@@ -54,8 +54,9 @@ impl Config {
 
     fn thresholds_of(&self, rules: &'static [Rule]) -> BTreeMap<&'static str, BTreeMap<&'static str, f64>> {
         let values = |rule: &'static Rule| {
-            let settings = Settings::new(rule, self.detect.get(rule.name));
-            rule.thresholds.iter().map(|threshold| (threshold.key, settings.value(threshold.key))).collect()
+            let configured = self.detect.get(rule.name);
+            let values = rule.thresholds.iter();
+            values.map(|threshold| (threshold.key, threshold.value(configured))).collect()
         };
         rules.iter().map(|rule| (rule.name, values(rule))).collect()
     }

@@ -29,3 +29,10 @@ pub mod pipeline;
 pub mod local;
 pub mod report;
 pub mod cli;
+
+/// Hand-made traffic, the same as in `tests/`.
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+#[cfg(test)]
+extern crate self as pcapsy;

@@ -359,7 +359,6 @@ impl Partition {
         for record in &list[behind(after)..behind(until)] {
             let clock = batch.clock.max(record.clock);
             self.table.packet(record, clock, batch.payload(record));
-            self.detectors.packet(record);
         }
     }
 

@@ -32,13 +32,14 @@ fn session(command: &str) -> String {
 fn detectors() -> String {
     let mut table = "\n| name | group | finds | variants |\n|---|---|---|---|\n".to_owned();
     for rule in pcapsy::detect::RULES {
-        let variants = match rule.variants {
+        let names: Vec<&str> = rule.variant_names().collect();
+        let variants = match names.as_slice() {
             [first, second, rest @ ..] if rest.len() > 6 => {
                 format!("{first}, {second} and {} more", rest.len())
             }
             few => few.join(", "),
         };
-        table += &format!("| `{}` | {} | {} | {variants} |\n", rule.name, rule.group, rule.summary);
+        table += &format!("| `{}` | {} | {} | {variants} |\n", rule.name, rule.group.name(), rule.summary);
     }
     table + "\n"
 }

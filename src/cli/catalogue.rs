@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::outcome::{Exit, Failure};
-use crate::detect::{RULES, Rule, Threshold};
+use crate::detect::{Group, RULES, Rule, Severity, Threshold, VariantSheet};
 use crate::report::escape;
 
 /// Arguments of `detectors`.
@@ -29,11 +29,27 @@ impl Detectors {
 #[derive(Debug, Serialize)]
 pub(super) struct Sheet {
     name: &'static str,
-    group: &'static str,
+    group: Group,
     summary: &'static str,
-    variants: &'static [&'static str],
+    variants: Vec<VariantEntry>,
     thresholds: Vec<ThresholdSheet>,
     documentation: String,
+}
+
+#[derive(Debug, Serialize)]
+struct VariantEntry {
+    name: &'static str,
+    severity: Severity,
+    could_be: &'static [&'static str],
+    next: &'static [&'static str],
+    not_claimed: &'static [&'static str],
+}
+
+impl VariantEntry {
+    fn of(sheet: &VariantSheet) -> Self {
+        let VariantSheet { name, severity, could_be, next, not_claimed, .. } = *sheet;
+        Self { name, severity, could_be, next, not_claimed }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -59,7 +75,7 @@ impl Sheet {
             name: rule.name,
             group: rule.group,
             summary: rule.summary,
-            variants: rule.variants,
+            variants: rule.variants.iter().map(VariantEntry::of).collect(),
             thresholds: rule.thresholds.iter().map(threshold).collect(),
             documentation: rule.documentation(),
         }
@@ -73,14 +89,14 @@ pub(super) fn list(rules: &[Rule], json: bool, out: &mut dyn Write) -> io::Resul
         return writeln!(out);
     }
     let width = rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
-    let mut groups: Vec<&str> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for rule in rules {
         if !groups.contains(&rule.group) {
             groups.push(rule.group);
         }
     }
     for group in groups {
-        writeln!(out, "{group}")?;
+        writeln!(out, "{}", group.name())?;
         for rule in rules.iter().filter(|rule| rule.group == group) {
             writeln!(out, "  {:width$}  {}", rule.name, rule.summary)?;
         }

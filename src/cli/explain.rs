@@ -9,7 +9,7 @@ use crate::cli::outcome::{Exit, Failure};
 use crate::config::{Config, nearest};
 use crate::detect::{RULES, Rule};
 use crate::report::escape;
-use crate::report::table::TableDoc;
+use crate::report::table::{TableDoc, word};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -75,9 +75,22 @@ fn find<'r>(name: &str, rules: &'r [Rule]) -> Result<Topic<'r>, Failure> {
 }
 
 fn page(rule: &Rule) -> String {
-    let mut text = format!("{} ({}): {}\n\n{}", rule.name, rule.group, rule.summary, rule.documentation());
-    if !rule.variants.is_empty() {
-        text += &format!("\nvariants: {}\n", rule.variants.join(", "));
+    let mut text =
+        format!("{} ({}): {}\n\n{}", rule.name, rule.group.name(), rule.summary, rule.documentation());
+    let names: Vec<&str> = rule.variant_names().collect();
+    if !names.is_empty() {
+        text += &format!("\nvariants: {}\n", names.join(", "));
+    }
+    for variant in rule.variants.iter().filter(|variant| !variant.could_be.is_empty()) {
+        let name = if variant.name.is_empty() { rule.name } else { variant.name };
+        text += &format!("\n{name}, {} as a rule\n", word(&variant.severity));
+        for (label, lines) in
+            [("could be", variant.could_be), ("next", variant.next), ("not claimed", variant.not_claimed)]
+        {
+            for (number, line) in lines.iter().enumerate() {
+                text += &format!("  {:12}{line}\n", if number == 0 { label } else { "" });
+            }
+        }
     }
     if !rule.thresholds.is_empty() {
         text += &format!("\nthresholds, in pcapsy.toml under [detect.{}]:\n", rule.name);

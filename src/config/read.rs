@@ -138,12 +138,13 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::detect::Threshold;
+    use crate::detect::{Group, Threshold};
 
     const NOISY: Rule = Rule {
         name: "noisy_rule",
-        group: "path",
+        group: Group::Path,
         summary: "packets above a size never arrive",
+        judges: "flows",
         variants: &[],
         thresholds: &[Threshold {
             key: "min_tries",

@@ -1,8 +1,11 @@
 //! A finding: what failed, between whom, how sure, which packets prove it, and what is not claimed.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::detect::Rule;
+use crate::detect::{Case, Count, Evidence, Gate, Scope};
+use crate::dissect::Direction;
 use crate::time::{Span, Timestamp};
 
 /// How much a finding matters.
@@ -17,7 +20,7 @@ pub enum Severity {
     Critical,
 }
 
-/// How sure a finding is (FIELD C0.9).
+/// How sure a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
@@ -39,50 +42,45 @@ impl Confidence {
     }
 }
 
-/// Something about the capture that lowered a finding's confidence.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Gate {
-    /// The detector of the capture group that stands behind it, e.g. `capture_loss`.
-    pub name: &'static str,
-    /// What it prevents, with numbers.
-    pub prevents: String,
-    /// How to capture again without it.
-    pub recapture: &'static str,
-}
-
 /// Whom a finding is about. Empty fields do not apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Subject {
     /// Client address, when it is one client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Server address.
+    /// Server address, when it is one server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// Server port.
+    /// Server port, when it is one service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// Transport protocol: `tcp`, `udp`, `icmp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<&'static str>,
-    /// DNS name, server name.
+    /// DNS name, server name, file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// `to_server` or `to_client`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub direction: Option<crate::dissect::Direction>,
+    pub direction: Option<Direction>,
     /// Capture interface.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
 }
 
-/// A number that the finding states.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Count {
-    /// snake_case name.
-    pub name: &'static str,
-    /// The number.
-    pub value: u64,
+impl Subject {
+    /// What all of a case have in common: the client, the server or the service, the name.
+    pub fn of<C>(case: &Case<C>) -> Self {
+        let affected = &case.affected;
+        Self {
+            client: affected.clients.only().map(ToString::to_string),
+            server: affected.server_address().map(|address| address.to_string()),
+            port: case.server().map(|server| server.port),
+            protocol: case.is_tcp().then_some("tcp"),
+            name: affected.names.only().cloned(),
+            ..Self::default()
+        }
+    }
 }
 
 /// What the finding cost.
@@ -92,7 +90,7 @@ pub struct Impact {
     pub seconds_lost: Span,
     /// Connections, lookups or handshakes that failed.
     pub failed_transactions: u64,
-    /// Connections, lookups or handshakes looked at for the same subject: the denominator.
+    /// Connections, lookups or handshakes judged for the same subject, healthy ones included: the denominator.
     pub of_transactions: u64,
     /// Distinct client addresses.
     pub clients: u64,
@@ -100,21 +98,8 @@ pub struct Impact {
     pub services: u64,
 }
 
-/// One packet that proves something. File and frame are filled in by the report from the ordinal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Evidence {
-    /// Ordinal of the packet over the whole set.
-    pub packet: u64,
-    /// Its capture time.
-    pub time: Timestamp,
-    /// What the packet is to the finding: `original`, `trigger`, `retransmission`, `alert`, `query` ...
-    pub role: &'static str,
-    /// The fields that matter, in the field's words: `seq 1448, len 1448, DF`.
-    pub fields: String,
-}
-
 /// A finding, as a detector states it. Ids, files, frames and the display filter are added by the report.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     /// The detector's name.
     pub detector: &'static str,
@@ -132,6 +117,8 @@ pub struct Finding {
     pub summary: String,
     /// Whom it is about.
     pub subject: Subject,
+    /// Whom and what it covers.
+    pub scope: Scope,
     /// First packet's time.
     pub first_seen: Timestamp,
     /// Last packet's time.
@@ -140,7 +127,8 @@ pub struct Finding {
     pub counts: Vec<Count>,
     /// What it cost.
     pub impact: Impact,
-    /// The frames that prove it, in packet order, at most [`Finding::MAX_EVIDENCE`].
+    /// The packets that prove it, in packet order, at most [`Evidence::MOST`]. The report cites their frames instead.
+    #[serde(skip)]
     pub evidence: Vec<Evidence>,
     /// Explanations that fit the frames, the likeliest first.
     pub alternatives: Vec<&'static str>,
@@ -151,49 +139,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Frames cited per finding.
-    pub const MAX_EVIDENCE: usize = 24;
-
-    /// An empty finding of a detector, for the detector to fill.
-    pub(super) fn draft(
-        rule: &Rule,
-        variant: &'static str,
-        severity: Severity,
-        confidence: Confidence,
-    ) -> Self {
-        Self {
-            detector: rule.name,
-            variant,
-            severity,
-            confidence,
-            gates: Vec::new(),
-            title: String::new(),
-            summary: String::new(),
-            subject: Subject::default(),
-            first_seen: Timestamp(0),
-            last_seen: Timestamp(0),
-            counts: Vec::new(),
-            impact: Impact::default(),
-            evidence: Vec::new(),
-            alternatives: Vec::new(),
-            next_steps: Vec::new(),
-            not_claimed: Vec::new(),
+    /// `detector (variant)`, or the detector alone.
+    pub fn rule(&self) -> String {
+        match self.variant {
+            "" => self.detector.to_owned(),
+            variant => format!("{} ({variant})", self.detector),
         }
     }
-
-    /// Lowers the confidence when something stands in the way of the finding.
-    pub(super) fn gated(mut self, gates: Vec<Gate>) -> Self {
-        if !gates.is_empty() {
-            self.confidence = self.confidence.lowered();
-        }
-        self.gates = gates;
-        self
-    }
-}
-
-/// Counts from names and numbers; zeros are left out.
-pub(super) fn counts(pairs: &[(&'static str, u64)]) -> Vec<Count> {
-    pairs.iter().filter(|(_, value)| *value > 0).map(|&(name, value)| Count { name, value }).collect()
 }
 
 /// Flows (or lookups, handshakes) that a detector could not judge, and why.
@@ -202,7 +154,7 @@ pub struct NotAssessed {
     /// The detector's name.
     pub detector: &'static str,
     /// Why, in a few words.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// How many.
     pub count: u64,
     /// What is counted: `flows`, `lookups`, `handshakes`.
@@ -220,13 +172,4 @@ pub struct Verdict {
     pub unit: &'static str,
     /// What it could not judge.
     pub not_assessed: Vec<NotAssessed>,
-}
-
-impl Verdict {
-    /// Adds things that could not be judged; none is not worth a line.
-    pub(super) fn skip(&mut self, rule: &Rule, reason: &'static str, count: u64, unit: &'static str) {
-        if count > 0 {
-            self.not_assessed.push(NotAssessed { detector: rule.name, reason, count, unit });
-        }
-    }
 }

@@ -1,443 +1,429 @@
 //! # What it finds
-//! Connections that were asked for and not opened although nothing refused them: no answer, an answer that did not arrive,
-//! or one that came only after the client had to ask again.
+//! Connections that a client asked for and that did not open, although nothing refused them: no answer, an answer that did
+//! not arrive, or one that came only after the client had asked again.
 //!
 //! # Why it matters
-//! A client waits 1, 3, 7 ... seconds, up to two minutes, before it gives up; users see a hang, not an error.
+//! A client waits 1, 3, 7 ... seconds, up to two minutes, before it gives up. Users see a hang and no error.
 //!
 //! # How it decides
-//! `silent`: SYNs without SYN-ACK, RST or ICMP error, the capture going on for at least `patience` after the last of them.
-//! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server went on repeating
-//! its SYN-ACK after the client's ACK. `late`: answered after a repeat, at least `late` after the first SYN.
+//! `silent`: SYNs without SYN-ACK, RST or ICMP error, and the capture goes on for at least `patience` after the last one.
+//! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server repeated its
+//! SYN-ACK after the client's ACK. `late`: answered after a repeat, at least `late` after the first SYN.
 //!
 //! # What it leaves alone
-//! Refused and unreachable connections, which are answers; connections whose later packets show that the SYN-ACK existed;
-//! an IPv6 attempt that was given up because an IPv4 one of the same link address and port opened meanwhile (RFC 8305); a port
-//! that was still in use by an earlier connection; many services asked by one client or of one host, which are one finding: for information when they are many ports of few hosts or when
-//! the client does not insist, as a scan does.
+//! - Refused and unreachable connections: those are answers (see `connection_refused`).
+//! - Connections whose later packets show that the SYN-ACK existed.
+//! - An IPv6 attempt that its client gave up because an IPv4 one to the same port opened meanwhile (RFC 8305).
+//! - A port that an earlier connection still used.
+//! - Many silent services of one client or one host are one finding. It is information when a client tries many ports of
+//!   few hosts or does not repeat its SYNs, as a scan does.
 //!
 //! # What it does not claim
-//! Which device dropped the packets, or that any did: the capture shows what passed it and nothing else.
+//! Which device dropped the packets, or that any did: the capture shows only what passed it.
 //!
 //! # References
-//! RFC 9293 section 3.10.7; RFC 6298 section 2; FIELD C6, C8.
+//! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::dissect::Direction;
-use crate::detect::finding::counts;
-use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural};
+use serde::{Deserialize, Serialize};
+
 use crate::detect::*;
-use crate::flow::{Endpoint, HandshakeOutcome};
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{Flow, Handshake, HandshakeOutcome};
 use crate::time::Span;
 
-type Key = (Endpoint, &'static str);
-
-#[derive(Clone, Debug, Default)]
-struct Attempts {
-    flows: u64,
-    syns: u64,
-    waited: Span,
-    clients: Distinct<IpAddr>,
-    seen: Seen,
-    exhibits: EvidenceSample,
-    obstacles: Obstacles,
-}
-
-impl Merge for Attempts {
-    fn merge(&mut self, other: Self) {
-        self.flows += other.flows;
-        self.syns += other.syns;
-        self.waited += other.waited;
-        self.clients.merge(other.clients);
-        self.seen.merge(other.seen);
-        self.exhibits.merge(other.exhibits);
-        self.obstacles.merge(other.obstacles);
+thresholds! {
+    /// Counts connection attempts by service and by what became of them.
+    struct MissingSynAck {
+        patience: Span = 1.0 "s",
+            "how long the capture must go on after the last SYN before silence means something",
+            "RFC 6298 section 2.1: the initial retransmission time-out";
+        late: Span = 1.0 "s",
+            "connect time with at least one repeated SYN, from which it is late",
+            "RFC 6298 section 2.1: one repeat of the SYN";
+        sweep: u64 = 15.0 "services",
+            "silent services of one client or one host, from which they are one finding",
+            "Zeek's scan policy, 15 ports";
     }
 }
 
-/// Many silent services that one client asked, or of one host.
-#[derive(Default)]
-struct Sweep {
-    services: u64,
-    hosts: Distinct<IpAddr>,
-    attempts: Attempts,
+variants! {
+    /// What became of an attempt.
+    enum Outcome {
+        Silent "silent" Critical {
+            could_be: &[
+                "a filter drops the SYN or its answer",
+                "no route, or no neighbour, beyond the capture point",
+                "the host is down, or its accept queue is full",
+                "the answer takes another path than this capture point",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops],
+        }
+        LostReturn "lost_return" Critical {
+            could_be: ONE_WAY,
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops],
+        }
+        AckLost "ack_lost" Critical {
+            could_be: ONE_WAY,
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops],
+        }
+        Late "late" Warning {
+            could_be: &["single packets are lost", "the accept queue is full at times"],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops],
+        }
+    }
 }
 
+const ONE_WAY: &[&str] = &[
+    "packets in one direction are dropped behind the capture point",
+    "a stateful device saw one direction only",
+];
+const NEXT: &[&str] = &[
+    "capture at the server at the same time: does the SYN arrive, does an answer leave?",
+    "try another port and another client",
+];
+const NOT_CLAIMED: &[&str] = &["which device drops the packets", "that the service is down"];
+
+counts! {
+    /// What a case counts beside its flows.
+    struct Attempts {
+        syns: u64,
+    }
+}
+
+counts! {
+    /// What is counted of every attempt, whatever became of it.
+    struct Opened {
+        opened: u64,
+        /// Of those, the ones whose SYN-ACK is not in the capture.
+        reply_unseen: u64,
+    }
+}
+
+/// Who opened an IPv4 connection to which port: link address, port.
+type Dialer = ([u8; 6], u16);
+
 /// An IPv6 SYN that was neither answered nor repeated: perhaps the loser of a race with IPv4.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Racer {
     server: Option<Endpoint>,
-    client: [u8; 6],
-    second: i64,
-    attempts: Attempts,
+    case: Case<Attempts>,
 }
 
 impl Merge for Racer {
-    fn merge(&mut self, other: Self) {
-        // Keys are flows: nothing is ever counted twice under one.
+    fn absorb(&mut self, other: Self) {
+        // Keys have the flow in them: nothing is ever counted twice under one.
         *self = other;
     }
 }
 
-impl Racer {
-    /// A connection attempt races for two seconds at most (RFC 8305 section 5, the longest attempt delay).
-    const SECONDS: i64 = 2;
+/// IPv6 attempts and the IPv4 connections that may have overtaken them, by dialer, second and flow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Races {
+    racers: Bounded<(Dialer, i64, u64), Racer>,
+    winners: Bounded<(Dialer, i64), u64>,
 }
 
-/// Who opened an IPv4 connection, to which port, in which second.
-type Winner = ([u8; 6], u16, i64);
-
-/// Counts connection attempts by service and outcome.
-#[derive(Debug)]
-pub(super) struct MissingSynAck {
-    patience: Span,
-    late: Span,
-    sweep: u64,
-    assessed: u64,
-    too_late: u64,
-    midstream: u64,
-    /// Connections that opened although their SYN-ACK is not in the capture.
-    unseen: u64,
-    opened: Groups<Endpoint, u64>,
-    racers: Groups<u64, Racer>,
-    winners: Groups<Winner, u64>,
-    attempts: Groups<Key, Attempts>,
+impl Default for Races {
+    fn default() -> Self {
+        Self { racers: Bounded::new(1 << 14), winners: Bounded::new(1 << 16) }
+    }
 }
+
+impl Merge for Races {
+    fn absorb(&mut self, other: Self) {
+        self.racers.absorb(other.racers);
+        self.winners.absorb(other.winners);
+    }
+}
+
+/// A connection attempt races for two seconds at most (RFC 8305 section 5, the longest attempt delay).
+const RACE_SECONDS: i64 = 2;
+
+/// Linux and Windows send three SYNs and more before they give up.
+const PERSISTENT: u64 = 3;
 
 impl Detector for MissingSynAck {
     const RULE: Rule = Rule {
         name: "missing_syn_ack",
-        group: "tcp",
+        group: Group::Tcp,
         summary: "connections that were asked for and neither opened nor refused in time",
-        variants: &["silent", "lost_return", "ack_lost", "late"],
-        thresholds: &[
-            Threshold {
-                key: "patience",
-                default: 1.0,
-                unit: "s",
-                meaning: "how long the capture must go on after the last SYN for silence to mean something",
-                source: "RFC 6298 section 2.1: the initial retransmission time-out",
-            },
-            Threshold {
-                key: "late",
-                default: 1.0,
-                unit: "s",
-                meaning: "connect time with at least one repeated SYN, from which it is late",
-                source: "RFC 6298 section 2.1: one repeat of the SYN",
-            },
-            Threshold {
-                key: "sweep",
-                default: 15.0,
-                unit: "services",
-                meaning: "silent services that one client alone asked, or of one host, from which they are one finding",
-                source: "Zeek's scan policy, 15 ports",
-            },
-        ],
+        judges: "flows",
+        variants: Outcome::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("missing_syn_ack.rs"),
     };
+    type Variant = Outcome;
+    type Key = (Endpoint, Outcome);
+    type Counts = Attempts;
+    type Total = Opened;
+    type Notes = Races;
 
-    fn new(settings: &Settings) -> Self {
-        Self {
-            patience: settings.span("patience"),
-            late: settings.span("late"),
-            sweep: settings.count("sweep"),
-            assessed: 0,
-            too_late: 0,
-            midstream: 0,
-            unseen: 0,
-            racers: Groups::new(Groups::<u64, Racer>::MOST * 4),
-            winners: Groups::new(Groups::<Winner, u64>::MOST * 16),
-            opened: Groups::new(Groups::<Endpoint, u64>::MOST * 4),
-            attempts: Groups::new(Groups::<Key, Attempts>::MOST),
-        }
-    }
-
-    fn flow(&mut self, flow: &Flow) {
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
         let handshake = &tcp.handshake;
         let Some((first, last)) = handshake.syns.first().zip(handshake.syns.last()) else {
-            self.midstream += 1;
-            return;
+            return book.not_judged("began before the capture");
         };
-        let waited = handshake.connect_time.unwrap_or(last.time - first.time);
-        let variant = match handshake.outcome {
-            HandshakeOutcome::Silent if flow.watched_until - last.time < self.patience => {
-                self.too_late += 1;
-                return;
-            }
-            HandshakeOutcome::Silent => "silent",
-            HandshakeOutcome::ReplyLost => "lost_return",
-            HandshakeOutcome::AckLost => "ack_lost",
-            HandshakeOutcome::Established if handshake.challenge.is_some() => "",
-            HandshakeOutcome::Established if handshake.syn_count > 1 && waited >= self.late => "late",
-            _ => "",
-        };
-        self.assessed += 1;
-        let opened = matches!(handshake.outcome, HandshakeOutcome::Established | HandshakeOutcome::ReplyUnseen);
-        self.unseen += u64::from(handshake.outcome == HandshakeOutcome::ReplyUnseen);
+        let silent = handshake.outcome == HandshakeOutcome::Silent;
+        if silent && flow.watched_until - last.time < self.patience {
+            return book.not_judged("the capture ended too soon after the SYN");
+        }
+        let unseen = handshake.outcome == HandshakeOutcome::ReplyUnseen;
+        let opened = unseen || handshake.outcome == HandshakeOutcome::Established;
+        if let Some(total) = book.judged(&flow.server) {
+            total.opened += u64::from(opened);
+            total.reply_unseen += u64::from(unseen);
+        }
         let link = flow.half(Direction::ToServer).links.first().map_or([0; 6], |link| link.source);
-        let second = first.time.0.div_euclid(1_000_000_000);
-        if opened {
-            self.opened.observe(flow.server).into_iter().for_each(|count| *count += 1);
-            if flow.client.address.is_ipv4() {
-                self.winners.observe((link, flow.server.port, second));
-            }
+        let (dialer, second) = ((link, flow.server.port), first.time.0.div_euclid(1_000_000_000));
+        if opened && flow.client.address.is_ipv4() {
+            book.notes.winners.observe(hash_of(&dialer), (dialer, second));
         }
-        let attempts = if variant.is_empty() {
-            return;
-        } else if variant == "silent" && handshake.syn_count == 1 && flow.client.address.is_ipv6() {
-            let Some(racer) = self.racers.observe(flow.id) else { return };
-            (racer.server, racer.client, racer.second) = (Some(flow.server), link, second);
-            &mut racer.attempts
+        let waited = handshake.connect_time.unwrap_or(last.time - first.time);
+        let Some(outcome) = self.outcome(handshake, waited) else { return };
+        let case = if silent && handshake.syn_count == 1 && flow.client.address.is_ipv6() {
+            let racer = book.notes.racers.observe(hash_of(&dialer), (dialer, second, flow.id));
+            racer.map(|racer| {
+                racer.server = Some(flow.server);
+                &mut racer.case
+            })
         } else {
-            let Some(attempts) = self.attempts.observe((flow.server, variant)) else { return };
-            attempts
+            book.case((flow.server, outcome))
         };
-        attempts.flows += 1;
-        attempts.syns += u64::from(handshake.syn_count);
-        attempts.waited += waited;
-        attempts.clients.add(flow.client.address);
-        attempts.seen.add(first.time);
-        attempts.seen.add(flow.last.time);
-        attempts.obstacles.add(flow);
-        attempts.exhibits.add(-waited.0, flow.id, || {
-            let syns = handshake.syns.iter().map(|syn| exhibit(*syn, "syn", format!("{} after the first", syn.time - first.time)));
-            let replies = handshake.syn_acks.iter().map(|reply| exhibit(*reply, "syn_ack", format!("{} after the first syn", reply.time - first.time)));
-            syns.chain(replies).collect()
+        let Some(case) = case else { return };
+        case.flow(flow, [*first, flow.last]);
+        case.failed += u64::from(outcome != Outcome::Late);
+        case.lost += waited;
+        case.counts.syns += u64::from(handshake.syn_count);
+        case.show(-waited.0, flow.id, || evidence(handshake, *first));
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        end_races(book);
+        let silent = |key: &(Endpoint, Outcome)| key.1 == Outcome::Silent;
+        let asked_by = book.group(self.sweep, |key, case| {
+            case.affected.clients.only().copied().filter(|_| silent(key))
         });
+        let on_host = book.group(self.sweep, |key, _| Some(key.0.address).filter(|_| silent(key)));
+        asked_by.into_iter().map(client_sweep).chain(on_host.into_iter().map(host_sweep)).collect()
     }
 
-    fn merge(&mut self, other: Self) {
-        self.assessed += other.assessed;
-        self.too_late += other.too_late;
-        self.midstream += other.midstream;
-        self.unseen += other.unseen;
-        self.racers.merge(other.racers);
-        self.winners.merge(other.winners);
-        self.opened.merge(other.opened);
-        self.attempts.merge(other.attempts);
-    }
-
-    fn finish(mut self, context: &Context<'_>) -> Verdict {
-        let raced = self.end_races();
-        let mut verdict = Verdict { assessed: self.assessed, unit: "flows", ..Verdict::default() };
-        verdict.skip(&Self::RULE, "the capture ended too soon after the syn", self.too_late, "flows");
-        verdict.skip(&Self::RULE, "began before the capture", self.midstream, "flows");
-        verdict.skip(&Self::RULE, "ipv6 attempts that an ipv4 connection overtook", raced, "flows");
-        let lost = self.attempts.lost() + self.racers.lost();
-        verdict.skip(&Self::RULE, "more services than are kept apart", lost, "flows");
-        let (silent, other): (Vec<_>, Vec<_>) =
-            self.attempts.iter().partition(|((_, variant), _)| *variant == "silent");
-        let (asked_by, rest) = self.sweeps(silent, |_, attempts| attempts.clients.only().copied());
-        let (on_host, rest) = self.sweeps(rest, |server, _| Some(server.address));
-        verdict.findings.extend(other.into_iter().chain(rest).map(|((server, variant), attempts)| {
-            self.finding(context, *server, variant, attempts)
-        }));
-        verdict.findings.extend(asked_by.iter().map(|(client, sweep)| sweep.asked_by(*client)));
-        verdict.findings.extend(on_host.iter().map(|(server, sweep)| sweep.on_host(*server)));
-        verdict
-    }
-}
-
-impl MissingSynAck {
-    /// Counts the IPv6 attempts that no IPv4 connection overtook as silent; returns how many were overtaken.
-    fn end_races(&mut self) -> u64 {
-        let mut overtaken = 0;
-        for (_, racer) in self.racers.iter() {
-            let Some(server) = racer.server else { continue };
-            let won = (racer.second..=racer.second + Racer::SECONDS)
-                .any(|second| self.winners.get(&(racer.client, server.port, second)).is_some());
-            if won {
-                overtaken += 1;
-            } else if let Some(attempts) = self.attempts.observe((server, "silent")) {
-                attempts.merge(racer.attempts.clone());
-            }
-        }
-        overtaken
-    }
-
-    fn finding(&self, context: &Context<'_>, server: Endpoint, variant: &'static str, attempts: &Attempts) -> Finding {
-        let opened = self.opened.get(&server).copied().unwrap_or(0);
-        let tried = plural(attempts.flows, "connection");
-        let (title, shown) = match variant {
-            "silent" => (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point"),
-            "lost_return" => (format!("SYN-ACKs of {server} do not reach the client"), "were answered, and the client went on asking"),
-            "ack_lost" => (format!("{server} does not see the end of the handshake"), "were acknowledged, and the server went on repeating its SYN-ACK"),
-            _ => (format!("{server} answers a SYN only after a repeat"), "opened only after at least one repeated SYN"),
+    fn judge(
+        &self,
+        key: &Self::Key,
+        case: &Case<Attempts>,
+        book: &Book<Self>,
+        context: &Context<'_>,
+    ) -> Option<Draft<Outcome>> {
+        let (server, outcome) = *key;
+        let opened = book.total(&server).1.map_or(0, |total| total.opened);
+        let (title, shown) = match outcome {
+            Outcome::Silent => (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point"),
+            Outcome::LostReturn => (
+                format!("SYN-ACKs of {server} do not reach the client"),
+                "were answered, and the client went on asking",
+            ),
+            Outcome::AckLost => (
+                format!("{server} does not see the end of the handshake"),
+                "were acknowledged, and the server went on repeating its SYN-ACK",
+            ),
+            Outcome::Late => (
+                format!("{server} answers a SYN only after a repeat"),
+                "opened only after at least one repeated SYN",
+            ),
         };
         let icmp = match context.totals.icmp_packets {
-            0 => "no icmp packet was captured".to_owned(),
-            count => format!("{} captured, none quotes these SYNs", plural(count, "icmp packet")),
+            0 => "No ICMP packet was captured".to_owned(),
+            count => format!("{} captured, none quotes these SYNs", plural(count, "ICMP packet")),
         };
+        let summary = format!(
+            "{} to {server} from {} {shown}. The clients sent {} and waited {} in all. {} to this service opened. {icmp}.",
+            plural(case.flows(), "connection"),
+            case.clients(),
+            plural(case.counts.syns, "SYN"),
+            case.lost,
+            plural(opened, "connection"),
+        );
         // One SYN that nobody repeated, or one failure among many successes, is no outage.
-        let outage = attempts.flows >= opened && attempts.syns >= 3;
-        let severity = if variant == "late" || !outage { Severity::Warning } else { Severity::Critical };
-        Finding {
-            title,
-            summary: format!(
-                "{tried} to {server} from {} {shown} ({}, {} waited in all). {opened} others to it opened; {icmp}.",
-                attempts.clients.of("client"),
-                plural(attempts.syns, "SYN"),
-                attempts.waited,
-            ),
-            subject: Subject {
-                client: attempts.clients.only().map(ToString::to_string),
-                server: Some(server.address.to_string()),
-                port: Some(server.port),
-                protocol: Some("tcp"),
-                ..Subject::default()
-            },
-            first_seen: attempts.seen.first(),
-            last_seen: attempts.seen.last(),
-            counts: counts(&[("attempts", attempts.flows), ("syns", attempts.syns), ("opened", opened)]),
-            impact: Impact {
-                seconds_lost: attempts.waited,
-                failed_transactions: if variant == "late" { 0 } else { attempts.flows },
-                of_transactions: attempts.flows + opened,
-                clients: attempts.clients.count(),
-                services: 1,
-            },
-            evidence: attempts.exhibits.evidence(),
-            alternatives: match variant {
-                "silent" => vec![
-                    "a filter drops the SYN or its answer",
-                    "no route, or no neighbour, beyond the capture point",
-                    "the host is down, or its accept queue is full",
-                    "the answer takes another path than this capture point",
-                ],
-                "late" => vec!["single packets are lost", "the accept queue is full at times"],
-                _ => vec!["packets in one direction are dropped behind the capture point", "a stateful device saw one direction only"],
-            },
-            next_steps: vec!["capture at the server at the same time: does the SYN arrive, does an answer leave?", "try another port and another client"],
-            not_claimed: vec!["which device drops the packets", "that the service is down"],
-            ..Finding::draft(&Self::RULE, variant, severity, Confidence::Confirmed)
+        let outage = case.flows() >= opened && case.counts.syns >= PERSISTENT;
+        let mut draft = Draft::new(outcome, title, summary).count("opened", opened);
+        if !outage {
+            draft = draft.severity(Severity::Warning);
         }
-        .gated(self.gates(context, attempts, variant))
+        Some(match unseen_replies(book).filter(|_| outcome == Outcome::Silent) {
+            Some(gate) => draft.gate(gate),
+            None => draft,
+        })
     }
 }
-
-type Group<'a> = (&'a Key, &'a Attempts);
 
 impl MissingSynAck {
-    /// Takes together what has the same address by `of`, where it is enough for a sweep; the second part is the rest.
-    fn sweeps<'a>(
-        &self,
-        silent: Vec<Group<'a>>,
-        of: impl Fn(&Endpoint, &Attempts) -> Option<IpAddr>,
-    ) -> (BTreeMap<IpAddr, Sweep>, Vec<Group<'a>>) {
-        let mut sweeps: BTreeMap<IpAddr, Sweep> = BTreeMap::new();
-        for ((server, _), attempts) in &silent {
-            if let Some(address) = of(server, attempts) {
-                sweeps.entry(address).or_default().add(*server, attempts);
+    /// How an attempt went wrong; `None` when it did not.
+    fn outcome(&self, handshake: &Handshake, waited: Span) -> Option<Outcome> {
+        match handshake.outcome {
+            HandshakeOutcome::Silent => Some(Outcome::Silent),
+            HandshakeOutcome::ReplyLost => Some(Outcome::LostReturn),
+            HandshakeOutcome::AckLost => Some(Outcome::AckLost),
+            HandshakeOutcome::Established => {
+                let late = handshake.syn_count > 1 && waited >= self.late && handshake.challenge.is_none();
+                late.then_some(Outcome::Late)
             }
+            _ => None,
         }
-        sweeps.retain(|_, sweep| sweep.services >= self.sweep);
-        let swept = |server: &Endpoint, attempts: &Attempts| {
-            of(server, attempts).is_some_and(|address| sweeps.contains_key(&address))
-        };
-        let rest = silent.into_iter().filter(|((server, _), attempts)| !swept(server, attempts)).collect();
-        (sweeps, rest)
-    }
-
-    /// Where connections open without a SYN-ACK in the capture, one that is missing says little.
-    fn gates(&self, context: &Context<'_>, attempts: &Attempts, variant: &str) -> Vec<Gate> {
-        let mut gates = attempts.obstacles.gates(context, &[Obstacle::Drops]);
-        let opened: u64 = self.opened.iter().map(|(_, count)| count).sum();
-        if variant == "silent" && self.unseen * 10 > opened {
-            gates.push(Gate {
-                name: "asymmetric_flow",
-                prevents: format!(
-                    "{} of {} opened although their SYN-ACK is not in the capture: answers can be missing here",
-                    self.unseen,
-                    plural(opened, "connection"),
-                ),
-                recapture: "capture where both directions pass: at one of the hosts, or with both directions mirrored",
-            });
-        }
-        gates
     }
 }
 
-impl Sweep {
-    fn add(&mut self, server: Endpoint, attempts: &Attempts) {
-        self.services += 1;
-        self.hosts.add(server.address);
-        self.attempts.merge(attempts.clone());
-    }
+fn evidence(handshake: &Handshake, first: crate::dissect::PacketRef) -> Vec<Evidence> {
+    let after = |at: &crate::dissect::PacketRef, of: &str| format!("{} after the first{of}", at.time - first.time);
+    let syns = handshake.syns.iter().map(|syn| Evidence::new(*syn, Role::Syn, after(syn, "")));
+    let replies = handshake.syn_acks.iter().map(|reply| Evidence::new(*reply, Role::SynAck, after(reply, " SYN")));
+    syns.chain(replies).collect()
+}
 
-    /// One client asks many services: many ports of few hosts are nobody's daily work.
-    fn asked_by(&self, client: IpAddr) -> Finding {
-        let scan = !self.insists() || self.services >= 5 * self.hosts.count();
-        Finding {
-            title: format!("{} on {} do not answer {client}", plural(self.services, "service"), self.hosts.of("host")),
-            alternatives: match scan {
-                true => vec!["a port scan or an inventory", "a peer-to-peer application with stale peers"],
-                false => vec!["the client's way out is broken", "a filter drops what the client sends"],
-            },
-            next_steps: vec!["ask who runs the client", "capture one hop further, to see how far the SYNs come"],
-            ..self.finding(scan)
+/// Counts the IPv6 attempts that no IPv4 connection overtook as silent.
+fn end_races(book: &mut Book<MissingSynAck>) {
+    let Races { mut racers, winners } = std::mem::take(&mut book.notes);
+    let (mut overtaken, mut unknown) = (0, racers.lost());
+    for ((dialer, second, _), racer) in racers.take_if(|_, _| true) {
+        let Some(server) = racer.server else { continue };
+        let hash = hash_of(&dialer);
+        let won = (second..=second + RACE_SECONDS).any(|second| winners.get(hash, (dialer, second)).is_some());
+        if won {
+            overtaken += 1;
+        } else if !winners.covers(hash) {
+            unknown += 1;
+        } else if let Some(case) = book.case((server, Outcome::Silent)) {
+            case.absorb(racer.case);
         }
     }
+    book.not_judged_many("IPv6 attempts that an IPv4 connection overtook", overtaken);
+    book.not_judged_many("more IPv6 attempts or IPv4 connections than are kept apart", unknown);
+}
 
-    /// Several clients ask many services of one host.
-    fn on_host(&self, server: IpAddr) -> Finding {
-        let scan = !self.insists();
-        let finding = self.finding(scan);
-        let clients = self.attempts.clients.of("client");
-        Finding {
-            title: format!("{} on {server} do not answer {clients}", plural(self.services, "service")),
-            subject: Subject { server: Some(server.to_string()), ..finding.subject.clone() },
-            alternatives: match scan {
-                true => vec!["a port scan or an inventory from several addresses", "the host drops what it does not serve"],
-                false => vec!["the host is down or cut off", "a filter drops what is sent to it"],
-            },
-            next_steps: vec!["ask for the state of the host", "capture at the host at the same time"],
-            ..finding
-        }
+/// Where connections open without a SYN-ACK in the capture, one that is missing says little.
+fn unseen_replies(book: &Book<MissingSynAck>) -> Option<Gate> {
+    let (mut opened, mut unseen) = (0, 0);
+    for (_, _, total) in book.totals() {
+        opened += total.opened;
+        unseen += total.reply_unseen;
+    }
+    let numbers = format!("{unseen} of {} opened without one", plural(opened, "connection"));
+    (unseen * 10 > opened).then(|| Gate {
+        prevents: format!("SYN-ACKs are missing from the capture ({numbers}): an answer can be missing here, too"),
+        ..QualityIssue::OneWay.gate("")
+    })
+}
+
+/// One client asks many services: many ports of few hosts are nobody's daily work.
+fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
+    let CaseGroup { by: client, cases, mut case } = group;
+    let mut hosts: Distinct<IpAddr> = Distinct::default();
+    case.affected.servers.iter().for_each(|server| hosts.add(server.address));
+    let scan = !insists(&case) || cases >= 5 * hosts.count();
+    let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
+    let draft = sweep(&mut case, scan, title).count("services", cases).count("hosts", hosts.count());
+    let draft = draft
+        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
+        .could_be(match scan {
+            true => ["a port scan or an inventory", "a peer-to-peer application with stale peers"],
+            false => ["the client's way out is broken", "a filter drops what the client sends"],
+        })
+        .next(&["ask who runs the client", "capture one hop further, to see how far the SYNs come"]);
+    (draft, case)
+}
+
+/// Several clients ask many services of one host.
+fn host_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
+    let CaseGroup { by: server, cases, mut case } = group;
+    let scan = !insists(&case);
+    let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
+    let draft = sweep(&mut case, scan, title).count("services", cases).could_be(match scan {
+        true => ["a port scan or an inventory from several addresses", "the host drops what it does not serve"],
+        false => ["the host is down or cut off", "a filter drops what is sent to it"],
+    });
+    (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
+}
+
+/// The clients repeated their SYNs, as one does that wants an answer.
+fn insists(case: &Case<Attempts>) -> bool {
+    case.counts.syns >= PERSISTENT * case.flows()
+}
+
+fn sweep(case: &mut Case<Attempts>, scan: bool, title: String) -> Draft<Outcome> {
+    let how = if scan { ", as a scan does" } else { "" };
+    let summary = format!(
+        "{} sent {} and waited {} in all{how}. No answer of any kind was seen at this capture point.",
+        plural(case.flows(), "connection attempt"),
+        plural(case.counts.syns, "SYN"),
+        case.lost,
+    );
+    if scan {
+        // Nobody waits for the answers to a scan.
+        (case.lost, case.failed) = (Span::ZERO, 0);
+    }
+    Draft::new(Outcome::Silent, title, summary)
+        .severity(if scan { Severity::Info } else { Severity::Critical })
+        .confidence(Confidence::Likely)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_traffic, one, silent};
+    use crate::support::tcp::{CLIENT, SYN};
+
+    const NAME: &str = MissingSynAck::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("missing_syn_ack_silent", "silent", Severity::Critical),
+                ("missing_syn_ack_silent_classic", "silent", Severity::Critical),
+                ("missing_syn_ack_lost_return", "lost_return", Severity::Critical),
+                ("missing_syn_ack_late", "late", Severity::Warning),
+            ],
+        );
     }
 
-    /// Linux and Windows send three SYNs and more before they give up.
-    fn insists(&self) -> bool {
-        self.attempts.syns >= 3 * self.attempts.flows
+    #[test]
+    fn it_stays_silent() {
+        silent(NAME, &["rst_storm_refused", "syn_ack_repeated", "asymmetric_flow_visibility", "mtu_blackhole_silent"]);
     }
 
-    fn finding(&self, scan: bool) -> Finding {
-        let attempts = &self.attempts;
-        let severity = if scan { Severity::Info } else { Severity::Critical };
-        let how = if scan { ", as a scan does" } else { "" };
-        Finding {
-            summary: format!(
-                "{}, {} and {} waited in all{how}. No answer of any kind was seen at this capture point.",
-                plural(attempts.flows, "connection attempt"),
-                plural(attempts.syns, "SYN"),
-                attempts.waited,
-            ),
-            subject: Subject {
-                client: attempts.clients.only().map(ToString::to_string),
-                protocol: Some("tcp"),
-                ..Subject::default()
-            },
-            first_seen: attempts.seen.first(),
-            last_seen: attempts.seen.last(),
-            counts: counts(&[
-                ("services", self.services),
-                ("hosts", self.hosts.count()),
-                ("attempts", attempts.flows),
-                ("syns", attempts.syns),
-            ]),
-            impact: Impact {
-                seconds_lost: if scan { Span::ZERO } else { attempts.waited },
-                failed_transactions: if scan { 0 } else { attempts.flows },
-                of_transactions: attempts.flows,
-                clients: attempts.clients.count(),
-                services: self.services,
-            },
-            evidence: attempts.exhibits.evidence(),
-            not_claimed: vec!["hostile intent", "which device drops the packets"],
-            ..Finding::draft(&MissingSynAck::RULE, "silent", severity, Confidence::Likely)
-        }
+    #[test]
+    fn one_finding_says_whom_it_covers() {
+        let findings = crate::detect::testing::in_scene(NAME, "missing_syn_ack_silent");
+        let finding = one(&findings, "silent", Severity::Critical);
+        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (5, 5));
+        assert_eq!((finding.scope.flows.count, finding.scope.flows.sample.len()), (5, 5));
+        assert_eq!(finding.scope.clients.count, 5);
+        assert_eq!(finding.scope.servers.sample, ["10.31.2.5:8443"]);
+        assert_eq!(finding.scope.networks.sample, ["10.31.1.0/24"]);
+        assert!(!finding.scope.intervals.is_empty());
+    }
+
+    #[test]
+    fn many_ports_of_one_host_are_one_finding_for_information() {
+        let findings = in_traffic(NAME, |lab| {
+            for port in 0..40 {
+                let mut talk = lab.talk(7, (9, 1000 + port), 10 + u64::from(port), [30, 500]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+            }
+            lab.resolves(5_000_000, "www.shop.example");
+        });
+        assert_eq!(one(&findings, "silent", Severity::Info).impact.services, 40);
+        assert_eq!(findings.len(), 1);
     }
 }

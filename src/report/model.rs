@@ -7,18 +7,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::detect::{
-    Confidence, Count, Evidence, Finding, Gate, Impact, NotAssessed, Rule, Severity, Subject, Verdict,
-};
+use crate::detect::{Evidence, Finding, NotAssessed, Rule, Severity, Verdict};
 use crate::pipeline::{Capped, Outcome};
 use crate::report::capture::CaptureSummary;
 use crate::report::filter::{FrameFilter, frame_filters};
 use crate::report::rank;
 use crate::report::table::FileIndex;
-use crate::time::Timestamp;
 
 /// Version of the report's schema, `reports/report.schema.json`. The first number changes when a reader would break.
-pub const SCHEMA_VERSION: &str = "1.0";
+pub const SCHEMA_VERSION: &str = "2.0";
 
 /// The report on a capture set.
 #[derive(Clone, Debug, Serialize)]
@@ -101,40 +98,13 @@ pub struct RankedFinding {
     pub id: String,
     /// Fingerprint of detector, variant and subject: the same however the capture was cut, to compare runs with.
     pub key: String,
-    /// The detector's name.
-    pub detector: &'static str,
-    /// Variant of the detector; empty when it has none.
-    pub variant: &'static str,
-    /// How much it matters.
-    pub severity: Severity,
-    /// How sure it is, gates applied.
-    pub confidence: Confidence,
-    /// What lowered the confidence.
-    pub gates: Vec<Gate>,
-    /// A headline.
-    pub title: String,
-    /// What the frames show.
-    pub summary: String,
-    /// Whom it is about.
-    pub subject: Subject,
-    /// First packet's time.
-    pub first_seen: Timestamp,
-    /// Last packet's time.
-    pub last_seen: Timestamp,
-    /// The numbers behind the summary.
-    pub counts: Vec<Count>,
-    /// What it cost.
-    pub impact: Impact,
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: Finding,
     /// The frames that prove it.
     pub evidence: Vec<CitedFrame>,
     /// Shows exactly those frames, one filter per file.
     pub wireshark_filter: Vec<FrameFilter>,
-    /// Explanations that fit the frames, the likeliest first.
-    pub alternatives: Vec<&'static str>,
-    /// What to do next.
-    pub next_steps: Vec<&'static str>,
-    /// What the frames do not show and the finding does not say.
-    pub not_claimed: Vec<&'static str>,
 }
 
 /// A packet that proves something, where a person can find it.
@@ -144,14 +114,9 @@ pub struct CitedFrame {
     pub file: String,
     /// Frame number in the file, as Wireshark counts.
     pub frame: u64,
-    /// Ordinal over the whole set.
-    pub packet: u64,
-    /// Its capture time.
-    pub time: Timestamp,
-    /// What it is to the finding.
-    pub role: &'static str,
-    /// The fields that matter.
-    pub fields: String,
+    /// The packet, and what it is to the finding.
+    #[serde(flatten)]
+    pub packet: Evidence,
 }
 
 /// A detector that judged something and found nothing.
@@ -170,9 +135,9 @@ pub struct RuledOut {
 impl Report {
     /// The report on `outcome`, which was found with `config`.
     pub fn new(outcome: &Outcome, config: &Config) -> Self {
-        let places = FileIndex::of(&outcome.files);
+        let files = FileIndex::of(&outcome.files);
         let findings = outcome.verdicts.iter().flat_map(|(_, verdict)| &verdict.findings).cloned().collect();
-        let findings = ranked(findings, &places);
+        let findings = ranked(findings, &files);
         let capture = CaptureSummary::new(outcome);
         Self {
             schema_version: SCHEMA_VERSION,
@@ -201,7 +166,7 @@ impl Report {
     }
 }
 
-fn ranked(mut findings: Vec<Finding>, places: &FileIndex) -> Vec<RankedFinding> {
+fn ranked(mut findings: Vec<Finding>, files: &FileIndex) -> Vec<RankedFinding> {
     findings.sort_by(rank::order);
     let mut keys: BTreeMap<String, u64> = BTreeMap::new();
     let mut ranked: Vec<RankedFinding> = Vec::with_capacity(findings.len());
@@ -213,51 +178,21 @@ fn ranked(mut findings: Vec<Finding>, places: &FileIndex) -> Vec<RankedFinding> 
         if *seen > 1 {
             key = format!("{key}-{seen}");
         }
-        ranked.push(RankedFinding::new(format!("F-{number:03}"), key, finding, places));
+        ranked.push(RankedFinding::new(format!("F-{number:03}"), key, finding, files));
     }
     ranked
 }
 
 impl RankedFinding {
-    fn new(id: String, key: String, finding: Finding, places: &FileIndex) -> Self {
-        let cite = |evidence: Evidence| CitedFrame {
-            file: places.file(evidence.packet).to_owned(),
-            frame: places.frame(evidence.packet),
-            packet: evidence.packet,
-            time: evidence.time,
-            role: evidence.role,
-            fields: evidence.fields,
+    fn new(id: String, key: String, finding: Finding, files: &FileIndex) -> Self {
+        let cite = |packet: &Evidence| CitedFrame {
+            file: files.file(packet.packet).to_owned(),
+            frame: files.frame(packet.packet),
+            packet: packet.clone(),
         };
-        let evidence: Vec<CitedFrame> = finding.evidence.into_iter().map(cite).collect();
-        Self {
-            id,
-            key,
-            detector: finding.detector,
-            variant: finding.variant,
-            severity: finding.severity,
-            confidence: finding.confidence,
-            gates: finding.gates,
-            title: finding.title,
-            summary: finding.summary,
-            subject: finding.subject,
-            first_seen: finding.first_seen,
-            last_seen: finding.last_seen,
-            counts: finding.counts,
-            impact: finding.impact,
-            wireshark_filter: frame_filters(evidence.iter().map(|cited| (cited.file.as_str(), cited.frame))),
-            evidence,
-            alternatives: finding.alternatives,
-            next_steps: finding.next_steps,
-            not_claimed: finding.not_claimed,
-        }
-    }
-
-    /// `detector (variant)`, or the detector alone.
-    pub fn rule(&self) -> String {
-        match self.variant {
-            "" => self.detector.to_owned(),
-            variant => format!("{} ({variant})", self.detector),
-        }
+        let evidence: Vec<CitedFrame> = finding.evidence.iter().map(cite).collect();
+        let frames = evidence.iter().map(|cited| (cited.file.as_str(), cited.frame));
+        Self { id, key, wireshark_filter: frame_filters(frames), evidence, finding }
     }
 }
 
@@ -273,14 +208,14 @@ fn ruled_out(rule: &Rule, verdict: &Verdict) -> Option<RuledOut> {
 impl Answer {
     fn new(findings: &[RankedFinding], capture: &CaptureSummary, capped: &[Capped]) -> Self {
         let mut counts = Counts::default();
-        for finding in findings {
-            match finding.severity {
+        for ranked in findings {
+            match ranked.finding.severity {
                 Severity::Critical => counts.critical += 1,
                 Severity::Warning => counts.warning += 1,
                 Severity::Info => counts.info += 1,
             }
         }
-        let worst = findings.iter().map(|finding| finding.severity).max();
+        let worst = findings.iter().map(|ranked| ranked.finding.severity).max();
         let mut reasons = capture.unread();
         if capture.packets == 0 {
             reasons.push("there are no packets to judge".to_owned());
@@ -308,7 +243,7 @@ mod tests {
         let ids: Vec<&str> = report.findings.iter().map(|finding| finding.id.as_str()).collect();
         assert_eq!(ids, ["F-001", "F-002"]);
         let first = &report.findings[0];
-        assert_eq!(first.severity, Severity::Critical);
+        assert_eq!(first.finding.severity, Severity::Critical);
         assert_eq!(first.evidence[0].file, "b.pcap");
         assert_eq!(first.evidence[0].frame, 2);
         assert_eq!(first.wireshark_filter[0].filter, "frame.number in {2, 4..6}");
@@ -343,8 +278,8 @@ mod tests {
 
     #[test]
     fn keys_of_equal_subjects_are_told_apart() {
-        let places = FileIndex::default();
-        let findings = ranked(vec![finding("noisy_rule"), finding("noisy_rule")], &places);
+        let files = FileIndex::default();
+        let findings = ranked(vec![finding("noisy_rule"), finding("noisy_rule")], &files);
         assert_eq!(findings[1].key, format!("{}-2", findings[0].key));
     }
 }

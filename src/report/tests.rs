@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::capture::LinkType;
 use crate::detect::{
-    Confidence, Count, Evidence, FileFacts, Finding, Gate, Impact, InterfaceFacts, NotAssessed, Rule,
-    Severity, Subject, Threshold, Totals, Verdict,
+    Confidence, Count, Evidence, FileFacts, Finding, Group, Impact, InterfaceFacts, NotAssessed,
+    QualityIssue, Role, Rule, Scope, Severity, Subject, Threshold, Totals, VariantSheet, Verdict,
 };
 use crate::dissect::PacketRef;
 use crate::dissect::{Endpoint, Path};
@@ -58,11 +58,7 @@ pub(crate) fn finding(detector: &'static str) -> Finding {
         variant: "silent",
         severity: Severity::Critical,
         confidence: Confidence::Likely,
-        gates: vec![Gate {
-            name: "capture_loss",
-            prevents: "12 packets were dropped by the capture".to_owned(),
-            recapture: "capture with a larger buffer (tcpdump -B 65536)",
-        }],
+        gates: vec![QualityIssue::Drops.gate("12 packets")],
         title: "large packets to 10.0.0.1:443 are never acknowledged".to_owned(),
         summary: "18 of 18 flows stop at 1401 bytes; smaller packets arrive.".to_owned(),
         subject: Subject {
@@ -72,6 +68,7 @@ pub(crate) fn finding(detector: &'static str) -> Finding {
             name: Some("shop\x1b[2J.example".to_owned()),
             ..Subject::default()
         },
+        scope: Scope::default(),
         first_seen: Timestamp(12_000_000_000),
         last_seen: Timestamp(16_000_000_000),
         counts: vec![Count { name: "flows", value: 18 }],
@@ -83,10 +80,10 @@ pub(crate) fn finding(detector: &'static str) -> Finding {
             services: 1,
         },
         evidence: vec![
-            cite(12, "original"),
-            cite(14, "retransmission"),
-            cite(15, "retransmission"),
-            cite(16, "ack"),
+            cite(12, Role::Original),
+            cite(14, Role::Retransmission),
+            cite(15, Role::Retransmission),
+            cite(16, Role::Ack),
         ],
         alternatives: vec!["a smaller MTU behind the capture point, with ICMP filtered"],
         next_steps: vec!["ping -M do -s 1372 10.0.0.1 from a client"],
@@ -97,12 +94,16 @@ pub(crate) fn finding(detector: &'static str) -> Finding {
 /// A rule that finds, and one that does not.
 pub(crate) static RULES: [Rule; 3] = [rule("noisy_rule"), rule("quiet_rule"), rule("idle_rule")];
 
+const VARIANTS: &[VariantSheet] =
+    &[VariantSheet::new("silent", Severity::Critical), VariantSheet::new("icmp_ignored", Severity::Critical)];
+
 const fn rule(name: &'static str) -> Rule {
     Rule {
         name,
-        group: "path",
+        group: Group::Path,
         summary: "packets above a size never arrive",
-        variants: &["silent", "icmp_ignored"],
+        judges: "flows",
+        variants: VARIANTS,
         thresholds: &[Threshold {
             key: "min_tries",
             default: 3.0,
@@ -140,7 +141,7 @@ pub(crate) fn outcome() -> Outcome {
         unit: "flows",
         not_assessed: vec![NotAssessed {
             detector: "noisy_rule",
-            reason: "one-way",
+            reason: "one-way".into(),
             count: 3,
             unit: "flows",
         }],

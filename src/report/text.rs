@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use textwrap::Options;
 
-use crate::detect::Severity;
+use crate::detect::{Finding, Severity};
 use crate::report::escape::terminal;
 use crate::report::filter::ranges;
 use crate::report::humanize::{grouped, lasting, plural, whole_seconds};
@@ -131,15 +131,16 @@ impl Page<'_> {
         self.item("", 0, &parts.join(", "))
     }
 
-    fn finding(&mut self, finding: &RankedFinding) -> io::Result<()> {
+    fn finding(&mut self, ranked: &RankedFinding) -> io::Result<()> {
+        let finding = &ranked.finding;
         let (word, style) = mark(finding.severity);
-        let head = format!("{} {word}  ", finding.id);
+        let head = format!("{} {word}  ", ranked.id);
         let title = format!("{head}{}", terminal(&finding.title));
         writeln!(self.out)?;
         for (number, line) in textwrap::wrap(&title, self.options(INDENT, "")).iter().enumerate() {
             match line.strip_prefix(&head).filter(|_| number == 0) {
                 Some(rest) => {
-                    writeln!(self.out, "{} {style}{word}{style:#}  {BOLD}{rest}{BOLD:#}", finding.id)?
+                    writeln!(self.out, "{} {style}{word}{style:#}  {BOLD}{rest}{BOLD:#}", ranked.id)?
                 }
                 None => writeln!(self.out, "{BOLD}{line}{BOLD:#}")?,
             }
@@ -148,8 +149,8 @@ impl Page<'_> {
         self.labelled("subject", &subject(finding))?;
         self.labelled("seen", &seen(finding.first_seen, finding.last_seen))?;
         self.labelled("impact", &impact(finding))?;
-        self.labelled("frames", &frames(&finding.evidence, self.one_file))?;
-        for filter in &finding.wireshark_filter {
+        self.labelled("frames", &frames(&ranked.evidence, self.one_file))?;
+        for filter in &ranked.wireshark_filter {
             let file = if self.one_file { String::new() } else { format!("{}: ", filter.file) };
             self.verbatim("wireshark", &format!("{file}{}", filter.filter))?;
         }
@@ -266,7 +267,7 @@ fn mark(severity: Severity) -> (&'static str, Style) {
     }
 }
 
-fn subject(finding: &RankedFinding) -> String {
+fn subject(finding: &Finding) -> String {
     let subject = &finding.subject;
     let mut parts = Vec::new();
     parts.extend(subject.client.as_ref().map(|client| format!("client {client}")));
@@ -286,7 +287,7 @@ fn subject(finding: &RankedFinding) -> String {
     parts.join(", ")
 }
 
-fn impact(finding: &RankedFinding) -> String {
+fn impact(finding: &Finding) -> String {
     let impact = &finding.impact;
     let mut parts = Vec::new();
     if impact.seconds_lost > Span::ZERO {
@@ -317,10 +318,10 @@ fn frames(evidence: &[CitedFrame], one_file: bool) -> String {
             text += &format!("{}: ", file[0].file);
         }
         let roles: Vec<String> = file
-            .chunk_by(|a, b| a.role == b.role)
+            .chunk_by(|a, b| a.packet.role == b.packet.role)
             .map(|run| {
                 let frames = run.iter().map(|cited| cited.frame).collect();
-                format!("{} ({})", ranges(frames, "-"), run[0].role.replace('_', " "))
+                format!("{} ({})", ranges(frames, "-"), run[0].packet.role.name().replace('_', " "))
             })
             .collect();
         text += &roles.join(", ");

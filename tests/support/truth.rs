@@ -105,7 +105,9 @@ impl Expect {
     fn is_pending(&self) -> bool {
         let rule = pcapsy::detect::RULES.iter().find(|rule| rule.name == self.detector);
         let variant = self.variant.as_deref();
-        rule.is_none_or(|rule| variant.is_some_and(|variant| !rule.variants.contains(&variant)))
+        rule.is_none_or(|rule| {
+            variant.is_some_and(|variant| rule.variant_names().all(|name| name != variant))
+        })
     }
 
     fn is_met_by(&self, finding: &Value) -> bool {

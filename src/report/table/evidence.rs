@@ -26,11 +26,11 @@ impl Table for EvidenceTable {
 
 const EVIDENCE: &[Column<EvidenceTable>] = columns! { EvidenceTable:
     "finding_id" Text "the finding, in findings" = |row| row.finding.id.as_str();
-    "detector" Text "its detector" = |row| row.finding.detector;
+    "detector" Text "its detector" = |row| row.finding.finding.detector;
     "file" Text "file of the packet" = |row| row.cited.file.as_str();
     "frame" U64 "frame number in the file, as Wireshark counts" = |row| row.cited.frame;
-    "packet" U64 "ordinal over the capture set" = |row| row.cited.packet;
-    "ts" Time "capture time" = |row| row.cited.time;
-    "role" Text "what the packet is to the finding" = |row| row.cited.role;
-    "fields" Text "the fields that matter" = |row| row.cited.fields.as_str();
+    "packet" U64 "ordinal over the capture set" = |row| row.cited.packet.packet;
+    "ts" Time "capture time" = |row| row.cited.packet.time;
+    "role" Text "what the packet is to the finding" = |row| row.cited.packet.role.name();
+    "fields" Text "the fields that matter" = |row| row.cited.packet.fields.as_str();
 };

@@ -38,32 +38,32 @@ impl Table for Findings {
 const FINDING: &[Column<Findings>] = columns! { Findings:
     "id" Text "place in the ranking, F-001 first; joins evidence" = |row| row.finding.id.as_str();
     "key" Text "fingerprint of detector, variant and subject, to compare runs with" = |row| row.finding.key.as_str();
-    "detector" Text "detector" = |row| row.finding.detector;
+    "detector" Text "detector" = |row| row.finding.finding.detector;
     "variant" Text "variant of the detector"
-        = |row| Some(row.finding.variant).filter(|variant| !variant.is_empty());
-    "severity" Text "info, warning, critical" = |row| word(&row.finding.severity);
-    "confidence" Text "possible, likely, confirmed" = |row| word(&row.finding.confidence);
+        = |row| Some(row.finding.finding.variant).filter(|variant| !variant.is_empty());
+    "severity" Text "info, warning, critical" = |row| word(&row.finding.finding.severity);
+    "confidence" Text "possible, likely, confirmed" = |row| word(&row.finding.finding.confidence);
     "gates" Text "what lowered the confidence, joined by commas"
-        = |row| joined(row.finding.gates.iter().map(|gate| gate.name));
-    "title" Text "headline" = |row| row.finding.title.as_str();
-    "summary" Text "what the frames show" = |row| row.finding.summary.as_str();
-    "client" Text "client address, when it is one client" = |row| row.finding.subject.client.as_deref();
-    "server" Text "server address" = |row| row.finding.subject.server.as_deref();
-    "port" U16 "server port" = |row| row.finding.subject.port;
-    "proto" Text "transport protocol" = |row| row.finding.subject.protocol;
-    "name" Text "DNS name or server name" = |row| row.finding.subject.name.as_deref();
-    "direction" Text "to_server, to_client" = |row| row.finding.subject.direction.map(|direction| word(&direction));
-    "interface" Text "capture interface" = |row| row.finding.subject.interface.as_deref();
-    "first_seen" Time "time of the first packet" = |row| row.finding.first_seen;
-    "last_seen" Time "time of the last packet" = |row| row.finding.last_seen;
-    "seconds_lost" F64 "time that somebody waited, s" = |row| row.finding.impact.seconds_lost;
+        = |row| joined(row.finding.finding.gates.iter().map(|gate| gate.name));
+    "title" Text "headline" = |row| row.finding.finding.title.as_str();
+    "summary" Text "what the frames show" = |row| row.finding.finding.summary.as_str();
+    "client" Text "client address, when it is one client" = |row| row.finding.finding.subject.client.as_deref();
+    "server" Text "server address" = |row| row.finding.finding.subject.server.as_deref();
+    "port" U16 "server port" = |row| row.finding.finding.subject.port;
+    "proto" Text "transport protocol" = |row| row.finding.finding.subject.protocol;
+    "name" Text "DNS name or server name" = |row| row.finding.finding.subject.name.as_deref();
+    "direction" Text "to_server, to_client" = |row| row.finding.finding.subject.direction.map(|direction| word(&direction));
+    "interface" Text "capture interface" = |row| row.finding.finding.subject.interface.as_deref();
+    "first_seen" Time "time of the first packet" = |row| row.finding.finding.first_seen;
+    "last_seen" Time "time of the last packet" = |row| row.finding.finding.last_seen;
+    "seconds_lost" F64 "time that somebody waited, s" = |row| row.finding.finding.impact.seconds_lost;
     "failed_transactions" U64 "connections, lookups or handshakes that failed"
-        = |row| row.finding.impact.failed_transactions;
-    "of_transactions" U64 "those looked at for the same subject" = |row| row.finding.impact.of_transactions;
-    "clients" U64 "distinct client addresses" = |row| row.finding.impact.clients;
-    "services" U64 "distinct services" = |row| row.finding.impact.services;
+        = |row| row.finding.finding.impact.failed_transactions;
+    "of_transactions" U64 "those looked at for the same subject" = |row| row.finding.finding.impact.of_transactions;
+    "clients" U64 "distinct client addresses" = |row| row.finding.finding.impact.clients;
+    "services" U64 "distinct services" = |row| row.finding.finding.impact.services;
     "counts" Text "the numbers behind the summary, name=value joined by commas"
-        = |row| joined(row.finding.counts.iter().map(|count| format!("{}={}", count.name, count.value)));
+        = |row| joined(row.finding.finding.counts.iter().map(|count| format!("{}={}", count.name, count.value)));
     "evidence" U64 "rows in evidence" = |row| row.finding.evidence.len();
     "wireshark_filter" Text "display filter of the first file; report.json has those of the others"
         = |row| row.finding.wireshark_filter.first().map(|filter| filter.filter.as_str());

@@ -115,8 +115,7 @@ impl Scene {
 
     /// The packets, in time order.
     pub fn capture(&self) -> Capture {
-        let port = 40_000 + u16::from(self.net) * 100;
-        let mut lab = Lab { capture: Capture::default(), net: self.net, port };
+        let mut lab = Lab::new(Capture::default(), self.net);
         if self.span > 0 {
             lab.background(self.span * 1_000_000);
         }
@@ -204,6 +203,10 @@ pub struct Lab {
 }
 
 impl Lab {
+    pub fn new(capture: Capture, net: u8) -> Self {
+        Self { capture, net, port: 40_000 + u16::from(net) * 100 }
+    }
+
     pub fn client(&self, number: u8) -> IpAddr {
         Ipv4Addr::new(10, self.net, 1, number).into()
     }

@@ -1,0 +1,49 @@
+//! Adding up what partitions counted apart.
+
+use std::collections::BTreeMap;
+
+use crate::time::Span;
+
+/// Adds another partition's counts. Commutative and associative: partitions are merged in any order.
+pub trait Merge {
+    /// Takes the other's counts in.
+    fn absorb(&mut self, other: Self);
+}
+
+impl Merge for () {
+    fn absorb(&mut self, (): Self) {}
+}
+
+impl Merge for u64 {
+    fn absorb(&mut self, other: Self) {
+        *self += other;
+    }
+}
+
+impl Merge for u32 {
+    fn absorb(&mut self, other: Self) {
+        *self = self.saturating_add(other);
+    }
+}
+
+impl Merge for Span {
+    fn absorb(&mut self, other: Self) {
+        *self += other;
+    }
+}
+
+impl<T: Merge, const N: usize> Merge for [T; N] {
+    fn absorb(&mut self, other: Self) {
+        for (one, more) in self.iter_mut().zip(other) {
+            one.absorb(more);
+        }
+    }
+}
+
+impl<K: Ord, V: Merge + Default> Merge for BTreeMap<K, V> {
+    fn absorb(&mut self, other: Self) {
+        for (key, value) in other {
+            self.entry(key).or_default().absorb(value);
+        }
+    }
+}

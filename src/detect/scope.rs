@@ -1,0 +1,270 @@
+//! Whom and what a finding covers: what findings are joined on.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::{Distinct, Merge};
+use crate::dissect::Endpoint;
+use crate::flow::FlowHead;
+use crate::time::{Span, Timestamp};
+
+/// Whom and what a finding covers. Every list is a bounded sample beside its count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Scope {
+    /// Flows by id, which is `flow_id` in the tables.
+    pub flows: Members<u64>,
+    /// Client addresses.
+    pub clients: Members<IpAddr>,
+    /// Services: server address and port.
+    pub servers: Members<String>,
+    /// DNS names and server names, in lowercase.
+    pub names: Members<String>,
+    /// Networks of the clients: /24 of IPv4, /64 of IPv6.
+    pub networks: Members<String>,
+    /// When something of it was seen, in order, without overlaps; at most [`Active::MOST`].
+    pub intervals: Vec<Interval>,
+}
+
+/// How many there are, and some of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Members<T> {
+    /// How many.
+    pub count: u64,
+    /// There may be more: the table was full.
+    pub at_least: bool,
+    /// Some of them in their natural order, at most [`Members::MOST`], chosen by hash.
+    pub sample: Vec<T>,
+}
+
+impl<T> Default for Members<T> {
+    fn default() -> Self {
+        Self { count: 0, at_least: false, sample: Vec::new() }
+    }
+}
+
+impl<T: Ord> Members<T> {
+    /// Values listed.
+    pub const MOST: usize = 64;
+
+    fn of<U, const MOST: usize>(distinct: &Distinct<U, MOST>, shown: impl Fn(&U) -> T) -> Self {
+        let mut sample: Vec<T> = distinct.iter().take(Self::MOST).map(shown).collect();
+        sample.sort();
+        Self { count: distinct.count(), at_least: distinct.is_full(), sample }
+    }
+}
+
+/// A time in which something of a finding was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Interval {
+    /// Its first packet.
+    pub from: Timestamp,
+    /// Its last packet.
+    pub until: Timestamp,
+}
+
+/// What a case affects, while it is being counted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Affected {
+    flow_count: u64,
+    flows: Distinct<u64, 64>,
+    /// Client addresses.
+    pub clients: Distinct<IpAddr>,
+    /// Services.
+    pub servers: Distinct<Endpoint>,
+    /// DNS names and server names, in lowercase.
+    pub names: Distinct<String>,
+    networks: Distinct<IpAddr, 64>,
+    /// When.
+    pub active: Active,
+}
+
+impl Affected {
+    /// Takes a flow.
+    pub fn add(&mut self, flow: &FlowHead) {
+        self.flow_count += 1;
+        self.flows.add(flow.id);
+        self.clients.add(flow.client.address);
+        self.servers.add(flow.server);
+        self.networks.add(network(flow.client.address));
+    }
+
+    /// Flows taken.
+    pub fn flows(&self) -> u64 {
+        self.flow_count
+    }
+
+    /// The address that all services have in common.
+    pub fn server_address(&self) -> Option<IpAddr> {
+        let mut addresses = self.servers.iter().map(|server| server.address);
+        let first = addresses.next()?;
+        (!self.servers.is_full() && addresses.all(|address| address == first)).then_some(first)
+    }
+
+    /// The scope that a finding states.
+    pub fn scope(&self) -> Scope {
+        let prefix = |network: &IpAddr| format!("{network}/{}", if network.is_ipv4() { 24 } else { 64 });
+        let flows = Members::of(&self.flows, |id| *id);
+        Scope {
+            flows: Members { count: self.flow_count, at_least: false, ..flows },
+            clients: Members::of(&self.clients, |address| *address),
+            servers: Members::of(&self.servers, Endpoint::to_string),
+            names: Members::of(&self.names, String::clone),
+            networks: Members::of(&self.networks, prefix),
+            intervals: self.active.intervals(),
+        }
+    }
+}
+
+impl Merge for Affected {
+    fn absorb(&mut self, other: Self) {
+        self.flow_count += other.flow_count;
+        self.flows.absorb(other.flows);
+        self.clients.absorb(other.clients);
+        self.servers.absorb(other.servers);
+        self.names.absorb(other.names);
+        self.networks.absorb(other.networks);
+        self.active.absorb(other.active);
+    }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => Ipv4Addr::from(u32::from(v4) & !0xff).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
+    }
+}
+
+/// The times of packets, in slots of equal width. The width is the smallest power of two of seconds with which all times
+/// fall into [`Active::MOST`] slots, so that it depends on the times and not on their order.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Active {
+    /// Width as a power of two, seconds.
+    width: u32,
+    /// First and last time by slot.
+    slots: BTreeMap<i64, (Timestamp, Timestamp)>,
+}
+
+impl Active {
+    /// Slots, and so intervals.
+    pub const MOST: usize = 32;
+
+    fn slot(&self, time: Timestamp) -> i64 {
+        time.0.div_euclid(1_000_000_000) >> self.width
+    }
+
+    /// Takes the time of a packet.
+    pub fn add(&mut self, time: Timestamp) {
+        self.take(time, time);
+        self.widen();
+    }
+
+    fn take(&mut self, first: Timestamp, last: Timestamp) {
+        for time in [first, last] {
+            let slot = self.slots.entry(self.slot(time)).or_insert((time, time));
+            *slot = (slot.0.min(time), slot.1.max(time));
+        }
+    }
+
+    fn widen(&mut self) {
+        while self.slots.len() > Self::MOST {
+            self.width_to(self.width + 1);
+        }
+    }
+
+    fn width_to(&mut self, width: u32) {
+        self.width = width;
+        for (_, (first, last)) in std::mem::take(&mut self.slots) {
+            self.take(first, last);
+        }
+    }
+
+    /// The earliest time.
+    pub fn first(&self) -> Timestamp {
+        self.slots.first_key_value().map_or(Timestamp(0), |(_, (first, _))| *first)
+    }
+
+    /// The latest time.
+    pub fn last(&self) -> Timestamp {
+        self.slots.last_key_value().map_or(Timestamp(0), |(_, (_, last))| *last)
+    }
+
+    /// From the earliest to the latest time.
+    pub fn span(&self) -> Span {
+        self.last() - self.first()
+    }
+
+    fn intervals(&self) -> Vec<Interval> {
+        let mut intervals: Vec<Interval> = Vec::new();
+        let mut before = None;
+        for (slot, (from, until)) in &self.slots {
+            match intervals.last_mut().filter(|_| before == Some(slot - 1)) {
+                Some(running) => running.until = *until,
+                None => intervals.push(Interval { from: *from, until: *until }),
+            }
+            before = Some(*slot);
+        }
+        intervals
+    }
+}
+
+impl Merge for Active {
+    fn absorb(&mut self, mut other: Self) {
+        let width = self.width.max(other.width);
+        self.width_to(width);
+        other.width_to(width);
+        for (first, last) in other.slots.into_values() {
+            self.take(first, last);
+        }
+        self.widen();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn active(seconds: &[i64]) -> Active {
+        let mut active = Active::default();
+        seconds.iter().for_each(|second| active.add(Timestamp(second * 1_000_000_000)));
+        active
+    }
+
+    #[test]
+    fn neighbouring_seconds_are_one_interval() {
+        let intervals = active(&[10, 11, 12, 40, 41]).intervals();
+        let seconds = |time: Timestamp| time.0 / 1_000_000_000;
+        let spans: Vec<_> = intervals.iter().map(|one| (seconds(one.from), seconds(one.until))).collect();
+        assert_eq!(spans, [(10, 12), (40, 41)]);
+    }
+
+    proptest! {
+        #[test]
+        fn times_are_bounded_and_no_order_shows(
+            mut seconds in prop::collection::vec(0i64..100_000, 1..200),
+            cut in 0usize..200,
+        ) {
+            let whole = active(&seconds);
+            let cut = cut.min(seconds.len());
+            let mut parts = active(&seconds[cut..]);
+            parts.absorb(active(&seconds[..cut]));
+            prop_assert_eq!(whole.intervals(), parts.intervals());
+            prop_assert!(whole.intervals().len() <= Active::MOST);
+            seconds.reverse();
+            prop_assert_eq!(whole.intervals(), active(&seconds).intervals());
+            let inside = |second: i64| whole.intervals().iter().any(|one| {
+                (one.from..=one.until).contains(&Timestamp(second * 1_000_000_000))
+            });
+            prop_assert!(seconds.iter().all(|second| inside(*second)));
+        }
+    }
+
+    #[test]
+    fn networks_are_prefixes_of_client_addresses() {
+        let networks = ["10.9.3.77", "2001:db8:1:2:3::4"]
+            .map(|text| network(text.parse().expect("address")).to_string());
+        assert_eq!(networks, ["10.9.3.0", "2001:db8:1:2::"]);
+    }
+}
