@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::detect::{Evidence, Finding};
 use crate::dissect::PacketRef;
+pub(super) use crate::humanize::{percent, plural, share};
 use crate::time::Timestamp;
 
 /// Adds another partition's counts; commutative and associative.
@@ -202,33 +203,6 @@ pub(super) fn exhibit(at: PacketRef, role: &'static str, fields: impl Into<Strin
     Evidence { packet: at.packet, time: at.time, role, fields: fields.into() }
 }
 
-/// `part` of `whole`; 0 of nothing.
-pub(super) fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// `37 %`, `0.42 %`.
-pub(super) fn percent(part: u64, whole: u64) -> String {
-    match share(part, whole) * 100.0 {
-        value if value >= 10.0 || value == 0.0 => format!("{value:.0} %"),
-        value if value >= 1.0 => format!("{value:.1} %"),
-        value => format!("{value:.2} %"),
-    }
-}
-
-/// `1 flow`, `2 flows`.
-pub(super) fn plural(count: u64, noun: &str) -> String {
-    let ending = match noun {
-        _ if count == 1 => "",
-        _ if noun.ends_with(['s', 'x']) => "es",
-        _ => "s",
-    };
-    match noun.strip_suffix('y').filter(|stem| count != 1 && !stem.ends_with(['a', 'e', 'o', 'u'])) {
-        Some(stem) => format!("{count} {stem}ies"),
-        None => format!("{count} {noun}{ending}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,14 +231,5 @@ mod tests {
                 prop_assert_eq!(*count, keys.iter().filter(|one| *one == key).count() as u64);
             }
         }
-    }
-
-    #[test]
-    fn counts_read_as_a_person_would_write_them() {
-        assert_eq!(plural(1, "retry"), "1 retry");
-        assert_eq!(plural(2, "retry"), "2 retries");
-        assert_eq!(plural(2, "address"), "2 addresses");
-        assert_eq!(percent(1, 3), "33 %");
-        assert_eq!(percent(1, 240), "0.42 %");
     }
 }

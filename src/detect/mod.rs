@@ -6,7 +6,7 @@ mod gate;
 mod group;
 mod rule;
 
-pub use context::{Context, FileFacts, InterfaceFacts, Totals};
+pub use context::{Context, Totals};
 pub use finding::*;
 pub use rule::{Detector, Rule, Settings, Threshold};
 
