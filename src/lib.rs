@@ -19,6 +19,7 @@
 
 pub mod config;
 pub mod time;
+pub mod humanize;
 
 pub mod capture;
 pub mod dissect;

@@ -6,19 +6,17 @@
 
 mod tracker;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use crate::capture::{CaptureError, CaptureLimits, Chunk, FileReport, Overlap, Reader};
+use crate::capture::{CaptureError, CaptureLimits, Chunk, Reader};
 use crate::config::Config;
-use crate::detect::{Context, FileFacts, InterfaceFacts};
+use crate::detect::Context;
 use crate::dissect::PacketRecord;
 use crate::flow::TableLimits;
 use crate::local::tracker::{Tracker, write};
 use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_into};
-use crate::time::Timestamp;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,12 +120,9 @@ impl<'c> Rounds<'c> {
     }
 
     fn conclude(self) -> Outcome {
-        let (totals, spans, fragments) = self.sequencer.finish();
+        let (totals, fragments) = self.sequencer.finish();
         let unreadable = self.reader.unreadable().to_vec();
-        let overlaps = self.reader.overlaps();
-        let reports = self.reader.into_files();
-        let files: Vec<FileFacts> =
-            reports.iter().zip(0..).map(|(report, index)| facts(report, index, &spans, &overlaps)).collect();
+        let files = self.reader.into_files();
         let tracker = self.tracker;
         let mut partitions = tracker.partitions.into_iter();
         let mut limits = TableLimits::default();
@@ -150,7 +145,7 @@ impl<'c> Rounds<'c> {
             .filter(|(.., count)| *count > 0)
             .map(|(what, setting, count)| Capped { what, setting, count })
             .collect();
-        Outcome { totals, files, reports, unreadable, verdicts, capped, flows }
+        Outcome { totals, files, fragments, unreadable, verdicts, capped, flows }
     }
 }
 
@@ -197,38 +192,4 @@ fn dissect_round(
     }
     spare.resize_with(round.len(), || vec![Vec::new(); partitions]);
     round.into_par_iter().zip(spare).map(|(chunk, lists)| dissect_into(chunk, lists)).collect()
-}
-
-fn facts(
-    report: &FileReport,
-    index: u32,
-    spans: &BTreeMap<u32, (Timestamp, Timestamp)>,
-    overlaps: &[Overlap],
-) -> FileFacts {
-    let interfaces = report.interfaces.iter().zip(0..);
-    FileFacts {
-        path: report.path.clone(),
-        packets: report.packets,
-        base: report.base,
-        span: spans.get(&index).copied(),
-        damages: report
-            .damage
-            .iter()
-            .map(|damage| (damage.offset, damage.length, damage.reason.clone()))
-            .collect(),
-        snap_length: report.snap_length,
-        overlap: overlaps.iter().filter(|overlap| overlap.later == index).map(|overlap| overlap.span).max(),
-        interfaces: interfaces
-            .map(|(known, number)| InterfaceFacts {
-                number,
-                name: known.name.clone(),
-                filter: known.filter.clone(),
-                received: known.received,
-                dropped: [known.dropped, known.system_dropped, known.packet_drops]
-                    .into_iter()
-                    .flatten()
-                    .reduce(|a, b| a + b),
-            })
-            .collect(),
-    }
 }

@@ -17,7 +17,7 @@ pub use eviction::track;
 use crate::app::dns::Transaction;
 use crate::capture::{Chunk, FileReport, LinkType, Unreadable};
 use crate::config::Config;
-use crate::detect::{Context, Detectors, FileFacts, Rule, Totals, Verdict};
+use crate::detect::{Context, Detectors, Rule, Totals, Verdict};
 use crate::dissect::PacketRef;
 use crate::dissect::{
     DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect, dissect_datagram,
@@ -63,10 +63,10 @@ pub struct Capped {
 pub struct Outcome {
     /// Sums over all packets.
     pub totals: Totals,
-    /// The files, in analysis order: what detectors knew of them.
-    pub files: Vec<FileFacts>,
-    /// The files, in analysis order: what the reader says of them.
-    pub reports: Vec<FileReport>,
+    /// The files, in analysis order.
+    pub files: Vec<FileReport>,
+    /// What became of the IP fragments.
+    pub fragments: DefragStats,
     /// Inputs that could not be read, and why.
     pub unreadable: Vec<Unreadable>,
     /// Every detector's verdict.
@@ -181,12 +181,12 @@ impl Batch {
         totals.captured_bytes += u64::from(record.captured);
         totals.wire_bytes += u64::from(record.wire);
         totals.clipped += u64::from(record.faults.contains(Faults::CLIPPED));
+        totals.clipped_headers += u64::from(matches!(record.stop, Stop::Clipped { .. }));
         match record.transport {
             Transport::Tcp(_) => totals.tcp_packets += 1,
             Transport::Udp(_) => totals.udp_packets += 1,
             Transport::Icmp(_) => totals.icmp_packets += 1,
-            Transport::Fragment(_) => totals.fragments += 1,
-            Transport::None | Transport::Arp(_) | Transport::Other => {}
+            Transport::None | Transport::Fragment(_) | Transport::Arp(_) | Transport::Other => {}
         }
         if !record.faults.contains(Faults::NO_TIME) {
             totals.first = Some(totals.first.map_or(record.time, |first| first.min(record.time)));
@@ -236,7 +236,6 @@ pub struct Sequencer {
     stops: Vec<(Stop, u64)>,
     clock: Timestamp,
     last: Option<(u32, PacketRef)>,
-    spans: BTreeMap<u32, (Timestamp, Timestamp)>,
 }
 
 impl Sequencer {
@@ -252,7 +251,6 @@ impl Sequencer {
             stops: Vec::new(),
             clock: Timestamp::MIN,
             last: None,
-            spans: BTreeMap::new(),
         }
     }
 
@@ -281,8 +279,6 @@ impl Sequencer {
                 batch.totals.silence(before, first);
             }
             self.last = Some((file, last));
-            let span = self.spans.entry(file).or_insert((first.time, last.time));
-            span.1 = last.time;
         }
         self.clock = self.clock.max(batch.latest);
         self.reassemble(batch);
@@ -319,12 +315,12 @@ impl Sequencer {
         }
     }
 
-    /// Sums, what stopped dissection, and first and last time by file, when every batch was taken.
-    pub fn finish(mut self) -> (Totals, BTreeMap<u32, (Timestamp, Timestamp)>, DefragStats) {
+    /// Sums, what stopped dissection, and what became of the fragments, when every batch was taken.
+    pub fn finish(mut self) -> (Totals, DefragStats) {
         for (stop, count) in self.stops {
             *self.totals.stops.entry(stop.to_string()).or_default() += count;
         }
-        (self.totals, self.spans, self.defragmenter.finish())
+        (self.totals, self.defragmenter.finish())
     }
 }
 
@@ -473,6 +469,7 @@ impl Totals {
             *self.link_types.entry(link_type).or_default() += count;
         }
         self.clipped += later.clipped;
+        self.clipped_headers += later.clipped_headers;
         self.backwards += later.backwards;
         self.backwards_most = self.backwards_most.max(later.backwards_most);
         self.backwards_examples.extend(later.backwards_examples);
@@ -481,6 +478,5 @@ impl Totals {
         self.tcp_packets += later.tcp_packets;
         self.udp_packets += later.udp_packets;
         self.icmp_packets += later.icmp_packets;
-        self.fragments += later.fragments;
     }
 }

@@ -9,6 +9,7 @@ use assert_cmd::Command;
 /// The modules in the order data goes through them. A module uses those above it, never those below.
 const FLOW: &[&str] = &[
     "time",
+    "humanize",
     "config",
     "capture",
     "dissect",

@@ -116,6 +116,27 @@ fn a_block_that_cannot_be_is_damage_with_its_place() {
 }
 
 #[test]
+fn a_block_whose_two_lengths_differ_is_damage_and_not_a_cut_tail() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bytes = fs::read(capture("capture_loss_reported.pcapng")).expect("committed");
+    let (mut at, mut ends) = (0, Vec::new());
+    while let Some(length) = bytes.get(at + 4..at + 8) {
+        at += u32::from_le_bytes(length.try_into().expect("four bytes")) as usize;
+        ends.push(at);
+    }
+    bytes[ends[ends.len() / 2] - 4] ^= 4;
+    let path = folder.path().join("mismatch.pcapng");
+    fs::write(&path, &bytes).expect("written");
+    let report: Value = serde_json::from_slice(&analyze(&path, b"").stdout).expect("JSON");
+    let damage = &report["capture"]["files"][0]["damages"][0];
+    assert_eq!(damage["kind"], "length_mismatch", "{damage}");
+    assert!(damage["reason"].as_str().is_some_and(|reason| reason.contains(" ends with ")), "{damage}");
+    let findings = report["findings"].as_array().expect("findings");
+    let found = findings.iter().find(|finding| finding["detector"] == "capture_damaged").expect("found");
+    assert_eq!((&found["variant"], &found["severity"]), (&Value::from("damaged"), &Value::from("warning")));
+}
+
+#[test]
 fn an_output_folder_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("taken");

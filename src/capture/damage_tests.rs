@@ -50,7 +50,7 @@ fn read(bytes: &[u8]) -> (Vec<Seen>, FileReport) {
             let limits = CaptureLimits { map, ..limits(chunk_bytes) };
             let (again, files) = drain(Reader::open(std::slice::from_ref(&path), &limits).expect("readable"));
             assert_eq!(again, seen, "chunks of {chunk_bytes}, mapped: {map}");
-            assert_eq!(files[0].damage, report.damage);
+            assert_eq!(files[0].damages, report.damages);
             assert_eq!(files[0].blake3, blake3::hash(bytes).to_hex().to_string());
             assert_eq!((files[0].size, files[0].packets), (bytes.len() as u64, seen.len() as u64));
         }
@@ -108,11 +108,11 @@ fn sections_and_interfaces_keep_set_wide_numbers() {
     );
     assert_eq!((report.sections, report.comments, report.interfaces.len()), (2, 2, 3));
     let first = &report.interfaces[0];
-    assert_eq!((first.received, first.dropped, first.system_dropped), (Some(100), Some(0), None));
+    assert_eq!((first.received, first.interface_dropped, first.system_dropped), (Some(100), Some(0), None));
     assert_eq!(report.interfaces[1].packet_drops, Some(7));
     assert_eq!(report.interfaces[1].resolution, "1 ns");
     assert_eq!(report.skipped_blocks["unknown type 0x00000055"], 1);
-    assert!(report.damage.is_empty());
+    assert!(report.damages.is_empty());
 }
 
 #[test]
@@ -120,12 +120,12 @@ fn a_cut_off_tail_is_reported_and_the_rest_kept() {
     let file = ten(pcap(), 0).bytes;
     let (seen, report) = read(&file[..file.len() - 10]);
     assert_eq!((seen.len(), report.truncated), (9, true));
-    assert_eq!((report.damage[0].offset, report.damage[0].length), (24 + 9 * 66, 56));
+    assert_eq!((report.damages[0].offset, report.damages[0].length), (24 + 9 * 66, 56));
     let (seen, report) = read(&file[..24 + 66 + 5]);
-    assert_eq!((seen.len(), report.damage[0].length), (1, 5));
+    assert_eq!((seen.len(), report.damages[0].length), (1, 5));
     let file = ten_ng(pcapng(), 0).bytes;
     let (seen, report) = read(&file[..file.len() - 10]);
-    assert_eq!((seen.len(), report.truncated, report.damage.len()), (9, true, 1));
+    assert_eq!((seen.len(), report.truncated, report.damages.len()), (9, true, 1));
 }
 
 #[test]
@@ -135,12 +135,12 @@ fn garbage_zeros_and_lying_lengths_are_passed_over() {
         let head = ten(pcap(), 0).bytes.len();
         let (seen, report) = read(&ten(ten(pcap(), 0).raw(garbage), 10).bytes);
         assert_eq!(seen.len(), 20);
-        assert_eq!(report.damage.len(), 1);
-        assert_eq!((report.damage[0].offset, report.damage[0].length), (head as u64, garbage.len() as u64));
+        assert_eq!(report.damages.len(), 1);
+        assert_eq!((report.damages[0].offset, report.damages[0].length), (head as u64, garbage.len() as u64));
         assert!(!report.truncated);
         let (seen, report) = read(&ten_ng(ten_ng(pcapng(), 0).raw(garbage), 10).bytes);
-        assert_eq!((seen.len(), report.damage.len()), (20, 1));
-        assert_eq!(report.damage[0].length, garbage.len() as u64);
+        assert_eq!((seen.len(), report.damages.len()), (20, 1));
+        assert_eq!(report.damages[0].length, garbage.len() as u64);
     }
 }
 
@@ -150,8 +150,8 @@ fn a_block_whose_lengths_disagree_costs_only_itself() {
     let mut file = ten_ng(ten_ng(pcapng(), 0), 10).bytes;
     file[good + 4..good + 8].copy_from_slice(&u32::MAX.to_le_bytes());
     let (seen, report) = read(&file);
-    assert_eq!((seen.len(), report.damage.len()), (19, 1));
-    assert_eq!((report.damage[0].offset, report.damage[0].length), (good as u64, 84));
+    assert_eq!((seen.len(), report.damages.len()), (19, 1));
+    assert_eq!((report.damages[0].offset, report.damages[0].length), (good as u64, 84));
     file[good + 4..good + 8].copy_from_slice(&8_u32.to_le_bytes());
     assert_eq!(read(&file).0.len(), 19);
     file[good + 4..good + 8].copy_from_slice(&84_u32.to_le_bytes());
@@ -173,7 +173,7 @@ fn records_longer_than_a_chunk_and_than_tshark_takes() {
     let mut file = pcap().packet(5, 1, &big, 300_000).packet(6, 1, b"abcd", 4).bytes;
     file[16..20].fill(0);
     let (seen, report) = read(&file);
-    assert_eq!((seen.len(), report.damage.len(), report.snap_length), (2, 0, 0));
+    assert_eq!((seen.len(), report.damages.len(), report.snap_length), (2, 0, 0));
 }
 
 #[test]
@@ -217,12 +217,34 @@ fn compressed_files_give_the_same_packets() {
         let (seen, report) = read(&packed);
         assert_eq!(seen, expected);
         assert_eq!((report.compression, report.unpacked), (compression, file.len() as u64));
-        assert!(report.damage.is_empty(), "{:?}", report.damage);
+        assert!(report.damages.is_empty(), "{:?}", report.damages);
         // Cut off: what was decompressed is kept, and the hash is still that of the file.
         let (cut, report) = read(&packed[..packed.len() - 6]);
         assert!(cut.len() <= expected.len() && expected.starts_with(&cut));
-        assert!(report.truncated && !report.damage.is_empty(), "{compression:?}");
+        assert!(report.truncated && !report.damages.is_empty(), "{compression:?}");
     }
+}
+
+#[test]
+fn damage_is_of_a_kind() {
+    let kinds = |bytes: &[u8]| read(bytes).1.damages.iter().map(|damage| damage.kind).collect::<Vec<_>>();
+    let whole = ten(pcap(), 0).bytes;
+    assert_eq!(kinds(&whole[..whole.len() - 3]), [DamageKind::TruncatedTail]);
+    assert_eq!(kinds(&ten(ten(pcap(), 0).raw(&[0; 16]), 10).bytes), [DamageKind::NotARecord]);
+    assert_eq!(kinds(&ten(ten(pcap(), 0).raw(&[0xff; 16]), 10).bytes), [DamageKind::ImpossibleLength]);
+    let trailer = ten_ng(pcapng(), 0).bytes.len() - 4;
+    let mut blocks = ten_ng(ten_ng(pcapng(), 0), 10).bytes;
+    blocks[trailer] ^= 4;
+    assert_eq!(kinds(&blocks), [DamageKind::LengthMismatch]);
+
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(&whole).expect("written");
+    let mut packed = encoder.finish().expect("finished");
+    assert_eq!(kinds(&packed[..packed.len() / 2]), [DamageKind::TruncatedTail]);
+    // The checksum behind the data.
+    let at = packed.len() - 6;
+    packed[at] ^= 1;
+    assert_eq!(kinds(&packed), [DamageKind::Decompression]);
 }
 
 #[test]
@@ -240,7 +262,7 @@ fn a_file_that_shrinks_while_mapped_is_left_alone() {
     open.set_len(100_000).expect("shortened");
     while reader.next_chunk().is_some() {}
     let report = &reader.files()[0];
-    let last = report.damage.last().expect("damage");
+    let last = report.damages.last().expect("damage");
     assert_eq!(
         last.reason,
         format!("file shrank from {} to 100000 bytes while it was read", file.bytes.len())
@@ -279,7 +301,7 @@ fn sets_are_ordered_by_time_and_bad_files_do_not_stop_them() {
     }
     assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
     assert_eq!(reader.files()[1].base, 10);
-    assert_eq!(reader.overlaps().len(), 1);
+    assert_eq!(reader.files().iter().filter(|file| file.overlap.is_some()).count(), 1);
     assert_eq!(reader.progress(), (1368, Some(1368)));
     for (input, message) in [
         (text, "looks like text"),
@@ -321,7 +343,7 @@ fn survives(bytes: &[u8]) {
     let (seen, report) = streamed(bytes, 256);
     let (again, whole) = streamed(bytes, 1 << 20);
     assert_eq!(seen, again);
-    assert_eq!(report.damage, whole.damage);
+    assert_eq!(report.damages, whole.damages);
     assert_eq!(report.unpacked, bytes.len() as u64);
     assert!(serde_json::to_string(&report).is_ok());
 }

@@ -37,5 +37,5 @@ pub use limits::CaptureLimits;
 pub use link_type::LinkType;
 pub use packets::Packets;
 pub use reader::Reader;
-pub use report::{Damage, FileReport, InterfaceReport, Overlap};
+pub use report::{Damage, DamageKind, FileReport, InterfaceReport};
 pub use source::Compression;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::chunk::Chunk;
 use super::error::{CaptureError, Unreadable};
 use super::limits::CaptureLimits;
-use super::report::{FileReport, Overlap, overlaps};
+use super::report::{DamageKind, FileReport};
 use super::resync;
 use super::set::{self, Entry, Set};
 use super::source::Source;
@@ -126,11 +126,6 @@ impl Reader {
         self.ignored
     }
 
-    /// Neighbouring files that cover the same time, among those read to their end.
-    pub fn overlaps(&self) -> Vec<Overlap> {
-        overlaps(&self.files)
-    }
-
     /// Opens the next file: `None` when there is none, `Some(None)` when it could no longer be read.
     fn open_next(&mut self) -> Option<Option<Open>> {
         let entry = self.waiting.pop_front()?;
@@ -150,6 +145,7 @@ impl Reader {
             None => Source::open(&entry.path, &entry.name, self.limits.map, self.limits.sha256)?,
         };
         let report = FileReport {
+            index: self.files.len() as u32,
             path: entry.name.clone(),
             compression: source.compression,
             base: self.packets,
@@ -170,6 +166,9 @@ impl Reader {
         report.blake3 = identity.blake3;
         report.sha256 = identity.sha256;
         self.done += identity.size;
+        if let Some(before) = self.files.last() {
+            report.follow(before);
+        }
         self.files.push(report);
     }
 }
@@ -208,7 +207,7 @@ impl Open {
                     self.end(Some(reason));
                     return None;
                 }
-                Stop::Damage(reason) => self.resynchronise(reason),
+                Stop::Damage(kind, reason) => self.resynchronise(kind, reason),
             }
         }
     }
@@ -221,7 +220,7 @@ impl Open {
     }
 
     /// Passes over a damaged place, up to the next believable record or the end.
-    fn resynchronise(&mut self, reason: String) {
+    fn resynchronise(&mut self, kind: DamageKind, reason: String) {
         let start = self.source.offset;
         let pattern = self.splitter.pattern();
         // The record at the cursor is the damaged one.
@@ -246,7 +245,7 @@ impl Open {
                 }
             }
         }
-        self.splitter.report.add_damage(start, self.source.offset - start, reason);
+        self.splitter.report.add_damage(start, self.source.offset - start, kind, reason);
     }
 
     /// Records how the file ends: cleanly, or with a cut-off record, a decompressor's complaint, a shrunken
@@ -255,23 +254,25 @@ impl Open {
         let rest = self.source.window().len();
         let offset = self.source.offset;
         let report = &mut self.splitter.report;
-        let fault = self.source.fault().map(|fault| match self.source.compression.name() {
-            Some(compression) => format!("{compression} data ends early: {fault}"),
-            None => format!("reading failed: {fault}"),
+        let compression = self.source.compression.name();
+        let fault = self.source.fault().map(|fault| match (compression, fault.ended) {
+            (Some(name), true) => (DamageKind::TruncatedTail, format!("{name} data ends early: {fault}")),
+            (Some(name), false) => (DamageKind::Decompression, format!("{name} data is damaged: {fault}")),
+            (None, _) => (DamageKind::Unreadable, format!("reading failed: {fault}")),
         });
-        let reason = match (fault, tail) {
-            (Some(fault), Some(tail)) => Some(format!("{fault}; {tail}")),
-            (fault, tail) => fault.or(tail),
+        let damage = match (fault, tail) {
+            (Some((kind, fault)), Some(tail)) => Some((kind, format!("{fault}; {tail}"))),
+            (fault, tail) => fault.or(tail.map(|tail| (DamageKind::TruncatedTail, tail))),
         };
-        if let Some(reason) = reason {
+        if let Some((kind, reason)) = damage {
             report.truncated = true;
-            report.add_damage(offset, rest as u64, reason);
+            report.add_damage(offset, rest as u64, kind, reason);
         }
         if let Some(before) = self.shrank_from {
             let now = offset + rest as u64;
             report.truncated = true;
             let reason = format!("file shrank from {before} to {now} bytes while it was read");
-            report.add_damage(now, before.saturating_sub(now), reason);
+            report.add_damage(now, before.saturating_sub(now), DamageKind::Shrunk, reason);
         }
         self.source.skip(rest);
     }

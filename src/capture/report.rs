@@ -22,6 +22,8 @@ const MAX_KINDS: usize = 64;
 /// What is known of one file after reading it. A function of its bytes and its place in the set.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct FileReport {
+    /// Place in the set, from 0.
+    pub index: u32,
     /// The path as given; `-` is standard input.
     pub path: String,
     /// Bytes on disk, or read from standard input.
@@ -47,9 +49,11 @@ pub struct FileReport {
     /// Bytes on the wire of all packets, as the file says.
     pub wire_bytes: u64,
     /// Earliest packet time.
-    pub first_time: Option<Timestamp>,
+    pub first_seen: Option<Timestamp>,
     /// Latest packet time.
-    pub last_time: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
+    /// The earliest packet is so much earlier than the latest of the file before this one in the set.
+    pub overlap: Option<Span>,
     /// pcapng sections; 1 for pcap.
     pub sections: u64,
     /// Interfaces in the order of their numbers, over all sections. Files of a ring number theirs alike.
@@ -61,12 +65,12 @@ pub struct FileReport {
     /// pcapng blocks that are not packets, by type.
     pub skipped_blocks: BTreeMap<String, u64>,
     /// Damaged places, in order.
-    pub damage: Vec<Damage>,
+    pub damages: Vec<Damage>,
     /// Damaged places beyond those listed.
-    pub damage_unlisted: u64,
+    pub damages_unlisted: u64,
     /// Bytes lost to damage, the cut-off tail included.
     pub damaged_bytes: u64,
-    /// The file ends inside a record.
+    /// The file stops inside a record, or where it could not be read on: the last of `damages` says which.
     pub truncated: bool,
     /// BLAKE3 of the file as on disk, in hexadecimal.
     pub blake3: String,
@@ -75,8 +79,10 @@ pub struct FileReport {
 }
 
 /// One interface and what the file says was lost on it. `None` = the file does not say.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct InterfaceReport {
+    /// Number in the file, over all sections, from 0.
+    pub number: u32,
     /// Link-layer type.
     pub link_type: LinkType,
     /// Its number in the tcpdump group's list.
@@ -96,7 +102,7 @@ pub struct InterfaceReport {
     /// Packets received (`isb_ifrecv`).
     pub received: Option<u64>,
     /// Packets dropped by the interface (`isb_ifdrop`).
-    pub dropped: Option<u64>,
+    pub interface_dropped: Option<u64>,
     /// Packets the filter accepted (`isb_filteraccept`).
     pub accepted: Option<u64>,
     /// Packets dropped by the operating system (`isb_osdrop`).
@@ -107,6 +113,35 @@ pub struct InterfaceReport {
     pub packet_drops: Option<u64>,
 }
 
+impl InterfaceReport {
+    /// Packets dropped: the sum of every counter of drops that the file gives. `None` = the file gives none.
+    pub fn dropped(&self) -> Option<u64> {
+        let counters = [self.interface_dropped, self.system_dropped, self.packet_drops];
+        counters.into_iter().flatten().reduce(u64::saturating_add)
+    }
+}
+
+/// What is wrong with a place that could not be read. Decided by the reader that stopped there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DamageKind {
+    /// The file ends inside a record that was sound so far: it was copied while it was written, or cut.
+    TruncatedTail,
+    /// A length that the record cannot have: below the least of its type, above the limit, beyond the end.
+    ImpossibleLength,
+    /// The two lengths of a pcapng block differ.
+    LengthMismatch,
+    /// Bytes that no record begins with.
+    NotARecord,
+    /// The decompressor gave up; nothing after this place can be read.
+    Decompression,
+    /// The system could not read on.
+    Unreadable,
+    /// The file became shorter while it was read.
+    Shrunk,
+}
+
 /// A place that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
@@ -114,19 +149,10 @@ pub struct Damage {
     pub offset: u64,
     /// Its length in bytes.
     pub length: u64,
-    /// What was expected and what was found.
+    /// What is wrong with it.
+    pub kind: DamageKind,
+    /// What was expected and what was found, in words.
     pub reason: String,
-}
-
-/// Two files of a set that cover the same time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Overlap {
-    /// Index of the file that comes first in the set.
-    pub earlier: u32,
-    /// Index of the file that comes right after it.
-    pub later: u32,
-    /// From the first packet of the later to the last packet of the earlier file.
-    pub span: Span,
 }
 
 impl FileReport {
@@ -140,6 +166,7 @@ impl FileReport {
             self.resolution = resolution_name(interface.resolution);
         }
         self.interfaces.push(InterfaceReport {
+            number: self.interfaces.len() as u32,
             link_type: interface.link_type,
             link_type_number: interface.link_type.0,
             snap_length: interface.snap_length,
@@ -147,13 +174,7 @@ impl FileReport {
             offset: interface.offset,
             name: interface.name.clone(),
             filter: interface.filter.clone(),
-            packets: 0,
-            received: None,
-            dropped: None,
-            accepted: None,
-            system_dropped: None,
-            delivered: None,
-            packet_drops: None,
+            ..InterfaceReport::default()
         });
     }
 
@@ -172,17 +193,17 @@ impl FileReport {
             interface.packets += 1;
         }
         if let Some(time) = time {
-            self.first_time = Some(self.first_time.map_or(time, |first| first.min(time)));
-            self.last_time = Some(self.last_time.map_or(time, |last| last.max(time)));
+            self.first_seen = Some(self.first_seen.map_or(time, |first| first.min(time)));
+            self.last_seen = Some(self.last_seen.map_or(time, |last| last.max(time)));
         }
     }
 
-    pub(super) fn add_damage(&mut self, offset: u64, length: u64, reason: String) {
+    pub(super) fn add_damage(&mut self, offset: u64, length: u64, kind: DamageKind, reason: String) {
         self.damaged_bytes = self.damaged_bytes.saturating_add(length);
-        if self.damage.len() < MAX_DAMAGE {
-            self.damage.push(Damage { offset, length, reason });
+        if self.damages.len() < MAX_DAMAGE {
+            self.damages.push(Damage { offset, length, kind, reason });
         } else {
-            self.damage_unlisted += 1;
+            self.damages_unlisted += 1;
         }
     }
 
@@ -192,17 +213,12 @@ impl FileReport {
         let name = if full { "other types".to_owned() } else { name };
         *self.skipped_blocks.entry(name).or_default() += 1;
     }
-}
 
-/// Overlaps in time between neighbours in the order of the set.
-pub(super) fn overlaps(files: &[FileReport]) -> Vec<Overlap> {
-    let pairs = files.iter().zip(files.iter().skip(1)).enumerate();
-    pairs
-        .filter_map(|(index, (earlier, later))| {
-            let span = earlier.last_time? - later.first_time?;
-            (span > Span::ZERO).then_some(Overlap { earlier: index as u32, later: index as u32 + 1, span })
-        })
-        .collect()
+    /// Puts the report behind that of the file before it in the set.
+    pub(super) fn follow(&mut self, before: &Self) {
+        let overlap = before.last_seen.zip(self.first_seen).map(|(last, first)| last - first);
+        self.overlap = overlap.filter(|span| *span > Span::ZERO);
+    }
 }
 
 #[cfg(test)]
@@ -213,25 +229,49 @@ mod tests {
     fn lists_are_bounded_and_the_rest_is_counted() {
         let mut report = FileReport::default();
         for at in 0..MAX_DAMAGE as u64 + 5 {
-            report.add_damage(at, 2, "odd".to_owned());
+            report.add_damage(at, 2, DamageKind::NotARecord, "odd".to_owned());
         }
         for kind in 0..200 {
             report.add_skipped(0x7000_0000 + kind);
         }
-        assert_eq!((report.damage.len(), report.damage_unlisted), (MAX_DAMAGE, 5));
+        assert_eq!((report.damages.len(), report.damages_unlisted), (MAX_DAMAGE, 5));
         assert_eq!(report.damaged_bytes, 2 * (MAX_DAMAGE as u64 + 5));
         assert_eq!(report.skipped_blocks.len(), MAX_KINDS + 1);
         assert_eq!(report.skipped_blocks["other types"], 200 - MAX_KINDS as u64);
     }
 
     #[test]
-    fn overlaps_are_between_neighbours() {
+    fn an_overlap_is_with_the_file_before() {
         let file = |first, last| FileReport {
-            first_time: Some(Timestamp(first)),
-            last_time: Some(Timestamp(last)),
+            first_seen: Some(Timestamp(first)),
+            last_seen: Some(Timestamp(last)),
             ..FileReport::default()
         };
-        let found = overlaps(&[file(0, 10), file(8, 20), file(20, 30)]);
-        assert_eq!(found, [Overlap { earlier: 0, later: 1, span: Span(2) }]);
+        let overlap = |before: FileReport, mut after: FileReport| {
+            after.follow(&before);
+            after.overlap
+        };
+        assert_eq!(overlap(file(0, 10), file(8, 20)), Some(Span(2)));
+        assert_eq!(overlap(file(8, 20), file(20, 30)), None);
+        assert_eq!(overlap(FileReport::default(), file(20, 30)), None);
+    }
+
+    #[test]
+    fn drops_are_summed_over_the_counters_that_are_there() {
+        let mut report = FileReport::default();
+        report.add_interface(&Interface {
+            link_type: LinkType::NULL,
+            snap_length: 0,
+            resolution: 6,
+            offset: 0,
+            name: None,
+            filter: None,
+        });
+        let interface = &mut report.interfaces[0];
+        assert_eq!(interface.dropped(), None, "absent is not zero");
+        interface.system_dropped = Some(0);
+        assert_eq!(interface.dropped(), Some(0));
+        (interface.interface_dropped, interface.packet_drops) = (Some(3), Some(4));
+        assert_eq!(interface.dropped(), Some(7));
     }
 }

@@ -232,14 +232,14 @@ fn probe(source: &mut Source, name: &str) -> Result<Option<Timestamp>, CaptureEr
         let (mut splitter, _) = begin(source, name, FileReport::default(), PROBE)?;
         let window = source.window().get(header..).unwrap_or_default();
         let mut at = 0;
-        while splitter.report.first_time.is_none() {
+        while splitter.report.first_seen.is_none() {
             let walk = splitter.walk(&window[at..], at as u64, source.ended(), 1);
             at += walk.length;
             if walk.length == 0 {
                 break;
             }
         }
-        let found = splitter.report.first_time;
+        let found = splitter.report.first_seen;
         if found.is_some() || source.ended() || want >= PROBE {
             return Ok(found);
         }

@@ -62,6 +62,25 @@ pub(super) struct Source {
     tally: Arc<Mutex<Tally>>,
 }
 
+/// What ended a stream before its time.
+pub(super) struct Fault {
+    /// Nothing is wrong but that the compressed data stops before its end.
+    pub(super) ended: bool,
+    said: String,
+}
+
+impl Fault {
+    fn of(error: &io::Error) -> Self {
+        Self { ended: error.kind() == io::ErrorKind::UnexpectedEof, said: error.to_string() }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.said)
+    }
+}
+
 enum Kind {
     /// Bytes up to `read` were hashed and counted, bytes up to `released` given back to the system.
     Mapped {
@@ -77,7 +96,7 @@ enum Kind {
         buffer: Vec<u8>,
         at: usize,
         ended: bool,
-        fault: Option<String>,
+        fault: Option<Fault>,
     },
 }
 
@@ -171,7 +190,7 @@ impl Source {
                 Err(error) => {
                     // What came before the error stays in the buffer.
                     *ended = true;
-                    *fault = Some(error.to_string());
+                    *fault = Some(Fault::of(&error));
                 }
             }
         }
@@ -236,10 +255,10 @@ impl Source {
     }
 
     /// What ended a stream before its time: a decompressor's complaint, or the system's.
-    pub(super) fn fault(&self) -> Option<&str> {
+    pub(super) fn fault(&self) -> Option<&Fault> {
         match &self.kind {
             Kind::Mapped { .. } => None,
-            Kind::Stream { fault, .. } => fault.as_deref(),
+            Kind::Stream { fault, .. } => fault.as_ref(),
         }
     }
 

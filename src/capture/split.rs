@@ -8,7 +8,7 @@ use super::interface::NO_INTERFACE;
 use super::pcap::{FileHeader, Head, Layout};
 use super::pcapng::{self, Fields, Section, kind};
 use super::pcapng_option::{Options, integer};
-use super::report::FileReport;
+use super::report::{DamageKind, FileReport};
 use super::resync::{self, Pattern};
 
 /// Where a walk stopped, relative to the start of the bytes it was given.
@@ -33,8 +33,8 @@ pub(super) enum Stop {
     End,
     /// The file ends inside a record.
     Tail(String),
-    /// What comes next is not a record.
-    Damage(String),
+    /// What comes next is not a record, or one that cannot be.
+    Damage(DamageKind, String),
 }
 
 /// Walks one file.
@@ -145,11 +145,13 @@ impl Splitter {
         };
         if head.captured as usize > limit {
             let found = head.captured;
-            return Err(Stop::Damage(format!("captured length {found} bytes, expected at most {limit}")));
+            let reason = format!("captured length {found} bytes, expected at most {limit}");
+            return Err(Stop::Damage(DamageKind::ImpossibleLength, reason));
         }
         // A hole in the file. As a record it would be an empty packet of 1970.
         if head == (Head { seconds: 0, fraction: 0, captured: 0, wire: 0 }) {
-            return Err(Stop::Damage("record header of zeros only".to_owned()));
+            let reason = "record header of zeros only".to_owned();
+            return Err(Stop::Damage(DamageKind::NotARecord, reason));
         }
         let length = layout.header + head.captured as usize;
         if length > rest.len() {
@@ -158,7 +160,8 @@ impl Splitter {
             } else if resync::plausible(layout, &head, near) {
                 Stop::Tail(format!("record of {length} bytes cut off after {}", rest.len()))
             } else {
-                Stop::Damage(format!("record of {length} bytes where {} are left", rest.len()))
+                let reason = format!("record of {length} bytes where {} are left", rest.len());
+                Stop::Damage(DamageKind::ImpossibleLength, reason)
             });
         }
         let time = layout.time(&head);
@@ -184,7 +187,8 @@ impl Splitter {
                 return short(pcapng::MIN_BLOCK);
             }
             let Some(order) = pcapng::byte_order(rest) else {
-                return Err(Stop::Damage("section header without a byte order".to_owned()));
+                let reason = "section header without a byte order".to_owned();
+                return Err(Stop::Damage(DamageKind::NotARecord, reason));
             };
             (order, pcapng::lead(rest, order).map_or(0, |(_, total)| total))
         } else {
@@ -194,7 +198,8 @@ impl Splitter {
         if (total as usize) < pcapng::MIN_BLOCK || total as usize > most {
             let name = pcapng::name(kind);
             let least = pcapng::MIN_BLOCK;
-            return Err(Stop::Damage(format!("{name} block of {total} bytes, expected {least} to {most}")));
+            let reason = format!("{name} block of {total} bytes, expected {least} to {most}");
+            return Err(Stop::Damage(DamageKind::ImpossibleLength, reason));
         }
         let length = pcapng::padded(total);
         let Some(block) = rest.get(..length) else {
@@ -204,13 +209,15 @@ impl Splitter {
             } else if pcapng::is_known(kind) {
                 Stop::Tail(format!("{name} block of {total} bytes cut off after {}", rest.len()))
             } else {
-                Stop::Damage(format!("{name} block of {total} bytes where {} are left", rest.len()))
+                let reason = format!("{name} block of {total} bytes where {} are left", rest.len());
+                Stop::Damage(DamageKind::ImpossibleLength, reason)
             });
         };
         let trailer = pcapng::word(block, length - 4, big_endian);
         if trailer != Some(total) {
             let (name, found) = (pcapng::name(kind), trailer.unwrap_or_default());
-            return Err(Stop::Damage(format!("{name} block of {total} bytes ends with length {found}")));
+            let reason = format!("{name} block of {total} bytes ends with length {found}");
+            return Err(Stop::Damage(DamageKind::LengthMismatch, reason));
         }
         if kind == kind::SECTION {
             self.section.begin(big_endian);
@@ -242,7 +249,7 @@ impl Splitter {
                 "packet {} claims {claimed} captured bytes, its block has {found}",
                 self.report.packets
             );
-            self.report.add_damage(offset, 0, reason);
+            self.report.add_damage(offset, 0, DamageKind::ImpossibleLength, reason);
         }
         if kind == kind::PACKET && fields.options + 4 < block.len() {
             self.packet_options(number, &block[fields.options..block.len() - 4]);
@@ -270,7 +277,7 @@ impl Splitter {
         let (least, found) = (pcapng::least(kind), block.len());
         if found < least {
             let reason = format!("{} block of {found} bytes, expected at least {least}", pcapng::name(kind));
-            self.report.add_damage(offset, found as u64, reason);
+            self.report.add_damage(offset, found as u64, DamageKind::ImpossibleLength, reason);
             if kind == kind::SECTION {
                 self.report.sections += 1;
             }
@@ -314,7 +321,7 @@ impl Splitter {
             let Some(value) = integer(value, big_endian) else { continue };
             match code {
                 4 => interface.received = Some(value),
-                5 => interface.dropped = Some(value),
+                5 => interface.interface_dropped = Some(value),
                 6 => interface.accepted = Some(value),
                 7 => interface.system_dropped = Some(value),
                 8 => interface.delivered = Some(value),

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use crate::capture::{CaptureLimits, FileReport, Overlap, Reader, Unreadable};
+use crate::capture::{CaptureLimits, FileReport, Reader, Unreadable};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
+use crate::humanize::{grouped, lasting};
 use crate::local::Progress;
 use crate::report::escape::{self, terminal};
-use crate::report::humanize::{grouped, lasting};
 use crate::time::Timestamp;
 
 /// Arguments of `info`.
@@ -36,7 +36,6 @@ pub(super) struct Info {
 struct Facts<'r> {
     files: &'r [FileReport],
     unreadable: &'r [Unreadable],
-    overlaps: Vec<Overlap>,
 }
 
 impl Info {
@@ -55,7 +54,7 @@ impl Info {
         let mut out = io::BufWriter::new(io::stdout().lock());
         if self.json {
             let (files, unreadable) = (reader.files(), reader.unreadable());
-            escape::write_json(&mut out, &Facts { files, unreadable, overlaps: reader.overlaps() }, true)?;
+            escape::write_json(&mut out, &Facts { files, unreadable }, true)?;
             writeln!(out)?;
         } else {
             for (number, file) in reader.files().iter().enumerate() {
@@ -85,7 +84,7 @@ fn describe(file: &FileReport) -> String {
         grouped(file.wire_bytes)
     );
     lines.push(("packets", format!("{}, {wire}", grouped(file.packets))));
-    if let (Some(first), Some(last)) = (file.first_time, file.last_time) {
+    if let (Some(first), Some(last)) = (file.first_seen, file.last_seen) {
         let time = Timestamp::rfc3339;
         lines.push(("time", format!("{} to {}, {}", time(first), time(last), lasting(last - first))));
     }
@@ -100,7 +99,7 @@ fn describe(file: &FileReport) -> String {
         parts.extend(interface.filter.iter().map(|filter| format!("filter {:?}", terminal(filter))));
         let drops = [
             ("received", interface.received),
-            ("dropped", interface.dropped),
+            ("dropped", interface.interface_dropped),
             ("dropped by the system", interface.system_dropped),
         ];
         parts.extend(
@@ -108,13 +107,13 @@ fn describe(file: &FileReport) -> String {
         );
         lines.push(("interface", parts.join(", ")));
     }
-    for damage in &file.damage {
+    for damage in &file.damages {
         let text =
             format!("{} bytes at offset {}: {}", damage.length, damage.offset, terminal(&damage.reason));
         lines.push(("damage", text));
     }
-    if file.damage_unlisted > 0 {
-        lines.push(("damage", format!("{} further places", grouped(file.damage_unlisted))));
+    if file.damages_unlisted > 0 {
+        lines.push(("damage", format!("{} further places", grouped(file.damages_unlisted))));
     }
     lines.push(("blake3", file.blake3.clone()));
     lines.extend(file.sha256.clone().map(|sha256| ("sha256", sha256)));

@@ -32,7 +32,7 @@ impl Bar {
         let seconds = bar.elapsed().as_secs_f64();
         if seconds > 0.0 {
             let rate = (progress.packets as f64 / seconds) as u64;
-            bar.set_message(format!("{} packets/s", crate::report::humanize::grouped(rate)));
+            bar.set_message(format!("{} packets/s", crate::humanize::grouped(rate)));
         }
         bar.set_position(progress.bytes);
     }

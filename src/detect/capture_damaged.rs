@@ -17,6 +17,7 @@
 //! # References
 //! pcap-savefile(5), pcapng draft; FIELD C23.
 
+use crate::capture::{Damage, DamageKind};
 use crate::detect::finding::counts;
 use crate::detect::group::plural;
 use crate::detect::*;
@@ -45,20 +46,16 @@ impl Detector for CaptureDamaged {
         let files = context.files.len() as u64;
         let mut verdict = Verdict { assessed: files, unit: "files", ..Verdict::default() };
         for file in context.files.iter().filter(|file| !file.damages.is_empty()) {
-            let at_end = |reason: &str| {
-                ["end", "truncated", "incomplete", "cut"].iter().any(|word| reason.contains(word))
-            };
             let (variant, severity) = match file.damages.as_slice() {
-                [(_, _, reason)] if at_end(reason) => ("truncated_tail", Severity::Info),
+                [Damage { kind: DamageKind::TruncatedTail, .. }] => ("truncated_tail", Severity::Info),
                 _ => ("damaged", Severity::Warning),
             };
-            let bytes: u64 = file.damages.iter().map(|(_, length, _)| length).sum();
-            let places: Vec<String> = file
-                .damages
-                .iter()
-                .take(3)
-                .map(|(offset, length, reason)| format!("{length} bytes at offset {offset} ({reason})"))
-                .collect();
+            let bytes = file.damaged_bytes;
+            let ranges = file.damages.len() as u64 + file.damages_unlisted;
+            let place = |Damage { offset, length, reason, .. }: &Damage| {
+                format!("{} at offset {offset} ({reason})", plural(*length, "byte"))
+            };
+            let places: Vec<String> = file.damages.iter().take(3).map(place).collect();
             verdict.findings.push(Finding {
                 title: match variant {
                     "damaged" => format!("{} of a capture file could not be read", plural(bytes, "byte")),
@@ -66,9 +63,9 @@ impl Detector for CaptureDamaged {
                 },
                 summary: format!("{}: {}.", file.path, places.join("; ")),
                 subject: Subject { name: Some(file.path.clone()), ..Subject::default() },
-                first_seen: file.span.map(|(first, _)| first).unwrap_or_default(),
-                last_seen: file.span.map(|(_, last)| last).unwrap_or_default(),
-                counts: counts(&[("damaged_ranges", file.damages.len() as u64), ("bytes_skipped", bytes)]),
+                first_seen: file.first_seen.unwrap_or_default(),
+                last_seen: file.last_seen.unwrap_or_default(),
+                counts: counts(&[("damaged_ranges", ranges), ("bytes_skipped", bytes)]),
                 alternatives: vec![
                     "the file was copied while it was written, or the disk was full",
                     "the file was transferred as text",

@@ -21,11 +21,12 @@
 //! # References
 //! pcapng interface statistics block; Zeek `policy/misc/capture-loss`; FIELD C0.2, C23.
 
-use crate::dissect::Direction;
+use crate::capture::{FileReport, InterfaceReport};
 use crate::detect::finding::counts;
 use crate::detect::gate::Obstacles;
 use crate::detect::group::{EvidenceSample, Merge, Seen, exhibit, percent, plural, share};
 use crate::detect::*;
+use crate::dissect::Direction;
 use crate::flow::{EventKind, Flow};
 
 /// Counts acknowledged bytes that were not recorded.
@@ -124,7 +125,8 @@ impl Detector for CaptureLoss {
     fn finish(self, context: &Context<'_>) -> Verdict {
         let mut verdict = Verdict { assessed: self.flows, unit: "flows", ..Verdict::default() };
         verdict.skip(&Self::RULE, "one direction only: what is missing cannot be told", self.one_way, "flows");
-        let silent = |file: &&FileFacts| file.interfaces.iter().all(|interface| interface.dropped.is_none());
+        let silent =
+            |file: &&FileReport| file.interfaces.iter().all(|interface| interface.dropped().is_none());
         let silent_files = context.files.iter().filter(silent).count() as u64;
         verdict.skip(&Self::RULE, "the file does not say how many packets were dropped", silent_files, "files");
         verdict.findings.extend(self.reported(context));
@@ -138,9 +140,8 @@ impl CaptureLoss {
         let dropped = context.reported_drops().filter(|dropped| *dropped > 0)?;
         let packets = context.totals.packets;
         let severity = self.severity(share(dropped, dropped + packets), self.drop_share);
-        let interfaces = context.files.iter().flat_map(|file| &file.interfaces);
-        let dropping: Vec<&InterfaceFacts> =
-            interfaces.filter(|interface| interface.dropped.is_some_and(|count| count > 0)).collect();
+        let drops = |interface: &&InterfaceReport| interface.dropped().is_some_and(|count| count > 0);
+        let dropping: Vec<&InterfaceReport> = context.interfaces().filter(drops).collect();
         let received = dropping.iter().filter_map(|interface| interface.received).sum();
         let interface = match dropping.as_slice() {
             [one] => one.name.clone(),

@@ -56,8 +56,7 @@ impl Detector for CaptureTruncated {
         if totals.clipped == 0 {
             return verdict;
         }
-        let cut = |stop: &str| stop.contains("cut short") || stop.contains("clipped");
-        let headers: u64 = totals.stops.iter().filter(|(stop, _)| cut(stop)).map(|(_, count)| count).sum();
+        let headers = totals.clipped_headers;
         let (variant, severity) = match share(headers, totals.packets) {
             share if headers > 0 && share >= self.header_share => ("headers", Severity::Warning),
             _ => ("payload", Severity::Info),

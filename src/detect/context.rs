@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::capture::LinkType;
+use crate::capture::{FileReport, InterfaceReport, LinkType};
 use crate::dissect::PacketRef;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// Counts over the whole capture set, summed over partitions and files: facts, not verdicts.
 #[derive(Clone, Debug, Default)]
@@ -21,10 +21,13 @@ pub struct Totals {
     pub last: Option<Timestamp>,
     /// Packets by link type.
     pub link_types: BTreeMap<LinkType, u64>,
-    /// Packets by what stopped dissection, in words (`ethertype 0x88cc`, `ipv6 clipped`); none for those understood.
+    /// Packets by what stopped dissection, in words (`ethertype 0x88cc`, `ipv6 cut short`); none for those
+    /// understood.
     pub stops: BTreeMap<String, u64>,
     /// Packets cut by the snapshot length.
     pub clipped: u64,
+    /// Those of them that were cut inside a header, so that dissection stopped there.
+    pub clipped_headers: u64,
     /// Packets earlier than the one before them in their file.
     pub backwards: u64,
     /// The furthest step back, in nanoseconds.
@@ -39,44 +42,6 @@ pub struct Totals {
     pub udp_packets: u64,
     /// ICMP packets, both versions.
     pub icmp_packets: u64,
-    /// IP fragments.
-    pub fragments: u64,
-}
-
-/// What a file says of its own completeness.
-#[derive(Clone, Debug, Default)]
-pub struct FileFacts {
-    /// Path as given.
-    pub path: String,
-    /// Packets.
-    pub packets: u64,
-    /// Ordinal before its first packet: ordinal minus base is the frame number in the file.
-    pub base: u64,
-    /// First and last packet time in file order.
-    pub span: Option<(Timestamp, Timestamp)>,
-    /// Damaged byte ranges: offset, length, reason.
-    pub damages: Vec<(u64, u64, String)>,
-    /// It begins by so much before an earlier file of the set ends: the two were recorded at the same time.
-    pub overlap: Option<Span>,
-    /// Declared snapshot length, largest over interfaces; 0 unlimited.
-    pub snap_length: u32,
-    /// Per interface: name, filter, received and dropped packets as the file reports them (`None`: the format or file does not say).
-    pub interfaces: Vec<InterfaceFacts>,
-}
-
-/// What a file says of one interface.
-#[derive(Clone, Debug, Default)]
-pub struct InterfaceFacts {
-    /// Set-wide number.
-    pub number: u32,
-    /// Name.
-    pub name: Option<String>,
-    /// Capture filter.
-    pub filter: Option<String>,
-    /// Packets received by the interface (`isb_ifrecv`).
-    pub received: Option<u64>,
-    /// Packets dropped, by interface and operating system together (`isb_ifdrop`, `isb_osdrop`, `epb_dropcount`).
-    pub dropped: Option<u64>,
 }
 
 /// What detectors know of the whole capture when they judge.
@@ -85,22 +50,23 @@ pub struct Context<'a> {
     /// Sums over all packets.
     pub totals: &'a Totals,
     /// The files, in analysis order.
-    pub files: &'a [FileFacts],
+    pub files: &'a [FileReport],
 }
 
 impl Context<'_> {
     /// Packets that the capture itself says it dropped; `None` when no file says.
     pub fn reported_drops(&self) -> Option<u64> {
-        self.files
-            .iter()
-            .flat_map(|file| &file.interfaces)
-            .filter_map(|interface| interface.dropped)
-            .reduce(|a, b| a + b)
+        self.interfaces().filter_map(InterfaceReport::dropped).reduce(u64::saturating_add)
+    }
+
+    /// The interfaces of all files.
+    pub fn interfaces(&self) -> impl Iterator<Item = &InterfaceReport> {
+        self.files.iter().flat_map(|file| &file.interfaces)
     }
 
     /// A capture filter was in force that can hide ICMP; `None` when no file names a filter.
     pub fn filter(&self) -> Option<&str> {
-        self.files.iter().flat_map(|file| &file.interfaces).find_map(|interface| interface.filter.as_deref())
+        self.interfaces().find_map(|interface| interface.filter.as_deref())
     }
 
     /// Name of a file and the frame number in it of a packet ordinal.

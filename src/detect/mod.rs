@@ -23,7 +23,7 @@ mod testing;
 pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};
 pub use bounded::{Bounded, Distinct, hash_of};
 pub use case::Case;
-pub use context::{Context, FileFacts, InterfaceFacts, Totals};
+pub use context::{Context, Totals};
 pub use counts::{Count, Counts, Least, Listed, Most};
 pub use detector::{Concluded, Detector, State};
 pub use draft::Draft;
@@ -34,6 +34,7 @@ pub use quality::{Gate, Quality, QualityIssue};
 pub use rule::{Group, Rule, Setting, Threshold, Thresholds, Variant, VariantSheet};
 pub use scope::{Affected, Interval, Members, Scope};
 
+use crate::humanize::{percent, plural, share};
 use counts::counts;
 use rule::{thresholds, variants};
 
@@ -116,31 +117,4 @@ macro_rules! detectors {
 
 detectors! {
     missing_syn_ack::MissingSynAck,
-}
-
-/// `part` of `whole`; 0 of nothing.
-pub fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-/// `37 %`, `0.42 %`.
-pub fn percent(part: u64, whole: u64) -> String {
-    match share(part, whole) * 100.0 {
-        value if value >= 10.0 || value == 0.0 => format!("{value:.0} %"),
-        value if value >= 1.0 => format!("{value:.1} %"),
-        value => format!("{value:.2} %"),
-    }
-}
-
-/// `1 flow`, `2 flows`.
-pub fn plural(count: u64, noun: &str) -> String {
-    let ending = match noun {
-        _ if count == 1 => "",
-        _ if noun.ends_with(['s', 'x']) => "es",
-        _ => "s",
-    };
-    match noun.strip_suffix('y').filter(|stem| count != 1 && !stem.ends_with(['a', 'e', 'o', 'u'])) {
-        Some(stem) => format!("{count} {stem}ies"),
-        None => format!("{count} {noun}{ending}"),
-    }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
+use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::fragment_buffer::{FragmentBuffer, Overlap};
@@ -43,12 +44,12 @@ impl Default for DefragLimits {
 }
 
 /// What a [`Defragmenter`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DefragStats {
-    /// Fragments seen.
-    pub fragments: u64,
+    /// Fragments seen, those inside of reassembled datagrams too.
+    pub seen: u64,
     /// Datagrams put together.
-    pub completed: u64,
+    pub reassembled: u64,
     /// Datagrams whose missing fragments did not come in time.
     pub expired: u64,
     /// Fragments that repeat one that came before, octet by octet.
@@ -56,7 +57,7 @@ pub struct DefragStats {
     /// Fragments that overlap earlier ones with the same content, other than whole repeats.
     pub overlapping: u64,
     /// Fragments that contradict earlier ones: other content, another end, or beyond the end.
-    pub conflicts: u64,
+    pub conflicting: u64,
     /// Fragments of which the capture kept only a part.
     pub clipped: u64,
     /// Fragments that end beyond 65535 octets, or are one too many of their datagram; not used.
@@ -154,7 +155,7 @@ impl Defragmenter {
             return None;
         };
         self.expire(record.clock);
-        self.stats.fragments += 1;
+        self.stats.seen += 1;
         let length = record.payload.length;
         if record.payload.captured < length || bytes.len() < length as usize {
             self.stats.clipped += 1;
@@ -178,7 +179,7 @@ impl Defragmenter {
         let datagram = finished.then(|| {
             assembly.done = true;
             assembly.before = Vec::new();
-            self.stats.completed += 1;
+            self.stats.reassembled += 1;
             Datagram {
                 bytes: std::mem::take(&mut assembly.octets).into_bytes(),
                 protocol: assembly.protocol,
@@ -263,7 +264,7 @@ impl Defragmenter {
             (None, true) => false,
         };
         if contradicts {
-            self.stats.conflicts += 1;
+            self.stats.conflicting += 1;
             return false;
         }
         if !fragment.more {
@@ -277,7 +278,7 @@ impl Defragmenter {
         match assembly.octets.insert(fragment.offset, bytes) {
             Overlap::None => {}
             Overlap::Same => self.stats.overlapping += 1,
-            Overlap::Different => self.stats.conflicts += 1,
+            Overlap::Different => self.stats.conflicting += 1,
         }
         assembly.end.is_some_and(|end| assembly.octets.is_whole(end))
     }
@@ -368,7 +369,7 @@ mod tests {
             }
         }
         let stats = all.finish();
-        assert_eq!((whole, stats.completed, stats.duplicates, stats.expired), (1, 1, 2, 0));
+        assert_eq!((whole, stats.reassembled, stats.duplicates, stats.expired), (1, 1, 2, 0));
         assert_eq!(all.held(), 0);
     }
 
@@ -389,7 +390,7 @@ mod tests {
             assert!(feed(&mut all, 0, true, text).is_none());
             assert_eq!(feed(&mut all, 8, false, text).unwrap().bytes.len(), 16);
         }
-        assert_eq!(all.finish().completed, 2);
+        assert_eq!(all.finish().reassembled, 2);
     }
 
     #[test]
@@ -399,7 +400,7 @@ mod tests {
         feed(&mut all, 0, true, b"01234567SECOND!!");
         let whole = feed(&mut all, 16, false, b".").unwrap();
         assert_eq!(whole.bytes, b"01234567first....");
-        assert_eq!((all.stats().conflicts, all.stats().overlapping), (1, 0));
+        assert_eq!((all.stats().conflicting, all.stats().overlapping), (1, 0));
     }
 
     #[test]
@@ -408,7 +409,7 @@ mod tests {
         feed(&mut all, 8, false, b"end");
         feed(&mut all, 8, false, b"another end");
         feed(&mut all, 64, true, b"beyond..");
-        assert_eq!(all.stats().conflicts, 2);
+        assert_eq!(all.stats().conflicting, 2);
         assert_eq!(feed(&mut all, 0, true, b"01234567").unwrap().bytes, b"01234567end");
     }
 

@@ -110,7 +110,7 @@ impl Manifest {
             seconds: started.clock.elapsed().as_secs_f64(),
             threads,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            inputs: outcome.reports.iter().map(input).collect(),
+            inputs: outcome.files.iter().map(input).collect(),
             config_hash: config.hash(),
             config: config.clone(),
             thresholds: config.thresholds(),

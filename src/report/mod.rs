@@ -4,7 +4,6 @@
 //! [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
 
 pub mod escape;
-pub mod humanize;
 pub mod value;
 pub mod cells;
 pub mod table;

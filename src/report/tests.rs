@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::capture::LinkType;
+use crate::capture::{Damage, DamageKind, FileReport, InterfaceReport, LinkType};
 use crate::detect::{
-    Confidence, Count, Evidence, FileFacts, Finding, Group, Impact, InterfaceFacts, NotAssessed,
-    QualityIssue, Role, Rule, Scope, Severity, Subject, Threshold, Totals, VariantSheet, Verdict,
+    Confidence, Count, Evidence, Finding, Group, Impact, NotAssessed, QualityIssue, Role, Rule, Scope,
+    Severity, Subject, Threshold, Totals, VariantSheet, Verdict,
 };
-use crate::dissect::PacketRef;
-use crate::dissect::{Endpoint, Path};
+use crate::dissect::{DefragStats, Endpoint, PacketRef, Path};
 use crate::flow::{End, Flow, Half, Roles, TcpFlow};
 use crate::pipeline::{Capped, Outcome};
 use crate::time::{Span, Timestamp};
@@ -117,24 +116,26 @@ const fn rule(name: &'static str) -> Rule {
 
 /// Two files, two findings, one damage, one cap.
 pub(crate) fn outcome() -> Outcome {
-    let file = |path: &str, base| FileFacts {
+    let file = |path: &str, base| FileReport {
         path: path.to_owned(),
+        format: "pcapng",
+        byte_order: "little-endian",
         packets: 10,
         base,
-        span: Some((Timestamp(1_000_000_000), Timestamp(20_000_000_000))),
-        damages: Vec::new(),
-        overlap: None,
+        first_seen: Some(Timestamp(1_000_000_000)),
+        last_seen: Some(Timestamp(20_000_000_000)),
         snap_length: 262_144,
-        interfaces: vec![InterfaceFacts {
-            number: 0,
+        interfaces: vec![InterfaceReport {
             name: Some("eth0".to_owned()),
-            filter: None,
             received: Some(32),
-            dropped: Some(12),
+            interface_dropped: Some(12),
+            ..InterfaceReport::default()
         }],
+        ..FileReport::default()
     };
     let mut files = vec![file("a.pcap", 0), file("b.pcap", 10)];
-    files[1].damages.push((4096, 16, "record length 4294967295".to_owned()));
+    let reason = "record length 4294967295".to_owned();
+    files[1].damages.push(Damage { offset: 4096, length: 16, kind: DamageKind::ImpossibleLength, reason });
     let verdict = |findings, assessed| Verdict {
         findings,
         assessed,
@@ -161,7 +162,7 @@ pub(crate) fn outcome() -> Outcome {
             ..Totals::default()
         },
         files,
-        reports: Vec::new(),
+        fragments: DefragStats::default(),
         unreadable: Vec::new(),
         verdicts: vec![
             (&RULES[0], verdict(vec![milder, finding("noisy_rule")], 40)),

@@ -9,9 +9,9 @@ use anstyle::{AnsiColor, Style};
 use textwrap::Options;
 
 use crate::detect::{Finding, Severity};
+use crate::humanize::{grouped, lasting, plural, whole_seconds};
 use crate::report::escape::terminal;
 use crate::report::filter::ranges;
-use crate::report::humanize::{grouped, lasting, plural, whole_seconds};
 use crate::report::model::{CitedFrame, RankedFinding, Report, Status};
 use crate::time::{Span, Timestamp};
 
@@ -123,6 +123,13 @@ impl Page<'_> {
         if capture.understood < 1.0 {
             // Rounded down: 99.96 % is not all of it.
             parts.push(format!("{:.1} % understood", (capture.understood * 1000.0).floor() / 10.0));
+        }
+        let fragments = &capture.fragments;
+        if fragments.expired > 0 {
+            parts.push(format!("{} never complete", plural(fragments.expired, "fragmented datagram")));
+        }
+        if fragments.conflicting > 0 {
+            parts.push(format!("{} other fragments", contradict(fragments.conflicting)));
         }
         match capture.dropped {
             Some(dropped) => parts.push(format!("{} dropped by the capture", grouped(dropped))),
@@ -257,6 +264,11 @@ impl Page<'_> {
             .break_words(false)
             .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit)
     }
+}
+
+fn contradict(fragments: u64) -> String {
+    let verb = if fragments == 1 { "contradicts" } else { "contradict" };
+    format!("{} {verb}", plural(fragments, "fragment"))
 }
 
 fn mark(severity: Severity) -> (&'static str, Style) {

@@ -3,12 +3,17 @@
 use super::EventRow;
 use crate::dissect::PacketRef;
 use crate::flow::{EventKind, LossPlace, SpuriousProof};
-use crate::report::humanize::plural;
+use crate::humanize::plural;
 
 /// One sentence for a person who has the capture open in Wireshark.
 pub(super) fn reason(row: EventRow<'_>) -> String {
     let EventRow { event, places, .. } = row;
-    let frame = |at: PacketRef| format!("frame {}", places.frame(at.packet));
+    // Beside the row's own file and frame a number alone is that file's.
+    let own = places.file(event.at.packet);
+    let frame = |at: PacketRef| match places.file(at.packet) {
+        file if file == own => format!("frame {}", places.frame(at.packet)),
+        file => format!("frame {} of {file}", places.frame(at.packet)),
+    };
     let original = event.original.map(frame);
     let trigger = event.trigger.map(frame);
     let (delay, length) = (event.delay, event.length);
@@ -82,4 +87,48 @@ pub(super) fn reason(row: EventRow<'_>) -> String {
     });
     let path_mtu = if event.path_mtu { "; an ICMP message had asked for smaller ones" } else { "" };
     format!("{first}{}{path_mtu}", spurious.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dissect::{Direction, Seq};
+    use crate::flow::TcpEvent;
+    use crate::report::table::FileIndex;
+    use crate::report::tests::flow;
+    use crate::time::{Span, Timestamp};
+
+    #[test]
+    fn a_frame_of_another_file_is_named_with_its_file() {
+        let at = |packet| PacketRef { packet, time: Timestamp(0) };
+        let event = TcpEvent {
+            at: at(12),
+            direction: Direction::ToServer,
+            kind: EventKind::RetransmittedSyn,
+            seq: Seq(1),
+            length: 0,
+            occupies: true,
+            ip_length: 40,
+            dont_fragment: false,
+            original: Some(at(11)),
+            trigger: None,
+            window_changed: false,
+            duplicate_acks: 0,
+            hint: None,
+            behind: None,
+            proof: None,
+            delay: Span::secs(1),
+            stalled: Span::ZERO,
+            loss: LossPlace::After,
+            spurious: None,
+            path_mtu: false,
+        };
+        let mut places = FileIndex::default();
+        places.push("a.pcap", 0);
+        places.push("b.pcap", 10);
+        let text = |event| reason(EventRow { flow: &flow(1), event, places: &places });
+        assert_eq!(text(&event), "frame 1 had the same bytes 1.00 s before");
+        let before = TcpEvent { original: Some(at(7)), ..event };
+        assert_eq!(text(&before), "frame 7 of a.pcap had the same bytes 1.00 s before");
+    }
 }

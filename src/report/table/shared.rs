@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use data_encoding::HEXLOWER;
 
-use crate::detect::FileFacts;
+use crate::capture::FileReport;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{FiveTuple, Tunnel};
 use crate::flow::FlowHead;
@@ -18,7 +18,7 @@ pub struct FileIndex {
 
 impl FileIndex {
     /// The places of a finished analysis.
-    pub fn of(files: &[FileFacts]) -> Self {
+    pub fn of(files: &[FileReport]) -> Self {
         Self { files: files.iter().map(|file| (file.base, file.path.clone())).collect() }
     }
 

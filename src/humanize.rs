@@ -22,12 +22,35 @@ pub fn lasting(span: Span) -> String {
     }
 }
 
-/// `1 packet`, `2 packets`.
+/// A number and its noun: `1 packet`, `1 234 packets`, `2 retries`, `2 addresses`.
 pub fn plural(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
+    let number = grouped(count);
+    let ending = match noun {
+        _ if count == 1 => "",
+        _ if noun.ends_with(['s', 'x']) => "es",
+        _ => "s",
+    };
+    match noun.strip_suffix('y').filter(|stem| count != 1 && !stem.ends_with(['a', 'e', 'o', 'u'])) {
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {noun}{ending}"),
+    }
 }
 
-/// `1 234 567`.
+/// `part` of `whole`, from 0 to 1; 0 of nothing.
+pub fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// `part` of `whole` in two or three digits: `37 %`, `4.2 %`, `0.42 %`.
+pub fn percent(part: u64, whole: u64) -> String {
+    match share(part, whole) * 100.0 {
+        value if value >= 10.0 || value == 0.0 => format!("{value:.0} %"),
+        value if value >= 1.0 => format!("{value:.1} %"),
+        value => format!("{value:.2} %"),
+    }
+}
+
+/// Digits in groups of three with spaces between, as in ISO 80000-1: `1 234 567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
@@ -51,5 +74,17 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(1_234_567), "1 234 567");
         assert_eq!(grouped(123), "123");
+    }
+
+    #[test]
+    fn counts_read_as_a_person_would_write_them() {
+        assert_eq!(plural(1, "retry"), "1 retry");
+        assert_eq!(plural(2, "retry"), "2 retries");
+        assert_eq!(plural(2, "address"), "2 addresses");
+        assert_eq!(plural(0, "delay"), "0 delays");
+        assert_eq!(plural(12_345, "packet"), "12 345 packets");
+        assert_eq!(percent(1, 3), "33 %");
+        assert_eq!(percent(1, 240), "0.42 %");
+        assert_eq!((percent(0, 0), share(1, 4)), ("0 %".to_owned(), 0.25));
     }
 }
