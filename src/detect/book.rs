@@ -145,6 +145,11 @@ impl<D: Detector> Book<D> {
         self.cases.get(hash_of(&key.subject()), key).map(|(_, case)| case)
     }
 
+    /// One case, to add to.
+    pub fn find_mut(&mut self, key: D::Key) -> Option<&mut Case<D::Counts>> {
+        self.cases.get_mut(hash_of(&key.subject()), key)
+    }
+
     /// Takes out the cases that `wanted` accepts.
     pub fn take(
         &mut self,

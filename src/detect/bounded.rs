@@ -91,6 +91,13 @@ impl<K: Ord, V: Default + Merge> Bounded<K, V> {
     }
 }
 
+impl<K: Ord, V> Bounded<K, V> {
+    /// The value of `key`, without observing anything.
+    pub fn get_mut(&mut self, hash: u64, key: K) -> Option<&mut V> {
+        self.kept.get_mut(&(hash, key)).map(|(_, value)| value)
+    }
+}
+
 impl<K: Ord, V: Default + Merge> Merge for Bounded<K, V> {
     fn absorb(&mut self, other: Self) {
         self.observed += other.observed;

@@ -116,5 +116,13 @@ macro_rules! detectors {
 }
 
 detectors! {
+    mtu_blackhole::MtuBlackhole,
+    asymmetric_flow::AsymmetricFlow,
+    retransmission::Retransmission,
     missing_syn_ack::MissingSynAck,
+    connection_refused::ConnectionRefused,
+    rst_storm::RstStorm,
+    tls_alert::TlsAlert,
+    dns_servfail::DnsServfail,
+    dns_unanswered::DnsUnanswered,
 }

@@ -1,46 +1,105 @@
 //! # What it finds
-//! A direction of a connection in which datagrams above a size never arrive and smaller ones do, without the sender learning it.
+//! A direction of a connection in which datagrams above a size never arrive and smaller ones do, and the sender does not
+//! learn why.
 //!
 //! # Why it matters
-//! The handshake and small requests work, so everything looks up; large ones hang until a time-out.
+//! The handshake and small requests work, so everything looks up. Large requests hang until a time-out.
 //!
 //! # How it decides
-//! All of these in one direction: the same bytes sent whole at least three times with don't-fragment (or IPv6) and never
-//! acknowledged at that size; smaller datagrams that arrived, at least one of them sent after the first try; nothing of that
-//! size or above ever acknowledged; both directions captured; no segmentation offload; the receive window open. Fewer than
-//! `smaller` datagrams that arrived in all its connections make it possible only. It is confirmed when the bytes arrive at
-//! last in smaller pieces, or when several connections show it.
+//! All of these hold in one direction:
+//! - the same bytes were sent whole at least three times with don't-fragment (or over IPv6) and never acknowledged at that size;
+//! - smaller datagrams arrived, at least one of them sent after the first try;
+//! - nothing of that size or above was ever acknowledged;
+//! - the capture holds both directions, shows no segmentation offload, and the receive window was open.
+//!
+//! With fewer than `smaller` datagrams that arrived it is no more than possible. It is confirmed when the bytes arrive at last
+//! in smaller pieces, or when several connections show it.
 //!
 //! `silent`: no ICMP message named the size. `icmp_ignored`: one did, and the sender sent the same size again.
-//! `receiver_view`: the capture stands behind the limit and sees what is left: a hole of whole segments that is never filled,
-//! later and smaller segments behind it, the receiver asking for the hole, and not one full segment in that direction.
+//! `receiver_view`: the capture stands behind the limit and sees what remains: a hole of whole segments that is never filled,
+//! smaller segments behind it, a receiver that asks for the hole, and no full segment in that direction.
 //!
 //! # What it leaves alone
-//! Path MTU discovery that works; random loss, where a datagram of the size arrives at last.
+//! Path MTU discovery that works. Random loss, where a datagram of the size arrives at last.
 //!
 //! # What it does not claim
 //! That ICMP is filtered, or where; which tunnel is on the path.
 //!
 //! # References
-//! RFC 1191, 8201, 2923, 4821; FIELD C10.
+//! RFC 1191; RFC 8201; RFC 2923; RFC 4821.
 
-use std::net::IpAddr;
-
-use crate::dissect::Direction;
-use crate::detect::finding::counts;
-use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural};
 use crate::detect::*;
-use crate::flow::{Endpoint, EventKind, UndeliveredSegment};
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{EventKind, Flow, IcmpError, TcpFlow, UndeliveredSegment};
 use crate::time::Span;
+
+thresholds! {
+    /// Counts ranges that never arrive at their size, by service and direction.
+    struct MtuBlackhole {
+        smaller: u64 = 3.0 "datagrams",
+            "smaller ones that arrived, below which it is no more than possible",
+            "ours: a path that died would let one or two pass";
+    }
+}
+
+variants! {
+    /// How the limit shows.
+    enum View {
+        Silent "silent" Critical {
+            could_be: SMALLER_MTU,
+            next: PROBE,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops, QualityIssue::Missed],
+        }
+        IcmpIgnored "icmp_ignored" Critical {
+            could_be: SMALLER_MTU,
+            next: PROBE,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops, QualityIssue::Missed],
+        }
+        ReceiverView "receiver_view" Warning {
+            could_be: &[
+                "a link or tunnel before the capture point has a smaller MTU",
+                "the sender stopped for another reason after a burst of losses",
+            ],
+            next: &[
+                "capture at the sender: does it repeat full segments, does an ICMP message reach it?",
+                "probe the path: ping -M do -s SIZE, or tracepath",
+            ],
+            not_claimed: &["what the sender did: the capture stands behind the loss", "that ICMP is filtered, or where"],
+            doubted_by: &[QualityIssue::Drops, QualityIssue::Missed, QualityIssue::OneWay],
+        }
+    }
+}
+
+const SMALLER_MTU: &[&str] =
+    &["a link or tunnel on the path has a smaller MTU, and its ICMP message does not reach the sender"];
+const PROBE: &[&str] = &[
+    "probe the path: ping -M do -s SIZE, or tracepath",
+    "clamp the segment size at the tunnel, or let ICMP fragmentation-needed and packet-too-big pass",
+];
+const NOT_CLAIMED: &[&str] = &["that ICMP is filtered, or where", "which tunnel is on the path"];
+
+counts! {
+    /// Datagrams of a direction by what became of them.
+    struct SizeLimit {
+        ranges: u64,
+        tries: u64,
+        /// Smaller datagrams that arrived.
+        arrived: u64,
+        /// Connections whose bytes arrived at last, in smaller pieces.
+        resolved: u64,
+        missing_bytes: u64,
+        smallest_failing_bytes: Least,
+        largest_passing_bytes: Most,
+    }
+}
 
 /// Receivers that wait so long for a hole have outlasted fast recovery and the first time-outs (RFC 6298 section 2).
 const RECOVERY: Span = Span::secs(3);
 
-type Key = (Endpoint, Direction, &'static str);
-
-/// Path MTUs of common encapsulations on a 1500-byte link (FIELD C10), largest first.
-const OVERHEADS: &[(u32, &str)] = &[
+/// Path MTUs of common encapsulations on a 1500-byte link, largest first: 1500 less the header each one adds.
+const OVERHEADS: &[(u64, &str)] = &[
     (1496, "compatible with a second VLAN tag (1496)"),
     (1492, "compatible with PPPoE (1492)"),
     (1480, "compatible with IP in IP or 6in4 (1480)"),
@@ -52,295 +111,255 @@ const OVERHEADS: &[(u32, &str)] = &[
     (1400, "compatible with an IPsec or VPN tunnel (1400 to 1446)"),
 ];
 
-#[derive(Clone, Debug, Default)]
-struct Cliff {
-    flows: u64,
-    ranges: u64,
-    tries: u64,
-    /// Datagrams that arrived.
-    arrived: u64,
-    resolved: u64,
-    /// Smallest size that failed, largest that arrived.
-    failing: Option<u32>,
-    passing: u32,
-    stalled: Span,
-    clients: Distinct<IpAddr>,
-    seen: Seen,
-    exhibits: EvidenceSample,
-    obstacles: Obstacles,
-}
-
-impl Merge for Cliff {
-    fn merge(&mut self, other: Self) {
-        self.flows += other.flows;
-        self.ranges += other.ranges;
-        self.tries += other.tries;
-        self.arrived += other.arrived;
-        self.resolved += other.resolved;
-        self.failing = self.failing.into_iter().chain(other.failing).min();
-        self.passing = self.passing.max(other.passing);
-        self.stalled += other.stalled;
-        self.clients.merge(other.clients);
-        self.seen.merge(other.seen);
-        self.exhibits.merge(other.exhibits);
-        self.obstacles.merge(other.obstacles);
-    }
-}
-
-/// Counts ranges that never arrive at their size.
-#[derive(Debug)]
-pub(super) struct MtuBlackhole {
-    smaller: u64,
-    assessed: u64,
-    one_way: u64,
-    offload: u64,
-    cliffs: Groups<Key, Cliff>,
-}
-
 impl Detector for MtuBlackhole {
     const RULE: Rule = Rule {
         name: "mtu_blackhole",
-        group: "path",
+        group: Group::Path,
         summary: "datagrams above a size never arrive and the sender is not told, or does not listen",
-        variants: &["silent", "icmp_ignored", "receiver_view"],
-        thresholds: &[Threshold {
-            key: "smaller",
-            default: 3.0,
-            unit: "datagrams",
-            meaning: "smaller ones that arrived, below which it is no more than possible",
-            source: "FIELD C10: at least 3, or a path that died would do",
-        }],
+        judges: "flows",
+        variants: View::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("mtu_blackhole.rs"),
     };
+    type Variant = View;
+    type Key = (Endpoint, Direction, View);
+    type Counts = SizeLimit;
+    type Total = ();
+    type Notes = ();
 
-    fn new(settings: &Settings) -> Self {
-        Self {
-            smaller: settings.count("smaller"),
-            assessed: 0,
-            one_way: 0,
-            offload: 0,
-            cliffs: Groups::new(Groups::<Key, Cliff>::MOST),
-        }
-    }
-
-    fn flow(&mut self, flow: &Flow) {
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
         if flow.is_one_way() {
-            self.one_way += 1;
-            return;
+            return book.not_judged("one direction only");
         }
-        self.assessed += 1;
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            let side = tcp.side(direction);
-            let sizes = &side.sizes;
+        book.judged(&flow.server);
+        for direction in Direction::BOTH {
+            // A closed window stops the sender, too.
             if tcp.side(direction.reverse()).zero_window_time > Span::ZERO {
                 continue;
             }
-            // RFC 1191 section 3: the router that dropped the datagram names the size that would have passed.
-            let told = |stuck: &UndeliveredSegment| {
-                let last = stuck.frames.last().map_or(0, |at| at.packet);
-                let names = |mtu: u32| mtu < stuck.ip_length;
-                flow.icmp_errors.iter().find(|error| {
-                    error.quoted == direction && error.icmp.mtu.is_some_and(names) && error.at.packet < last
-                })
-            };
-            let stuck: Vec<&UndeliveredSegment> = sizes
-                .stuck
-                .iter()
-                .filter(|stuck| {
-                    stuck.dont_fragment
-                        && !stuck.delivered_whole
-                        && (stuck.smaller_delivered > 0 || told(stuck).is_some())
-                        && sizes.largest_delivered < stuck.ip_length
-                })
-                .collect();
-            let Some(first) = stuck.first() else {
-                self.receiver_view(flow, direction);
-                continue;
-            };
-            if side.super_frames > 0 {
-                self.offload += 1;
-                continue;
+            match limited(flow, tcp, direction).as_slice() {
+                [] => receiver_view(flow, tcp, direction, book),
+                _ if tcp.side(direction).super_frames > 0 => {
+                    book.not_judged("segmentation offload: sizes on the wire are not known");
+                }
+                undelivered => sender_view(flow, tcp, direction, undelivered, book),
             }
-            let told = told(first);
-            let variant = if told.is_some() { "icmp_ignored" } else { "silent" };
-            let Some(cliff) = self.cliffs.observe((flow.server, direction, variant)) else { continue };
-            cliff.flows += 1;
-            cliff.ranges += stuck.len() as u64;
-            cliff.tries += stuck.iter().map(|stuck| u64::from(stuck.tries)).sum::<u64>();
-            cliff.arrived += sizes.delivered;
-            cliff.resolved += u64::from(stuck.iter().any(|stuck| stuck.resolved_with.is_some()));
-            let failing = stuck.iter().map(|stuck| stuck.ip_length).min();
-            cliff.failing = cliff.failing.into_iter().chain(failing).min();
-            cliff.passing = cliff.passing.max(sizes.largest_delivered);
-            cliff.stalled += stuck.iter().map(|stuck| stuck.stalled).max().unwrap_or(Span::ZERO);
-            cliff.clients.add(flow.client.address);
-            cliff.obstacles.add(flow);
-            stuck.iter().flat_map(|stuck| &stuck.frames).for_each(|at| cliff.seen.add(at.time));
-            cliff.exhibits.add(0, flow.id, || {
-                let tries = first.frames.iter().map(|at| exhibit(*at, "too_big", format!("{} bytes of ip, df, seq {}", first.ip_length, first.seq.0)));
-                let passed = first.smaller_frames.iter().take(3).map(|at| exhibit(*at, "arrived", format!("at most {} bytes of ip, acknowledged", first.largest_smaller)));
-                let resolved = first.resolved_at.zip(first.resolved_with).map(|(at, size)| exhibit(at, "resolved", format!("the same bytes in pieces of at most {size} bytes")));
-                let icmp = told.map(|error| exhibit(error.at, "icmp", format!("next-hop mtu {}", error.icmp.mtu.unwrap_or(0))));
-                tries.chain(passed).chain(resolved).chain(icmp).collect()
-            });
         }
     }
 
-    fn merge(&mut self, other: Self) {
-        self.assessed += other.assessed;
-        self.one_way += other.one_way;
-        self.offload += other.offload;
-        self.cliffs.merge(other.cliffs);
-    }
-
-    fn finish(self, context: &Context<'_>) -> Verdict {
-        let mut verdict = Verdict { assessed: self.assessed, unit: "flows", ..Verdict::default() };
-        verdict.skip(&Self::RULE, "one direction only", self.one_way, "flows");
-        verdict.skip(&Self::RULE, "segmentation offload: sizes on the wire are not known", self.offload, "flows");
-        verdict.skip(&Self::RULE, "more services than are kept apart", self.cliffs.lost(), "flows");
-        for ((server, direction, variant), cliff) in self.cliffs.iter() {
-            verdict.findings.push(match *variant {
-                "receiver_view" => receiver_view(context, *server, *direction, cliff),
-                _ => self.finding(context, *server, *direction, variant, cliff),
-            });
-        }
-        verdict
+    fn judge(
+        &self,
+        key: &Self::Key,
+        case: &Case<SizeLimit>,
+        _: &Book<Self>,
+        context: &Context<'_>,
+    ) -> Option<Draft<View>> {
+        let (server, direction, view) = *key;
+        let way = match direction {
+            Direction::ToServer => "to",
+            Direction::ToClient => "from",
+        };
+        let draft = match view {
+            View::ReceiverView => behind_limit(way, server, case),
+            View::Silent | View::IcmpIgnored => self.before_limit(view, way, server, case, context),
+        };
+        Some(draft.direction(direction).count("connections", case.flows()))
     }
 }
 
 impl MtuBlackhole {
-/// Behind the limit: only what is missing shows.
-fn receiver_view(&mut self, flow: &Flow, direction: Direction) {
-    let Some(tcp) = &flow.tcp else { return };
-    let (side, receiver) = (tcp.side(direction), tcp.side(direction.reverse()));
-    let Some(mss) = side.mss.into_iter().chain(receiver.mss).min().map(u64::from) else { return };
-    // RFC 6691: the timestamp option takes 12 bytes of the announced size.
-    let whole = [mss, mss.saturating_sub(12)].into_iter().any(|full| full > 0 && side.hole_bytes % full == 0);
-    let cut = u64::from(side.largest_payload) < mss.saturating_sub(12);
-    let Some(hole) = tcp.events.iter().find(|event| event.kind == EventKind::Gap && event.direction == direction) else { return };
-    let waited = flow.watched_until.min(flow.last.time) - hole.at.time;
-    if side.hole_bytes == 0 || !whole || !cut || receiver.duplicate_acks == 0 || waited < RECOVERY || side.data_segments == 0 {
-        return;
+    /// What a capture between the sender and the limit shows.
+    fn before_limit(
+        &self,
+        view: View,
+        way: &str,
+        server: Endpoint,
+        case: &Case<SizeLimit>,
+        context: &Context<'_>,
+    ) -> Draft<View> {
+        let limit = &case.counts;
+        let (failing, passing) = (limit.smallest_failing_bytes.get(), limit.largest_passing_bytes.get());
+        let confidence = match view {
+            View::Silent if limit.arrived < self.smaller => Confidence::Possible,
+            _ if limit.resolved > 0 || case.flows() > 1 => Confidence::Confirmed,
+            _ => Confidence::Likely,
+        };
+        let icmp = match (view, context.totals.icmp_packets) {
+            (View::IcmpIgnored, _) => "An ICMP message named the size.".to_owned(),
+            (_, 0) => "The capture has no ICMP packet.".to_owned(),
+            (_, count) => format!("None of {} is about these datagrams.", plural(count, "ICMP packet")),
+        };
+        let filter = context.filter().map_or(String::new(), |filter| format!(" The capture filter was: {filter}."));
+        let resolved = match limit.resolved {
+            0 => String::new(),
+            count => format!(" In {} the bytes arrived at last, in smaller pieces.", plural(count, "connection")),
+        };
+        let title = format!("Datagrams of {failing} bytes {way} {server} never arrive, those of {passing} bytes do");
+        let summary = format!(
+            "{} sent {} of {failing} bytes or more {} and got no acknowledgement at that size. Datagrams of up to {passing} \
+             bytes were acknowledged. {icmp}{filter} No progress for {}.{resolved}",
+            plural(case.flows(), "connection"),
+            plural(limit.ranges, "datagram"),
+            plural(limit.tries, "time"),
+            case.lost,
+        );
+        let overheads = OVERHEADS.iter().filter(|(mtu, _)| *mtu < failing && *mtu >= passing);
+        let overheads: Vec<&'static str> = overheads.map(|(_, text)| *text).collect();
+        // A wide gap fits every encapsulation, and says nothing.
+        let fitting = if overheads.len() > 3 { Vec::new() } else { overheads };
+        Draft::new(view, title, summary)
+            .confidence(confidence)
+            .severity(match confidence {
+                Confidence::Possible => Severity::Warning,
+                Confidence::Likely | Confidence::Confirmed => Severity::Critical,
+            })
+            .could_be(SMALLER_MTU.iter().copied().chain(fitting))
     }
-    let Some(cliff) = self.cliffs.observe((flow.server, direction, "receiver_view")) else { return };
-    cliff.flows += 1;
-    cliff.ranges += side.hole_bytes;
-    cliff.passing = cliff.passing.max(tcp.side(direction).sizes.largest_delivered);
-    cliff.stalled += waited;
-    cliff.clients.add(flow.client.address);
-    cliff.obstacles.add(flow);
-    cliff.seen.add(hole.at.time);
-    cliff.seen.add(flow.last.time);
-    cliff.exhibits.add(0, flow.id, || {
-        let asked = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateAck && event.direction != direction);
-        let asked = asked.take(6).map(|event| exhibit(event.at, "duplicate_ack", "the receiver asks for what is missing"));
-        let after = exhibit(hole.at, "behind_hole", format!("{} bytes are missing before it", side.hole_bytes));
-        asked.chain([after]).collect()
+}
+
+/// What a capture between the limit and the receiver shows.
+fn behind_limit(way: &str, server: Endpoint, case: &Case<SizeLimit>) -> Draft<View> {
+    let passing = case.counts.largest_passing_bytes.get();
+    let title = format!("Full segments {way} {server} never come this far, datagrams of {passing} bytes do");
+    let summary = format!(
+        "In {} a hole of whole segments was never filled. Smaller segments behind it passed here, and the receiver asked for \
+         the hole. No datagram above {passing} bytes was seen in that direction. No progress for {}.",
+        plural(case.flows(), "connection"),
+        case.lost,
+    );
+    let several = case.flows() > 1;
+    Draft::new(View::ReceiverView, title, summary)
+        .confidence(if several { Confidence::Likely } else { Confidence::Possible })
+}
+
+/// The ICMP message that told the sender before its last try which size would have passed: the router that drops the
+/// datagram names it (RFC 1191 section 3).
+fn told<'f>(flow: &'f Flow, direction: Direction, segment: &UndeliveredSegment) -> Option<&'f IcmpError> {
+    let last = segment.frames.last().map_or(0, |at| at.packet);
+    let mut errors = flow.icmp_errors.iter().filter(|error| error.quoted == direction && error.at.packet < last);
+    errors.find(|error| error.icmp.mtu.is_some_and(|mtu| mtu < segment.ip_length))
+}
+
+/// The segments of a direction that nothing but their size kept from arriving.
+fn limited<'f>(flow: &Flow, tcp: &'f TcpFlow, direction: Direction) -> Vec<&'f UndeliveredSegment> {
+    let sizes = &tcp.side(direction).sizes;
+    let by_size = |segment: &&UndeliveredSegment| {
+        segment.dont_fragment
+            && !segment.delivered_whole
+            && (segment.smaller_delivered > 0 || told(flow, direction, segment).is_some())
+            && sizes.largest_delivered < segment.ip_length
+    };
+    sizes.stuck.iter().filter(by_size).collect()
+}
+
+fn sender_view(
+    flow: &Flow,
+    tcp: &TcpFlow,
+    direction: Direction,
+    undelivered: &[&UndeliveredSegment],
+    book: &mut Book<MtuBlackhole>,
+) {
+    let sizes = &tcp.side(direction).sizes;
+    let first = undelivered[0];
+    let told = told(flow, direction, first);
+    let view = if told.is_some() { View::IcmpIgnored } else { View::Silent };
+    let Some(case) = book.case((flow.server, direction, view)) else { return };
+    case.flow(flow, undelivered.iter().flat_map(|segment| segment.frames.iter().copied()));
+    let resolved = undelivered.iter().any(|segment| segment.resolved_with.is_some());
+    case.failed += u64::from(!resolved);
+    case.lost += undelivered.iter().map(|segment| segment.stalled).max().unwrap_or(Span::ZERO);
+    let limit = &mut case.counts;
+    limit.ranges += undelivered.len() as u64;
+    limit.tries += undelivered.iter().map(|segment| u64::from(segment.tries)).sum::<u64>();
+    limit.arrived += sizes.delivered;
+    limit.resolved += u64::from(resolved);
+    undelivered.iter().for_each(|segment| limit.smallest_failing_bytes.add(segment.ip_length));
+    limit.largest_passing_bytes.add(sizes.largest_delivered);
+    case.show(0, flow.id, || {
+        let size = format!("{} bytes of IP, DF, seq {}", first.ip_length, first.seq.0);
+        let tries = first.frames.iter().map(|at| Evidence::new(*at, Role::TooBig, size.clone()));
+        let smaller = format!("at most {} bytes of IP, acknowledged", first.largest_smaller);
+        let passed = first.smaller_frames.iter().take(3);
+        let passed = passed.map(|at| Evidence::new(*at, Role::Arrived, smaller.clone()));
+        let resolved = first.resolved_at.zip(first.resolved_with).map(|(at, size)| {
+            Evidence::new(at, Role::Resolved, format!("the same bytes in pieces of at most {size} bytes"))
+        });
+        let icmp = told.map(|error| {
+            Evidence::new(error.at, Role::Icmp, format!("next-hop MTU {}", error.icmp.mtu.unwrap_or(0)))
+        });
+        tries.chain(passed).chain(resolved).chain(icmp).collect::<Vec<_>>()
     });
 }
 
-fn finding(&self, context: &Context<'_>, server: Endpoint, direction: Direction, variant: &'static str, cliff: &Cliff) -> Finding {
-    let failing = cliff.failing.unwrap_or(0);
-    let way = match direction {
-        Direction::ToServer => "to",
-        Direction::ToClient => "from",
-    };
-    let confidence = match variant {
-        "silent" if cliff.arrived < self.smaller => Confidence::Possible,
-        _ if cliff.resolved > 0 || cliff.flows > 1 => Confidence::Confirmed,
-        _ => Confidence::Likely,
-    };
-    let severity = if confidence == Confidence::Possible { Severity::Warning } else { Severity::Critical };
-    let icmp = match variant {
-        "silent" => format!("No message about it was seen among {}", plural(context.totals.icmp_packets, "icmp packet")),
-        _ => "An icmp message named the size".to_owned(),
-    };
-    let filter = context.filter().map_or(String::new(), |filter| format!(" (capture filter: {filter})"));
-    let overhead: Vec<_> = OVERHEADS.iter().filter(|(mtu, _)| *mtu < failing && *mtu >= cliff.passing).map(|(_, text)| *text).collect();
-        // A wide cliff fits every encapsulation, and says nothing.
-        let overhead = if overhead.len() > 3 { Vec::new() } else { overhead };
-    Finding {
-        title: format!("Datagrams of {failing} bytes {way} {server} never arrive, those of {} do", cliff.passing),
-        summary: format!(
-            "{} of {} sent whole {} in all, never acknowledged at {failing} bytes or more; datagrams up to {} bytes were. {icmp}{filter}. {} stood still in all; in {} the bytes arrived at last in smaller pieces.",
-            plural(cliff.ranges, "range"),
-            plural(cliff.flows, "connection"),
-            plural(cliff.tries, "time"),
-            cliff.passing,
-            cliff.stalled,
-            plural(cliff.resolved, "connection"),
-        ),
-        subject: Subject {
-            client: cliff.clients.only().map(ToString::to_string),
-            server: Some(server.address.to_string()),
-            port: Some(server.port),
-            protocol: Some("tcp"),
-            direction: Some(direction),
-            ..Subject::default()
-        },
-        first_seen: cliff.seen.first(),
-        last_seen: cliff.seen.last(),
-        counts: counts(&[
-            ("connections", cliff.flows),
-            ("tries", cliff.tries),
-            ("smallest_failing_bytes", failing.into()),
-            ("largest_passing_bytes", cliff.passing.into()),
-        ]),
-        impact: Impact {
-            seconds_lost: cliff.stalled,
-            failed_transactions: cliff.flows,
-            of_transactions: cliff.flows,
-            clients: cliff.clients.count(),
-            services: 1,
-        },
-        evidence: cliff.exhibits.evidence(),
-        alternatives: ["a link or tunnel on the path has a smaller mtu, and its message does not reach the sender"].into_iter().chain(overhead).collect(),
-        next_steps: vec!["probe the path: ping -M do -s SIZE, or tracepath", "clamp the segment size at the tunnel, or let ICMP fragmentation-needed and packet-too-big pass"],
-        not_claimed: vec!["that ICMP is filtered, or where", "which tunnel is on the path"],
-        ..Finding::draft(&MtuBlackhole::RULE, variant, severity, confidence)
+/// Behind the limit only what is missing shows.
+fn receiver_view(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Book<MtuBlackhole>) {
+    let (side, receiver) = (tcp.side(direction), tcp.side(direction.reverse()));
+    let Some(mss) = side.mss.into_iter().chain(receiver.mss).min().map(u64::from) else { return };
+    // RFC 6691: the timestamp option takes 12 bytes of the announced size.
+    let with_timestamps = mss.saturating_sub(12);
+    let whole = [mss, with_timestamps].into_iter().any(|full| full > 0 && side.hole_bytes % full == 0);
+    let cut = u64::from(side.largest_payload) < with_timestamps;
+    let mut holes = tcp.events.iter().filter(|event| event.kind == EventKind::Gap);
+    let Some(hole) = holes.find(|event| event.direction == direction) else { return };
+    let waited = flow.watched_until.min(flow.last.time) - hole.at.time;
+    let asked = receiver.duplicate_acks > 0;
+    if side.hole_bytes == 0 || !whole || !cut || !asked || waited < RECOVERY || side.data_segments == 0 {
+        return;
     }
-    .gated(cliff.obstacles.gates(context, &[Obstacle::Drops, Obstacle::Missed]))
-}
+    let Some(case) = book.case((flow.server, direction, View::ReceiverView)) else { return };
+    case.flow(flow, [hole.at, flow.last]);
+    case.failed += 1;
+    case.lost += waited;
+    case.counts.missing_bytes += side.hole_bytes;
+    case.counts.largest_passing_bytes.add(side.sizes.largest_delivered);
+    case.show(0, flow.id, || {
+        let duplicates = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateAck);
+        let asked = duplicates.filter(|event| event.direction != direction).take(6);
+        let asked = asked.map(|event| Evidence::new(event.at, Role::DuplicateAck, "the receiver asks for what is missing"));
+        let missing = format!("{} bytes are missing before it", side.hole_bytes);
+        asked.chain([Evidence::new(hole.at, Role::BehindHole, missing)]).collect::<Vec<_>>()
+    });
 }
 
-fn receiver_view(context: &Context<'_>, server: Endpoint, direction: Direction, cliff: &Cliff) -> Finding {
-    let way = match direction {
-        Direction::ToServer => "to",
-        Direction::ToClient => "from",
-    };
-    let confidence = if cliff.flows > 1 { Confidence::Likely } else { Confidence::Possible };
-    Finding {
-        title: format!("Full segments {way} {server} never come this far, those of {} bytes do", cliff.passing),
-        summary: format!(
-            "In {} a hole of whole segments was never filled while smaller segments behind it passed here and the receiver asked for the hole; no datagram above {} bytes was seen in that direction. {} stood still in all.",
-            plural(cliff.flows, "connection"),
-            cliff.passing,
-            cliff.stalled,
-        ),
-        subject: Subject {
-            client: cliff.clients.only().map(ToString::to_string),
-            server: Some(server.address.to_string()),
-            port: Some(server.port),
-            protocol: Some("tcp"),
-            direction: Some(direction),
-            ..Subject::default()
-        },
-        first_seen: cliff.seen.first(),
-        last_seen: cliff.seen.last(),
-        counts: counts(&[("connections", cliff.flows), ("missing_bytes", cliff.ranges), ("largest_passing_bytes", cliff.passing.into())]),
-        impact: Impact {
-            seconds_lost: cliff.stalled,
-            failed_transactions: cliff.flows,
-            of_transactions: cliff.flows,
-            clients: cliff.clients.count(),
-            services: 1,
-        },
-        evidence: cliff.exhibits.evidence(),
-        alternatives: vec!["a link or tunnel before the capture point has a smaller mtu", "the sender stopped for another reason after a burst of losses"],
-        next_steps: vec!["capture at the sender: does it repeat full segments, does an icmp message reach it?", "probe the path: ping -M do -s SIZE, or tracepath"],
-        not_claimed: vec!["what the sender did: the capture stands behind the loss", "that ICMP is filtered, or where"],
-        ..Finding::draft(&MtuBlackhole::RULE, "receiver_view", Severity::Warning, confidence)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_scene, one, silent};
+
+    const NAME: &str = MtuBlackhole::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("mtu_blackhole_silent", "silent", Severity::Critical),
+                ("mtu_blackhole_stalled", "silent", Severity::Critical),
+                ("mtu_blackhole_resolved", "silent", Severity::Critical),
+                ("mtu_blackhole_icmp_ignored", "icmp_ignored", Severity::Critical),
+                ("mtu_blackhole_receiver_view", "receiver_view", Severity::Warning),
+            ],
+        );
     }
-    .gated(cliff.obstacles.gates(context, &[Obstacle::Drops, Obstacle::Missed, Obstacle::OneWay]))
+
+    #[test]
+    fn it_stays_silent() {
+        silent(
+            NAME,
+            &["healthy_path_mtu_discovery", "retransmission_rto", "capture_offload", "asymmetric_flow_loss", "capture_gap"],
+        );
+    }
+
+    /// Bytes that arrive at last in smaller pieces did not fail, however long they took.
+    #[test]
+    fn what_arrived_at_last_has_not_failed() {
+        let resolved = in_scene(NAME, "mtu_blackhole_resolved");
+        let resolved = one(&resolved, "silent", Severity::Critical);
+        assert_eq!(resolved.impact.failed_transactions, 0);
+        assert!(resolved.impact.seconds_lost > Span::ZERO && resolved.impact.of_transactions > 0);
+        let stalled = in_scene(NAME, "mtu_blackhole_stalled");
+        let stalled = one(&stalled, "silent", Severity::Critical);
+        assert!(stalled.impact.failed_transactions > 0, "{stalled:#?}");
+    }
 }

@@ -1,85 +1,106 @@
 //! # What it finds
-//! Data that was sent again because it, or its acknowledgement, was lost; by service and direction.
+//! Data that a sender sent again because the data, or its acknowledgement, was lost; by service and direction.
 //!
 //! # Why it matters
-//! Every loss costs at least a round trip, and a time-out 200 ms and more, doubling.
+//! Every loss costs at least a round-trip time, and a time-out costs 200 ms and more, doubling each time.
 //!
 //! # How it decides
-//! Every repeated segment is classified from the packets that caused it (see `pcapsy events`). Rates are over unique wire
-//! segments of one direction; what was proven unnecessary, and path MTU discovery, is left out of the rate and stated. It is a warning
-//! from `warning_share` of the segments with at least `least` repeats and `cost` of standstill, or from `warning_seconds` of
-//! standstill. A stream stands still from the first copy of a segment, or from the hole it left, to the copy that repairs it;
-//! the share of the transfer is that time of the time between first and last segment with data.
+//! - Every repeated segment is classified by the packets that caused it (see `pcapsy events`).
+//! - Rates are over the unique wire segments of one direction. Repeats that were proven unnecessary and repeats of path MTU
+//!   discovery are left out of the rate and stated.
+//! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost` without progress; or
+//!   from `warning_seconds` without progress.
+//! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that repairs it. Its
+//!   share is of the time between the first and the last segment with data.
 //!
 //! # What it leaves alone
-//! Duplicate observations, keep-alives, window probes, segments that were only reordered. Repeated SYNs belong to
+//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. Repeated SYNs belong to
 //! `missing_syn_ack`.
 //!
 //! # What it does not claim
-//! Congestion; which link loses. A loss is before or after the capture point, or cannot be placed.
+//! Congestion, or which link loses packets. A loss is before or behind the capture point, or cannot be placed.
 //!
 //! # References
-//! RFC 5681, 6298, 6675, 8985, 2883, 3522; FIELD C0.2, C1.
+//! RFC 5681; RFC 6298; RFC 6675; RFC 8985; RFC 2883 and RFC 3522 for repeats that were not needed.
 
-use std::net::IpAddr;
-
-use crate::dissect::Direction;
-use crate::detect::finding::counts;
-use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, percent, plural, share};
 use crate::detect::*;
-use crate::flow::{Endpoint, LossPlace};
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{Flow, LossPlace, TcpEvent};
 use crate::time::Span;
 
-type Key = (Endpoint, Direction);
-
-#[derive(Clone, Debug, Default)]
-struct Losses {
-    flows: u64,
-    affected: u64,
-    segments: u64,
-    fast: u64,
-    timeout: u64,
-    probe: u64,
-    other: u64,
-    spurious: u64,
-    path_mtu: u64,
-    before: u64,
-    after: u64,
-    stalled: Span,
-    /// How long the affected transfers took.
-    transfers: Span,
-    clients: Distinct<IpAddr>,
-    seen: Seen,
-    exhibits: EvidenceSample,
-    obstacles: Obstacles,
+thresholds! {
+    /// Counts repeated segments by service and direction.
+    struct Retransmission {
+        warning_share: f64 = 0.01 "share",
+            "repeated of unique wire segments, from which it is a warning",
+            "MacFlurry pcap_analyzer, 1 %; VIAVI calls 2 % excessive";
+        warning_seconds: Span = 1.0 "s",
+            "time without progress, summed over connections, from which it is a warning",
+            "ours: a person notices a second";
+        cost: Span = 0.01 "s",
+            "time without progress, summed over connections, below which any share is information only",
+            "ours: less than one round trip within a city";
+        least: u64 = 5.0 "segments",
+            "repeats below which it is information only, unless streams made no progress",
+            "ntopng, at least 5";
+    }
 }
 
-impl Merge for Losses {
-    fn merge(&mut self, other: Self) {
-        self.flows += other.flows;
-        self.affected += other.affected;
-        self.segments += other.segments;
-        self.fast += other.fast;
-        self.timeout += other.timeout;
-        self.probe += other.probe;
-        self.other += other.other;
-        self.spurious += other.spurious;
-        self.path_mtu += other.path_mtu;
-        self.before += other.before;
-        self.after += other.after;
-        self.stalled += other.stalled;
-        self.transfers += other.transfers;
-        self.clients.merge(other.clients);
-        self.seen.merge(other.seen);
-        self.exhibits.merge(other.exhibits);
-        self.obstacles.merge(other.obstacles);
+variants! {
+    /// What made most of the repeats necessary.
+    enum Cause {
+        Rto "rto" Warning { could_be: COULD_BE, next: NEXT, not_claimed: NOT_CLAIMED, doubted_by: DOUBTS, }
+        Fast "fast" Warning { could_be: COULD_BE, next: NEXT, not_claimed: NOT_CLAIMED, doubted_by: DOUBTS, }
+        TailLossProbe "tail_loss_probe" Warning {
+            could_be: COULD_BE,
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTS,
+        }
+        Mixed "mixed" Warning { could_be: COULD_BE, next: NEXT, not_claimed: NOT_CLAIMED, doubted_by: DOUBTS, }
+    }
+}
+
+const COULD_BE: &[&str] = &[
+    "packets are lost on the path",
+    "acknowledgements are lost on the way back",
+    "the receiving host drops packets",
+];
+const NEXT: &[&str] = &[
+    "capture on the other side at the same time, to see which packets arrive",
+    "read the drop counters of the devices in between",
+];
+const NOT_CLAIMED: &[&str] = &["congestion", "which link loses packets"];
+const DOUBTS: &[QualityIssue] =
+    &[QualityIssue::Drops, QualityIssue::Missed, QualityIssue::SuperFrames, QualityIssue::Disorder];
+
+counts! {
+    /// Repeats of a direction, by cause, and what became of the first copies.
+    struct Losses {
+        fast: u64,
+        timeout: u64,
+        tail_loss_probe: u64,
+        unclassified: u64,
+        spurious: u64,
+        path_mtu: u64,
+        lost_before_capture: u64,
+        lost_after_capture: u64,
+        /// How long the affected transfers took.
+        transfers: Span,
+    }
+}
+
+counts! {
+    /// What all flows of a service sent, with and without repeats, by direction.
+    struct Sent {
+        flows: [u64; 2],
+        segments: [u64; 2],
     }
 }
 
 impl Losses {
     fn repeats(&self) -> u64 {
-        self.fast + self.timeout + self.probe + self.other
+        self.fast + self.timeout + self.tail_loss_probe + self.unclassified
     }
 
     /// Repeats that something was lost for.
@@ -87,219 +108,217 @@ impl Losses {
         self.repeats().saturating_sub(self.spurious + self.path_mtu)
     }
 
-    fn variant(&self) -> &'static str {
-        let kinds = [("fast", self.fast), ("rto", self.timeout), ("tail_loss_probe", self.probe)];
-        let most = kinds.iter().find(|(_, count)| *count * 10 >= self.repeats() * 9 && *count > 0);
-        most.map_or("mixed", |(name, _)| name)
+    fn cause(&self) -> Cause {
+        let most = |count: u64| count > 0 && count * 10 >= self.repeats() * 9;
+        match self {
+            losses if most(losses.fast) => Cause::Fast,
+            losses if most(losses.timeout) => Cause::Rto,
+            losses if most(losses.tail_loss_probe) => Cause::TailLossProbe,
+            _ => Cause::Mixed,
+        }
     }
-}
 
-/// Counts repeated segments by service and direction.
-#[derive(Debug)]
-pub(super) struct Retransmission {
-    warning_share: f64,
-    warning_seconds: Span,
-    cost: Span,
-    least: u64,
-    assessed: u64,
-    one_way: u64,
-    services: Groups<Key, Losses>,
+    /// `14 after a time-out, 3 fast`, the repeats that were not needed included.
+    fn by_cause(&self) -> String {
+        let kinds = [
+            (self.timeout, "after a time-out"),
+            (self.fast, "fast"),
+            (self.tail_loss_probe, "tail loss probes"),
+            (self.unclassified, "of unknown cause"),
+        ];
+        let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+        kinds.map(|(count, kind)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Where the first copies were lost, and which repeats were not needed: one sentence each, none about nothing.
+    fn remarks(&self) -> String {
+        let place = match (self.lost_before_capture, self.lost_after_capture) {
+            (0, 0) => " The frames do not show on which side of the capture point.".to_owned(),
+            (0, after) => format!(" The first copies of {after} passed the capture point."),
+            (before, 0) => format!(" The first copies of {before} never reached the capture point."),
+            (before, after) => format!(
+                " The first copies of {before} never reached the capture point, those of {after} passed it."
+            ),
+        };
+        let spurious = match self.spurious {
+            0 => String::new(),
+            count => format!(" Of all repeats {count} were proven unnecessary."),
+        };
+        let path_mtu = match self.path_mtu {
+            0 => String::new(),
+            count => format!(" Path MTU discovery caused {count}."),
+        };
+        place + &spurious + &path_mtu
+    }
 }
 
 impl Detector for Retransmission {
     const RULE: Rule = Rule {
         name: "retransmission",
-        group: "tcp",
+        group: Group::Tcp,
         summary: "data sent again after a loss",
-        variants: &["rto", "fast", "tail_loss_probe", "mixed"],
-        thresholds: &[
-            Threshold {
-                key: "warning_share",
-                default: 0.01,
-                unit: "share",
-                meaning: "repeated of unique wire segments, from which it is a warning",
-                source: "MacFlurry pcap_analyzer, 1 %; VIAVI calls 2 % excessive",
-            },
-            Threshold {
-                key: "warning_seconds",
-                default: 1.0,
-                unit: "s",
-                meaning: "standstill summed over connections, from which it is a warning",
-                source: "ours: a person notices a second",
-            },
-            Threshold {
-                key: "cost",
-                default: 0.01,
-                unit: "s",
-                meaning: "standstill summed over connections, below which any share is information only",
-                source: "ours: less than one round trip within a city",
-            },
-            Threshold {
-                key: "least",
-                default: 5.0,
-                unit: "segments",
-                meaning: "repeats below which it is information only, unless streams stood still",
-                source: "ntopng, at least 5",
-            },
-        ],
+        judges: "flows",
+        variants: Cause::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("retransmission.rs"),
     };
+    const CASES: usize = 1 << 14;
+    type Variant = Cause;
+    type Key = (Endpoint, Direction);
+    type Counts = Losses;
+    type Total = Sent;
+    type Notes = ();
 
-    fn new(settings: &Settings) -> Self {
-        Self {
-            warning_share: settings.value("warning_share"),
-            warning_seconds: settings.span("warning_seconds"),
-            cost: settings.span("cost"),
-            least: settings.count("least"),
-            assessed: 0,
-            one_way: 0,
-            services: Groups::new(Groups::<Key, Losses>::MOST * 4),
-        }
-    }
-
-    fn flow(&mut self, flow: &Flow) {
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
         if flow.is_one_way() {
-            self.one_way += 1;
-            return;
+            return book.not_judged("one direction only");
         }
-        self.assessed += 1;
-        for direction in [Direction::ToServer, Direction::ToClient] {
+        if let Some(sent) = book.judged(&flow.server) {
+            for (index, side) in tcp.sides.iter().enumerate() {
+                sent.flows[index] += u64::from(side.data_segments > 0);
+                sent.segments[index] += side.unique_segments;
+            }
+        }
+        for direction in Direction::BOTH {
             let side = tcp.side(direction);
-            if side.data_segments == 0 {
+            let repeats = &side.retransmissions;
+            if repeats.data() == 0 {
                 continue;
             }
-            let Some(losses) = self.services.observe((flow.server, direction)) else { continue };
-            let counts = &side.retransmissions;
-            losses.flows += 1;
-            losses.segments += side.unique_segments;
-            if counts.data() == 0 {
-                continue;
-            }
-            losses.affected += 1;
-            losses.fast += counts.fast;
-            losses.timeout += counts.timeout;
-            losses.probe += counts.tail_loss_probe;
-            losses.other += counts.unclassified;
-            losses.spurious += counts.spurious;
-            losses.path_mtu += counts.path_mtu;
-            losses.before += counts.lost_before;
-            losses.after += counts.lost_after;
-            losses.stalled += side.stalled;
-            losses.transfers += side.transfer_time();
-            losses.clients.add(flow.client.address);
-            losses.obstacles.add(flow);
-            let repeats = || {
-                tcp.events.iter().filter(|event| event.direction == direction && event.kind.is_data_retransmission())
+            let Some(case) = book.case((flow.server, direction)) else { continue };
+            let events = || {
+                let own = tcp.events.iter().filter(|event| event.direction == direction);
+                own.filter(|event| event.kind.is_data_retransmission())
             };
-            repeats().for_each(|event| losses.seen.add(event.at.time));
-            losses.exhibits.add(-side.stalled.0, flow.id, || {
-                let packets = repeats().filter(|event| event.spurious.is_none()).take(4).flat_map(|event| {
-                    let place = match event.loss {
-                        LossPlace::Before => ", lost before the capture point",
-                        LossPlace::After => ", the first copy passed the capture point",
-                        LossPlace::Unknown => "",
-                    };
-                    let again = format!("{}, seq {}, len {}, {} later{place}", event.kind.name(), event.seq.0, event.length, event.delay);
-                    let (role, shown) = match event.loss {
-                        LossPlace::Before => ("gap", "the first packet behind the hole".to_owned()),
-                        _ => ("original", format!("seq {}, len {}", event.seq.0, event.length)),
-                    };
-                    let original = event.original.map(|at| exhibit(at, role, shown));
-                    let trigger = event.trigger.map(|at| exhibit(at, "trigger", "completed the evidence of the loss"));
-                    [original, trigger, Some(exhibit(event.at, "retransmission", again))].into_iter().flatten()
-                });
-                packets.collect()
+            case.flow(flow, events().map(|event| event.at));
+            case.lost += side.stalled;
+            let losses = &mut case.counts;
+            losses.fast += repeats.fast;
+            losses.timeout += repeats.timeout;
+            losses.tail_loss_probe += repeats.tail_loss_probe;
+            losses.unclassified += repeats.unclassified;
+            losses.spurious += repeats.spurious;
+            losses.path_mtu += repeats.path_mtu;
+            losses.lost_before_capture += repeats.lost_before;
+            losses.lost_after_capture += repeats.lost_after;
+            losses.transfers += side.transfer_time();
+            case.show(-side.stalled.0, flow.id, || {
+                let needed = events().filter(|event| event.spurious.is_none()).take(4);
+                needed.flat_map(evidence).collect::<Vec<_>>()
             });
         }
     }
 
-    fn merge(&mut self, other: Self) {
-        self.assessed += other.assessed;
-        self.one_way += other.one_way;
-        self.services.merge(other.services);
-    }
-
-    fn finish(self, context: &Context<'_>) -> Verdict {
-        let mut verdict = Verdict { assessed: self.assessed, unit: "flows", ..Verdict::default() };
-        verdict.skip(&Self::RULE, "one direction only: no acknowledgements to judge by", self.one_way, "flows");
-        verdict.skip(&Self::RULE, "more services than are kept apart", self.services.lost(), "flows");
-        for ((server, direction), losses) in self.services.iter().filter(|(_, losses)| losses.needed() > 0) {
-            verdict.findings.push(self.finding(context, *server, *direction, losses));
+    fn judge(
+        &self,
+        key: &Self::Key,
+        case: &Case<Losses>,
+        book: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Cause>> {
+        let ((server, direction), losses) = (*key, &case.counts);
+        let needed = losses.needed();
+        if needed == 0 {
+            return None;
         }
-        verdict
-    }
-}
-
-impl Retransmission {
-    fn finding(&self, context: &Context<'_>, server: Endpoint, direction: Direction, losses: &Losses) -> Finding {
-        let (needed, segments) = (losses.needed(), losses.segments);
-        let often = share(needed, segments) >= self.warning_share && needed >= self.least && losses.stalled >= self.cost;
-        let long = losses.stalled >= self.warning_seconds;
-        let severity = if often || long { Severity::Warning } else { Severity::Info };
+        let sent = book.total(&server).1;
+        let segments = sent.map_or(0, |sent| sent.segments[direction.index()]);
+        let flows = sent.map_or(0, |sent| sent.flows[direction.index()]).max(case.flows());
+        let often = share(needed, segments) >= self.warning_share && needed >= self.least && case.lost >= self.cost;
+        let long = case.lost >= self.warning_seconds;
         let way = match direction {
             Direction::ToServer => "to",
             Direction::ToClient => "from",
         };
-        let place = match (losses.before, losses.after) {
-            (0, 0) => "The loss cannot be placed.".to_owned(),
-            (before, after) => format!("First copies lost before the capture point: {before}; seen here and lost behind it, or their ACKs: {after}."),
+        let title = match segments {
+            // A share of a handful says nothing.
+            0..100 => format!("{} {way} {server} for {}", plural(needed, "retransmission"), plural(segments, "segment")),
+            _ => format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
         };
-        Finding {
-            title: match segments {
-                // A share of a handful says nothing.
-                0..100 => format!("{} {way} {server} for {}", plural(needed, "retransmission"), plural(segments, "segment")),
-                _ => format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
-            },
-            summary: format!(
-                "{} for {} {way} {server} in {} of {} ({} by time-out, {} fast, {} probes, {} unclear); streams stood still for {} in all, {} of the time these transfers took. {place} {} more were proven unnecessary.",
-                plural(needed, "retransmission"),
-                plural(segments, "segment"),
-                losses.affected,
-                plural(losses.flows, "connection"),
-                losses.timeout,
-                losses.fast,
-                losses.probe,
-                losses.other,
-                losses.stalled,
-                percent(losses.stalled.0.unsigned_abs(), losses.transfers.0.unsigned_abs()),
-                losses.spurious,
-            ),
-            subject: Subject {
-                client: losses.clients.only().map(ToString::to_string),
-                server: Some(server.address.to_string()),
-                port: Some(server.port),
-                protocol: Some("tcp"),
-                direction: Some(direction),
-                ..Subject::default()
-            },
-            first_seen: losses.seen.first(),
-            last_seen: losses.seen.last(),
-            counts: counts(&[
-                ("retransmissions", needed),
-                ("segments", segments),
-                ("timeout", losses.timeout),
-                ("fast", losses.fast),
-                ("tail_loss_probe", losses.probe),
-                ("unclassified", losses.other),
-                ("spurious", losses.spurious),
-                ("path_mtu", losses.path_mtu),
-                ("lost_before_capture", losses.before),
-                ("lost_after_capture", losses.after),
-            ]),
-            impact: Impact {
-                seconds_lost: losses.stalled,
-                failed_transactions: 0,
-                of_transactions: losses.flows,
-                clients: losses.clients.count(),
-                services: 1,
-            },
-            evidence: losses.exhibits.evidence(),
-            alternatives: vec!["packets are lost on the path", "acknowledgements are lost on the way back", "the receiving host drops packets"],
-            next_steps: vec!["capture on the other side at the same time, to see which packets arrive", "read the drop counters of the devices in between"],
-            not_claimed: vec!["congestion", "which link loses packets"],
-            ..Finding::draft(&Self::RULE, losses.variant(), severity, Confidence::Confirmed)
-        }
-        .gated(losses.obstacles.gates(context, &[Obstacle::Drops, Obstacle::Missed, Obstacle::SuperFrames, Obstacle::Disorder]))
+        let summary = format!(
+            "{} of {} {way} {server} repeated data: {} of {} ({}). They made no progress for {}, {} of the time these \
+             transfers took.{}",
+            case.flows(),
+            plural(flows, "connection"),
+            plural(losses.repeats(), "repeat"),
+            plural(segments, "segment"),
+            losses.by_cause(),
+            case.lost,
+            percent(case.lost.0.unsigned_abs(), losses.transfers.0.unsigned_abs()),
+            losses.remarks(),
+        );
+        Some(
+            Draft::new(losses.cause(), title, summary)
+                .severity(if often || long { Severity::Warning } else { Severity::Info })
+                .direction(direction)
+                .count("retransmissions", needed)
+                .count("segments", segments),
+        )
+    }
+}
+
+/// What the repeat follows, what made the sender repeat, and the repeat.
+fn evidence(event: &TcpEvent) -> impl Iterator<Item = Evidence> {
+    let place = match event.loss {
+        LossPlace::Before => ", lost before the capture point",
+        LossPlace::After => ", the first copy passed the capture point",
+        LossPlace::Unknown => "",
+    };
+    let (seq, length) = (event.seq.0, event.length);
+    let again = format!("{}, seq {seq}, len {length}, {} later{place}", event.kind.name(), event.delay);
+    let (role, shown) = match event.loss {
+        LossPlace::Before => (Role::Gap, "the first packet behind the hole".to_owned()),
+        _ => (Role::Original, format!("seq {seq}, len {length}")),
+    };
+    let original = event.original.map(|at| Evidence::new(at, role, shown));
+    let trigger = event.trigger.map(|at| Evidence::new(at, Role::Trigger, "completed the evidence of the loss"));
+    [original, trigger, Some(Evidence::new(event.at, Role::Retransmission, again))].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_scene, one, silent};
+
+    const NAME: &str = Retransmission::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("retransmission_rto", "rto", Severity::Warning),
+                ("retransmission_fast", "fast", Severity::Warning),
+                ("retransmission_tail_loss_probe", "tail_loss_probe", Severity::Warning),
+                ("mtu_blackhole_silent", "rto", Severity::Warning),
+            ],
+        );
+    }
+
+    #[test]
+    fn it_stays_silent() {
+        silent(
+            NAME,
+            &[
+                "healthy_reordered",
+                "healthy_path_mtu_discovery",
+                "capture_duplicates_exact",
+                "capture_duplicates_routed",
+                "spurious_retransmission_dsack",
+                "blind_keepalive_race",
+                "missing_syn_ack_late",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_rate_is_of_all_segments_of_the_direction() {
+        let findings = in_scene(NAME, "mtu_blackhole_silent");
+        let finding = one(&findings, "rto", Severity::Warning);
+        let count = |name| finding.counts.iter().find(|count| count.name == name).map(|count| count.value);
+        assert_eq!((count("retransmissions"), count("segments")), (Some(18), Some(27)));
+        assert_eq!(finding.subject.direction, Some(Direction::ToServer));
+        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (0, 3));
     }
 }

@@ -2,257 +2,383 @@
 //! Many connections of one service that are reset within ten seconds.
 //!
 //! # Why it matters
-//! A single reset is everyday traffic. Many at once are a restart, a fail-over, a full process or a device that forgot its state.
+//! A single reset is everyday traffic. Many at once are a restart, a fail-over, a full process, or a device that forgot its
+//! connections.
 //!
 //! # How it decides
-//! Reset connections are counted per service and second. Ten seconds in a row are a storm from `resets` connections that are at
-//! least `share` of all that ended in them, and at least `baseline` times as many as in ten other seconds of the same service
-//! (or `flood` in one second). Several RSTs of a connection are one.
+//! Reset connections are counted by service and second. Ten seconds are a storm when
+//! - `resets` connections are reset in them,
+//! - those are at least `share` of all connections that ended in them, and
+//! - the rate is at least `baseline` times the service's rate outside of its storms, or one second has `flood` resets.
+//!
+//! Several RSTs of one connection count once.
 //!
 //! # What it leaves alone
-//! Resets after a FIN or a TLS close_notify, by a client that has its answer, of probes that were opened and closed, and by a
-//! client in place of the end of the handshake, which is what a port scan does.
+//! - Resets after a FIN or a TLS close_notify, and by a client that has its answer.
+//! - Connections that a probe opened and closed.
+//! - A client's reset in place of the end of the handshake, which is what a port scan does.
 //!
 //! # What it does not claim
-//! That a server crashed, or who sent a RST when its addresses may be forged.
+//! That a server crashed, or who sent a RST: its addresses may be forged.
 //!
 //! # References
-//! RFC 9293 section 3.10.7; RFC 1122 section 4.2.2.13; RFC 2525 section 2.17; FIELD C9.
+//! RFC 9293 section 3.10.7; RFC 1122 section 4.2.2.13; RFC 2525 section 2.17.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dissect::Direction;
-use crate::detect::finding::counts;
-use crate::detect::gate::{Obstacle, Obstacles};
-use crate::detect::group::{Distinct, EvidenceSample, Groups, Merge, Seen, exhibit, plural, share};
+use serde::{Deserialize, Serialize};
+
 use crate::detect::*;
-use crate::flow::{Endpoint, ResetClass};
-use crate::time::Timestamp;
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{Flow, ResetClass};
+
+thresholds! {
+    /// Counts reset connections by service and second.
+    struct RstStorm {
+        resets: u64 = 20.0 "connections",
+            "reset connections of a service in 10 s, from which it is a storm",
+            "ours; Zeek knows only 1000 RSTs of one connection";
+        share: f64 = 0.5 "share",
+            "of the connections that ended in the same seconds",
+            "ours: more end badly than well";
+        baseline: f64 = 5.0 "times",
+            "of what the service has in ten other seconds, when the capture shows them",
+            "ours: a service that always resets connections has no storm";
+        flood: u64 = 100.0 "connections",
+            "reset connections of a service in one second, from which the baseline does not matter",
+            "ours: no service of a healthy network resets a hundred connections a second";
+    }
+}
+
+variants! {
+    /// What at least nine in ten of the resets are.
+    enum Kind {
+        Refused "refused" Critical {
+            could_be: &["nothing listens on the port", "a device answers in the host's place"],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::OneWay],
+        }
+        NoSocket "no_socket" Critical {
+            could_be: &[
+                "the process or host was restarted",
+                "another member of a cluster got the packets",
+                "a translator lost its state",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::OneWay],
+        }
+        Abort "abort" Critical {
+            could_be: ABORTS,
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::OneWay],
+        }
+        Mixed "mixed" Critical {
+            could_be: ABORTS,
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::OneWay],
+        }
+    }
+}
+
+const ABORTS: &[&str] =
+    &["the application closed connections with data unread", "a device on the path resets connections"];
+const NEXT: &[&str] = &[
+    "compare with the time of restarts, deployments and fail-overs",
+    "compare TTL and link address of the RSTs with the server's other packets",
+];
+const NOT_CLAIMED: &[&str] = &["that the server crashed", "that the server itself sent the RSTs"];
+
+counts! {
+    /// Reset connections by class.
+    struct Resets {
+        refused: u64,
+        no_socket: u64,
+        abort: u64,
+        idle: u64,
+        by_server: u64,
+    }
+}
+
+impl Resets {
+    fn all(&self) -> u64 {
+        self.refused + self.no_socket + self.abort + self.idle
+    }
+
+    fn add(&mut self, class: ResetClass, direction: Direction) {
+        self.by_server += u64::from(direction == Direction::ToClient);
+        match class {
+            ResetClass::Refused => self.refused += 1,
+            ResetClass::NoSocket => self.no_socket += 1,
+            ResetClass::Abort => self.abort += 1,
+            // The rest is not harmful and never comes here.
+            _ => self.idle += 1,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        let most = |count: u64| count * 10 >= self.all() * 9;
+        match self {
+            resets if most(resets.refused) => Kind::Refused,
+            resets if most(resets.no_socket) => Kind::NoSocket,
+            resets if most(resets.abort) => Kind::Abort,
+            _ => Kind::Mixed,
+        }
+    }
+}
+
+/// Connections that ended, by service, minute, and second in the minute.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Ended(Bounded<(Endpoint, i64), BTreeMap<u8, u32>>);
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 15))
+    }
+}
+
+impl Merge for Ended {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
+impl Ended {
+    fn add(&mut self, server: Endpoint, second: i64) {
+        // By the service, so that a service is kept with all its minutes or not at all.
+        let minute = self.0.observe(hash_of(&server), (server, second.div_euclid(60)));
+        minute.into_iter().for_each(|minute| *minute.entry(second.rem_euclid(60) as u8).or_default() += 1);
+    }
+
+    /// The service was kept from its first connection on.
+    fn knows(&self, server: Endpoint) -> bool {
+        self.0.covers(hash_of(&server))
+    }
+
+    /// In a second.
+    fn in_second(&self, server: Endpoint, second: i64) -> u64 {
+        let minute = self.0.get(hash_of(&server), (server, second.div_euclid(60)));
+        let ended = minute.and_then(|(_, minute)| minute.get(&(second.rem_euclid(60) as u8)));
+        u64::from(ended.copied().unwrap_or(0))
+    }
+}
 
 /// Seconds that a storm is looked for in.
 const WINDOW: i64 = 10;
 
-/// A service and a second since the epoch.
-type Key = (Endpoint, i64);
-
-#[derive(Clone, Debug, Default)]
-struct Window {
-    ended: u64,
-    classes: BTreeMap<ResetClass, u64>,
-    by_server: u64,
-    clients: Distinct<IpAddr>,
-    seen: Seen,
-    exhibits: EvidenceSample,
-    obstacles: Obstacles,
-}
-
-impl Merge for Window {
-    fn merge(&mut self, other: Self) {
-        self.ended += other.ended;
-        self.by_server += other.by_server;
-        for (class, count) in other.classes {
-            *self.classes.entry(class).or_default() += count;
-        }
-        self.clients.merge(other.clients);
-        self.seen.merge(other.seen);
-        self.exhibits.merge(other.exhibits);
-        self.obstacles.merge(other.obstacles);
-    }
-}
-
-impl Window {
-    fn resets(&self) -> u64 {
-        self.classes.values().sum()
-    }
-
-    fn variant(&self) -> &'static str {
-        let most = self.classes.iter().find(|(_, count)| **count * 10 >= self.resets() * 9);
-        match most.map(|(class, _)| class) {
-            Some(ResetClass::Refused) => "refused",
-            Some(ResetClass::NoSocket) => "no_socket",
-            Some(ResetClass::Abort) => "abort",
-            _ => "mixed",
-        }
-    }
-}
-
-/// Counts reset connections by service and window.
-#[derive(Debug)]
-pub(super) struct RstStorm {
-    resets: u64,
-    share: f64,
-    baseline: f64,
-    flood: u64,
-    assessed: u64,
-    seconds: Groups<Key, Window>,
-}
-
 impl Detector for RstStorm {
     const RULE: Rule = Rule {
         name: "rst_storm",
-        group: "tcp",
+        group: Group::Tcp,
         summary: "many connections of one service reset at once",
-        variants: &["refused", "no_socket", "abort", "mixed"],
-        thresholds: &[
-            Threshold {
-                key: "resets",
-                default: 20.0,
-                unit: "connections",
-                meaning: "reset connections of a service in 10 s, from which it is a storm",
-                source: "ours; Zeek knows only 1000 RSTs of one connection",
-            },
-            Threshold {
-                key: "share",
-                default: 0.5,
-                unit: "share",
-                meaning: "of the connections that ended in the window",
-                source: "ours: more end badly than well",
-            },
-            Threshold {
-                key: "baseline",
-                default: 5.0,
-                unit: "times",
-                meaning: "of what the service has in ten other seconds, when the capture shows them",
-                source: "FIELD C9: five times its own baseline",
-            },
-            Threshold {
-                key: "flood",
-                default: 100.0,
-                unit: "connections",
-                meaning: "reset connections of a service in one second, from which the baseline does not matter",
-                source: "FIELD C9: 100 per second",
-            },
-        ],
+        judges: "flows",
+        variants: Kind::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("rst_storm.rs"),
     };
+    const CASES: usize = 1 << 14;
+    type Variant = Kind;
+    /// A service and a second in which one of its connections was reset.
+    type Key = (Endpoint, i64);
+    type Counts = Resets;
+    type Total = ();
+    type Notes = Ended;
 
-    fn new(settings: &Settings) -> Self {
-        Self {
-            resets: settings.count("resets"),
-            share: settings.value("share"),
-            baseline: settings.value("baseline"),
-            flood: settings.count("flood"),
-            assessed: 0,
-            seconds: Groups::new(Groups::<Key, Window>::MOST * 16),
-        }
-    }
-
-    fn flow(&mut self, flow: &Flow) {
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
-        self.assessed += 1;
+        book.judged(&flow.server);
         let reset = tcp.resets.iter().find(|reset| reset.class.is_harmful());
         let fin = tcp.sides.iter().filter_map(|side| side.fin).map(|fin| fin.time).min();
         let Some(ended) = reset.map(|reset| reset.at.time).or(fin) else { return };
-        let Some(window) = self.seconds.observe((flow.server, ended.0.div_euclid(1_000_000_000))) else { return };
-        window.ended += 1;
+        let second = ended.0.div_euclid(1_000_000_000);
+        book.notes.add(flow.server, second);
         let Some(reset) = reset else { return };
-        *window.classes.entry(reset.class).or_default() += 1;
-        window.by_server += u64::from(reset.direction == Direction::ToClient);
-        window.clients.add(flow.client.address);
-        window.seen.add(reset.at.time);
-        window.obstacles.add(flow);
-        window.exhibits.add(0, reset.at.packet, || {
-            let fields = format!("{}, {} ack, seq {}, ttl {}", reset.class.name(), if reset.with_ack { "with" } else { "no" }, reset.seq.0, reset.ttl);
-            let trigger = reset.trigger.map(|at| exhibit(at, "trigger", "the packet that it answers"));
-            trigger.into_iter().chain([exhibit(reset.at, "reset", fields)]).collect()
+        let Some(case) = book.case((flow.server, second)) else { return };
+        case.flow(flow, [reset.at]);
+        case.failed += 1;
+        case.counts.add(reset.class, reset.direction);
+        case.show(0, reset.at.packet, || {
+            let ack = if reset.with_ack { "with" } else { "no" };
+            let fields = format!("{}, {ack} ACK, seq {}, TTL {}", reset.class.name(), reset.seq.0, reset.ttl);
+            let answered = |at| Evidence::new(at, Role::Trigger, "the packet that it answers");
+            reset.trigger.map(answered).into_iter().chain([Evidence::new(reset.at, Role::Reset, fields)])
         });
     }
 
-    fn merge(&mut self, other: Self) {
-        self.assessed += other.assessed;
-        self.seconds.merge(other.seconds);
-    }
-
-    fn finish(self, context: &Context<'_>) -> Verdict {
-        let mut verdict = Verdict { assessed: self.assessed, unit: "flows", ..Verdict::default() };
-        verdict.skip(&Self::RULE, "more services and seconds than are kept apart", self.seconds.lost(), "flows");
-        let mut services: BTreeMap<Endpoint, BTreeMap<i64, &Window>> = BTreeMap::new();
-        for ((server, second), window) in self.seconds.iter() {
-            services.entry(*server).or_default().insert(*second, window);
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let mut services: BTreeMap<Endpoint, BTreeMap<i64, Case<Resets>>> = BTreeMap::new();
+        for ((server, second), case) in book.take(|_, _| true) {
+            services.entry(server).or_default().insert(second, case);
         }
-        let first = context.totals.first.map_or(0, |time| time.0.div_euclid(1_000_000_000));
-        let last = context.totals.last.map_or(0, |time| time.0.div_euclid(1_000_000_000));
-        for (server, seconds) in &services {
-            if let Some(storm) = self.storm(seconds, last - first + 1) {
-                verdict.findings.push(finding(context, *server, &storm));
+        let second = |time: Option<crate::time::Timestamp>| time.map_or(0, |time| time.0.div_euclid(1_000_000_000));
+        let length = second(context.totals.last) - second(context.totals.first) + 1;
+        let mut concluded = Vec::new();
+        for (server, seconds) in services {
+            if !book.notes.knows(server) {
+                let resets = seconds.values().map(|case| case.counts.all()).sum();
+                book.not_judged_many("more services and minutes than are kept apart", resets);
+            } else if let Some(storm) = self.storm(server, &seconds, &book.notes, length) {
+                concluded.push((draft(server, &storm), storm));
             }
         }
-        verdict
+        concluded
     }
 }
 
 impl RstStorm {
     /// What the seconds of a service that belong to a storm add up to, in a capture of `length` seconds.
-    fn storm(&self, seconds: &BTreeMap<i64, &Window>, length: i64) -> Option<Window> {
-        let mut stormy: BTreeMap<i64, &Window> = BTreeMap::new();
+    fn storm(
+        &self,
+        server: Endpoint,
+        seconds: &BTreeMap<i64, Case<Resets>>,
+        ended: &Ended,
+        length: i64,
+    ) -> Option<Case<Resets>> {
+        let mut stormy: BTreeSet<i64> = BTreeSet::new();
         for start in seconds.keys() {
-            let ten = seconds.range(*start..start + WINDOW);
-            let (resets, ended) = ten.clone().fold((0, 0), |(resets, ended), (_, window)| {
-                (resets + window.resets(), ended + window.ended)
-            });
-            if resets >= self.resets && share(resets, ended) >= self.share {
-                stormy.extend(ten);
+            let window = *start..*start + WINDOW;
+            let resets: u64 = seconds.range(window.clone()).map(|(_, case)| case.counts.all()).sum();
+            let busy: Vec<(i64, u64)> = window
+                .map(|second| (second, ended.in_second(server, second)))
+                .filter(|(_, ended)| *ended > 0)
+                .collect();
+            let all: u64 = busy.iter().map(|(_, ended)| ended).sum();
+            if resets >= self.resets && share(resets, all) >= self.share {
+                stormy.extend(busy.iter().map(|(second, _)| second));
             }
         }
-        let mut storm = Window::default();
-        stormy.values().for_each(|window| storm.merge((*window).clone()));
-        let elsewhere: u64 =
-            seconds.iter().filter(|(second, _)| !stormy.contains_key(second)).map(|(_, window)| window.resets()).sum();
+        let (mut storm, mut elsewhere, mut flood) = (Case::default(), 0, false);
+        for (second, case) in seconds {
+            let resets = case.counts.all();
+            if stormy.contains(second) {
+                flood |= resets >= self.flood;
+                storm.absorb(case.clone());
+            } else {
+                elsewhere += resets;
+            }
+        }
+        storm.total = stormy.iter().map(|second| ended.in_second(server, *second)).sum();
         let calm = length - stormy.len() as i64;
         let baseline = if calm < WINDOW { 0.0 } else { elsewhere as f64 / calm as f64 };
-        let rate = storm.resets() as f64 / stormy.len().max(1) as f64;
-        let flood = stormy.values().any(|window| window.resets() >= self.flood);
+        let rate = storm.counts.all() as f64 / stormy.len().max(1) as f64;
         (!stormy.is_empty() && (flood || rate >= self.baseline * baseline)).then_some(storm)
     }
 }
 
-fn finding(context: &Context<'_>, server: Endpoint, window: &Window) -> Finding {
-    let resets = window.resets();
-    let first: Timestamp = window.seen.first();
-    let count = |class| window.classes.get(&class).copied().unwrap_or(0);
-    Finding {
-        title: format!("{} of {server} were reset", plural(resets, "connection")),
-        summary: format!(
-            "{resets} of {} that ended were reset within {}, {} of them by packets from the server's address, with {}.",
-            plural(window.ended, "connection"),
-            window.seen.last() - first,
-            window.by_server,
-            window.clients.of("client"),
-        ),
-        subject: Subject {
-            client: window.clients.only().map(ToString::to_string),
-            server: Some(server.address.to_string()),
-            port: Some(server.port),
-            protocol: Some("tcp"),
-            ..Subject::default()
-        },
-        first_seen: first,
-        last_seen: window.seen.last(),
-        counts: counts(&[
-            ("reset_connections", resets),
-            ("ended_connections", window.ended),
-            ("refused", count(ResetClass::Refused)),
-            ("no_socket", count(ResetClass::NoSocket)),
-            ("abort", count(ResetClass::Abort)),
-            ("idle", count(ResetClass::Idle)),
-        ]),
-        impact: Impact {
-            failed_transactions: resets,
-            of_transactions: window.ended,
-            clients: window.clients.count(),
-            services: 1,
-            ..Impact::default()
-        },
-        evidence: window.exhibits.evidence(),
-        alternatives: match window.variant() {
-            "refused" => vec!["nothing listens on the port", "a device answers in the host's place"],
-            "no_socket" => vec!["the process or host was restarted", "another member of a cluster got the packets", "a translator lost its state"],
-            _ => vec!["the application closed connections with data unread", "a device on the path resets connections"],
-        },
-        next_steps: vec!["compare with the time of restarts, deployments and fail-overs", "compare TTL and link address of the RSTs with the server's other packets"],
-        not_claimed: vec!["that the server crashed", "that the server itself sent the RSTs"],
-        ..Finding::draft(&RstStorm::RULE, window.variant(), Severity::Critical, Confidence::Confirmed)
+fn draft(server: Endpoint, storm: &Case<Resets>) -> Draft<Kind> {
+    let resets = storm.counts.all();
+    let title = format!("{} of {server} were reset", plural(resets, "connection"));
+    let summary = format!(
+        "{resets} of {} that ended were reset within {}. {} of the resets came from the server's address. {} lost their \
+         connections.",
+        plural(storm.total, "connection"),
+        storm.affected.active.span(),
+        storm.counts.by_server,
+        storm.clients(),
+    );
+    Draft::new(storm.counts.kind(), title, summary)
+        .count("reset_connections", resets)
+        .count("ended_connections", storm.total)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::detect::testing::{fires, silent};
+    use crate::dissect::PacketRef;
+    use crate::flow::{Reset, TcpFlow};
+    use crate::time::{Span, Timestamp};
+
+    const NAME: &str = RstStorm::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("rst_storm_refused", "refused", Severity::Critical),
+                ("rst_storm_no_socket", "no_socket", Severity::Critical),
+                ("rst_storm_abort", "abort", Severity::Critical),
+            ],
+        );
     }
-    .gated(window.obstacles.gates(context, &[Obstacle::OneWay]))
+
+    #[test]
+    fn it_stays_silent() {
+        silent(NAME, &["healthy_resets", "healthy_close_notify", "blind_rst_inject", "missing_syn_ack_silent"]);
+    }
+
+    /// A connection of a service that ends at a second, by a RST or by a FIN.
+    fn ended(server: [u8; 4], packet: u64, second: i64, reset: bool) -> Flow {
+        let at = PacketRef { packet, time: Timestamp(second * 1_000_000_000) };
+        let mut tcp = TcpFlow::default();
+        if reset {
+            tcp.resets.push(Reset {
+                at,
+                direction: Direction::ToClient,
+                class: ResetClass::NoSocket,
+                with_ack: false,
+                seq: Default::default(),
+                ttl: 63,
+                trigger: None,
+                idle: Span::ZERO,
+                count: 1,
+            });
+        } else {
+            tcp.sides[0].fin = Some(at);
+        }
+        Flow {
+            id: packet,
+            server: Endpoint { address: IpAddr::V4(Ipv4Addr::from(server)), port: 443 },
+            first: at,
+            last: at,
+            tcp: Some(Box::new(tcp)),
+            ..crate::report::tests::flow(packet)
+        }
+    }
+
+    /// A service with the lowest address ends three connections every second of a day; another one has a storm at noon.
+    #[test]
+    fn a_day_of_a_busy_service_hides_no_storm() {
+        const DAY: i64 = 86_400;
+        let detector = RstStorm::new(None);
+        let mut book: Book<RstStorm> = Book::default();
+        for (packet, second) in (1u64..).zip((0..DAY).flat_map(|second| [second; 3])) {
+            detector.flow(&ended([10, 0, 0, 1], packet, second, packet % 997 == 0), &mut book);
+        }
+        for packet in 0..40 {
+            let second = DAY / 2 + packet as i64 / 10;
+            detector.flow(&ended([203, 0, 113, 77], 1_000_000 + packet, second, true), &mut book);
+        }
+        let totals = Totals { first: Some(Timestamp(0)), last: Some(Timestamp(DAY * 1_000_000_000)), ..Totals::default() };
+        let verdict = book.finish(&detector, &Context { totals: &totals, files: &[] });
+        let servers: Vec<_> = verdict.findings.iter().map(|finding| finding.subject.server.as_deref()).collect();
+        assert_eq!(servers, [Some("203.0.113.77")]);
+        assert_eq!(verdict.findings[0].impact.failed_transactions, 40);
+        assert!(verdict.not_assessed.is_empty(), "{:?}", verdict.not_assessed);
+    }
+
+    /// More services than the table of minutes holds: a storm without its denominator is not judged, and that is said.
+    #[test]
+    fn a_storm_without_its_denominator_is_not_judged() {
+        let detector = RstStorm::new(None);
+        let mut book: Book<RstStorm> = Book::default();
+        let address = |number: u32| [10, (number >> 16) as u8, (number >> 8) as u8, number as u8];
+        let hash = |flow: &Flow| hash_of(&flow.server);
+        let flows = (0..40_000).map(|number| ended(address(number), u64::from(number) + 1, 5, false));
+        let last = flows.inspect(|flow| detector.flow(flow, &mut book)).max_by_key(hash).expect("flows");
+        for packet in 0..40 {
+            let storm = ended([0; 4], 1_000_000 + packet, 5, true);
+            detector.flow(&Flow { server: last.server, ..storm }, &mut book);
+        }
+        let verdict = book.finish(&detector, &Context { totals: &Totals::default(), files: &[] });
+        assert!(verdict.findings.is_empty());
+        let missing = &verdict.not_assessed[0];
+        assert_eq!((missing.reason.as_ref(), missing.count), ("more services and minutes than are kept apart", 40));
+    }
 }

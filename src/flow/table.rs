@@ -536,8 +536,9 @@ impl FlowTable {
     }
 }
 
-fn transaction_row(transaction: Transaction, flow: FlowHead, latest: Timestamp) -> Row {
+fn transaction_row(mut transaction: Transaction, flow: FlowHead, latest: Timestamp) -> Row {
     let time = transaction.closed_at().min(latest);
+    transaction.watched_until = time;
     let packet = transaction.first_packet();
     Row { time, packet, stream: None, what: Finished::Transaction(Box::new((transaction, flow))) }
 }

@@ -54,6 +54,8 @@ pub struct Transaction {
     pub udp_size: Option<u16>,
     /// Further responses, first [`Transaction::MAX_REPEATS`].
     pub extra: Vec<ExtraResponse>,
+    /// Up to when the capture watched for a response.
+    pub watched_until: Timestamp,
     /// When nothing more is waited for, by the capture's clock.
     pub(super) deadline: Timestamp,
     key: String,

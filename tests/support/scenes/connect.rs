@@ -61,6 +61,22 @@ pub(super) const SCENES: &[Scene] = &[
     )
     .allowing(ALLOWS),
     scene(
+        "connection_refused_port",
+        "Nothing listens: four clients are refused, again and again.",
+        101,
+        30,
+        |lab| refusals(lab, (21, 8125), 16, false),
+        &[warning("connection_refused", "port").at(21, 8125)],
+    ),
+    scene(
+        "connection_refused_intermittent",
+        "One of three backends behind an address does not listen.",
+        102,
+        30,
+        |lab| refusals(lab, (22, 8126), 30, true),
+        &[warning("connection_refused", "intermittent").at(22, 8126)],
+    ),
+    scene(
         "rst_storm_refused",
         "A stopped service refuses six clients.",
         36,
@@ -160,6 +176,24 @@ fn late(lab: &mut Lab) {
         talk.send(&mut lab.capture, CLIENT, ACK, b"");
         talk.exchange(&mut lab.capture, b"GET /_cluster/health", 300);
         talk.close(&mut lab.capture);
+    }
+}
+
+/// Connections over 24 seconds, of which the service refuses all, or one in three.
+fn refusals(lab: &mut Lab, server: (u8, u16), flows: u64, some: bool) {
+    for number in 0..flows {
+        let mut talk =
+            lab.talk(30 + (number % 4) as u8, server, 1_500 + number * 24_000 / flows, [30, 1_700]);
+        if some && number % 3 != 0 {
+            lab.http(&mut talk, 700);
+            talk.close(&mut lab.capture);
+            continue;
+        }
+        talk.send(&mut lab.capture, CLIENT, SYN, b"");
+        talk.turn(CLIENT);
+        let mut reset = talk.segment(SERVER, RST | ACK, b"");
+        reset.seq = 0;
+        talk.record(&mut lab.capture, &reset);
     }
 }
 

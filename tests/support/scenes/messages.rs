@@ -53,6 +53,14 @@ pub(super) const SCENES: &[Scene] = &[
         &[alert("encrypted").at(113, 443)],
     ),
     scene(
+        "dns_unanswered",
+        "A resolver answers some names and drops the queries for others.",
+        103,
+        24,
+        unanswered,
+        &[warning("dns_unanswered", "partial")],
+    ),
+    scene(
         "dns_servfail_bogus",
         "A resolver cannot validate a zone and says so with extended error 6; other names are well.",
         55,
@@ -164,5 +172,18 @@ fn forwarder(lab: &mut Lab) {
         lab.udp(at + 41_000, (upstream, 53), (forwarder, out), &answer);
         let answer = dns::response(id, name, dns::A, dns::SERVFAIL, &[]);
         lab.udp(at + 41_400, (forwarder, 53), (client, port), &answer);
+    }
+}
+
+/// Twelve lookups of one zone that nobody answers, each asked twice, among others that are answered.
+fn unanswered(lab: &mut Lab) {
+    for number in 0..12u64 {
+        let at = 900_000 + number * 800_000;
+        lab.resolves(at + 300_000, "www.shop.example");
+        let name = format!("db{}.corp.example", number % 4);
+        let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
+        let query = dns::query(client.1, &name, dns::A);
+        lab.udp(at, client, resolver, &query);
+        lab.udp(at + 5_000_000, client, resolver, &query);
     }
 }

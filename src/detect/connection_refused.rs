@@ -1,0 +1,336 @@
+//! # What it finds
+//! Connections that a host refused with a RST: nothing listens there, or something in front of the service refuses.
+//!
+//! # Why it matters
+//! The client gets an error at once. No wait hides a refusal, and no retry mends it while the service is down.
+//!
+//! # How it decides
+//! The answer to the SYN is a RST that acknowledges it. By what else the same service and host did:
+//! - `port`: the service refused every connection.
+//! - `intermittent`: the service refused some connections and opened others, as one of several backends does, or a service
+//!   that restarts.
+//! - `host`: the host refused connections to `ports` of its ports or more, from several clients, and opened none.
+//!
+//! From `insistent` refusals on it is a warning. A service that refused every connection of at least two clients, or all of
+//! one client for `outage` and longer, is critical.
+//!
+//! # What it leaves alone
+//! - Connections that opened and were reset later (see `rst_storm`).
+//! - Many refused ports that one client asked for: that is a scan or an inventory, and one finding for information.
+//! - Attempts that got no answer (see `missing_syn_ack`).
+//!
+//! # What it does not claim
+//! That the service is down: a device can refuse in the host's place. Where the TTL of the RSTs differs from the host's other
+//! packets, the finding says so.
+//!
+//! # References
+//! RFC 9293 section 3.10.7.1 (a closed port answers a SYN with RST and ACK).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::detect::*;
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{Flow, HandshakeOutcome};
+use crate::time::Span;
+
+thresholds! {
+    /// Counts refused connections by service.
+    struct ConnectionRefused {
+        insistent: u64 = 3.0 "connections",
+            "refused connections of a service, below which it is information only",
+            "ours: a client that needs the service asks again";
+        outage: Span = 10.0 "s",
+            "time over which one client alone is refused, from which it is critical",
+            "ours: longer than a service restarts";
+        ports: u64 = 3.0 "ports",
+            "refusing ports of a host that opens none, from which the host is the subject",
+            "ours: two ports can belong to one service";
+        sweep: u64 = 15.0 "services",
+            "refusing services that one client alone asked for, from which they are one finding",
+            "Zeek's scan policy, 15 ports";
+    }
+}
+
+variants! {
+    /// What refuses.
+    enum Extent {
+        Port "port" Critical {
+            could_be: &["nothing listens on the port", "a device answers in the host's place"],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::OneWay],
+        }
+        Intermittent "intermittent" Warning {
+            could_be: &[
+                "one of several backends behind the address does not listen",
+                "the service restarted during the capture",
+                "the accept queue is full and the host answers with RST (Linux tcp_abort_on_overflow)",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::OneWay],
+        }
+        Host "host" Critical {
+            could_be: &["the address belongs to another host now", "a device refuses everything in the host's place"],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::OneWay],
+        }
+    }
+}
+
+const NEXT: &[&str] =
+    &["list the listening sockets on the host: ss -ltn", "compare with the time of restarts and deployments"];
+const NOT_CLAIMED: &[&str] = &["that the service is down", "that the host itself sent the RSTs"];
+
+counts! {
+    /// What a case counts beside its flows.
+    struct Refusals {
+        least_ttl: Least,
+        largest_ttl: Most,
+    }
+}
+
+counts! {
+    /// What is counted of every attempt that was answered.
+    struct Answered {
+        opened: u64,
+        least_ttl: Least,
+        largest_ttl: Most,
+    }
+}
+
+impl Answered {
+    /// The TTLs of these refusals cannot come from the host that opened connections. Load balancing over equal paths shifts
+    /// a TTL by one or two.
+    fn differs(&self, refusals: &Refusals) -> bool {
+        let other = (self.least_ttl.get().saturating_sub(2))..=(self.largest_ttl.get() + 2);
+        self.opened > 0 && !other.contains(&refusals.least_ttl.get()) && !other.contains(&refusals.largest_ttl.get())
+    }
+}
+
+impl Detector for ConnectionRefused {
+    const RULE: Rule = Rule {
+        name: "connection_refused",
+        group: Group::Tcp,
+        summary: "connections that were answered with a RST instead of a SYN-ACK",
+        judges: "flows",
+        variants: Extent::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("connection_refused.rs"),
+    };
+    type Variant = Extent;
+    type Key = Endpoint;
+    type Counts = Refusals;
+    type Total = Answered;
+    type Notes = ();
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let Some(tcp) = &flow.tcp else { return };
+        let handshake = &tcp.handshake;
+        let Some(first) = handshake.syns.first() else { return book.not_judged("began before the capture") };
+        let ttl = flow.half(Direction::ToClient).ttl;
+        let opened = handshake.outcome == HandshakeOutcome::Established;
+        if let Some(answered) = book.judged(&flow.server)
+            && opened
+            && let Some((least, largest)) = ttl
+        {
+            answered.opened += 1;
+            answered.least_ttl.add(least);
+            answered.largest_ttl.add(largest);
+        }
+        if handshake.outcome != HandshakeOutcome::Refused {
+            return;
+        }
+        let Some(case) = book.case(flow.server) else { return };
+        case.flow(flow, [*first, flow.last]);
+        case.failed += 1;
+        if let Some((least, largest)) = ttl {
+            case.counts.least_ttl.add(least);
+            case.counts.largest_ttl.add(largest);
+        }
+        case.show(0, flow.id, || {
+            let refusal = handshake.answer.map(|at| {
+                let fields = ttl.map_or(String::new(), |(ttl, _)| format!(", TTL {ttl}"));
+                Evidence::new(at, Role::Reset, format!("{} after the SYN{fields}", at.time - first.time))
+            });
+            [Some(Evidence::new(*first, Role::Syn, "")), refusal].into_iter().flatten()
+        });
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        let mut hosts: BTreeMap<IpAddr, Answered> = BTreeMap::new();
+        for (server, _, answered) in book.totals() {
+            hosts.entry(server.address).or_default().absorb(answered.clone());
+        }
+        let opens = |address: &IpAddr| hosts.get(address).is_some_and(|host| host.opened > 0);
+        let scans = book.group(self.sweep, |_, case| case.affected.clients.only().copied());
+        let dead = book.group(self.ports, |server, _| Some(server.address).filter(|address| !opens(address)));
+        let services = book.take(|_, _| true);
+        let mut concluded: Vec<Concluded<Self>> = scans.into_iter().map(scan).collect();
+        concluded.extend(dead.into_iter().map(|group| self.host(group)));
+        concluded.extend(services.into_iter().map(|(server, mut case)| {
+            let (total, answered) = book.total(&server);
+            case.total = total;
+            let host = hosts.get(&server.address).cloned().unwrap_or_default();
+            (self.service(server, &case, answered.map_or(0, |answered| answered.opened), &host), case)
+        }));
+        concluded
+    }
+}
+
+impl ConnectionRefused {
+    /// How much refusals matter when nothing else opened.
+    fn severity(&self, case: &Case<Refusals>) -> Severity {
+        let long = case.affected.active.span() >= self.outage;
+        match case.failed {
+            failed if failed < self.insistent => Severity::Info,
+            _ if long || case.affected.clients.count() > 1 => Severity::Critical,
+            _ => Severity::Warning,
+        }
+    }
+
+    fn service(&self, server: Endpoint, case: &Case<Refusals>, opened: u64, host: &Answered) -> Draft<Extent> {
+        let (extent, title) = match opened {
+            0 => (Extent::Port, format!("{server} refuses every connection")),
+            _ => (Extent::Intermittent, format!("{server} refuses some connections and opens others")),
+        };
+        let severity = self.severity(case);
+        let summary = format!(
+            "{} could not connect: {} of {} got a RST in answer to the SYN.{}{}",
+            case.clients(),
+            case.failed,
+            plural(case.total.max(case.failed), "connection"),
+            if opened > 0 { format!(" {} opened.", plural(opened, "connection")) } else { String::new() },
+            other_ttl(case, host),
+        );
+        let draft = Draft::new(extent, title, summary)
+            .severity(if extent == Extent::Port { severity } else { severity.min(Severity::Warning) })
+            .count("opened", opened);
+        match host.differs(&case.counts) {
+            true => draft.could_be(["a device answers in the host's place"]),
+            false => draft,
+        }
+    }
+
+    fn host(&self, group: CaseGroup<IpAddr, Refusals>) -> Concluded<Self> {
+        let CaseGroup { by: host, cases, case } = group;
+        let summary = format!(
+            "{} could not connect: {} of {} to {} got a RST in answer to the SYN. The host opened none.",
+            case.clients(),
+            case.failed,
+            plural(case.total.max(case.failed), "connection"),
+            plural(cases, "port"),
+        );
+        let draft = Draft::new(Extent::Host, format!("{host} refuses connections to {}", plural(cases, "port")), summary);
+        (draft.severity(self.severity(&case)), case)
+    }
+}
+
+fn other_ttl(case: &Case<Refusals>, host: &Answered) -> String {
+    match host.differs(&case.counts) {
+        true => format!(
+            " The RSTs have a TTL of {}, the host's other packets {}.",
+            case.counts.least_ttl.get(),
+            host.least_ttl.get(),
+        ),
+        false => String::new(),
+    }
+}
+
+/// One client asks many services: nobody's daily work.
+fn scan(group: CaseGroup<IpAddr, Refusals>) -> Concluded<ConnectionRefused> {
+    let CaseGroup { by: client, cases, mut case } = group;
+    let refused = plural(case.failed, "connection");
+    let summary = format!("{refused} to {} got a RST in answer to the SYN, as in a scan.", plural(cases, "service"));
+    // Nobody misses what a scan did not find.
+    case.failed = 0;
+    let draft = Draft::new(Extent::Port, format!("{} refuse {client}", plural(cases, "service")), summary)
+        .severity(Severity::Info)
+        .confidence(Confidence::Likely)
+        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
+        .could_be(["a port scan or an inventory", "an application that looks for its peers"])
+        .next(&["ask who runs the client"])
+        .count("services", cases);
+    (draft, case)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_traffic, one, silent};
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
+
+    const NAME: &str = ConnectionRefused::RULE.name;
+
+    /// A connection of client `client` to a service that refuses it, at a millisecond.
+    fn refused(lab: &mut Lab, client: u8, server: (u8, u16), at: u64) {
+        let mut talk = lab.talk(client, server, at, [30, 1_500]);
+        talk.send(&mut lab.capture, CLIENT, SYN, b"");
+        talk.turn(CLIENT);
+        let mut reset = talk.segment(SERVER, RST | ACK, b"");
+        reset.seq = 0;
+        talk.record(&mut lab.capture, &reset);
+    }
+
+    fn opened(lab: &mut Lab, client: u8, server: (u8, u16), at: u64) {
+        let mut talk = lab.talk(client, server, at, [30, 1_500]);
+        lab.http(&mut talk, 300);
+        talk.close(&mut lab.capture);
+    }
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("rst_storm_refused", "port", Severity::Critical),
+                ("connection_refused_port", "port", Severity::Critical),
+                ("connection_refused_intermittent", "intermittent", Severity::Warning),
+            ],
+        );
+    }
+
+    #[test]
+    fn it_stays_silent() {
+        silent(NAME, &["healthy_resets", "missing_syn_ack_silent", "rst_storm_abort", "rst_storm_no_socket"]);
+    }
+
+    #[test]
+    fn one_probe_of_a_closed_port_is_information() {
+        let findings = in_traffic(NAME, |lab| refused(lab, 7, (9, 8080), 10));
+        assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 1);
+    }
+
+    #[test]
+    fn a_host_that_refuses_everything_is_one_finding() {
+        let findings = in_traffic(NAME, |lab| {
+            for (number, port) in (0u64..).zip([80, 443, 8080, 8443]) {
+                (0..3).for_each(|client| refused(lab, 7 + client, (9, port), 10 + number * 500 + u64::from(client) * 40));
+            }
+        });
+        let finding = one(&findings, "host", Severity::Critical);
+        assert_eq!((findings.len(), finding.impact.services, finding.impact.failed_transactions), (1, 4, 12));
+    }
+
+    #[test]
+    fn a_scan_is_one_finding_for_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..40).for_each(|port| refused(lab, 7, (9, 1000 + port), 10 + u64::from(port) * 3));
+        });
+        assert_eq!(findings.len(), 1);
+        assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 0);
+    }
+
+    #[test]
+    fn shares_are_of_all_connections_of_the_service() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|number| opened(lab, 7, (9, 8080), 10 + number * 300));
+            (0..4).for_each(|number| refused(lab, 8, (9, 8080), 100 + number * 300));
+        });
+        let impact = one(&findings, "intermittent", Severity::Warning).impact;
+        assert_eq!((impact.failed_transactions, impact.of_transactions), (4, 8));
+    }
+}
