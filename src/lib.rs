@@ -1,4 +1,5 @@
-//! The autopsy of a packet capture: what failed, between whom, since when, how sure, and which frames prove it.
+//! The autopsy of a packet capture: what failed, between whom, since when, how sure, and which frames prove
+//! it.
 //!
 //! Modules stand in the order of the data flow, and a module uses only those before it:
 //!
@@ -14,8 +15,8 @@
 //! cli       one file per subcommand
 //! ```
 //!
-//! The same input and configuration give the same findings and rows at any thread count, chunk size or partition
-//! count, and however the capture is spread over files.
+//! The same input and configuration give the same findings and rows at any thread count, chunk size or
+//! partition count, and however the capture is spread over files.
 
 pub mod config;
 pub mod time;

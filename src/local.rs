@@ -1,8 +1,8 @@
 //! Runs the pipeline on this machine's cores, in rounds and in bounded memory.
 //!
-//! While one round's packets are tracked, the next round's chunks are read and dissected, and the rows that became final
-//! in the round before are written. Every partition takes the batches in capture order, so neither the number of threads
-//! nor the size of a round reaches a result.
+//! While one round's packets are tracked, the next round's chunks are read and dissected, and the rows that
+//! became final in the round before are written. Every partition takes the batches in capture order, so
+//! neither the number of threads nor the size of a round reaches a result.
 
 mod tracker;
 
@@ -159,8 +159,9 @@ struct RoundSize {
 }
 
 impl RoundSize {
-    /// A chunk for every thread, and more while the packets are few: threads wait for each other once a round, and a round
-    /// of small packets can end as many flows as it has packets. Measured: 8192 packets are no faster and take 10 MiB more.
+    /// A chunk for every thread, and more while the packets are few: threads wait for each other once a
+    /// round, and a round of small packets can end as many flows as it has packets. Measured: 8192 packets
+    /// are no faster and take 10 MiB more.
     fn of(config: &Config) -> Self {
         match config.limits.round_chunks as usize {
             0 => {

@@ -5,8 +5,9 @@
 //!        stage 1, parallel       in order               stage 2, parallel                        once
 //! ```
 //!
-//! Stage 1 knows one chunk and nothing else. Stage 2 knows one partition of the flows and takes its packets in capture order.
-//! Between them stands what needs every packet in order and is cheap: the clock, packets without a time, IP fragments.
+//! Stage 1 knows one chunk and nothing else. Stage 2 knows one partition of the flows and takes its packets
+//! in capture order. Between them stands what needs every packet in order and is cheap: the clock, packets
+//! without a time, IP fragments.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +28,8 @@ use crate::time::{Span, Timestamp};
 
 /// Receives finished rows in an order that does not depend on threads, chunks, rounds or partitions.
 pub trait Rows {
-    /// The capture goes on with another file: its path, and the ordinal before its first packet. Comes before every row
-    /// that has a packet of the file.
+    /// The capture goes on with another file: its path, and the ordinal before its first packet. Comes before
+    /// every row that has a packet of the file.
     fn file(&mut self, _path: &str, _base: u64) {}
     /// A flow was closed: rows of `flows`, `tcp_events`, `tls` and `icmp`.
     fn flow(&mut self, _flow: &Flow) {}
@@ -210,7 +211,8 @@ impl Batch {
         self.weighings.iter().map(|(ordinal, latest)| (*ordinal, self.clock.max(*latest)))
     }
 
-    /// It is not needed any more: mapped pages go back to the system, and its lists, empty, to the next batch.
+    /// It is not needed any more: mapped pages go back to the system, and its lists, empty, to the next
+    /// batch.
     pub(crate) fn release(mut self) -> Vec<Vec<PacketRecord>> {
         self.chunk.release();
         self.lists.iter_mut().for_each(Vec::clear);
@@ -272,7 +274,8 @@ impl Sequencer {
         }
         if let Some((first, last)) = batch.ends {
             if let Some((last_file, before)) = self.last {
-                // From one file to the next time may go backwards: they are taken in order of their beginnings.
+                // From one file to the next time may go backwards: they are taken in order of their
+                // beginnings.
                 if last_file == file {
                     batch.totals.step(before, first);
                 }

@@ -1,4 +1,5 @@
-//! The same capture gives the same results however the work is cut: threads, chunks, rounds, partitions, files.
+//! The same capture gives the same results however the work is cut: threads, chunks, rounds, partitions,
+//! files.
 
 mod support;
 

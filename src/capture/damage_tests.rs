@@ -366,7 +366,8 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let mut bytes = if ng {
-            ten_ng(ten_ng(pcapng(), 0).statistics(0, &[(4, 7)]).simple(9, b"123456789").section(true).interface(1, 0, &[]), 0).bytes
+            let first = ten_ng(pcapng(), 0).statistics(0, &[(4, 7)]).simple(9, b"123456789");
+            ten_ng(first.section(true).interface(1, 0, &[]), 0).bytes
         } else {
             ten(ten(pcap(), 0), 10).bytes
         };

@@ -1,7 +1,7 @@
 //! arguments -> one command -> exit code
 //!
-//! One file per command. Results go to stdout, everything else to stderr; with `--json` stdout has JSON and nothing else.
-//! A reader that goes away (`| head -1`) ends the run quietly.
+//! One file per command. Results go to stdout, everything else to stderr; with `--json` stdout has JSON and
+//! nothing else. A reader that goes away (`| head -1`) ends the run quietly.
 
 mod analyze;
 mod catalogue;

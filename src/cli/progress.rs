@@ -1,4 +1,5 @@
-//! How far a run has come: bytes, packets a second and the time left, on stderr and only when it is a terminal.
+//! How far a run has come: bytes, packets a second and the time left, on stderr and only when it is a
+//! terminal.
 
 use std::io::{self, IsTerminal};
 

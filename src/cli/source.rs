@@ -16,8 +16,8 @@ use crate::pipeline::{Outcome, Rows};
 /// What to read and how.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Source {
-    /// Captures: files (pcap, pcapng, also gz, zst, lz4), directories, patterns, or - for standard input; several are one
-    /// capture set in time order
+    /// Captures: files (pcap, pcapng, also gz, zst, lz4), directories, patterns, or - for standard input;
+    /// several are one capture set in time order
     #[arg(value_name = "FILE|DIR|GLOB|-", required = true)]
     pub(super) inputs: Vec<PathBuf>,
     /// Configuration; without it ./pcapsy.toml, when there is one

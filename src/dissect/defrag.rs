@@ -2,8 +2,9 @@
 //!
 //! Where fragments overlap, the octets that came first stay: what a datagram says must not depend on what is
 //! sent later. Overlaps with other content are what evasion looks like (RFC 5722), so they are counted apart.
-//! The fragments of a finished datagram are remembered until its time is up: in a capture that holds every packet
-//! twice, the copies that come late are then known for what they are, and not reported as never finished.
+//! The fragments of a finished datagram are remembered until its time is up: in a capture that holds every
+//! packet twice, the copies that come late are then known for what they are, and not reported as never
+//! finished.
 //!
 //! A datagram put together may hold a tunnel with a fragment in it: feed its record again.
 

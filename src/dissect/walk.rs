@@ -114,8 +114,8 @@ impl Walk {
         self.link(source, [0; 6]);
     }
 
-    /// Adds a VLAN tag to the path, not to its hash: routed and mirrored traffic often has a tag one way only, and both
-    /// ways are one flow. Id 0 is a priority tag on an untagged frame.
+    /// Adds a VLAN tag to the path, not to its hash: routed and mirrored traffic often has a tag one way
+    /// only, and both ways are one flow. Id 0 is a priority tag on an untagged frame.
     pub(super) fn vlan(&mut self, id: u16) {
         if id == 0 {
             return;

@@ -26,7 +26,8 @@ pub enum EventKind {
     Retransmission,
     /// Data that arrived late: sent once, overtaken on its way to the capture point.
     Reordered,
-    /// A late segment that is either reordered or a retransmission of a segment lost before the capture point.
+    /// A late segment that is either reordered or a retransmission of a segment lost before the capture
+    /// point.
     LateAmbiguous,
     /// Data recorded after the ACK that covers it: the order of the recorder, not of the network.
     CaptureReordered,
@@ -147,10 +148,11 @@ pub struct TcpEvent {
     pub ip_length: u32,
     /// It was sent with don't-fragment (always for IPv6).
     pub dont_fragment: bool,
-    /// The packet it repeats (retransmission, copy, ACK), or the first one above the hole it fills (reordered).
+    /// The packet it repeats (retransmission, copy, ACK), or the first one above the hole it fills
+    /// (reordered).
     pub original: Option<PacketRef>,
-    /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe that it answers,
-    /// the announcement of the window that it fills.
+    /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe that
+    /// it answers, the announcement of the window that it fills.
     pub trigger: Option<PacketRef>,
     /// It announces another window than the packet of its sender before it.
     pub window_changed: bool,
@@ -160,7 +162,8 @@ pub struct TcpEvent {
     pub hint: Option<PacketRef>,
     /// Time since the segment with the highest number; `None` when it ends there itself.
     pub behind: Option<Span>,
-    /// The packet that proved a retransmission unnecessary; for one that was acknowledged before, that ACK when known.
+    /// The packet that proved a retransmission unnecessary; for one that was acknowledged before, that ACK
+    /// when known.
     pub proof: Option<PacketRef>,
     /// Time since `original`, or since the hole it fills was opened.
     pub delay: Span,
@@ -170,6 +173,7 @@ pub struct TcpEvent {
     pub loss: LossPlace,
     /// The retransmission was not needed, and why we know.
     pub spurious: Option<SpuriousProof>,
-    /// Re-sent in smaller pieces after an ICMP message said the first was too big: path MTU discovery at work, not loss.
+    /// Re-sent in smaller pieces after an ICMP message said the first was too big: path MTU discovery at
+    /// work, not loss.
     pub path_mtu: bool,
 }

@@ -33,7 +33,8 @@ pub enum End {
     /// The capture ended first.
     #[default]
     CaptureEnd,
-    /// The open flows took more memory than `limits.memory_mib` allows; what came later of it is a flow of its own.
+    /// The open flows took more memory than `limits.memory_mib` allows; what came later of it is a flow of
+    /// its own.
     Evicted,
 }
 
@@ -58,8 +59,8 @@ pub struct Half {
     pub last: Option<PacketRef>,
     /// Lowest and highest TTL.
     pub ttl: Option<(u8, u8)>,
-    /// The link paths its packets took: (source address, destination address, VLAN, interface) with a count and the
-    /// first packet; at most four, in order of appearance.
+    /// The link paths its packets took: (source address, destination address, VLAN, interface) with a count
+    /// and the first packet; at most four, in order of appearance.
     pub links: Vec<LinkUse>,
 }
 
@@ -194,7 +195,8 @@ pub enum HandshakeOutcome {
     Silent,
     /// SYN-ACKs were seen, the client never completed and repeated its SYN: they did not reach it.
     ReplyLost,
-    /// SYN-ACK and ACK were seen, the server went on repeating the SYN-ACK: the ACK did not reach it or was dropped.
+    /// SYN-ACK and ACK were seen, the server went on repeating the SYN-ACK: the ACK did not reach it or was
+    /// dropped.
     AckLost,
     /// Completed, but the SYN-ACK itself was never captured: a capture asymmetry, not a failure.
     ReplyUnseen,
@@ -225,7 +227,8 @@ pub struct Handshake {
     pub outcome: HandshakeOutcome,
     /// The packet that decided a failure: the RST, the challenge ACK.
     pub answer: Option<PacketRef>,
-    /// The server answered a SYN with an ACK of an earlier connection (RFC 9293 section 3.10.7.4): its ports were in use.
+    /// The server answered a SYN with an ACK of an earlier connection (RFC 9293 section 3.10.7.4): its ports
+    /// were in use.
     pub challenge: Option<PacketRef>,
     /// SYN (last one before the answer) to SYN-ACK, at the capture point.
     pub server_rtt: Option<Span>,
@@ -258,12 +261,14 @@ pub enum ResetClass {
     Benign,
     /// R6: on the first packet after a long silence.
     Idle,
-    /// R7: by a host that knows no such connection: no ACK flag, sequence number taken from the packet it answers.
+    /// R7: by a host that knows no such connection: no ACK flag, sequence number taken from the packet it
+    /// answers.
     NoSocket,
 }
 
 impl ResetClass {
-    /// Something was lost by it: it did not come after the end, of a probe, or in place of the end of a handshake.
+    /// Something was lost by it: it did not come after the end, of a probe, or in place of the end of a
+    /// handshake.
     pub fn is_harmful(self) -> bool {
         !matches!(self, Self::Benign | Self::ProbeClose | Self::HandshakeAbort)
     }
@@ -338,7 +343,8 @@ impl TcpFlow {
 /// What one side of a TCP flow sent, and what became of it. Counts are over unique wire segments.
 #[derive(Clone, Debug, Default)]
 pub struct TcpSide {
-    /// Segments with payload, repeats included, duplicate observations not. A super-frame counts as the wire segments in it.
+    /// Segments with payload, repeats included, duplicate observations not. A super-frame counts as the wire
+    /// segments in it.
     pub data_segments: u64,
     /// Of those, the ones with bytes that were not captured before: what rates of loss are over.
     pub unique_segments: u64,
@@ -368,8 +374,9 @@ pub struct TcpSide {
     pub hole_bytes: u64,
     /// Repeats whose bytes differ from the first copy.
     pub conflicts: u64,
-    /// How long the stream stood still because of losses, without overlaps: each wait is from the first copy of a segment,
-    /// or the segment that jumped over it, to the retransmission. Never longer than the transfer.
+    /// How long the stream stood still because of losses, without overlaps: each wait is from the first copy
+    /// of a segment, or the segment that jumped over it, to the retransmission. Never longer than the
+    /// transfer.
     pub stalled: Span,
     /// Announced maximum segment size.
     pub mss: Option<u16>,
@@ -383,7 +390,8 @@ pub struct TcpSide {
     pub fin: Option<PacketRef>,
     /// The FIN was acknowledged.
     pub fin_acked: bool,
-    /// Smallest delay between data of this side and the ACK for it at the capture point (ambiguous samples left out).
+    /// Smallest delay between data of this side and the ACK for it at the capture point (ambiguous samples
+    /// left out).
     pub min_rtt: Option<Span>,
     /// Sum and number of those samples.
     pub rtt_samples: (Span, u64),
@@ -440,7 +448,8 @@ impl Retransmissions {
     }
 }
 
-/// What the receiver acknowledged, by IP datagram size: the evidence for and against a size limit on the path.
+/// What the receiver acknowledged, by IP datagram size: the evidence for and against a size limit on the
+/// path.
 #[derive(Clone, Debug, Default)]
 pub struct Sizes {
     /// Largest datagram known to have arrived (acknowledged or selectively acknowledged), bytes.

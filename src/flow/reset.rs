@@ -4,8 +4,8 @@ use crate::dissect::Direction;
 use crate::flow::ResetClass;
 use crate::time::Span;
 
-/// Silence after which a reset is an answer to a forgotten connection: the shortest idle time-out of middleboxes in
-/// use is 30 s (FIELD C9 R6).
+/// Silence after which a reset is an answer to a forgotten connection: the shortest idle time-out of
+/// middleboxes in use is 30 s (FIELD C9 R6).
 const IDLE: Span = Span::secs(30);
 
 /// Payload of a health check or probe at most, per side (FIELD C9 R3).

@@ -17,11 +17,12 @@ use crate::time::{Span, Timestamp};
 /// Segments remembered while unacknowledged. A one-way capture never sees ACKs; the oldest then fall out.
 const OUTSTANDING: usize = 4096;
 
-/// A sequence number further away than this is not of this stream: a quarter of the largest window (RFC 7323), more than any
-/// connection in use has in flight.
+/// A sequence number further away than this is not of this stream: a quarter of the largest window (RFC
+/// 7323), more than any connection in use has in flight.
 const WILD: i32 = 1 << 28;
 
-/// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use (RFC 6298 asks for 1 s, nobody waits that long).
+/// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use (RFC 6298 asks for 1 s, nobody waits that
+/// long).
 const SHORTEST_TIMEOUT: Span = Span::millis(200);
 
 /// ACKs that run ahead kept apart; far more than come within that time.
@@ -276,7 +277,8 @@ impl Sender {
             return Placed::Probe;
         }
         if plain && segment.length == 1 && distance == 0 && window_closed {
-            // The byte counts once the peer accepts it; until then the same number is sent again with more behind it.
+            // The byte counts once the peer accepts it; until then the same number is sent again with more
+            // behind it.
             self.probe = Some((segment.seq, segment.at));
             self.log(log, segment, EventKind::WindowProbe);
             return Placed::Probe;
@@ -314,8 +316,8 @@ impl Sender {
         placed
     }
 
-    /// A segment from before the first one that was captured is no repeat: it fills a hole that the beginning of the capture
-    /// left, unless its acknowledgement shows that it is old.
+    /// A segment from before the first one that was captured is no repeat: it fills a hole that the beginning
+    /// of the capture left, unless its acknowledgement shows that it is old.
     fn reach_back(&mut self, segment: &Segment) {
         let Some(first) = self.start.filter(|first| segment.seq.before(first.seq)) else { return };
         self.start = Some(Start { seq: segment.seq, ..first });

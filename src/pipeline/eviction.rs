@@ -1,8 +1,8 @@
 //! Holds the memory of open flows to a cap, with the same flows however the work is cut.
 //!
-//! A cap per partition, or one that looks when a round ends, would let the cut choose what goes. So the flows of all
-//! partitions are weighed behind packets of fixed ordinals, and those with the lowest standing of all are closed. A flow
-//! weighs what its packets made of it, not what the allocator says.
+//! A cap per partition, or one that looks when a round ends, would let the cut choose what goes. So the flows
+//! of all partitions are weighed behind packets of fixed ordinals, and those with the lowest standing of all
+//! are closed. A flow weighs what its packets made of it, not what the allocator says.
 
 use rayon::prelude::*;
 
@@ -12,8 +12,8 @@ use crate::time::Timestamp;
 /// Packets between two weighings.
 const EVERY: u64 = 4096;
 
-/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows under way, and
-/// what an allocator cannot use take the rest.
+/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows
+/// under way, and what an allocator cannot use take the rest.
 const PART: usize = 3;
 
 /// The flows are weighed behind packet `ordinal`.
@@ -43,8 +43,8 @@ fn weight(partitions: &[Partition]) -> usize {
     partitions.iter().map(|partition| partition.table.weight()).sum()
 }
 
-/// Closes a sixteenth of the flows, again and again, until the rest weighs no more than `most`: the next weighing need
-/// not find more.
+/// Closes a sixteenth of the flows, again and again, until the rest weighs no more than `most`: the next
+/// weighing need not find more.
 fn hold(partitions: &mut [Partition], most: usize, clock: Timestamp) -> u64 {
     if weight(partitions) <= most {
         return 0;

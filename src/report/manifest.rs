@@ -1,6 +1,8 @@
-//! `manifest.json`: what was read, with which settings, when, and what was written. Chain of custody for the rest.
+//! `manifest.json`: what was read, with which settings, when, and what was written. Chain of custody for the
+//! rest.
 //!
-//! The only output that knows the machine's clock, and therefore the only one that differs between two equal runs.
+//! The only output that knows the machine's clock, and therefore the only one that differs between two equal
+//! runs.
 
 use std::collections::BTreeMap;
 use std::fs::File;

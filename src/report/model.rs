@@ -1,6 +1,7 @@
 //! The report: what `report.json` holds, in a fixed order and without a clock.
 //!
-//! Ids, files, frames and display filters are added here; everything else is what the detectors and the reader said.
+//! Ids, files, frames and display filters are added here; everything else is what the detectors and the
+//! reader said.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ use crate::report::rank;
 use crate::report::table::FileIndex;
 use crate::time::Timestamp;
 
-/// Version of the report's schema, `reports/report.schema.json`. The first number changes when a reader would break.
+/// Version of the report's schema, `reports/report.schema.json`. The first number changes when a reader would
+/// break.
 pub const SCHEMA_VERSION: &str = "1.0";
 
 /// The report on a capture set.
@@ -99,7 +101,8 @@ pub struct Counts {
 pub struct RankedFinding {
     /// `F-001` for the weightiest.
     pub id: String,
-    /// Fingerprint of detector, variant and subject: the same however the capture was cut, to compare runs with.
+    /// Fingerprint of detector, variant and subject: the same however the capture was cut, to compare runs
+    /// with.
     pub key: String,
     /// The detector's name.
     pub detector: &'static str,

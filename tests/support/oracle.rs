@@ -1,4 +1,5 @@
-//! tshark's view of the captures of `../shared/corpus`: its frame tables, and what of a stream was seen before a frame.
+//! tshark's view of the captures of `../shared/corpus`: its frame tables, and what of a stream was seen
+//! before a frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,5 @@
-//! DNS over a byte stream: every message has its length in two octets in front (RFC 1035 section 4.2.2, RFC 7766).
+//! DNS over a byte stream: every message has its length in two octets in front (RFC 1035 section 4.2.2, RFC
+//! 7766).
 
 use crate::app::dns::{DnsMessage, parse};
 use crate::dissect::{Direction, PacketRef};

@@ -1,4 +1,5 @@
-//! Healthy traffic, captured badly: what is reported is about the capture, and nobody on the network is blamed.
+//! Healthy traffic, captured badly: what is reported is about the capture, and nobody on the network is
+//! blamed.
 
 use super::super::filler;
 use super::super::frame::{datagram, ethernet, routed};
