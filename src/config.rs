@@ -60,8 +60,7 @@ impl Config {
         rules.iter().map(|rule| (rule.name, values(rule))).collect()
     }
 
-    /// BLAKE3 over the canonical JSON of everything that can change a result: caps, time-outs, thresholds in
-    /// force.
+    /// BLAKE3 over the canonical JSON of what can change a result: caps, time-outs, thresholds in force.
     ///
     /// How the work is cut (chunks, rounds, partitions) is left out, because it cannot.
     pub fn hash(&self) -> String {

@@ -1,5 +1,4 @@
-//! The autopsy of a packet capture: what failed, between whom, since when, how sure, and which frames prove
-//! it.
+//! The autopsy of a packet capture: what failed, between whom, since when, how sure, by which frames.
 //!
 //! Modules stand in the order of the data flow, and a module uses only those before it:
 //!

@@ -30,8 +30,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 /// The longest file that is still one noun and its tests.
 const LINES: usize = 600;
 
-/// The width of a line, `max_width` of rustfmt.toml. What has one longer line rustfmt leaves as it is,
-/// without a word.
+/// The width of a line, `max_width` of rustfmt.toml. rustfmt silently skips an item with a longer line.
 const COLUMNS: usize = 110;
 
 /// Files that are longer, and why.

@@ -1,7 +1,6 @@
 //! Every capture of the lab against its truth file: what must be found, and nothing else at warning or above.
 //!
-//! `cargo test --test lab -- --nocapture` prints the table. `LAB=FOLDER` scores captures that were made
-//! elsewhere.
+//! `cargo test --test lab -- --nocapture` prints the table. `LAB=FOLDER` scores the captures in FOLDER.
 
 #![allow(clippy::print_stdout)]
 

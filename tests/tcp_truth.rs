@@ -1,5 +1,4 @@
-//! Every TCP segment of the public captures of `../shared/corpus` against tshark's `tcp.analysis` of it,
-//! frame by frame.
+//! Every TCP segment of the public captures in `../shared/corpus` against tshark's `tcp.analysis`.
 //!
 //! Skips when the corpus is not there. `cargo test --test tcp_truth -- --nocapture` prints the comparison. A
 //! frame agrees when `events --like tshark` names exactly the fields that tshark set. Where it does not, a

@@ -232,8 +232,8 @@ impl Section {
                 Some(clamp(None, journal_time(entry), length, 8, length, end))
             }
             kind::SYSTEM_CALL | kind::SYSTEM_CALL_2 | kind::SYSTEM_CALL_2_LARGE => {
-                // Processor (2), time in ns (8), thread (8), event length (4), type (2), parameters (4, later
-                // kinds).
+                // Processor (2), time in ns (8), thread (8), event length (4), type (2), later kinds:
+                // parameters (4).
                 let start = if kind == kind::SYSTEM_CALL { 32 } else { 36 };
                 let (first, second) = (word(block, 10, self.big_endian)?, word(block, 14, self.big_endian)?);
                 let (high, low) = if self.big_endian { (first, second) } else { (second, first) };

@@ -101,8 +101,7 @@ enum Kind {
 }
 
 impl Source {
-    /// Opens a file: mapped when it is a regular, uncompressed file and `map` is wanted, as a stream
-    /// otherwise.
+    /// Opens a file: a regular, uncompressed one is mapped if `map` says so, any other is a stream.
     pub(super) fn open(path: &Path, name: &str, map: bool, sha256: bool) -> Result<Self, CaptureError> {
         let fail = |error| CaptureError::io(name, error);
         let mut file = File::open(path).map_err(fail)?;
@@ -181,8 +180,7 @@ impl Source {
         }
         buffer.drain(..*at);
         *at = 0;
-        // Half as much again, so that sliding a large window in small steps copies each byte a few times
-        // only.
+        // Half as much again, so that small steps of a large window copy each byte a few times only.
         let want = want + want / 2;
         while buffer.len() < want && !*ended {
             let step = (want - buffer.len()).clamp(STEP / 4, STEP);
@@ -297,8 +295,8 @@ impl Tally {
 
     fn count(tally: &Mutex<Self>, bytes: &[u8]) {
         let lock = || tally.lock().unwrap_or_else(PoisonError::into_inner);
-        // Several threads hash, and a thread that waits for another may do any other work: not with the lock
-        // in its hand.
+        // Several threads hash, and a waiting thread may take up other work: it must not hold the lock
+        // meanwhile.
         let mut blake3 = std::mem::take(&mut lock().blake3);
         blake3.update_rayon(bytes);
         let mut tally = lock();

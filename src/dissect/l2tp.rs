@@ -1,5 +1,4 @@
-//! L2TP: version 2 data messages over UDP (RFC 2661 section 3.1) and version 3 over IP (RFC 3931 section
-//! 4.1).
+//! L2TP: version 2 data over UDP (RFC 2661 section 3.1), version 3 over IP (RFC 3931 section 4.1).
 //!
 //! Session ids differ by direction, so they are no part of the path hash.
 

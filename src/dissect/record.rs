@@ -50,8 +50,7 @@ pub struct Link {
     pub source: [u8; 6],
     /// Destination address.
     pub destination: [u8; 6],
-    /// Linux cooked packet type (0 to us, 1 broadcast, 2 multicast, 3 to others, 4 sent by us); 255 when not
-    /// cooked.
+    /// Linux cooked packet type: 0 to us, 1 broadcast, 2 multicast, 3 to others, 4 sent by us; else 255.
     pub packet_type: u8,
 }
 
@@ -119,8 +118,7 @@ pub struct Ip {
     pub id: u16,
     /// IPv4 don't-fragment bit; always true for IPv6.
     pub dont_fragment: bool,
-    /// Length of the whole datagram in bytes as the IP header says (from the wire length when the header says
-    /// 0: offload).
+    /// Length of the whole datagram in bytes, by the IP header. A header of 0 (offload): by the wire length.
     pub length: u32,
 }
 
@@ -244,8 +242,7 @@ impl TcpFlags {
     }
 }
 
-/// A TCP sequence number: arithmetic modulo 2^32 (RFC 9293 section 3.4). Deliberately not `Ord`: the order is
-/// not transitive.
+/// A TCP sequence number, modulo 2^32 (RFC 9293 section 3.4). Not `Ord`: its order is not transitive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seq(pub u32);
 

@@ -1,4 +1,4 @@
-//! Duplicate observations: one packet that the capture recorded more than once (FIELD C0.3).
+//! Duplicate observations: one packet that the capture recorded more than once.
 //!
 //! A mirror port that copies both directions, an `any` interface that sees a packet on every leg, a routed
 //! mirror: each makes a healthy capture look as if everything was sent twice. A copy has the same TCP header
@@ -156,8 +156,7 @@ impl Copies {
         }
         let length = packet.payload.length;
         let apart = Span((later.at.time - earlier.at.time).0.saturating_abs());
-        // RFC 6864: the identification of a datagram that may not be fragmented can be anything, also a
-        // constant.
+        // RFC 6864 section 4.1: the identification of a datagram with DF can be anything, also a constant.
         let same_id_proves = ip.id != 0 && self.counting_ids;
         let other_way = earlier.way != later.way;
         let control = tcp.flags.0 & 0x03 != 0;
@@ -180,8 +179,7 @@ impl Copies {
         if control || same_id_proves {
             return apart <= CONTROL;
         }
-        // A bare ACK is repeated on purpose; without an identification only a flow that is known to be copied
-        // decides.
+        // Hosts repeat bare ACKs. Without an identification, only a flow known to be copied decides.
         apart <= SAME_WAY && (length > 0 || self.found > 0)
     }
 }

@@ -1,4 +1,4 @@
-//! The three-way handshake as the capture shows it, and what became of it (FIELD C6).
+//! The three-way handshake (RFC 9293 section 3.5) as the capture shows it, and what became of it.
 
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Seq, Tcp};

@@ -27,8 +27,7 @@ pub(super) struct Open {
     pub(super) content: Content,
     pub(super) stream: Option<StreamId>,
     pub(super) wake: Timestamp,
-    /// The capture's clock at its last packet: what idleness is measured from. Packets' own times may go
-    /// back.
+    /// The capture's clock at its last packet, from which idle time counts. Packets' own times may go back.
     pub(super) last_clock: Timestamp,
     /// Bytes of memory it took when it was looked at last.
     pub(super) weight: usize,

@@ -1,4 +1,4 @@
-//! One side's outgoing data: what it sent, what was acknowledged, and what each repeat was (FIELD C1 to C5).
+//! One side's outgoing data: what it sent, what was acknowledged, and what each repeat was.
 
 mod acked;
 mod late;
@@ -21,14 +21,14 @@ const OUTSTANDING: usize = 4096;
 /// 7323), more than any connection in use has in flight.
 const WILD: i32 = 1 << 28;
 
-/// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use (RFC 6298 asks for 1 s, nobody waits that
-/// long).
+/// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use. RFC 6298 section 2.4 asks for 1 s.
 const SHORTEST_TIMEOUT: Span = Span::millis(200);
 
 /// ACKs that run ahead kept apart; far more than come within that time.
 const AHEAD: usize = 64;
 
-/// An ACK may be recorded at most this long before the data it covers (FIELD C0.5).
+/// An ACK may be recorded at most this long before the data it covers. A judgement: queues of one host that
+/// are written in turn are closer, and the timers that rules rest on are far longer.
 const DISORDER: Span = Span::millis(1);
 
 /// What the analysis knows of the path when it judges a segment.
@@ -277,8 +277,8 @@ impl Sender {
             return Placed::Probe;
         }
         if plain && segment.length == 1 && distance == 0 && window_closed {
-            // The byte counts once the peer accepts it; until then the same number is sent again with more
-            // behind it.
+            // The byte counts once the peer accepts it; until then the same number is sent again, with more
+            // behind.
             self.probe = Some((segment.seq, segment.at));
             self.log(log, segment, EventKind::WindowProbe);
             return Placed::Probe;

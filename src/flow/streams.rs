@@ -40,8 +40,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// The sender of a SYN or SYN-ACK is known to have begun with another number: a new connection on old
-    /// ports.
+    /// The sender of a SYN or SYN-ACK began with another number before: a new connection on old ports.
     pub(super) fn reuses(&self, tuple: u64, low_sends: bool, seq: Seq) -> bool {
         self.open.get(&tuple).is_some_and(|entry| entry.differs(usize::from(low_sends), seq))
     }

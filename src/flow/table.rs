@@ -292,8 +292,7 @@ impl FlowTable {
         let at = match self.current(hash, &key, clock) {
             Some(at) => at,
             None => {
-                // Nothing of the quoted conversation was captured yet; it still has a flow, for the error's
-                // sake.
+                // Nothing of the quoted conversation was captured yet: the error alone opens its flow.
                 let (client, server, roles) = roles_by_port(source, destination);
                 let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
                 let content = Content::none();

@@ -82,8 +82,7 @@ impl Connection {
         self.history.flipped();
     }
 
-    /// A port was reused: this connection follows an earlier one. Of a connection whose SYN was seen, the SYN
-    /// says so.
+    /// This connection reuses the ports of an earlier one. When its SYN was seen, the SYN says so.
     pub(super) fn reuses(&mut self, packet: &PacketRecord, direction: Direction, tcp: &Tcp, ip: &Ip) {
         let another = self.opening.server_isn.is_some_and(|isn| isn != tcp.seq);
         if tcp.flags.is_syn() || another || self.opening.seen.syn_count == 0 {
@@ -208,7 +207,7 @@ impl Connection {
             if tcp.flags.is_syn() && direction == Direction::ToServer {
                 self.opening.syn(tcp, segment.at);
             } else if direction == Direction::ToServer && self.opening.seen.syn_count > 0 {
-                // Both opened at once: the client's SYN again, with the ACK of the server's (RFC 9293 section
+                // Both opened at once: the client's SYN again, with an ACK of the server's (RFC 9293 section
                 // 3.5).
                 self.opening.segment(direction, tcp, segment.length, segment.at);
             } else if self.opening.syn_ack(tcp, segment.at) && !self.opening.is_established() {
@@ -455,8 +454,7 @@ impl Connection {
             rst: self.rst,
         });
         let handshake = self.opening.finish();
-        // A port where nothing listens refuses; everything else that ends a handshake is not a reset of a
-        // connection.
+        // A port where nothing listens refuses. Whatever else ends a handshake resets no connection.
         if handshake.outcome == HandshakeOutcome::Refused {
             for reset in &mut self.resets {
                 if reset.direction == Direction::ToClient {
@@ -482,8 +480,7 @@ impl Connection {
         }
     }
 
-    /// Which side answers at once is near (FIELD C0.1); a factor of four is far from both measuring noise and
-    /// delayed ACKs.
+    /// The side that answers at once is near. A factor of four is far from measuring noise and delayed ACKs.
     fn vantage(&self) -> Vantage {
         let client = self.opening.seen.client_rtt.or(self.senders[1].rtt().min());
         let server = self.opening.seen.server_rtt.or(self.senders[0].rtt().min());

@@ -1,5 +1,4 @@
-//! Text from packets is hostile: it is made harmless before a terminal, a spreadsheet or a JSON viewer shows
-//! it.
+//! Text from packets is hostile: it is escaped before a terminal, a spreadsheet or a JSON viewer shows it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -47,8 +46,7 @@ pub fn csv(text: &str) -> Cow<'_, str> {
     if harmless.trim_start().starts_with(formula) { Cow::Owned(format!("'{harmless}")) } else { harmless }
 }
 
-/// `value` as JSON whose strings hold hostile characters as `\u` escapes: the same values, harmless on a
-/// terminal.
+/// `value` as JSON. Hostile characters in strings are `\u` escapes: the same value, harmless on a terminal.
 ///
 /// # Errors
 /// When `writer` fails.

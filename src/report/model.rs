@@ -1,7 +1,6 @@
 //! The report: what `report.json` holds, in a fixed order and without a clock.
 //!
-//! Ids, files, frames and display filters are added here; everything else is what the detectors and the
-//! reader said.
+//! Ids, files, frames and display filters are added here. The rest comes from detectors and reader.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +17,7 @@ use crate::report::rank;
 use crate::report::table::FileIndex;
 use crate::time::Timestamp;
 
-/// Version of the report's schema, `reports/report.schema.json`. The first number changes when a reader would
-/// break.
+/// Version of `reports/report.schema.json`. The first number changes when a reader would break.
 pub const SCHEMA_VERSION: &str = "1.0";
 
 /// The report on a capture set.
@@ -101,8 +99,7 @@ pub struct Counts {
 pub struct RankedFinding {
     /// `F-001` for the weightiest.
     pub id: String,
-    /// Fingerprint of detector, variant and subject: the same however the capture was cut, to compare runs
-    /// with.
+    /// Fingerprint of detector, variant and subject, to compare runs. No cut of the capture changes it.
     pub key: String,
     /// The detector's name.
     pub detector: &'static str,

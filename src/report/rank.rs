@@ -45,8 +45,7 @@ pub fn key(finding: &Finding) -> String {
     ];
     let mut hasher = blake3::Hasher::new();
     for part in parts {
-        // Length first, so that no two lists of parts run into the same bytes; an absent part is not an empty
-        // one.
+        // Length first, so that no two lists of parts give the same bytes. Absent is not the same as empty.
         let length = part.map_or(u64::MAX, |part| part.len() as u64);
         hasher.update(&length.to_le_bytes()).update(part.unwrap_or_default().as_bytes());
     }

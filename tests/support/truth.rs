@@ -40,8 +40,7 @@ pub struct Truth {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Event {
-    /// `sent_again`: of any kind of retransmission; `retransmitted`: SYN, SYN-ACK and FIN, too, as kernels
-    /// count.
+    /// `sent_again`: any kind of retransmission; `retransmitted`: SYN, SYN-ACK, FIN, too, as kernels count.
     kind: String,
     /// Empty: those that were needed; `path_mtu`: those of path MTU discovery; `spurious`: those proven
     /// unnecessary; `any`: all of the kind.

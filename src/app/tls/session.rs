@@ -111,7 +111,7 @@ impl TlsSession {
         let index = direction.index();
         self.last_record[index] = Some((record.kind, record.length as u16, record.at));
         if record.kind == APPLICATION_DATA {
-            // Data before the ServerHello is early data, and its end is a short record, too (RFC 8446 section
+            // Data before the ServerHello is early data, which ends in a short record, too (RFC 8446 section
             // 4.5).
             let first = self.application_data[index].is_none();
             self.application_data[index].get_or_insert(record.at);
@@ -252,8 +252,7 @@ impl TlsSession {
         }
     }
 
-    /// A side said that it closes (close_notify), or sent an alert that cannot be read after the handshake,
-    /// which is one as a rule.
+    /// A side sent close_notify, or after the handshake an encrypted alert, which as a rule is close_notify.
     pub fn said_goodbye(&self) -> bool {
         self.alerts.iter().any(|alert| match alert.description {
             Some(description) => description == Alert::CLOSE_NOTIFY,
@@ -274,9 +273,8 @@ impl TlsSession {
                 .is_some_and(|(kind, length, _)| kind == APPLICATION_DATA && matches!(length, 19 | 11))
     }
 
-    /// TLS 1.3: the server answered the client's Finished with nothing but a record of the length of an
-    /// alert, at once and before the client said goodbye. It is what a server does that does not accept the
-    /// client's certificate.
+    /// TLS 1.3: the server answered the client's Finished at once with one record of an alert's length,
+    /// before the client closed. A server that rejects the client's certificate does this.
     pub fn answered_with_alert(&self) -> Option<PacketRef> {
         let finished = self.established?;
         let (_, _, at) = self.last_record[Direction::ToClient.index()]?;

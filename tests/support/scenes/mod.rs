@@ -230,7 +230,7 @@ impl Lab {
         self.port
     }
 
-    /// A conversation of client and server by number; `at` in milliseconds, delays to the capture point in
+    /// A conversation of client and server by number; `at` in ms, delays to the capture point in
     /// microseconds.
     pub fn talk(&mut self, client: u8, server: (u8, u16), at: u64, delays: [u64; 2]) -> Talk {
         let (client, address) = (self.client(client), self.server(server.0));
