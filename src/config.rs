@@ -127,8 +127,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlowConfig {
-    /// Established TCP. Longer than the idle time-outs of load balancers and NAT gateways (240 to 600 s), so
-    /// that the packet that finds its state gone still belongs to its flow.
+    /// Established TCP. Load balancers and NAT gateways forget a connection after 240 to 600 s. This is
+    /// longer, so the packet that finds the state gone still belongs to its flow.
     pub tcp_idle: u32,
     /// TCP without a completed handshake. Longer than the longest gap of Linux's SYN ladder, 64 s.
     pub tcp_attempt: u32,

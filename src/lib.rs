@@ -14,8 +14,8 @@
 //! cli       one file per subcommand
 //! ```
 //!
-//! The same input and configuration give the same findings and rows at any thread count, chunk size or
-//! partition count, and however the capture is spread over files.
+//! The same input and configuration give the same findings and rows. Thread count, chunk size, partition
+//! count and the cut into files change nothing.
 
 pub mod config;
 pub mod time;

@@ -1,5 +1,5 @@
-//! Whole files through the reader: any cut and any way of reading gives the same packets, damage is passed
-//! over and reported with its place, and no bytes make it panic or run away.
+//! Whole files through the reader. Any cut and any way of reading gives the same packets. Damage is passed
+//! over and reported with its place. No bytes make the reader panic or run away.
 
 use std::io::{Cursor, Write};
 use std::path::PathBuf;

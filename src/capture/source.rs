@@ -1,5 +1,5 @@
-//! One input as a window of bytes that slides forward: a mapped file, or a stream that is read and
-//! decompressed as far as needed.
+//! One input as a window of bytes that slides forward: a mapped file, or a stream that is decompressed on
+//! demand.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -308,8 +308,8 @@ impl Tally {
     }
 }
 
-/// Counts and hashes what is read through it. A decompressor may stop before the end of its input: asked to,
-/// this reads the rest when it is dropped, so that the hash is the whole file's.
+/// Counts and hashes what is read through it. A decompressor may stop before the end of its input. With
+/// `to_the_end` the rest is read on drop, so that the hash is that of the whole file.
 struct Counted<R: Read> {
     input: R,
     tally: Arc<Mutex<Tally>>,

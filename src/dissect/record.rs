@@ -1,8 +1,8 @@
 //! The packet record: everything later stages need to know of one packet, as plain copyable data.
 //!
-//! Payload bytes are not in the record: it says where they stand in the bytes of its batch, so a record can
-//! be moved, stored and sent without a lifetime. A record is never missing: what could not be dissected has a
-//! [`Stop`] that says where and why.
+//! A record holds no payload bytes, only their place in the bytes of its batch. So a record has no lifetime
+//! and can be moved, stored and sent. A record is never missing: what could not be dissected has a [`Stop`]
+//! that says where and why.
 
 use std::net::{IpAddr, Ipv4Addr};
 

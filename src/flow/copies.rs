@@ -1,8 +1,8 @@
 //! Duplicate observations: one packet that the capture recorded more than once.
 //!
-//! A mirror port that copies both directions, an `any` interface that sees a packet on every leg, a routed
-//! mirror: each makes a healthy capture look as if everything was sent twice. A copy has the same TCP header
-//! and payload as the packet it repeats, in a time in which TCP would not have sent it again.
+//! Mirror ports that copy both directions, `any` interfaces and routed mirrors record packets twice. A
+//! healthy capture then looks as if everything was sent twice. A copy has the same TCP header and payload as
+//! its original, and comes too soon for TCP to have sent the segment again.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -13,13 +13,13 @@ use crate::time::Span;
 /// Packets of one direction that a later packet is compared with.
 const REMEMBERED: usize = 16;
 
-/// The same for a connection that is known to be copied: with two capture points on a path a window of
-/// packets lies between a packet and its copy.
+/// The same for a connection known to be copied. With two capture points, a window of packets lies between a
+/// packet and its copy.
 const REMEMBERED_COPIED: usize = 256;
 
-/// The copy has fewer hops left: it was forwarded in between, and a router keeps a datagram this long at most
-/// while it looks for the next hop (RFC 4861 section 10, three requests of a second each). No sender repeats
-/// one with another TTL.
+/// The copy has a lower TTL: it was forwarded in between. A router that looks for the next hop keeps a
+/// datagram this long at most (RFC 4861 section 10: three requests, one second each). No sender repeats a
+/// datagram with another TTL.
 const FORWARDED: Span = Span::secs(3);
 
 /// The IP identification is the same and not a constant of that host: no sender repeats one within this time.
@@ -34,8 +34,8 @@ const CONTROL: Span = Span::millis(50);
 /// Nothing tells the two apart but time.
 const SAME_WAY: Span = Span::micros(100);
 
-/// A packet that went by. Sixteen in each direction of every connection: fingerprints keep them in the cache,
-/// and two of 64 bits are equal by chance less often than memory forgets.
+/// A packet that went by. Every direction remembers sixteen, so they are fingerprints that fit the cache. Two
+/// fingerprints of 64 bits are practically never equal by chance.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     at: PacketRef,

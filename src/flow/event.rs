@@ -149,8 +149,8 @@ pub struct TcpEvent {
     pub dont_fragment: bool,
     /// The packet it repeats (retransmission, copy, ACK), or the first above the hole it fills (reordered).
     pub original: Option<PacketRef>,
-    /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe that
-    /// it answers, the announcement of the window that it fills.
+    /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe it
+    /// answers, or the announcement of the window it fills.
     pub trigger: Option<PacketRef>,
     /// It announces another window than the packet of its sender before it.
     pub window_changed: bool,

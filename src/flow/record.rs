@@ -371,8 +371,8 @@ pub struct TcpSide {
     pub hole_bytes: u64,
     /// Repeats whose bytes differ from the first copy.
     pub conflicts: u64,
-    /// How long the stream stood still because of losses, without overlaps: each wait is from the first copy
-    /// of a segment, or the segment that jumped over it, to the retransmission. Never longer than the
+    /// Time without progress because of losses; overlapping waits count once. A wait is from the first copy
+    /// of a segment, or from the first segment above its hole, to the retransmission. Never longer than the
     /// transfer.
     pub stalled: Span,
     /// Announced maximum segment size.

@@ -18,7 +18,7 @@ use crate::time::{Span, Timestamp};
 const OUTSTANDING: usize = 4096;
 
 /// A sequence number further away than this is not of this stream: a quarter of the largest window (RFC
-/// 7323), more than any connection in use has in flight.
+/// 7323), more than any connection has in flight.
 const WILD: i32 = 1 << 28;
 
 /// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use. RFC 6298 section 2.4 asks for 1 s.
@@ -316,8 +316,8 @@ impl Sender {
         placed
     }
 
-    /// A segment from before the first one that was captured is no repeat: it fills a hole that the beginning
-    /// of the capture left, unless its acknowledgement shows that it is old.
+    /// A segment below the first captured one is no repeat. It fills a hole that the beginning of the capture
+    /// left, unless its acknowledgement number shows that it is old.
     fn reach_back(&mut self, segment: &Segment) {
         let Some(first) = self.start.filter(|first| segment.seq.before(first.seq)) else { return };
         self.start = Some(Start { seq: segment.seq, ..first });

@@ -172,9 +172,8 @@ impl Sent {
         first.get_or_insert(at);
     }
 
-    /// Without selective acknowledgements, duplicate ACKs tell how many segments behind it arrived, not
-    /// which: no more of them than the `smaller` ones that were sent there is what smaller ones alone would
-    /// make.
+    /// Without SACK, duplicate ACKs tell how many segments above it arrived, not which. As long as they are
+    /// no more than the `smaller` segments sent there, smaller ones alone explain them.
     pub(super) fn deduce_smaller(&mut self, smaller: impl FnOnce() -> usize) {
         if let Some(trouble) = &mut self.trouble
             && let (asked @ 1.., Some(at)) = trouble.asked

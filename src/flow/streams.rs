@@ -1,8 +1,8 @@
 //! Wireshark's `tcp.stream` numbers.
 //!
-//! Wireshark numbers conversations in the order of their first packet, knows them by addresses and ports
-//! alone (not by VLAN or tunnel), never forgets one, and starts a new one when a SYN comes with another
-//! sequence number than the SYN before it. The table keeps just enough to do the same.
+//! Wireshark numbers conversations in the order of their first packets. It tells them apart by addresses and
+//! ports, not by VLAN or tunnel, and never forgets one. A SYN with another sequence number than the SYN
+//! before starts a new one. The table keeps just enough to do the same.
 
 use hashbrown::HashMap;
 

@@ -222,8 +222,8 @@ impl std::fmt::Display for RecordData {
     }
 }
 
-/// Strict test for ports other than 53: a plain question of one name that is read to the last byte of the
-/// message, or a response that repeats it. Few other datagrams pass.
+/// Strict test for ports other than 53. The message is one plain question read to its last byte, or a
+/// response that repeats the question. Few other datagrams pass.
 pub fn looks_like_dns(bytes: &[u8]) -> bool {
     let Ok(message) = parse(bytes) else { return false };
     let [questions, answers, authority, additional] = message.counts;

@@ -63,8 +63,8 @@ impl Transaction {
     /// Repeats and further responses kept.
     pub const MAX_REPEATS: usize = 8;
 
-    /// How long a transaction waits for (further) responses after its last query: longer than any resolver
-    /// library waits (glibc and systemd 5 s per try, BIND 30 s in all).
+    /// How long a transaction waits for responses after its last query. Resolver libraries wait less: glibc
+    /// and systemd 5 s per try, BIND 30 s in all.
     pub const WAIT: Span = Span::secs(30);
 
     pub(super) fn asked(message: &DnsMessage, at: PacketRef, deadline: Timestamp) -> Self {

@@ -16,8 +16,8 @@ const MAX_ALERTS: usize = 16;
 /// TLS 1.3.
 const TLS13: u16 = 0x0304;
 
-/// Shortest record that holds a Finished message in TLS 1.3: header 4, hash 32, type 1, tag 8 with CCM_8 (RFC
-/// 8446 sections 4.4.4 and 5.2).
+/// Shortest TLS 1.3 record with a Finished message (RFC 8446 sections 4.4.4 and 5.2): header 4, hash 32, type
+/// 1, tag 8 (CCM_8).
 const SHORTEST_FINISHED: usize = 45;
 
 /// What was read of a session.
@@ -265,8 +265,8 @@ impl TlsSession {
         self.client_hello.as_ref().and_then(|hello| hello.sni.as_deref()).unwrap_or_default()
     }
 
-    /// TLS 1.3 hides alerts in application data: the last record of `direction` has the length of an
-    /// encrypted alert (2 + 1 + 16, or 8 with CCM_8; RFC 8446 section 5.2).
+    /// TLS 1.3 hides alerts in application data. True when the last record of `direction` has an alert's
+    /// length: 2 + 1 + 16, or 2 + 1 + 8 with CCM_8 (RFC 8446 section 5.2).
     pub fn may_end_with_alert(&self, direction: Direction) -> bool {
         self.version() == Some(TLS13)
             && self.last_record[direction.index()]
