@@ -1,8 +1,8 @@
 //! The two stages and the merge: read this first.
 //!
 //! ```text
-//! Chunk --dissect_chunk--> Batch --Sequencer--> Batch --Partition::track--> rows, detector state --judge--> Outcome
-//!        stage 1, parallel       in order               stage 2, parallel                        once
+//! Chunk --dissect_chunk--> Batch --Sequencer--> Batch --Partition::track--> rows, state --judge--> Outcome
+//!        stage 1, parallel       in order               stage 2, parallel                  once
 //! ```
 //!
 //! Stage 1 knows one chunk and nothing else. Stage 2 knows one partition of the flows and takes its packets
