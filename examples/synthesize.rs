@@ -14,8 +14,9 @@ fn main() -> std::io::Result<()> {
     let folder = std::env::args_os().nth(1).map_or_else(|| "testdata/synthetic".into(), PathBuf::from);
     std::fs::create_dir_all(&folder)?;
     let mut table = String::from(
-        "# Hand-made captures\n\nMade by `cargo run --example synthesize -- testdata/synthetic`, always the same bytes, from\n\
-        `tests/support/scenes`. Each has a truth file of the same name. This table is made by the same command.\n\n\
+        "# Hand-made captures\n\n\
+        Made by `cargo run --example synthesize -- testdata/synthetic`, always the same bytes, from\n\
+        `tests/support/scenes`. Each has a truth file of the same name. The same command makes this table.\n\n\
         | capture | what happens | must be found |\n|---|---|---|\n",
     );
     for scene in support::scenes::all() {

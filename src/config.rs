@@ -7,8 +7,8 @@
 //! seconds = 5
 //! ```
 //!
-//! A key that does not exist is an error that names the nearest one: a threshold that silently does nothing is worse
-//! than none.
+//! A key that does not exist is an error that names the nearest one: a threshold that silently does nothing
+//! is worse than none.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ impl Config {
         rules.iter().map(|rule| (rule.name, values(rule))).collect()
     }
 
-    /// BLAKE3 over the canonical JSON of everything that can change a result: caps, time-outs, thresholds in force.
+    /// BLAKE3 over the canonical JSON of what can change a result: caps, time-outs, thresholds in force.
     ///
     /// How the work is cut (chunks, rounds, partitions) is left out, because it cannot.
     pub fn hash(&self) -> String {
@@ -87,8 +87,8 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Memory of the whole run, MiB. When open flows take more than a third of it, those that were silent longest are
-    /// closed, open connections last.
+    /// Memory of the whole run, MiB. When open flows take more than a third of it, those that were silent
+    /// longest are closed, open connections last.
     pub memory_mib: u32,
     /// Bytes of capture per unit of parallel work, KiB.
     pub chunk_kib: u32,
@@ -128,8 +128,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlowConfig {
-    /// Established TCP. Longer than the idle time-outs of load balancers and NAT gateways (240 to 600 s), so that the
-    /// packet that finds its state gone still belongs to its flow.
+    /// Established TCP. Load balancers and NAT gateways forget a connection after 240 to 600 s. This is
+    /// longer, so the packet that finds the state gone still belongs to its flow.
     pub tcp_idle: u32,
     /// TCP without a completed handshake. Longer than the longest gap of Linux's SYN ladder, 64 s.
     pub tcp_attempt: u32,
@@ -176,7 +176,7 @@ macro_rules! settings {
 }
 
 settings! {
-    limits.memory_mib in 1, 1048576 true "memory of the run, MiB; when open flows take more than a third of it, those silent longest are closed";
+    limits.memory_mib in 1, 1048576 true "memory, MiB; above a third of it, flows idle longest are closed";
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
     limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by threads and packets";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";
@@ -185,10 +185,10 @@ settings! {
     limits.fragments_mib in 1, 65536 true "payload of incomplete IP datagrams held at a time, MiB";
     limits.record_mib in 1, 2047 true "largest packet record believed, MiB";
     limits.streams in 0, 4294967295 true "TCP streams numbered as Wireshark does";
-    flow.tcp_idle in 1, 604800 true "established TCP ends after this silence, s; above the 240 to 600 s of load balancers and NAT gateways";
-    flow.tcp_attempt in 1, 604800 true "TCP without a completed handshake ends after this silence, s; above the longest gap of Linux's SYN retries, 64 s";
-    flow.tcp_closed in 1, 604800 true "TCP closed by both sides or reset ends after this silence, s";
-    flow.udp_idle in 1, 604800 true "UDP, ICMP and others end after this silence, s; Zeek's udp_inactivity_timeout";
+    flow.tcp_idle in 1, 604800 true "idle established TCP ends, s; NAT gateways: 240 to 600 s";
+    flow.tcp_attempt in 1, 604800 true "idle TCP without a handshake ends, s; Linux: 64 s between SYNs";
+    flow.tcp_closed in 1, 604800 true "idle closed or reset TCP ends, s";
+    flow.udp_idle in 1, 604800 true "idle UDP, ICMP and others end, s; Zeek's udp_inactivity_timeout";
 }
 
 #[cfg(test)]

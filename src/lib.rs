@@ -1,4 +1,4 @@
-//! The autopsy of a packet capture: what failed, between whom, since when, how sure, and which frames prove it.
+//! The autopsy of a packet capture: what failed, between whom, since when, how sure, by which frames.
 //!
 //! Modules stand in the order of the data flow, and a module uses only those before it:
 //!
@@ -14,8 +14,8 @@
 //! cli       one file per subcommand
 //! ```
 //!
-//! The same input and configuration give the same findings and rows at any thread count, chunk size or partition
-//! count, and however the capture is spread over files.
+//! The same input and configuration give the same findings and rows. Thread count, chunk size, partition
+//! count and the cut into files change nothing.
 
 pub mod config;
 pub mod time;

@@ -1,8 +1,8 @@
 //! Runs the pipeline on this machine's cores, in rounds and in bounded memory.
 //!
-//! While one round's packets are tracked, the next round's chunks are read and dissected, and the rows that became final
-//! in the round before are written. Every partition takes the batches in capture order, so neither the number of threads
-//! nor the size of a round reaches a result.
+//! Three things run at once: the packets of one round are tracked, the chunks of the next round are read and
+//! dissected, and the rows that became final in the round before are written. Every partition takes the
+//! batches in capture order. So neither the number of threads nor the size of a round changes a result.
 
 mod tracker;
 
@@ -29,7 +29,7 @@ pub struct Progress {
     pub packets: u64,
 }
 
-/// How a run is carried out; none of it reaches a result, except that asked-for hashes are there.
+/// How a run is carried out. None of this changes a result, apart from the hashes that were asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Run {
     /// Worker threads; 0 for one per core.
@@ -159,8 +159,9 @@ struct RoundSize {
 }
 
 impl RoundSize {
-    /// A chunk for every thread, and more while the packets are few: threads wait for each other once a round, and a round
-    /// of small packets can end as many flows as it has packets. Measured: 8192 packets are no faster and take 10 MiB more.
+    /// One chunk per thread, and more while they hold few packets, because threads wait for each other once a
+    /// round. A round of small packets can end as many flows as it has packets, so the packets are limited.
+    /// Measured: 8192 packets are no faster than 3072 and take 10 MiB more.
     fn of(config: &Config) -> Self {
         match config.limits.round_chunks as usize {
             0 => {
@@ -171,7 +172,7 @@ impl RoundSize {
         }
     }
 
-    /// So many chunks with so many packets are not enough.
+    /// A round of so many chunks and packets needs one more chunk.
     fn wants_more(self, chunks: usize, packets: u64) -> bool {
         chunks < self.least_chunks || (chunks < self.most_chunks && packets < self.packets)
     }

@@ -1,12 +1,13 @@
 //! The two stages and the merge: read this first.
 //!
 //! ```text
-//! Chunk --dissect_chunk--> Batch --Sequencer--> Batch --Partition::track--> rows, detector state --judge--> Outcome
-//!        stage 1, parallel       in order               stage 2, parallel                        once
+//! Chunk --dissect_chunk--> Batch --Sequencer--> Batch --Partition::track--> rows, state --judge--> Outcome
+//!        stage 1, parallel       in order               stage 2, parallel                  once
 //! ```
 //!
-//! Stage 1 knows one chunk and nothing else. Stage 2 knows one partition of the flows and takes its packets in capture order.
-//! Between them stands what needs every packet in order and is cheap: the clock, packets without a time, IP fragments.
+//! Stage 1 knows one chunk and nothing else. Stage 2 knows one partition of the flows and takes its packets
+//! in capture order. Some things need every packet in order: the clock, packets without a time, IP fragments.
+//! They are cheap and stand between the stages, in the [`Sequencer`].
 
 use std::collections::BTreeMap;
 
@@ -27,14 +28,14 @@ use crate::time::{Span, Timestamp};
 
 /// Receives finished rows in an order that does not depend on threads, chunks, rounds or partitions.
 pub trait Rows {
-    /// The capture goes on with another file: its path, and the ordinal before its first packet. Comes before every row
-    /// that has a packet of the file.
+    /// Another file begins: its path, and the ordinal before its first packet. Called before any row that
+    /// names a packet of this file.
     fn file(&mut self, _path: &str, _base: u64) {}
     /// A flow was closed: rows of `flows`, `tcp_events`, `tls` and `icmp`.
     fn flow(&mut self, _flow: &Flow) {}
     /// A DNS transaction was finished.
     fn transaction(&mut self, _transaction: &Transaction, _flow: &FlowHead) {}
-    /// The next rows, in their order, for those who take them by the thousand.
+    /// The next rows, in order. Override this to take many rows at once.
     fn finished(&mut self, rows: &[Row]) {
         for row in rows {
             match &row.what {
@@ -58,7 +59,7 @@ pub struct Capped {
     pub count: u64,
 }
 
-/// Everything a run found out, apart from the rows.
+/// What a run found, apart from the rows.
 #[derive(Debug)]
 pub struct Outcome {
     /// Sums over all packets.
@@ -105,7 +106,7 @@ pub fn dissect_chunk(chunk: Chunk, partitions: usize) -> Batch {
     dissect_into(chunk, lists)
 }
 
-/// The same into the lists of an earlier batch, one per partition: their memory is in the cache still.
+/// The same into the lists of an earlier batch, one per partition, whose memory is still in the cache.
 pub(crate) fn dissect_into(chunk: Chunk, lists: Vec<Vec<PacketRecord>>) -> Batch {
     let partitions = lists.len();
     let mut batch = Batch {
@@ -210,7 +211,7 @@ impl Batch {
         self.weighings.iter().map(|(ordinal, latest)| (*ordinal, self.clock.max(*latest)))
     }
 
-    /// It is not needed any more: mapped pages go back to the system, and its lists, empty, to the next batch.
+    /// Ends the batch: mapped pages go back to the system, and the emptied lists to the next batch.
     pub(crate) fn release(mut self) -> Vec<Vec<PacketRecord>> {
         self.chunk.release();
         self.lists.iter_mut().for_each(Vec::clear);
@@ -272,7 +273,7 @@ impl Sequencer {
         }
         if let Some((first, last)) = batch.ends {
             if let Some((last_file, before)) = self.last {
-                // From one file to the next time may go backwards: they are taken in order of their beginnings.
+                // From one file to the next time may go backwards: files are ordered by their first packets.
                 if last_file == file {
                     batch.totals.step(before, first);
                 }

@@ -30,6 +30,9 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 /// The longest file that is still one noun and its tests.
 const LINES: usize = 600;
 
+/// The width of a line, `max_width` of rustfmt.toml. rustfmt silently skips an item with a longer line.
+const COLUMNS: usize = 110;
+
 /// Files that are longer, and why.
 const LONGER: &[(&str, &str)] = &[];
 
@@ -139,6 +142,23 @@ fn files_are_short_and_finished() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn lines_fit_the_width() {
+    let mut wrong = Vec::new();
+    for folder in ["src", "tests", "benches", "examples", "fuzz/fuzz_targets"] {
+        for path in files(&root().join(folder), "rs") {
+            for (number, line) in (1..).zip(read(&path).lines()) {
+                let columns = line.chars().count();
+                if columns > COLUMNS {
+                    let path = path.strip_prefix(root()).unwrap_or(&path).display();
+                    wrong.push(format!("{path}:{number}: {columns} columns"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "longer than {COLUMNS} columns:\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -283,7 +283,7 @@ const COMMANDS: [&[&str]; 4] = [
     &["tls", "--quiet", "--format", "jsonl"],
 ];
 
-/// The program itself on every capture: no panic, JSON that is JSON, and the exit codes that the help promises.
+/// The program itself on every capture: no panic, valid JSON, and the exit codes that the help promises.
 #[test]
 fn every_command_reads_every_capture() {
     let Some(files) = corpus() else { return };

@@ -1,4 +1,4 @@
-//! The same capture gives the same results however the work is cut: threads, chunks, rounds, partitions, files.
+//! A capture gives the same results however the work is cut: threads, chunks, rounds, partitions, files.
 
 mod support;
 

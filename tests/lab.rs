@@ -1,6 +1,6 @@
 //! Every capture of the lab against its truth file: what must be found, and nothing else at warning or above.
 //!
-//! `cargo test --test lab -- --nocapture` prints the table. `LAB=FOLDER` scores captures that were made elsewhere.
+//! `cargo test --test lab -- --nocapture` prints the table. `LAB=FOLDER` scores the captures in FOLDER.
 
 #![allow(clippy::print_stdout)]
 
@@ -12,7 +12,7 @@ use support::truth::{self, Score, Truth, name};
 const KNOWN: [(&str, &str, &str); 1] = [(
     "two_points",
     "retransmitted any",
-    "two files recorded at the same time are analysed one after the other, and a copy is far from its original",
+    "files recorded at the same time are read one after the other, so a copy is far from its original",
 )];
 
 #[test]

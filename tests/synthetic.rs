@@ -76,7 +76,7 @@ fn five_files_give_the_report_of_one() {
     }
 }
 
-/// The report without what is of files: their list, the frame numbers in them, and how many could not be judged.
+/// The report without what depends on files: their list, frame numbers, and how many were not judged.
 fn without_places(mut report: Value) -> Value {
     let capture = report["capture"].as_object_mut().expect("an object");
     capture.remove("files");

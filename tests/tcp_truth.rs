@@ -1,8 +1,8 @@
-//! Every TCP segment of the public captures of `../shared/corpus` against tshark's `tcp.analysis` of it, frame by frame.
+//! Every TCP segment of the public captures in `../shared/corpus` against tshark's `tcp.analysis`.
 //!
-//! Skips when the corpus is not there. `cargo test --test tcp_truth -- --nocapture` prints the comparison. A frame agrees
-//! when `events --like tshark` names exactly the fields that tshark set. Where it does not, a rule says why; a frame
-//! that no rule explains fails the test.
+//! Skips when the corpus is not there. `cargo test --test tcp_truth -- --nocapture` prints the comparison. A
+//! frame agrees when `events --like tshark` names exactly the fields that tshark set. Where it does not, a
+//! rule says why; a frame that no rule explains fails the test.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -118,16 +118,16 @@ impl Class {
                 "two connections on the same ports; tshark compares the numbers of one with the other's"
             }
             Self::EndedFlow => {
-                "the flow of these ports had ended, or is in another tunnel; tshark never ends a stream and knows no tunnels"
+                "the flow had ended, or is in another tunnel; tshark never ends a stream and knows no tunnels"
             }
             Self::QuotedHeader => {
                 "tshark takes the header quoted by an ICMP error for a segment of the stream"
             }
             Self::CaptureReordering => {
-                "the ACK was recorded before its data; tshark takes the data for sent again and the ACK for one of unseen data"
+                "the ACK was recorded before its data; tshark calls the data sent again and the ACK unseen"
             }
             Self::SeenBefore => {
-                "everything acknowledged was seen, or reported as unseen before; tshark compares with the end of the first contiguous run"
+                "no new bytes are unseen; tshark compares with the end of the first contiguous run"
             }
             Self::NeverSeen => {
                 "bytes acknowledged were never seen; tshark compares with the highest number only"

@@ -8,7 +8,7 @@ use super::support::capture::{Capture, Packet};
 
 /// Somebody who has packets recorded, step by step.
 pub trait Actor {
-    /// Records what happens next, nothing of it before anything recorded earlier. Nothing recorded: it is over.
+    /// Records what happens next, in time order. An actor that records nothing has finished.
     fn step(&mut self, capture: &mut Capture);
 }
 

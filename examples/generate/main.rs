@@ -1,8 +1,8 @@
-//! Writes captures of any size: always the same bytes for the same arguments, and never more in memory than what is
-//! on its way.
+//! Writes captures of any size: always the same bytes for the same arguments, and never more in memory than
+//! what is on its way.
 //!
-//! `cargo run --release --example generate -- <kind> <size> <out> [seed]`; sizes are like `100M` or `10G`, a name that ends
-//! in `.pcapng` gets that format. A smaller capture is the beginning of a larger one.
+//! `cargo run --release --example generate -- <kind> <size> <out> [seed]`; sizes are like `100M` or `10G`, a
+//! name that ends in `.pcapng` gets that format. A smaller capture is the beginning of a larger one.
 
 #![allow(missing_docs, clippy::print_stderr, unreachable_pub)]
 
@@ -24,7 +24,7 @@ use sink::{Full, Sink};
 use web::Traffic;
 
 const KINDS: &str = "\
-  mixed     20000 TLS connections at a time, 0.5 % of their data segments lost and repaired, and their DNS lookups
+  mixed     20000 TLS connections at a time, 0.5 % of their data lost and repaired, and DNS lookups
   lossy     the same with 5 % lost
   vxlan     mixed, inside VXLAN
   small     DNS and a SYN flood

@@ -55,7 +55,7 @@ impl Sink {
     }
 }
 
-/// The frame between two hypervisors: the one side's hosts run on the first, the servers behind the router on the other.
+/// The frame between two hypervisors: clients run on the first, the servers behind the router on the other.
 fn tunnelled(frame: &[u8]) -> Vec<u8> {
     let host = |number| IpAddr::V4(Ipv4Addr::new(192, 168, 100, number));
     let mac = |number| [2, 0, 0, 0, 0, number];

@@ -179,8 +179,8 @@ impl Visitor {
             let end = segment.seq.wrapping_add(piece.len() as u32);
             if lost.is_empty() {
                 self.talk.received(&segment);
-                // Receive offload hands the stack several segments at a time, and they get one ACK (RFC 5681 section 4.2 asks for one
-                // for every second).
+                // Receive offload hands the stack several segments at a time, and they get one ACK (RFC 5681
+                // section 4.2 asks for one for every second).
                 if number % 3 == 0 || number == last {
                     self.talk.ack(capture, CLIENT, &[]);
                 }

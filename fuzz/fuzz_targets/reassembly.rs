@@ -42,7 +42,12 @@ fuzz_target!(|segments: Vec<(bool, u8, u32, u32, u16, u8, u32)>| {
                 window,
                 ..Tcp::default()
             }),
-            payload: Payload { start: 0, captured: length.into(), length: length.into(), hash: u64::from(length) },
+            payload: Payload {
+                start: 0,
+                captured: length.into(),
+                length: length.into(),
+                hash: u64::from(length),
+            },
             faults: Default::default(),
             stop: Default::default(),
         };

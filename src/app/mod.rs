@@ -1,7 +1,7 @@
 //! in-order bytes -> messages
 //!
-//! Parsers that know nothing of packets, flows or time-outs: they are fed in-order bytes, or told of a gap, and say
-//! what was in them. Every incomplete message is held within a budget of its own.
+//! Parsers that know nothing of packets, flows or time-outs. They take in-order bytes, or the news of a gap,
+//! and give messages. Every incomplete message has a memory budget of its own.
 
 pub mod dns;
 pub mod tls;

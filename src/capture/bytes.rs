@@ -1,8 +1,8 @@
 //! Capture bytes, mapped or read.
 //!
-//! Mapping is unsafe for what nobody can promise: when another process shortens the file
-//! while it is mapped, touching a page past its new end raises SIGBUS. The length is therefore asked before
-//! every chunk and the rest left alone; the moment between asking and touching remains.
+//! Mapping is unsafe because another process may shorten the file: touching a page past its new end raises
+//! SIGBUS. The length is therefore asked before every chunk and the rest left alone; the moment between
+//! asking and touching remains.
 
 use std::fs::File;
 use std::io;
@@ -33,9 +33,9 @@ impl Deref for ChunkBytes {
 /// Maps a regular file for reading.
 #[allow(unsafe_code)]
 pub(super) fn mapped(file: &File) -> io::Result<Mmap> {
-    // SAFETY: the map is read-only and private to this process, and the bytes are parsed as untrusted
-    // input, so a file that changes under it gives odd packets, not odd memory. Shrinking is handled as far
-    // as it can be: see the top of this file.
+    // SAFETY: the map is read-only and private to this process. The bytes are parsed as untrusted input, so a
+    // file that changes meanwhile gives odd packets, not odd memory. Shrinking is handled as far as it can
+    // be: see the top of this file.
     unsafe { Mmap::map(file) }
 }
 

@@ -74,7 +74,8 @@ pub struct RawPacket<'c> {
     pub time: Option<Timestamp>,
     /// Length on the wire in bytes, as the file says it: it can be less than was captured.
     pub wire: u32,
-    /// Interface number in its file, over all sections; [`NO_INTERFACE`](super::NO_INTERFACE) when the file describes none for it.
+    /// Interface number in its file, over all sections; [`NO_INTERFACE`](super::NO_INTERFACE) when the file
+    /// describes none for it.
     pub interface: u32,
     /// Link-layer type.
     pub link_type: LinkType,

@@ -1,5 +1,5 @@
-//! Whole files through the reader: any cut and any way of reading gives the same packets, damage is passed
-//! over and reported with its place, and no bytes make it panic or run away.
+//! Whole files through the reader. Any cut and any way of reading gives the same packets. Damage is passed
+//! over and reported with its place. No bytes make the reader panic or run away.
 
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
@@ -366,7 +366,8 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let mut bytes = if ng {
-            ten_ng(ten_ng(pcapng(), 0).statistics(0, &[(4, 7)]).simple(9, b"123456789").section(true).interface(1, 0, &[]), 0).bytes
+            let first = ten_ng(pcapng(), 0).statistics(0, &[(4, 7)]).simple(9, b"123456789");
+            ten_ng(first.section(true).interface(1, 0, &[]), 0).bytes
         } else {
             ten(ten(pcap(), 0), 10).bytes
         };

@@ -1,7 +1,7 @@
 //! The interfaces of a capture and the arithmetic of their clocks.
 //!
-//! Times are computed here and not by a parser crate, because base-2 resolutions and offsets of both byte
-//! orders must come out right (draft-ietf-opsawg-pcapng, sections 4.2 and 4.3).
+//! Times are computed here and not by pcap-parser, which gets base-2 resolutions wrong
+//! (draft-ietf-opsawg-pcapng, sections 4.2 and 4.3).
 
 use pcap_parser::pcapng as parser;
 

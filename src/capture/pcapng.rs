@@ -1,11 +1,11 @@
-//! pcapng: a sequence of blocks (type, total length, body, total length again) in sections, each with its
-//! own byte order and its own list of interfaces.
+//! pcapng: blocks (type, total length, body, total length again) in sections. Each section has its own byte
+//! order and its own list of interfaces.
 //!
 //! Packet blocks are read here and not with pcap-parser, because it makes a list of options for each of them;
-//! interface descriptions are read with it, times and options are not.
-//! Which blocks are packets follows Wireshark 4.0, so that packet numbers are its frame numbers: custom
-//! blocks, journal entries and three kinds of system call events have one too.
-//! Source: draft-ietf-opsawg-pcapng; numbering checked with tshark 4.0.17.
+//! interface descriptions are read with it, times and options are not. Packets are the blocks that Wireshark
+//! 4.0 numbers, so that packet numbers are its frame numbers. Custom blocks, journal entries and three kinds
+//! of system call events have a number, too. Source: draft-ietf-opsawg-pcapng; numbering checked with tshark
+//! 4.0.17.
 
 use std::sync::Arc;
 
@@ -232,7 +232,8 @@ impl Section {
                 Some(clamp(None, journal_time(entry), length, 8, length, end))
             }
             kind::SYSTEM_CALL | kind::SYSTEM_CALL_2 | kind::SYSTEM_CALL_2_LARGE => {
-                // Processor (2), time in ns (8), thread (8), event length (4), type (2), parameters (4, later kinds).
+                // Processor (2), time in ns (8), thread (8), event length (4), type (2), later kinds:
+                // parameters (4).
                 let start = if kind == kind::SYSTEM_CALL { 32 } else { 36 };
                 let (first, second) = (word(block, 10, self.big_endian)?, word(block, 14, self.big_endian)?);
                 let (high, low) = if self.big_endian { (first, second) } else { (second, first) };

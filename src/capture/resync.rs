@@ -1,9 +1,9 @@
 //! Finding the next believable record behind a damaged place.
 //!
 //! A place is believed when a chain of records starts there: [`CHAIN`] plausible headers, each where the one
-//! before says it is, or fewer when the file ends right behind one. Only records up to [`LONGEST`] bytes
-//! are believed, so that [`LOOKAHEAD`] bytes decide about a place and the search takes time linear in the
-//! damage and bounded memory, for streams too.
+//! before says it is, or fewer when the file ends right behind one. Only records up to [`LONGEST`] bytes are
+//! believed, so [`LOOKAHEAD`] bytes decide about a place. The search takes time linear in the damage, and
+//! bounded memory, for streams too.
 
 use super::pcap::{Head, Layout};
 use super::pcapng;

@@ -1,5 +1,5 @@
-//! One input as a window of bytes that slides forward: a mapped file, or a stream that is read and
-//! decompressed as far as needed.
+//! One input as a window of bytes that slides forward: a mapped file, or a stream that is decompressed on
+//! demand.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -101,7 +101,7 @@ enum Kind {
 }
 
 impl Source {
-    /// Opens a file: mapped when it is a regular, uncompressed file and `map` is wanted, as a stream otherwise.
+    /// Opens a file: a regular, uncompressed one is mapped if `map` says so, any other is a stream.
     pub(super) fn open(path: &Path, name: &str, map: bool, sha256: bool) -> Result<Self, CaptureError> {
         let fail = |error| CaptureError::io(name, error);
         let mut file = File::open(path).map_err(fail)?;
@@ -180,7 +180,7 @@ impl Source {
         }
         buffer.drain(..*at);
         *at = 0;
-        // Half as much again, so that sliding a large window in small steps copies each byte a few times only.
+        // Half as much again, so that small steps of a large window copy each byte a few times only.
         let want = want + want / 2;
         while buffer.len() < want && !*ended {
             let step = (want - buffer.len()).clamp(STEP / 4, STEP);
@@ -295,7 +295,8 @@ impl Tally {
 
     fn count(tally: &Mutex<Self>, bytes: &[u8]) {
         let lock = || tally.lock().unwrap_or_else(PoisonError::into_inner);
-        // Several threads hash, and a thread that waits for another may do any other work: not with the lock in its hand.
+        // Several threads hash, and a waiting thread may take up other work: it must not hold the lock
+        // meanwhile.
         let mut blake3 = std::mem::take(&mut lock().blake3);
         blake3.update_rayon(bytes);
         let mut tally = lock();
@@ -307,8 +308,8 @@ impl Tally {
     }
 }
 
-/// Counts and hashes what is read through it. A decompressor may stop before the end of its input: asked to,
-/// this reads the rest when it is dropped, so that the hash is the whole file's.
+/// Counts and hashes what is read through it. A decompressor may stop before the end of its input. With
+/// `to_the_end` the rest is read on drop, so that the hash is that of the whole file.
 struct Counted<R: Read> {
     input: R,
     tally: Arc<Mutex<Tally>>,

@@ -1,7 +1,7 @@
 //! Walks the records of one file: finds where they end, counts what they say, and stops at damage.
 //!
-//! The walk looks at record headers and block lengths only. It works on whatever part of the file is at
-//! hand and says when it needs more, so mapped files and streams are walked by the same code.
+//! The walk looks at record headers and block lengths only. It takes any part of the file and says when it
+//! needs more, so the same code walks mapped files and streams.
 
 use super::chunk::Format;
 use super::interface::NO_INTERFACE;

@@ -20,7 +20,7 @@ use crate::report::{json, text};
 pub(super) struct Analyze {
     #[command(flatten)]
     source: Source,
-    /// Folder for the files of the report [default: reports/<name of the first input>]
+    /// Write the files of the report to this folder [default: reports/<name of the first input>]
     #[arg(long, value_name = "DIR", conflicts_with = "no_files")]
     out: Option<PathBuf>,
     /// Write no files
@@ -29,10 +29,10 @@ pub(super) struct Analyze {
     /// Print the report as JSON and nothing else
     #[arg(long)]
     json: bool,
-    /// Exit with 1 when there is a finding of this severity or above
+    /// Exit with 1 if there is a finding of at least this severity
     #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = FailOn::Critical)]
     fail_on: FailOn,
-    /// Put the SHA-256 of the inputs into the manifest, too
+    /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
 }

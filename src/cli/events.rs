@@ -1,4 +1,4 @@
-//! `pcapsy events`: the classified TCP segments, also side by side with another tool's names.
+//! `pcapsy events`: the classified TCP segments, also beside the names that another tool gives them.
 
 use clap::{Args, ValueEnum};
 
@@ -11,12 +11,12 @@ use crate::report::table::TcpEvents;
 pub(super) struct Events {
     #[command(flatten)]
     table: TableArgs,
-    /// Show the names that this tool has for the same segments, and where and why it differs
+    /// Also show what this tool calls the same segments, and why pcapsy differs
     #[arg(long, value_enum)]
     like: Option<Like>,
 }
 
-/// A tool whose names can stand beside ours.
+/// A tool whose names can be shown beside those of pcapsy.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Like {
     /// Fields of tcp.analysis

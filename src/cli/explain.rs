@@ -1,4 +1,4 @@
-//! `pcapsy explain`: what a detector looks for, which numbers it compares with and whose they are.
+//! `pcapsy explain`: what a detector looks for, its thresholds and their sources; the columns of a table.
 
 use std::io::{self, Write};
 
@@ -14,13 +14,13 @@ use crate::report::table::{TableDoc, word};
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A detector, a table, or tables for all tables; without it the list of detectors
+    /// A detector, a table, or the word tables for all tables [default: list the detectors]
     #[arg(value_name = "NAME", conflicts_with = "config")]
     name: Option<String>,
-    /// Print pcapsy.toml with every setting, its default and its meaning
+    /// Print a pcapsy.toml with every setting, its default and its meaning
     #[arg(long, conflicts_with = "json")]
     config: bool,
-    /// Print it as JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `pcapsy info`: what a capture is; reads record headers only, and every byte once for the hash.
+//! `pcapsy info`: what a capture is. Reads record headers only, and every byte once for the hash.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ pub(super) struct Info {
     /// Captures: files, directories, patterns, or - for standard input
     #[arg(value_name = "FILE|DIR|GLOB|-", required = true)]
     inputs: Vec<PathBuf>,
-    /// Print it as JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Compute the SHA-256 of the files, too
+    /// Also compute the SHA-256 of the files
     #[arg(long)]
     sha256: bool,
-    /// No progress on stderr
+    /// Show no progress on stderr
     #[arg(long, short)]
     quiet: bool,
 }

@@ -1,7 +1,7 @@
 //! arguments -> one command -> exit code
 //!
-//! One file per command. Results go to stdout, everything else to stderr; with `--json` stdout has JSON and nothing else.
-//! A reader that goes away (`| head -1`) ends the run quietly.
+//! One file per command. Results go to stdout, everything else to stderr; with `--json` stdout has JSON and
+//! nothing else. A reader that goes away (`| head -1`) ends the run quietly.
 
 mod analyze;
 mod catalogue;
@@ -30,14 +30,14 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  nothing found at or above --fail-on
-  1  findings at or above --fail-on
-  2  usage: an argument or the configuration is wrong
-  3  an input could not be read or an output not be written; what was read is still reported";
+  0  no finding reaches the severity of --fail-on
+  1  a finding reaches the severity of --fail-on
+  2  an argument or the configuration is wrong
+  3  an input could not be read, or an output could not be written; the rest is still reported";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Analyse captures: a summary, and the files of the report
+    /// Analyse captures: print a summary and write the files of the report
     Analyze(analyze::Analyze),
     /// Print one row per flow
     Flows(tables::TableArgs),
@@ -45,7 +45,7 @@ enum Command {
     Dns(tables::TableArgs),
     /// Print one row per TLS session
     Tls(tables::TableArgs),
-    /// Print one row per TCP segment that was not simply the next one
+    /// Print one row per TCP segment that was lost, repeated, late or otherwise out of the ordinary
     Events(events::Events),
     /// Print one row per ICMP error
     Icmp(tables::TableArgs),
@@ -53,7 +53,7 @@ enum Command {
     Explain(explain::Explain),
     /// List the detectors
     Detectors(catalogue::Detectors),
-    /// Say what a capture is, without analysing it
+    /// Print format, interfaces, times and damage of captures, without analysis
     Info(info::Info),
     /// Print shell completions
     Completions(pages::Completions),

@@ -15,7 +15,7 @@ pub enum Exit {
     Findings,
     /// An argument or the configuration is wrong.
     Usage,
-    /// An input could not be read or an output not be written.
+    /// An input could not be read, or an output could not be written.
     Failed,
 }
 
@@ -55,7 +55,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Says it on stderr, unless nobody listens any more.
+    /// Prints the error on stderr, unless the reader of standard output went away.
     pub(super) fn tell(self) -> Exit {
         let exit = match &self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Clean,

@@ -20,7 +20,7 @@ pub(super) struct Completions {
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// The page of this command; without it the page of pcapsy
+    /// Print the page of this command [default: the page of pcapsy]
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 }

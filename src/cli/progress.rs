@@ -1,4 +1,4 @@
-//! How far a run has come: bytes, packets a second and the time left, on stderr and only when it is a terminal.
+//! How far a run has come: bytes, packets per second, time left. On stderr, and only on a terminal.
 
 use std::io::{self, IsTerminal};
 

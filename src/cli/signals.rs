@@ -16,8 +16,8 @@ fn unix() {
     const MESSAGE: &[u8] = b"\npcapsy: an input file was truncated while mapped; nothing was reported\n";
     let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return };
     let stderr = File::from(stderr);
-    // SAFETY: the action only makes the system calls write and _exit, which are async-signal-safe: writing to a `File`
-    // takes no lock and allocates nothing, and the descriptor lives as long as the action, which owns it.
+    // SAFETY: the action only makes the system calls write and _exit, which are async-signal-safe. Writing to
+    // a `File` takes no lock and allocates nothing. The action owns the descriptor, so it stays open.
     let installed = unsafe {
         signal_hook::low_level::register(signal_hook::consts::SIGBUS, move || {
             let _ = (&stderr).write(MESSAGE);

@@ -16,17 +16,17 @@ use crate::pipeline::{Outcome, Rows};
 /// What to read and how.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Source {
-    /// Captures: files (pcap, pcapng, also gz, zst, lz4), directories, patterns, or - for standard input; several are one
-    /// capture set in time order
+    /// Captures: files (pcap, pcapng; also as gz, zst, lz4), directories, patterns, or - for standard input.
+    /// Several inputs are one capture set in time order
     #[arg(value_name = "FILE|DIR|GLOB|-", required = true)]
     pub(super) inputs: Vec<PathBuf>,
-    /// Configuration; without it ./pcapsy.toml, when there is one
+    /// Configuration file [default: ./pcapsy.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Worker threads; 0 for one per core. Results do not depend on it
+    /// Worker threads, 0 for one per core. The number does not change the results
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) threads: usize,
-    /// No progress on stderr
+    /// Show no progress on stderr
     #[arg(long, short)]
     quiet: bool,
 }

@@ -18,13 +18,13 @@ use crate::report::table::{FileIndex, Streamed};
 pub(super) struct TableArgs {
     #[command(flatten)]
     source: Source,
-    /// How to write it [default: by the ending of --output, else table]
+    /// Format of the output [default: by the ending of --output, else table]
     #[arg(long, short, value_enum)]
     format: Option<Format>,
-    /// Write to this file; - is standard output
+    /// Write to this file, - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// These columns only, in this order; pcapsy explain tables lists them
+    /// Write only these columns, in this order. `pcapsy explain tables` lists them
     #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
     columns: Vec<String>,
 }
@@ -40,7 +40,7 @@ impl<T: Streamed> OneTable<T> {
     fn keep(&mut self, result: io::Result<()>) {
         match result {
             Ok(()) => {}
-            // Nobody reads any more: there is nothing to finish the analysis for.
+            // The reader went away: nobody would see the rest of the analysis.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 std::process::exit(Exit::Clean.code().into())
             }
@@ -78,7 +78,7 @@ impl TableArgs {
         let to_stdout = self.output == Path::new("-");
         if to_stdout && format == Format::Parquet && io::stdout().is_terminal() {
             return Err(Failure::Usage(
-                "parquet is no text: name a file with --output, or a pipe".to_owned(),
+                "parquet is binary: name a file with --output, or write to a pipe".to_owned(),
             ));
         }
         let (pending, out): (_, Box<dyn Write + Send>) = if to_stdout {

@@ -1,4 +1,4 @@
-//! Community ID, version 1: the flow identifier that Zeek, Suricata and others print, to join their logs with.
+//! Community ID, version 1: the flow identifier of Zeek, Suricata and others, to join their logs.
 //!
 //! `1:` and the base64 of SHA-1 over seed (2, here 0), lower address, higher address, protocol, 0, lower's
 //! port, higher's port. ICMP has types in place of ports: a message type and the type of its answer; a type

@@ -53,7 +53,7 @@ impl<'p> Cursor<'p> {
         Self { bytes: &self.bytes[..captured], offset: self.offset, length }
     }
 
-    /// Why `needed` octets of `layer` cannot be read here: the capture ends before, or the layer around it does.
+    /// Why `needed` octets of `layer` cannot be read here: the capture, or the layer around, ends before.
     pub(super) fn short(self, layer: Layer, needed: usize) -> Stop {
         let needed = needed as u32;
         if needed > self.length {

@@ -1,9 +1,9 @@
 //! Puts IP fragments together (RFC 791 section 3.2, RFC 8200 section 4.5), in bounded memory.
 //!
-//! Where fragments overlap, the octets that came first stay: what a datagram says must not depend on what is
-//! sent later. Overlaps with other content are what evasion looks like (RFC 5722), so they are counted apart.
-//! The fragments of a finished datagram are remembered until its time is up: in a capture that holds every packet
-//! twice, the copies that come late are then known for what they are, and not reported as never finished.
+//! Where fragments overlap, the octets that came first stay: what is sent later must not change a datagram.
+//! Overlaps with other content look like evasion (RFC 5722), so they are counted apart. The fragments of a
+//! finished datagram are remembered until its time is up. In a capture that holds every packet twice the
+//! second fragments are then known as copies, and no datagram is reported as unfinished.
 //!
 //! A datagram put together may hold a tunnel with a fragment in it: feed its record again.
 

@@ -35,7 +35,7 @@ pub(super) fn plausible(at: Cursor<'_>) -> bool {
     ethertype::known(kind, rest) || (kind >= 3 && u32::from(kind) <= rest.length.min(u32::from(MAX_LENGTH)))
 }
 
-/// True when a frame with a consistent IP packet starts here: the test for tunnels without any header of proof.
+/// True when a frame with a consistent IP packet starts here: the test for tunnels without a magic number.
 pub(super) fn plausible_ip(at: Cursor<'_>) -> bool {
     match at.take::<14>() {
         Some((header, rest)) => match u16::from_be_bytes([header[12], header[13]]) {

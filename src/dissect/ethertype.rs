@@ -13,7 +13,7 @@ pub(super) const IPV6: u16 = 0x86dd;
 pub(super) const ARP: u16 = 0x0806;
 /// Transparent Ethernet bridging (RFC 1701).
 pub(super) const BRIDGED: u16 = 0x6558;
-/// IEEE 802.2 header: Linux's number for frames with a length field. [`Stop::EtherType`] of unread LLC frames.
+/// IEEE 802.2 header: Linux's number for frames with a length field, and [`Stop::EtherType`] of unread ones.
 pub(super) const LLC: u16 = 0x0004;
 
 /// Reads what EtherType `kind` announces.

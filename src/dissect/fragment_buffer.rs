@@ -92,6 +92,7 @@ fn copy(buffer: &mut [u8], from: u32, to: u32, start: u32, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -99,7 +100,9 @@ mod tests {
     proptest! {
         /// Against an obviously right model: one octet after the other, the first writer wins.
         #[test]
-        fn insert_matches_the_model(pieces in proptest::collection::vec((0u32..60, proptest::collection::vec(any::<u8>(), 0..20)), 0..20)) {
+        fn insert_matches_the_model(
+            pieces in vec((0u32..60, vec(any::<u8>(), 0..20)), 0..20),
+        ) {
             let mut fragment_buffer = FragmentBuffer::default();
             let mut model = [None; 80];
             for (offset, bytes) in pieces {
@@ -109,7 +112,8 @@ mod tests {
                 }
             }
             for (at, octet) in model.iter().enumerate() {
-                let held = fragment_buffer.filled.iter().any(|range| (range.0..range.1).contains(&(at as u32)));
+                let mut filled = fragment_buffer.filled.iter();
+                let held = filled.any(|(from, to)| (*from..*to).contains(&(at as u32)));
                 prop_assert_eq!(held, octet.is_some());
                 if let Some(octet) = octet {
                     prop_assert_eq!(fragment_buffer.bytes[at], *octet);

@@ -1,5 +1,6 @@
 //! GTP-U (3GPP TS 29.281 section 5.1): version and flags (1), message type (1), length (2), tunnel endpoint
-//! (4); with any of the E, S, PN flags also sequence (2), N-PDU (1), next extension (1); extensions; an IP packet.
+//! (4); with any of the E, S, PN flags also sequence (2), N-PDU (1), next extension (1); extensions; an IP
+//! packet.
 
 use super::cursor::Cursor;
 use super::ip;
@@ -9,7 +10,7 @@ use crate::dissect::Tunnel;
 /// Message type of user traffic.
 const G_PDU: u8 = 255;
 
-/// Reads a G-PDU, if it is one. Each direction has its own endpoint number, so it is no part of the path hash.
+/// Reads a G-PDU, if it is one. Each direction has its own endpoint number, which the path hash leaves out.
 pub(super) fn read<'p>(walk: &mut Walk, at: Cursor<'p>) -> Option<Next<'p>> {
     let (&[flags, message, l0, l1, t0, t1, t2, t3], rest) = at.take::<8>()?;
     let length = u32::from(u16::from_be_bytes([l0, l1]));

@@ -1,4 +1,4 @@
-//! Cisco HDLC: address (0x0f unicast, 0x8f broadcast), control, EtherType (2); and PPP in HDLC framing (RFC 1662).
+//! Cisco HDLC: address (0x0f unicast, 0x8f broadcast), control, EtherType (2); PPP in HDLC (RFC 1662).
 
 use super::cursor::Cursor;
 use super::walk::Next;

@@ -84,7 +84,8 @@ impl FiveTuple {
     }
 
     /// XXH3-64 (seed 0) over the two ends in ascending order, each its address as 16 octets (IPv4 mapped) and
-    /// its port in two, big-endian, then the protocol: 37 octets. Part of the exchange format: never change it.
+    /// its port in two, big-endian, then the protocol: 37 octets. It is part of the exchange format: never
+    /// change it.
     pub fn partition_hash(&self) -> u64 {
         let (source, destination) = (end(self.source), end(self.destination));
         let (low, high) = if source <= destination { (source, destination) } else { (destination, source) };

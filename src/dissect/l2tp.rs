@@ -1,4 +1,4 @@
-//! L2TP: version 2 data messages over UDP (RFC 2661 section 3.1) and version 3 over IP (RFC 3931 section 4.1).
+//! L2TP: version 2 data over UDP (RFC 2661 section 3.1), version 3 over IP (RFC 3931 section 4.1).
 //!
 //! Session ids differ by direction, so they are no part of the path hash.
 
@@ -7,8 +7,9 @@ use super::walk::{Next, Walk};
 use super::{ethernet, ppp};
 use crate::dissect::{Stop, Tunnel};
 
-/// Version 2: flags and version (2), length (2, flag L), tunnel (2), session (2), counters (4, flag S), offset
-/// (2 and as many octets as it says, flag O), PPP. Nothing when it is a control message or not L2TP at all.
+/// Version 2: flags and version (2), length (2, flag L), tunnel (2), session (2), counters (4, flag S),
+/// offset (2 and as many octets as it says, flag O), PPP. Nothing when it is a control message or not L2TP at
+/// all.
 pub(super) fn read_udp<'p>(walk: &mut Walk, at: Cursor<'p>) -> Option<Next<'p>> {
     let flags = be16(at.bytes, 0);
     // T (control) and the reserved bits are 0, the version is 2.
@@ -41,8 +42,8 @@ pub(super) fn read_udp<'p>(walk: &mut Walk, at: Cursor<'p>) -> Option<Next<'p>> 
     Some(Next::Ppp(inner))
 }
 
-/// Version 3 over IP: session (4), cookie (0, 4 or 8), sublayer (0 or 4), frame. None of the sizes is in the packet,
-/// so the Ethernet frame is looked for behind each of them; session 0 is a control message.
+/// Version 3 over IP: session (4), cookie (0, 4 or 8), sublayer (0 or 4), frame. None of the sizes is in the
+/// packet, so the Ethernet frame is looked for behind each of them; session 0 is a control message.
 pub(super) fn read_ip<'p>(walk: &mut Walk, at: Cursor<'p>) -> Next<'p> {
     let session = be32(at.bytes, 0);
     let frame =

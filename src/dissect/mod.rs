@@ -1,9 +1,9 @@
 //! [`RawPacket`] -> [`PacketRecord`]
 //!
 //! [`dissect`] is total: any bytes give a record, and [`Stop`] says where reading ended and why. Headers are
-//! read outermost first, one file per header. A header file looks at a run of octets (`cursor`), writes
-//! what it learnt into the record (`walk`) and names what follows; nothing recurses and nothing allocates.
-//! Fields of the record are those of the innermost IP packet that could be read; what is around it is its path.
+//! read outermost first, one file per header. A header file looks at a run of octets (`cursor`), writes what
+//! it learnt into the record (`walk`) and names what follows; nothing recurses and nothing allocates. A
+//! record has the fields of the innermost IP packet that could be read. Its path is what is around it.
 //!
 //! Fragments come out as [`Transport::Fragment`]. [`Defragmenter`] puts them together and
 //! [`dissect_datagram`] reads the result as of the fragment that arrived last.

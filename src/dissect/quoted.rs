@@ -1,5 +1,4 @@
-//! The packet quoted by an ICMP error: an IP header and at least eight octets behind it (RFC 792, RFC 4443),
-//! as much as the router cared to send and the capture kept.
+//! The packet quoted by an ICMP error: an IP header and at least eight octets behind it (RFC 792, RFC 4443).
 
 use std::net::IpAddr;
 

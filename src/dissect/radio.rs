@@ -6,7 +6,7 @@ use super::ieee80211;
 use super::walk::{Next, Walk};
 use crate::dissect::{Layer, Stop};
 
-/// Radiotap: version, pad, length (2), presence words (4 each, bit 31 says another follows), fields; little-endian.
+/// Radiotap, little-endian: version, pad, length (2), presence words (4, bit 31: one more), fields.
 pub(super) fn radiotap<'p>(walk: &mut Walk, kind: u16, at: Cursor<'p>) -> Next<'p> {
     let Some(&[version, _, l0, l1, p0, p1, p2, p3]) = at.array::<8>() else {
         return Next::Stop(at.short(Layer::Link, 8));

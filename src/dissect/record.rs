@@ -1,8 +1,8 @@
 //! The packet record: everything later stages need to know of one packet, as plain copyable data.
 //!
-//! Payload bytes are not in the record: it says where they stand in the bytes of its batch, so a record can be
-//! moved, stored and sent without a lifetime. A record is never missing: what could not be dissected
-//! has a [`Stop`] that says where and why.
+//! A record holds no payload bytes, only their place in the bytes of its batch. So a record has no lifetime
+//! and can be moved, stored and sent. A record is never missing: what could not be dissected has a [`Stop`]
+//! that says where and why.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -50,16 +50,16 @@ pub struct Link {
     pub source: [u8; 6],
     /// Destination address.
     pub destination: [u8; 6],
-    /// Linux cooked packet type (0 to us, 1 broadcast, 2 multicast, 3 to others, 4 sent by us); 255 when not cooked.
+    /// Linux cooked packet type: 0 to us, 1 broadcast, 2 multicast, 3 to others, 4 sent by us; else 255.
     pub packet_type: u8,
 }
 
-/// VLANs and tunnels around the innermost IP header. Two packets with equal hashes belong to the same tenant: equal
-/// addresses mean the same hosts.
+/// VLANs and tunnels around the innermost IP header. Two packets with equal hashes belong to the same tenant:
+/// equal addresses mean the same hosts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Path {
-    /// Hash over the tunnels (kind, outer addresses, and the identifier where both directions share it), outermost first;
-    /// VLAN tags, MPLS labels and PPPoE sessions are left out. 0 when there is none.
+    /// Hash over the tunnels (kind, outer addresses, and the identifier where both directions share it),
+    /// outermost first; VLAN tags, MPLS labels and PPPoE sessions are left out. 0 when there is none.
     pub hash: u64,
     /// Outermost VLAN id, 0 when untagged.
     pub vlan: u16,
@@ -118,7 +118,7 @@ pub struct Ip {
     pub id: u16,
     /// IPv4 don't-fragment bit; always true for IPv6.
     pub dont_fragment: bool,
-    /// Length of the whole datagram in bytes as the IP header says (from the wire length when the header says 0: offload).
+    /// Length of the whole datagram in bytes, by the IP header. A header of 0 (offload): by the wire length.
     pub length: u32,
 }
 
@@ -242,7 +242,7 @@ impl TcpFlags {
     }
 }
 
-/// A TCP sequence number: arithmetic modulo 2^32 (RFC 9293 section 3.4). Deliberately not `Ord`: the order is not transitive.
+/// A TCP sequence number, modulo 2^32 (RFC 9293 section 3.4). Not `Ord`: its order is not transitive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seq(pub u32);
 

@@ -18,7 +18,7 @@ pub(super) fn read<'p>(walk: &mut Walk, at: Cursor<'p>) -> Next<'p> {
 /// What follows a cooked header: the meaning of `protocol` depends on the device's ARPHRD type `hardware`.
 pub(super) fn after(hardware: u16, protocol: u16, rest: Cursor<'_>) -> Next<'_> {
     match (hardware, protocol) {
-        // Radiotap behind a cooked header (ARPHRD_IEEE80211_RADIOTAP), and netlink (824): not network traffic.
+        // Radiotap behind a cooked header (ARPHRD_IEEE80211_RADIOTAP) and netlink (824): no network traffic.
         (803 | 824, _) => Next::Stop(Stop::EtherType(protocol)),
         // Linux's own numbers below 1536: 0x0001 is an IEEE 802.3 frame, whose LLC header is missing.
         (_, 0x0001) => Next::Stop(Stop::EtherType(protocol)),

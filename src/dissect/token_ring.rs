@@ -1,5 +1,5 @@
-//! Token Ring (IEEE 802.5): access control, frame control, destination (6), source (6), routing when the
-//! source's first bit is set (its first five bits of eight hold the length in the first octet), LLC.
+//! Token Ring (IEEE 802.5): access control, frame control, destination (6), source (6), routing, LLC. There
+//! is routing when the source's first bit is set; the last five bits of the first octet are its length.
 
 use super::cursor::Cursor;
 use super::walk::{Next, Walk};

@@ -1,7 +1,7 @@
 //! UDP (RFC 768), and the tunnels that are recognised by port *and* content.
 //!
-//! A port proves nothing: each tunnel's reader tests its whole header and the start of what it carries, and
-//! when any of it does not fit, the datagram stays plain UDP.
+//! A port proves nothing: each tunnel's reader tests its whole header and the start of what it carries. If
+//! any of it does not fit, the datagram stays plain UDP.
 
 use etherparse::UdpHeaderSlice;
 

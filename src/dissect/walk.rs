@@ -114,8 +114,8 @@ impl Walk {
         self.link(source, [0; 6]);
     }
 
-    /// Adds a VLAN tag to the path, not to its hash: routed and mirrored traffic often has a tag one way only, and both
-    /// ways are one flow. Id 0 is a priority tag on an untagged frame.
+    /// Adds a VLAN tag to the path, not to its hash. Routed and mirrored traffic often has a tag one way
+    /// only, and both ways are one flow. Id 0 is a priority tag on an untagged frame.
     pub(super) fn vlan(&mut self, id: u16) {
         if id == 0 {
             return;
@@ -127,8 +127,8 @@ impl Walk {
         }
     }
 
-    /// Adds a tunnel to the path. `shared` says that both directions carry the same `id`: only such an id is
-    /// hashed, since both directions of a flow must have equal paths. The outer addresses are hashed in
+    /// Adds a tunnel to the path. `shared` says that both directions carry the same `id`. Only such an id is
+    /// hashed, since both directions of a flow must have equal hashes. The outer addresses are hashed in
     /// ascending order for the same reason.
     pub(super) fn tunnel(&mut self, kind: Tunnel, id: u32, shared: bool) {
         self.path.tunnel = kind;

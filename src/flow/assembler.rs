@@ -1,8 +1,8 @@
 //! One direction's payload in order, with its gaps.
 //!
-//! Of overlapping segments the bytes that came first are kept: what the capture shows first is what an unhurried
-//! receiver gets first, and the sequence analysis reports a conflict. Out-of-order bytes are held up to a budget;
-//! when it is spent the hole in front of them is given up as a gap.
+//! Where segments overlap, the bytes that came first stay, as in most receivers. The sequence analysis
+//! reports the conflict. Out-of-order bytes are held up to a budget; when it is spent the hole in front of
+//! them is given up as a gap.
 
 use std::collections::BTreeMap;
 

@@ -32,7 +32,7 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// For a byte stream; `dns_port`: one of its ports is DNS's, so that length-prefixed messages are expected.
+    /// For a byte stream. `dns_port`: one of its ports is DNS's, so length-prefixed messages are expected.
     pub(super) fn stream(dns_port: bool) -> Self {
         let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(Default::default()) };
         Self { kind, transactions: None, dns_port, clock: Timestamp::MIN }
@@ -155,7 +155,7 @@ impl Content {
             return;
         }
         if let Ok(message) = dns::parse(bytes) {
-            // On DNS's own port the flags say who asks; roles told by port alone can be wrong when both are 53.
+            // On DNS's own port the flags say who asks: roles told by port alone fail when both are 53.
             let direction = if message.response { Direction::ToClient } else { direction };
             self.transactions.get_or_insert_default().message(direction, &message, at, self.clock);
         }

@@ -1,8 +1,8 @@
-//! Duplicate observations: one packet that the capture recorded more than once (FIELD C0.3).
+//! Duplicate observations: one packet that the capture recorded more than once.
 //!
-//! A mirror port that copies both directions, an `any` interface that sees a packet on every leg, a routed mirror:
-//! each makes a healthy capture look as if everything was sent twice. A copy has the same TCP header and payload
-//! as the packet it repeats, in a time in which TCP would not have sent it again.
+//! Mirror ports that copy both directions, `any` interfaces and routed mirrors record packets twice. A
+//! healthy capture then looks as if everything was sent twice. A copy has the same TCP header and payload as
+//! its original, and comes too soon for TCP to have sent the segment again.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -13,12 +13,13 @@ use crate::time::Span;
 /// Packets of one direction that a later packet is compared with.
 const REMEMBERED: usize = 16;
 
-/// The same for a connection that is known to be copied: with two capture points on a path a window of packets lies between
-/// a packet and its copy.
+/// The same for a connection known to be copied. With two capture points, a window of packets lies between a
+/// packet and its copy.
 const REMEMBERED_COPIED: usize = 256;
 
-/// The copy has fewer hops left: it was forwarded in between, and a router keeps a datagram this long at most while it looks
-/// for the next hop (RFC 4861 section 10, three requests of a second each). No sender repeats one with another TTL.
+/// The copy has a lower TTL: it was forwarded in between. A router that looks for the next hop keeps a
+/// datagram this long at most (RFC 4861 section 10: three requests, one second each). No sender repeats a
+/// datagram with another TTL.
 const FORWARDED: Span = Span::secs(3);
 
 /// The IP identification is the same and not a constant of that host: no sender repeats one within this time.
@@ -33,8 +34,8 @@ const CONTROL: Span = Span::millis(50);
 /// Nothing tells the two apart but time.
 const SAME_WAY: Span = Span::micros(100);
 
-/// A packet that went by. Sixteen in each direction of every connection: fingerprints keep them in the cache, and two
-/// of 64 bits are equal by chance less often than memory forgets.
+/// A packet that went by. Every direction remembers sixteen, so they are fingerprints that fit the cache. Two
+/// fingerprints of 64 bits are practically never equal by chance.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     at: PacketRef,
@@ -108,8 +109,8 @@ impl Copies {
         self.recent.capacity() * size_of::<Seen>()
     }
 
-    /// The packet that `packet` is another observation of; else remembers `packet`. `other` is the ordinal of the last
-    /// packet of the other side.
+    /// The packet that `packet` is another observation of; else remembers `packet`. `other` is the ordinal of
+    /// the last packet of the other side.
     pub(super) fn check(
         &mut self,
         packet: &PacketRecord,
@@ -155,7 +156,7 @@ impl Copies {
         }
         let length = packet.payload.length;
         let apart = Span((later.at.time - earlier.at.time).0.saturating_abs());
-        // RFC 6864: the identification of a datagram that may not be fragmented can be anything, also a constant.
+        // RFC 6864 section 4.1: the identification of a datagram with DF can be anything, also a constant.
         let same_id_proves = ip.id != 0 && self.counting_ids;
         let other_way = earlier.way != later.way;
         let control = tcp.flags.0 & 0x03 != 0;
@@ -178,7 +179,7 @@ impl Copies {
         if control || same_id_proves {
             return apart <= CONTROL;
         }
-        // A bare ACK is repeated on purpose; without an identification only a flow that is known to be copied decides.
+        // Hosts repeat bare ACKs. Without an identification, only a flow known to be copied decides.
         apart <= SAME_WAY && (length > 0 || self.found > 0)
     }
 }

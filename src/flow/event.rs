@@ -6,7 +6,7 @@ use crate::dissect::Seq;
 use crate::dissect::{Direction, PacketRef};
 use crate::time::Span;
 
-/// What a segment was, when it was not simply the next one (FIELD sections C1 to C5).
+/// What a segment was, when it was not simply the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
@@ -26,7 +26,7 @@ pub enum EventKind {
     Retransmission,
     /// Data that arrived late: sent once, overtaken on its way to the capture point.
     Reordered,
-    /// A late segment that is either reordered or a retransmission of a segment lost before the capture point.
+    /// A late segment: reordered, or sent again after a loss before the capture point. Nothing tells which.
     LateAmbiguous,
     /// Data recorded after the ACK that covers it: the order of the recorder, not of the network.
     CaptureReordered,
@@ -103,7 +103,7 @@ impl EventKind {
     }
 }
 
-/// Where the first copy of a retransmitted segment got lost, seen from the capture point (FIELD C0.2).
+/// Where the first copy of a retransmitted segment was lost, seen from the capture point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossPlace {
@@ -147,10 +147,10 @@ pub struct TcpEvent {
     pub ip_length: u32,
     /// It was sent with don't-fragment (always for IPv6).
     pub dont_fragment: bool,
-    /// The packet it repeats (retransmission, copy, ACK), or the first one above the hole it fills (reordered).
+    /// The packet it repeats (retransmission, copy, ACK), or the first above the hole it fills (reordered).
     pub original: Option<PacketRef>,
-    /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe that it answers,
-    /// the announcement of the window that it fills.
+    /// The packet that made the sender send it: the ACK that completed the evidence of loss, the probe it
+    /// answers, or the announcement of the window it fills.
     pub trigger: Option<PacketRef>,
     /// It announces another window than the packet of its sender before it.
     pub window_changed: bool,
@@ -160,7 +160,7 @@ pub struct TcpEvent {
     pub hint: Option<PacketRef>,
     /// Time since the segment with the highest number; `None` when it ends there itself.
     pub behind: Option<Span>,
-    /// The packet that proved a retransmission unnecessary; for one that was acknowledged before, that ACK when known.
+    /// The packet that proves a retransmission unnecessary, if known: the SACK, the echo, the earlier ACK.
     pub proof: Option<PacketRef>,
     /// Time since `original`, or since the hole it fills was opened.
     pub delay: Span,
@@ -170,6 +170,7 @@ pub struct TcpEvent {
     pub loss: LossPlace,
     /// The retransmission was not needed, and why we know.
     pub spurious: Option<SpuriousProof>,
-    /// Re-sent in smaller pieces after an ICMP message said the first was too big: path MTU discovery at work, not loss.
+    /// Sent again in smaller pieces after an ICMP message called the first too big: path MTU discovery, no
+    /// loss.
     pub path_mtu: bool,
 }

@@ -1,4 +1,4 @@
-//! The three-way handshake as the capture shows it, and what became of it (FIELD C6).
+//! The three-way handshake (RFC 9293 section 3.5) as the capture shows it, and what became of it.
 
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Seq, Tcp};
@@ -111,8 +111,8 @@ impl Opening {
         }
     }
 
-    /// The answer to a SYN by a host that has another connection on these ports: its numbers are of that one (RFC 9293
-    /// section 3.10.7.4, RFC 5961 section 4).
+    /// The answer to a SYN by a host that has another connection on these ports: its numbers are of that one
+    /// (RFC 9293 section 3.10.7.4, RFC 5961 section 4).
     pub(super) fn is_challenge(&self, direction: Direction, tcp: &Tcp) -> bool {
         direction == Direction::ToClient
             && self.seen.syn_ack_count == 0

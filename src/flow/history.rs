@@ -2,9 +2,9 @@
 
 use crate::dissect::Direction;
 
-/// Letters in order of appearance: upper case for the originator. `s` SYN, `h` SYN-ACK, `a` bare ACK, `d` data,
-/// `f` FIN, `r` RST, `t` retransmission, `w` zero window, `g` gap, `i` inconsistent flags, `q` SYN with FIN, `^` roles flipped.
-/// `t`, `w` and `g` appear at their 1st, 10th, 100th ... time, the others once.
+/// Letters in order of appearance: upper case for the originator. `s` SYN, `h` SYN-ACK, `a` bare ACK, `d`
+/// data, `f` FIN, `r` RST, `t` retransmission, `w` zero window, `g` gap, `i` inconsistent flags, `q` SYN with
+/// FIN, `^` roles flipped. `t`, `w` and `g` appear at their 1st, 10th, 100th ... time, the others once.
 #[derive(Debug, Default)]
 pub(super) struct History {
     text: String,

@@ -1,7 +1,8 @@
 //! [`PacketRecord`](crate::dissect::PacketRecord) -> [`Flow`], [`TcpEvent`], in-order bytes for `app`
 //!
-//! [`FlowTable`] finds the flow of a packet. A TCP `Connection` has two `Sender`s, which place every
-//! segment, an `Opening`, and an `Assembler` per direction that feeds the flow's content.
+//! [`FlowTable`] finds the flow of a packet. A TCP `Connection` has an `Opening` for the handshake, and per
+//! direction a `Sender`, which classifies every segment, and an `Assembler`, which feeds the content parsers
+//! in order.
 
 mod assembler;
 mod content;

@@ -9,8 +9,8 @@ use crate::flow::tcp::Connection;
 use crate::flow::{End, Flow, Half, IcmpError, LinkUse, Roles};
 use crate::time::Timestamp;
 
-/// Both directions of a conversation have the same key. VLANs are left out, so that a path that differs by direction
-/// stays one flow; tunnels are in, so that tenants with equal addresses stay apart.
+/// Both directions of a conversation have the same key. VLANs are left out, so that a path that differs by
+/// direction stays one flow; tunnels are in, so that tenants with equal addresses stay apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) tuple: FiveTuple,
@@ -27,7 +27,7 @@ pub(super) struct Open {
     pub(super) content: Content,
     pub(super) stream: Option<StreamId>,
     pub(super) wake: Timestamp,
-    /// The capture's clock at its last packet: what idleness is measured from. Packets' own times may go back.
+    /// The capture's clock at its last packet, from which idle time counts. Packets' own times may go back.
     pub(super) last_clock: Timestamp,
     /// Bytes of memory it took when it was looked at last.
     pub(super) weight: usize,
@@ -93,8 +93,8 @@ impl Caps {
 pub(super) enum State {
     /// Nothing: it is not TCP.
     None,
-    /// One SYN so far, and most of a flood never get further: the packet is a tenth of a connection's size, and the
-    /// connection can still be made from it.
+    /// One SYN so far, and most of a flood never get further: the packet is a tenth of a connection's size,
+    /// and the connection can still be made from it.
     Attempt(Box<Attempt>),
     /// A connection.
     Connection(Box<Connection>),
@@ -146,8 +146,8 @@ impl Key {
     }
 }
 
-/// A flow's place in the index. Equal partitions have equal low bits in the packets' hashes, and a table chooses its places
-/// by those.
+/// A flow's place in the index. Equal partitions have equal low bits in the packets' hashes, and a table
+/// chooses its places by those.
 pub(super) fn slot_hash(packet: &PacketRecord) -> u64 {
     (packet.partition ^ packet.path.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
 }

@@ -33,7 +33,7 @@ pub enum End {
     /// The capture ended first.
     #[default]
     CaptureEnd,
-    /// The open flows took more memory than `limits.memory_mib` allows; what came later of it is a flow of its own.
+    /// Open flows took more memory than `limits.memory_mib` allows. Its later packets are another flow.
     Evicted,
 }
 
@@ -58,8 +58,8 @@ pub struct Half {
     pub last: Option<PacketRef>,
     /// Lowest and highest TTL.
     pub ttl: Option<(u8, u8)>,
-    /// The link paths its packets took: (source address, destination address, VLAN, interface) with a count and the
-    /// first packet; at most four, in order of appearance.
+    /// The link paths its packets took: (source address, destination address, VLAN, interface) with a count
+    /// and the first packet; at most four, in order of appearance.
     pub links: Vec<LinkUse>,
 }
 
@@ -162,7 +162,7 @@ pub struct IcmpError {
     pub icmp: Icmp,
 }
 
-/// Where the capture point stands on the path (FIELD C0.1).
+/// Where the capture point stands on the path, by the round trips to client and server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Vantage {
@@ -177,7 +177,7 @@ pub enum Vantage {
     Middle,
 }
 
-/// What became of the handshake (FIELD C6).
+/// What became of the handshake (RFC 9293 sections 3.5 and 3.10.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HandshakeOutcome {
@@ -194,7 +194,7 @@ pub enum HandshakeOutcome {
     Silent,
     /// SYN-ACKs were seen, the client never completed and repeated its SYN: they did not reach it.
     ReplyLost,
-    /// SYN-ACK and ACK were seen, the server went on repeating the SYN-ACK: the ACK did not reach it or was dropped.
+    /// SYN-ACK and ACK were seen, and the server repeated the SYN-ACK: the ACK was lost or dropped.
     AckLost,
     /// Completed, but the SYN-ACK itself was never captured: a capture asymmetry, not a failure.
     ReplyUnseen,
@@ -225,7 +225,8 @@ pub struct Handshake {
     pub outcome: HandshakeOutcome,
     /// The packet that decided a failure: the RST, the challenge ACK.
     pub answer: Option<PacketRef>,
-    /// The server answered a SYN with an ACK of an earlier connection (RFC 9293 section 3.10.7.4): its ports were in use.
+    /// The server answered a SYN with an ACK of an earlier connection on these ports (RFC 9293 section
+    /// 3.10.7.4).
     pub challenge: Option<PacketRef>,
     /// SYN (last one before the answer) to SYN-ACK, at the capture point.
     pub server_rtt: Option<Span>,
@@ -242,28 +243,29 @@ impl Handshake {
     pub const MAX_REPEATS: usize = 16;
 }
 
-/// Why a connection was reset (FIELD C9).
+/// Why a connection was reset (RFC 9293 section 3.5.2, RFC 1122 section 4.2.2.13, RFC 2525 section 2.17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetClass {
-    /// R1: the answer to a SYN.
+    /// The answer to a SYN.
     Refused,
-    /// R2: the client's answer to a SYN-ACK.
+    /// The client's answer to a SYN-ACK.
     HandshakeAbort,
-    /// R3: by the opener after at most one small exchange.
+    /// By the opener after at most one small exchange, as health checks of load balancers do.
     ProbeClose,
-    /// R4: with the peer's data unread or unacknowledged, by a live socket.
+    /// By a live socket, with the peer's data unread or unacknowledged (RFC 2525 section 2.17).
     Abort,
-    /// R5: after a FIN or a TLS close_notify, or by the client after a whole response: nothing was lost.
+    /// After a FIN or a TLS close_notify, or by the client after a whole response: nothing was lost.
     Benign,
-    /// R6: on the first packet after a long silence.
+    /// On the first packet after a long silence.
     Idle,
-    /// R7: by a host that knows no such connection: no ACK flag, sequence number taken from the packet it answers.
+    /// By a host that knows no such connection: no ACK flag, and the sequence number is the ACK number of the
+    /// packet before (RFC 9293 section 3.10.7.1).
     NoSocket,
 }
 
 impl ResetClass {
-    /// Something was lost by it: it did not come after the end, of a probe, or in place of the end of a handshake.
+    /// The reset cost something: it did not follow the end, close a probe or give up a handshake.
     pub fn is_harmful(self) -> bool {
         !matches!(self, Self::Benign | Self::ProbeClose | Self::HandshakeAbort)
     }
@@ -338,7 +340,8 @@ impl TcpFlow {
 /// What one side of a TCP flow sent, and what became of it. Counts are over unique wire segments.
 #[derive(Clone, Debug, Default)]
 pub struct TcpSide {
-    /// Segments with payload, repeats included, duplicate observations not. A super-frame counts as the wire segments in it.
+    /// Segments with payload: repeats count, duplicate observations do not, super-frames count as the
+    /// segments in them.
     pub data_segments: u64,
     /// Of those, the ones with bytes that were not captured before: what rates of loss are over.
     pub unique_segments: u64,
@@ -368,8 +371,9 @@ pub struct TcpSide {
     pub hole_bytes: u64,
     /// Repeats whose bytes differ from the first copy.
     pub conflicts: u64,
-    /// How long the stream stood still because of losses, without overlaps: each wait is from the first copy of a segment,
-    /// or the segment that jumped over it, to the retransmission. Never longer than the transfer.
+    /// Time without progress because of losses; overlapping waits count once. A wait is from the first copy
+    /// of a segment, or from the first segment above its hole, to the retransmission. Never longer than the
+    /// transfer.
     pub stalled: Span,
     /// Announced maximum segment size.
     pub mss: Option<u16>,
@@ -383,7 +387,7 @@ pub struct TcpSide {
     pub fin: Option<PacketRef>,
     /// The FIN was acknowledged.
     pub fin_acked: bool,
-    /// Smallest delay between data of this side and the ACK for it at the capture point (ambiguous samples left out).
+    /// Smallest delay from data of this side to its ACK, at the capture point; ambiguous samples left out.
     pub min_rtt: Option<Span>,
     /// Sum and number of those samples.
     pub rtt_samples: (Span, u64),
@@ -440,7 +444,7 @@ impl Retransmissions {
     }
 }
 
-/// What the receiver acknowledged, by IP datagram size: the evidence for and against a size limit on the path.
+/// What the receiver acknowledged, by IP datagram size: evidence for and against a size limit.
 #[derive(Clone, Debug, Default)]
 pub struct Sizes {
     /// Largest datagram known to have arrived (acknowledged or selectively acknowledged), bytes.

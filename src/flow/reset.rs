@@ -1,14 +1,15 @@
-//! What kind of reset a RST is (FIELD C9).
+//! What kind of reset a RST is (RFC 9293 section 3.5.2).
 
 use crate::dissect::Direction;
 use crate::flow::ResetClass;
 use crate::time::Span;
 
-/// Silence after which a reset is an answer to a forgotten connection: the shortest idle time-out of middleboxes in
-/// use is 30 s (FIELD C9 R6).
+/// Silence after which a reset answers a forgotten connection. A judgement: half the shortest idle time-out
+/// that is common among load balancers and NAT gateways, 60 s.
 const IDLE: Span = Span::secs(30);
 
-/// Payload of a health check or probe at most, per side (FIELD C9 R3).
+/// Most payload of a health check, per side. A judgement: one small request and its answer. HAProxy (its
+/// issue 560) ends checks with a RST by design.
 const PROBE_BYTES: u64 = 512;
 
 /// What was known when the RST came.

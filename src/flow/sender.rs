@@ -1,4 +1,4 @@
-//! One side's outgoing data: what it sent, what was acknowledged, and what each repeat was (FIELD C1 to C5).
+//! One side's outgoing data: what it sent, what was acknowledged, and what each repeat was.
 
 mod acked;
 mod late;
@@ -17,17 +17,18 @@ use crate::time::{Span, Timestamp};
 /// Segments remembered while unacknowledged. A one-way capture never sees ACKs; the oldest then fall out.
 const OUTSTANDING: usize = 4096;
 
-/// A sequence number further away than this is not of this stream: a quarter of the largest window (RFC 7323), more than any
-/// connection in use has in flight.
+/// A sequence number further away than this is not of this stream: a quarter of the largest window (RFC
+/// 7323), more than any connection has in flight.
 const WILD: i32 = 1 << 28;
 
-/// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use (RFC 6298 asks for 1 s, nobody waits that long).
+/// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use. RFC 6298 section 2.4 asks for 1 s.
 const SHORTEST_TIMEOUT: Span = Span::millis(200);
 
 /// ACKs that run ahead kept apart; far more than come within that time.
 const AHEAD: usize = 64;
 
-/// An ACK may be recorded at most this long before the data it covers (FIELD C0.5).
+/// An ACK may be recorded at most this long before the data it covers. A judgement: queues of one host that
+/// are written in turn are closer, and the timers that rules rest on are far longer.
 const DISORDER: Span = Span::millis(1);
 
 /// What the analysis knows of the path when it judges a segment.
@@ -276,7 +277,8 @@ impl Sender {
             return Placed::Probe;
         }
         if plain && segment.length == 1 && distance == 0 && window_closed {
-            // The byte counts once the peer accepts it; until then the same number is sent again with more behind it.
+            // The byte counts once the peer accepts it; until then the same number is sent again, with more
+            // behind.
             self.probe = Some((segment.seq, segment.at));
             self.log(log, segment, EventKind::WindowProbe);
             return Placed::Probe;
@@ -314,8 +316,8 @@ impl Sender {
         placed
     }
 
-    /// A segment from before the first one that was captured is no repeat: it fills a hole that the beginning of the capture
-    /// left, unless its acknowledgement shows that it is old.
+    /// A segment below the first captured one is no repeat. It fills a hole that the beginning of the capture
+    /// left, unless its acknowledgement number shows that it is old.
     fn reach_back(&mut self, segment: &Segment) {
         let Some(first) = self.start.filter(|first| segment.seq.before(first.seq)) else { return };
         self.start = Some(Start { seq: segment.seq, ..first });

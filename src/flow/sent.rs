@@ -172,8 +172,8 @@ impl Sent {
         first.get_or_insert(at);
     }
 
-    /// Without selective acknowledgements, duplicate ACKs tell how many segments behind it arrived, not which: no more of
-    /// them than the `smaller` ones that were sent there is what smaller ones alone would make.
+    /// Without SACK, duplicate ACKs tell how many segments above it arrived, not which. As long as they are
+    /// no more than the `smaller` segments sent there, smaller ones alone explain them.
     pub(super) fn deduce_smaller(&mut self, smaller: impl FnOnce() -> usize) {
         if let Some(trouble) = &mut self.trouble
             && let (asked @ 1.., Some(at)) = trouble.asked
@@ -218,7 +218,8 @@ impl Sent {
 }
 
 impl UndeliveredSegment {
-    /// Whole tries before a range counts as stuck: the first and two timer-driven repeats (FIELD C10).
+    /// Whole tries before a range counts as stuck: the first and two repeats by time-out. RFC 8899 section
+    /// 5.1.2 (`MAX_PROBES`) gives up a size after three probes.
     pub(super) const TRIES: u32 = 3;
     /// Ranges kept per direction.
     pub(super) const MAX: usize = 8;

@@ -1,8 +1,8 @@
 //! Wireshark's `tcp.stream` numbers.
 //!
-//! Wireshark numbers conversations in the order of their first packet, knows them by addresses and ports alone
-//! (not by VLAN or tunnel), never forgets one, and starts a new one when a SYN comes with another sequence number
-//! than the SYN before it. The table keeps just enough to do the same.
+//! Wireshark numbers conversations in the order of their first packets. It tells them apart by addresses and
+//! ports, not by VLAN or tunnel, and never forgets one. A SYN with another sequence number than the SYN
+//! before starts a new one. The table keeps just enough to do the same.
 
 use hashbrown::HashMap;
 
@@ -17,8 +17,8 @@ struct Entry {
     stream: StreamId,
     /// Sequence number that each side's stream began with: from its SYN, else from its first packet.
     base: [Seq; 2],
-    /// Whether the side has sent anything: beside the numbers, not in them, an entry takes a quarter less memory, and
-    /// there are millions.
+    /// Whether the side has sent anything: beside the numbers, not in them, an entry takes a quarter less
+    /// memory, and there are millions.
     known: [bool; 2],
 }
 
@@ -40,13 +40,13 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// The sender of a SYN or SYN-ACK is known to have begun with another number: a new connection on old ports.
+    /// The sender of a SYN or SYN-ACK began with another number before: a new connection on old ports.
     pub(super) fn reuses(&self, tuple: u64, low_sends: bool, seq: Seq) -> bool {
         self.open.get(&tuple).is_some_and(|entry| entry.differs(usize::from(low_sends), seq))
     }
 
-    /// The stream of a packet; `low_sends` says whether the lower endpoint of the tuple sent it. A SYN with another number
-    /// than the sender began with opens a new one.
+    /// The stream of a packet; `low_sends` says whether the lower endpoint of the tuple sent it. A SYN with
+    /// another number than the sender began with opens a new one.
     pub(super) fn stream(
         &mut self,
         tuple: u64,

@@ -1,8 +1,9 @@
 //! The flows of one partition: found by tuple, ended by packet time, handed out in a fixed order.
 //!
-//! Nothing here depends on how the capture was cut into chunks, rounds or partitions. A flow is idle when the
-//! capture's clock (the latest time of all packets so far, of every partition) has passed its time-out, whether
-//! anybody looked or not; every row has the time at which it became final, and rows leave in the order of that time.
+//! Nothing here depends on how the capture was cut into chunks, rounds or partitions. The capture's clock is
+//! the latest time of all packets so far, of every partition. A flow is idle when this clock has passed the
+//! flow's time-out, whenever the table looks. Every row has the time at which it became final, and rows leave
+//! in the order of that time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -128,8 +129,8 @@ impl FlowTable {
         }
     }
 
-    /// Takes the next packet of this partition. `clock` is the latest capture time up to and with this packet;
-    /// `payload` its captured transport payload.
+    /// Takes the next packet of this partition. `clock` is the latest capture time up to and with this
+    /// packet; `payload` its captured transport payload.
     pub fn packet(&mut self, packet: &PacketRecord, clock: Timestamp, payload: &[u8]) {
         let Some(ip) = &packet.ip else { return };
         let flow = match &packet.transport {
@@ -291,7 +292,7 @@ impl FlowTable {
         let at = match self.current(hash, &key, clock) {
             Some(at) => at,
             None => {
-                // Nothing of the quoted conversation was captured yet; it still has a flow, for the error's sake.
+                // Nothing of the quoted conversation was captured yet: the error alone opens its flow.
                 let (client, server, roles) = roles_by_port(source, destination);
                 let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
                 let content = Content::none();
@@ -376,8 +377,8 @@ impl FlowTable {
         open.weight = held;
     }
 
-    /// Hands out transactions that are final, and makes sure the flow is looked at when the next one will be, or when
-    /// it will be idle: a connection that has just closed is idle sooner than it was to be looked at.
+    /// Hands out final transactions. Then sets when to look at the flow again: when the next transaction will
+    /// be final, or when the flow will be idle. A connection that just closed is idle sooner than before.
     fn transactions(&mut self, at: usize, clock: Timestamp) {
         let open = &mut self.open[at];
         (open.last_clock, open.content.clock) = (clock, clock);
@@ -449,8 +450,8 @@ impl FlowTable {
         self.take_finished()
     }
 
-    /// Bytes of memory that the open flows take, those among them whose time-out has passed and that nobody has looked
-    /// at since.
+    /// Bytes of memory that the open flows take, those among them whose time-out has passed and that nobody
+    /// has looked at since.
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }

@@ -82,7 +82,7 @@ impl Connection {
         self.history.flipped();
     }
 
-    /// A port was reused: this connection follows an earlier one. Of a connection whose SYN was seen, the SYN says so.
+    /// This connection reuses the ports of an earlier one. When its SYN was seen, the SYN says so.
     pub(super) fn reuses(&mut self, packet: &PacketRecord, direction: Direction, tcp: &Tcp, ip: &Ip) {
         let another = self.opening.server_isn.is_some_and(|isn| isn != tcp.seq);
         if tcp.flags.is_syn() || another || self.opening.seen.syn_count == 0 {
@@ -110,7 +110,8 @@ impl Connection {
             || (self.senders[0].side.fin.is_some() && self.senders[1].side.fin.is_some())
     }
 
-    /// A SYN of `direction` belongs to this connection: same sequence number, or the other half of a simultaneous open.
+    /// A SYN of `direction` belongs to this connection: same sequence number, or the other half of a
+    /// simultaneous open.
     pub(super) fn owns_syn(&self, direction: Direction, tcp: &Tcp) -> bool {
         match direction {
             Direction::ToServer => match self.opening.client_isn {
@@ -206,7 +207,8 @@ impl Connection {
             if tcp.flags.is_syn() && direction == Direction::ToServer {
                 self.opening.syn(tcp, segment.at);
             } else if direction == Direction::ToServer && self.opening.seen.syn_count > 0 {
-                // Both opened at once: the client's SYN again, with the ACK of the server's (RFC 9293 section 3.5).
+                // Both opened at once: the client's SYN again, with an ACK of the server's (RFC 9293 section
+                // 3.5).
                 self.opening.segment(direction, tcp, segment.length, segment.at);
             } else if self.opening.syn_ack(tcp, segment.at) && !self.opening.is_established() {
                 // Another responder, or one that lost its state: its numbers start anew.
@@ -452,7 +454,7 @@ impl Connection {
             rst: self.rst,
         });
         let handshake = self.opening.finish();
-        // A port where nothing listens refuses; everything else that ends a handshake is not a reset of a connection.
+        // A port where nothing listens refuses. Whatever else ends a handshake resets no connection.
         if handshake.outcome == HandshakeOutcome::Refused {
             for reset in &mut self.resets {
                 if reset.direction == Direction::ToClient {
@@ -478,7 +480,7 @@ impl Connection {
         }
     }
 
-    /// Which side answers at once is near (FIELD C0.1); a factor of four is far from both measuring noise and delayed ACKs.
+    /// The side that answers at once is near. A factor of four is far from measuring noise and delayed ACKs.
     fn vantage(&self) -> Vantage {
         let client = self.opening.seen.client_rtt.or(self.senders[1].rtt().min());
         let server = self.opening.seen.server_rtt.or(self.senders[0].rtt().min());
@@ -491,8 +493,8 @@ impl Connection {
     }
 }
 
-/// Time during which losses held the stream up: the union of what the retransmissions of data waited. A SYN that is
-/// repeated holds up the connection, not the stream: that is `connect_time`.
+/// Time during which losses held the stream up: the union of what the retransmissions of data waited. A SYN
+/// that is repeated holds up the connection, not the stream: that is `connect_time`.
 fn stalled(events: &[TcpEvent], direction: Direction, transfer: Option<(PacketRef, PacketRef)>) -> Span {
     let mut waits: Vec<(Timestamp, Timestamp)> = events
         .iter()

@@ -1,4 +1,5 @@
-//! One connection against a map of its bytes: whatever is lost, repeated, overtaken, cut or left out, the account is the map's.
+//! One connection against a map of its bytes: whatever is lost, repeated, overtaken, cut or left out, the
+//! account is the map's.
 
 use proptest::prelude::*;
 
@@ -44,7 +45,7 @@ struct Scenario {
     opening: Opening,
     /// New segments in order: payload length and fate.
     fresh: Vec<(u16, Fate)>,
-    /// Bytes sent again: after which new segment, from which byte and how many, as shares of what was sent by then.
+    /// Bytes sent again: after which new segment, from which byte, how many; as shares of what was sent.
     again: Vec<(usize, u16, u16, Fate)>,
     /// Captured packets that change places with the next one.
     overtaken: Vec<usize>,
@@ -52,9 +53,9 @@ struct Scenario {
     acks: Vec<bool>,
     /// Payload bytes kept of each packet.
     snaplen: usize,
-    /// The last packet is a FIN; sent again when the flag says so, after which the peer goes on with this many bytes.
+    /// The last packet is a FIN, sent again if the flag says so; then the peer sends this many bytes.
     fin: Option<(bool, u8)>,
-    /// Header fields that must not matter: window, urgent flag, a SACK block that is taken back later, text in a RST.
+    /// Header fields that must not matter: window, urgent flag, a withdrawn SACK block, text in a RST.
     window: u16,
     /// Every ACK takes back half of the window that the one before offered.
     shrinks: bool,

@@ -1,4 +1,4 @@
-//! Stage 2 of all partitions on the threads at hand: what is over is closed, numbered, and put in order.
+//! Stage 2 of all partitions on the threads at hand: finished flows are closed, numbered and put in order.
 
 use rayon::prelude::*;
 
@@ -41,8 +41,9 @@ impl Tracker {
         }
     }
 
-    /// Tracks a round, numbers new streams, closes what is over at `clock`, the latest time up to the end of the round, and
-    /// finds the rows that nothing can precede any more. The lists of the round can be used again.
+    /// Tracks a round, numbers new streams and closes the flows that are over at `clock`, the latest time up
+    /// to the end of the round. Rows that no other row can precede any more are ready. Gives back the emptied
+    /// lists of the round.
     pub(super) fn round(&mut self, batches: Vec<Batch>, clock: Timestamp) -> Vec<Lists> {
         self.evicted += track(&mut self.partitions, &batches, self.memory);
         let spare = batches.into_iter().map(Batch::release).collect();
@@ -56,8 +57,8 @@ impl Tracker {
         spare
     }
 
-    /// Closes what is still open at the end, `clock`, in slices: as rows, all flows together would take several times their
-    /// memory.
+    /// Closes the flows still open at the end, `clock`, in slices: as rows, all of them together would take
+    /// several times their memory.
     pub(super) fn close_remaining(&mut self, clock: Timestamp, rows: &mut (dyn Rows + Send)) {
         let mut remaining: Vec<(Timestamp, u64)> =
             self.partitions.par_iter_mut().flat_map_iter(Partition::remaining).collect();

@@ -1,8 +1,8 @@
 //! Holds the memory of open flows to a cap, with the same flows however the work is cut.
 //!
-//! A cap per partition, or one that looks when a round ends, would let the cut choose what goes. So the flows of all
-//! partitions are weighed behind packets of fixed ordinals, and those with the lowest standing of all are closed. A flow
-//! weighs what its packets made of it, not what the allocator says.
+//! With a cap per partition, or per round, the cut would choose which flows are closed. So the flows of all
+//! partitions are weighed together, behind packets of fixed ordinals, and those of the lowest standing are
+//! closed. A flow's weight follows from its packets, not from the allocator.
 
 use rayon::prelude::*;
 
@@ -12,16 +12,16 @@ use crate::time::Timestamp;
 /// Packets between two weighings.
 const EVERY: u64 = 4096;
 
-/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows under way, and
-/// what an allocator cannot use take the rest.
+/// Open flows may take a third of the memory setting. Stream numbers, packets and rows under way, and what
+/// the allocator cannot use take the rest.
 const PART: usize = 3;
 
-/// The flows are weighed behind packet `ordinal`.
+/// True when the flows are weighed behind packet `ordinal`.
 pub(super) fn is_weighed(ordinal: u64) -> bool {
     ordinal.is_multiple_of(EVERY)
 }
 
-/// Tracks `batches` in all partitions in `memory` bytes, and says how many flows had to be closed for it.
+/// Tracks `batches` in all partitions within `memory` bytes. Gives the number of flows closed for that.
 pub fn track(partitions: &mut [Partition], batches: &[Batch], memory: usize) -> u64 {
     let (mut done, mut evicted) = (0, 0);
     for (ordinal, clock) in batches.iter().flat_map(Batch::weighings) {
@@ -43,8 +43,8 @@ fn weight(partitions: &[Partition]) -> usize {
     partitions.iter().map(|partition| partition.table.weight()).sum()
 }
 
-/// Closes a sixteenth of the flows, again and again, until the rest weighs no more than `most`: the next weighing need
-/// not find more.
+/// Closes a sixteenth of the flows, again and again, until the rest weighs no more than `most`: the next
+/// weighing need not find more.
 fn hold(partitions: &mut [Partition], most: usize, clock: Timestamp) -> u64 {
     if weight(partitions) <= most {
         return 0;

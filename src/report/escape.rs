@@ -1,4 +1,4 @@
-//! Text from packets is hostile: it is made harmless before a terminal, a spreadsheet or a JSON viewer shows it.
+//! Text from packets is hostile: it is escaped before a terminal, a spreadsheet or a JSON viewer shows it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ pub fn csv(text: &str) -> Cow<'_, str> {
     if harmless.trim_start().starts_with(formula) { Cow::Owned(format!("'{harmless}")) } else { harmless }
 }
 
-/// `value` as JSON whose strings hold hostile characters as `\u` escapes: the same values, harmless on a terminal.
+/// `value` as JSON. Hostile characters in strings are `\u` escapes: the same value, harmless on a terminal.
 ///
 /// # Errors
 /// When `writer` fails.
@@ -64,7 +64,11 @@ struct Harmless<F>(F);
 
 macro_rules! delegate {
     ($($method:ident($($argument:ident: $kind:ty),*);)*) => {
-        $(fn $method<W: ?Sized + io::Write>(&mut self, writer: &mut W, $($argument: $kind),*) -> io::Result<()> {
+        $(fn $method<W: ?Sized + io::Write>(
+            &mut self,
+            writer: &mut W,
+            $($argument: $kind),*
+        ) -> io::Result<()> {
             self.0.$method(writer, $($argument),*)
         })*
     };

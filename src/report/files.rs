@@ -1,7 +1,7 @@
 //! The files of a run: tables while the analysis goes on, the report when it is over.
 //!
-//! Every file is written under another name and renamed when it is complete, so that a crash or a full disk leaves no
-//! half file under the name that readers look for.
+//! Every file is written under another name and renamed when complete. So a crash or a full disk leaves no
+//! half file under the final name.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};

@@ -13,7 +13,7 @@ pub struct FrameFilter {
     pub filter: String,
 }
 
-/// One filter per file for frames given as (file, frame number), the files in the order of their first frames.
+/// One filter per file for frames given as (file, frame number), files in order of their first frames.
 pub fn frame_filters<'a>(cited: impl Iterator<Item = (&'a str, u64)>) -> Vec<FrameFilter> {
     let mut files: Vec<(&str, Vec<u64>)> = Vec::new();
     for (file, frame) in cited {

@@ -1,6 +1,6 @@
-//! `manifest.json`: what was read, with which settings, when, and what was written. Chain of custody for the rest.
+//! `manifest.json`, the chain of custody: what was read and when, with which settings, what was written.
 //!
-//! The only output that knows the machine's clock, and therefore the only one that differs between two equal runs.
+//! Only this output knows the machine's clock, so only this one differs between two equal runs.
 
 use std::collections::BTreeMap;
 use std::fs::File;

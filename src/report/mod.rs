@@ -1,7 +1,7 @@
 //! [`Outcome`](crate::pipeline::Outcome), rows -> report, tables, manifest
 //!
-//! Nothing here decides anything: the findings are what the detectors said, put in order and written down. Only
-//! [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
+//! Nothing here decides anything: the findings are what the detectors said, put in order and written down.
+//! Only [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
 
 pub mod escape;
 pub mod value;

@@ -1,6 +1,6 @@
 //! The report: what `report.json` holds, in a fixed order and without a clock.
 //!
-//! Ids, files, frames and display filters are added here; everything else is what the detectors and the reader said.
+//! Ids, files, frames and display filters are added here. The rest comes from detectors and reader.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::report::filter::{FrameFilter, frame_filters};
 use crate::report::rank;
 use crate::report::table::FileIndex;
 
-/// Version of the report's schema, `reports/report.schema.json`. The first number changes when a reader would break.
+/// Version of `reports/report.schema.json`. The first number changes when a reader would break.
 pub const SCHEMA_VERSION: &str = "2.0";
 
 /// The report on a capture set.
@@ -96,7 +96,7 @@ pub struct Counts {
 pub struct RankedFinding {
     /// `F-001` for the weightiest.
     pub id: String,
-    /// Fingerprint of detector, variant and subject: the same however the capture was cut, to compare runs with.
+    /// Fingerprint of detector, variant and subject, to compare runs. No cut of the capture changes it.
     pub key: String,
     /// What was found.
     #[serde(flatten)]

@@ -1,8 +1,8 @@
 //! Which finding matters most: a fixed order of comparisons, so that no factor can hide another.
 //!
-//! Severity, then confidence, then impact (seconds lost, failed transactions, clients), then time. A product of factors
-//! would keep whole detectors below others whatever they count; here every field decides as soon as the ones before it
-//! are equal, which a test holds it to.
+//! Severity, then confidence, then impact (seconds lost, failed transactions, clients), then time. A product
+//! of factors would keep whole detectors below others whatever they count; here every field decides as soon
+//! as the ones before it are equal, which a test holds it to.
 
 use std::cmp::Ordering;
 
@@ -27,8 +27,8 @@ pub fn order(a: &Finding, b: &Finding) -> Ordering {
 
 /// Fingerprint of detector, variant and subject, 16 hexadecimal digits.
 ///
-/// Nothing that depends on where the capture was cut goes in. The interface is left out of the subject, too: the same
-/// trouble seen on another interface is the same trouble.
+/// Nothing that depends on where the capture was cut goes in. The interface is left out of the subject, too:
+/// the same trouble seen on another interface is the same trouble.
 pub fn key(finding: &Finding) -> String {
     let subject = &finding.subject;
     let port = subject.port.map(|port| port.to_string());
@@ -45,7 +45,7 @@ pub fn key(finding: &Finding) -> String {
     ];
     let mut hasher = blake3::Hasher::new();
     for part in parts {
-        // Length first, so that no two lists of parts run into the same bytes; an absent part is not an empty one.
+        // Length first, so that no two lists of parts give the same bytes. Absent is not the same as empty.
         let length = part.map_or(u64::MAX, |part| part.len() as u64);
         hasher.update(&length.to_le_bytes()).update(part.unwrap_or_default().as_bytes());
     }

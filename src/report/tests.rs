@@ -110,7 +110,8 @@ const fn rule(name: &'static str) -> Rule {
             meaning: "how often a packet is sent before its size is suspected",
             source: "RFC 8899 section 5.1.2",
         }],
-        source: "//! Packets above a size never arrive.\n//!\n//! ## What it does\n//! It looks.\nfn code() {}\n",
+        source: "//! Packets above a size never arrive.\n//!\n//! ## What it does\n//! It looks.\n\
+            fn code() {}\n",
     }
 }
 

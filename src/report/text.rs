@@ -1,7 +1,7 @@
 //! The report for a person at a terminal: the answer first, then what proves it, then what was ruled out.
 //!
-//! Text from packets is escaped on its way in; styles are written always and taken out by the stream when it is no
-//! terminal or `NO_COLOR` is set.
+//! Text from packets is escaped on its way in; styles are written always and taken out by the stream when it
+//! is no terminal or `NO_COLOR` is set.
 
 use std::io::{self, Write};
 
@@ -361,7 +361,8 @@ mod tests {
         let page = page(100);
         for text in [
             "findings: 1 critical, 1 warning, input incomplete, limits acted\n",
-            "2 files, 20 packets, 19.0 s from 1970-01-01T00:00:01Z to 1970-01-01T00:00:20Z, flows: 40 tcp + 2\nudp, 95.0 % understood, 24 dropped by the capture\n",
+            "2 files, 20 packets, 19.0 s from 1970-01-01T00:00:01Z to 1970-01-01T00:00:20Z, flows: 40 tcp + 2\n",
+            "udp, 95.0 % understood, 24 dropped by the capture\n",
             "F-001 CRITICAL  large packets to 10.0.0.1:443 are never acknowledged\n",
             "      frames      b.pcap: 2 (original), 4, 5 (retransmission), 6 (ack)\n",
             "      wireshark   b.pcap: frame.number in {2, 4..6}\n",

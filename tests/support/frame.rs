@@ -70,7 +70,7 @@ impl Ip {
         bytes
     }
 
-    /// An ICMP error that quotes the start of `packet`, an IP datagram; `rest` are octets 5 to 8 of the ICMP header.
+    /// An ICMP error that quotes the start of the IP datagram `packet`; `rest`: octets 5 to 8 of its header.
     pub fn icmp_error(self, kind: u8, code: u8, rest: u32, packet: &[u8]) -> Vec<u8> {
         let quoted = &packet[..packet.len().min(if self.source.is_ipv4() { 48 } else { 1232 })];
         let mut bytes = Vec::new();
@@ -113,7 +113,7 @@ pub fn datagram(frame: &[u8]) -> &[u8] {
     &packet[..length]
 }
 
-/// The same frame one router further: other Ethernet addresses, one less to live, the header checksum renewed.
+/// The same frame one router further: other Ethernet addresses, TTL one less, checksum renewed.
 pub fn routed(frame: &[u8], source: Mac, destination: Mac) -> Vec<u8> {
     let mut packet = datagram(frame).to_vec();
     if packet[0] >> 4 == 4 {

@@ -1,8 +1,8 @@
 //! Hand-made traffic: conversations with explicit times, written as capture files.
 //!
-//! Hosts count their IP identifications, keep a timestamp clock and announce the options that current stacks announce,
-//! so that what the analysis concludes from those fields is tested, too. Nothing is random and nothing reads a clock: the
-//! same calls give the same file.
+//! Hosts count their IP identifications, keep a timestamp clock and announce the options that current stacks
+//! announce, so that what the analysis concludes from those fields is tested, too. Nothing is random and
+//! nothing reads a clock: the same calls give the same file.
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 

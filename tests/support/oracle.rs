@@ -1,4 +1,4 @@
-//! tshark's view of the captures of `../shared/corpus`: its frame tables, and what of a stream was seen before a frame.
+//! tshark's view of the captures of `../shared/corpus`: frame tables, and what of a stream precedes a frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

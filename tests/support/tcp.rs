@@ -67,12 +67,12 @@ pub struct Talk {
     pub ends: [End; 2],
     pub now: u64,
     pub vlan: Option<u16>,
-    /// Sends segments of up to this many times the MSS, as a capture in front of segmentation offload sees them.
+    /// Sends segments of up to this many times the MSS, as captured before segmentation offload.
     pub offload: usize,
 }
 
 impl Talk {
-    /// A conversation that starts at `now`; `delays` are the microseconds from client and server to the capture point.
+    /// A conversation from `now` on; `delays`: microseconds from client and server to the capture point.
     pub fn new(client: (IpAddr, u16), server: (IpAddr, u16), now: u64, delays: [u64; 2]) -> Self {
         let seed = u32::from(client.1).wrapping_mul(2_654_435_761) ^ u32::from(server.1) << 7;
         let mss = if client.0.is_ipv4() { 1460 } else { 1440 };
@@ -115,7 +115,7 @@ impl Talk {
         usize::from(self.ends[side].mss.min(self.ends[1 - side].mss)) - 12
     }
 
-    /// A segment of `side` with its state as it is now. Does not change the state, except for the IP identification.
+    /// A segment of `side` in its present state, which stays, apart from the IP identification.
     pub fn segment(&mut self, side: usize, flags: u8, payload: &[u8]) -> Segment {
         let now = self.now;
         let end = &mut self.ends[side];
@@ -331,7 +331,7 @@ impl Talk {
     }
 }
 
-/// A locally administered Ethernet address: the client's own, and the router in front of the server's network.
+/// A locally administered Ethernet address: of the client, and of the router before the server's network.
 fn mac(address: IpAddr, side: usize) -> Mac {
     let octets = match address {
         IpAddr::V4(address) => address.octets(),

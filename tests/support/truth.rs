@@ -20,7 +20,8 @@ pub struct Truth {
     /// Further files of the same incident, beside the capture.
     #[serde(default)]
     files: Vec<PathBuf>,
-    /// A display filter with which tshark shows the phenomenon, and how many frames it showed when the capture was made.
+    /// A display filter with which tshark shows the phenomenon, and how many frames it showed when the
+    /// capture was made.
     pub shows: Option<String>,
     pub frames: Option<usize>,
     /// What the path did, by direction: frames, dropped, late ...
@@ -39,10 +40,10 @@ pub struct Truth {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Event {
-    /// `sent_again`: of any kind of retransmission; `retransmitted`: SYN, SYN-ACK and FIN, too, as kernels count.
+    /// `sent_again`: any kind of retransmission; `retransmitted`: SYN, SYN-ACK, FIN, too, as kernels count.
     kind: String,
-    /// Empty: those that were needed; `path_mtu`: those of path MTU discovery; `spurious`: those proven unnecessary; `any`: all
-    /// of the kind.
+    /// Empty: those that were needed; `path_mtu`: those of path MTU discovery; `spurious`: those proven
+    /// unnecessary; `any`: all of the kind.
     which: String,
     /// Exactly so many, or a range, for what a kernel of its own will did.
     count: Option<usize>,

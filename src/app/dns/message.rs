@@ -169,7 +169,7 @@ impl DnsMessage {
         let start = at + 10;
         let data = bytes.get(start..start + usize::from(length))?;
         if rtype == 41 {
-            // RFC 6891 section 6.1.3: class is the size, the TTL holds the upper bits of the code, version and flags.
+            // RFC 6891 section 6.1.3: the class is the size; the TTL is upper code bits, version and flags.
             self.rcode |= ((ttl >> 24) as u16) << 4;
             self.edns =
                 Some(Edns { udp_size: class, version: (ttl >> 16) as u8, dnssec_ok: ttl & 0x8000 != 0 });
@@ -222,8 +222,8 @@ impl std::fmt::Display for RecordData {
     }
 }
 
-/// Strict test for ports other than 53: a plain question of one name that is read to the last byte of the message, or a
-/// response that repeats it. Few other datagrams pass.
+/// Strict test for ports other than 53. The message is one plain question read to its last byte, or a
+/// response that repeats the question. Few other datagrams pass.
 pub fn looks_like_dns(bytes: &[u8]) -> bool {
     let Ok(message) = parse(bytes) else { return false };
     let [questions, answers, authority, additional] = message.counts;

@@ -1,12 +1,12 @@
 //! Domain names on the wire: labels and compression pointers (RFC 1035 section 4.1.4).
 //!
-//! Written here because dns-parser refuses names with octets that are not ASCII, and a forensic tool has to show them.
+//! Written here because dns-parser refuses names with octets outside ASCII, which must be shown.
 
 /// Octets of a name at most, with its length octets (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 255;
 
-/// Reads the name at `at` in `message`: its text in presentation form (RFC 4343: `\DDD` for what does not print), and where what
-/// follows it starts. `None` when it runs out of the message or its pointers do not go backwards.
+/// Reads the name at `at` in `message`: its text (RFC 4343: `\DDD` for what does not print) and the offset
+/// behind it. `None` when the name leaves the message or a pointer does not point backwards.
 pub(super) fn read(message: &[u8], at: usize) -> Option<(String, usize)> {
     let mut text = String::new();
     let (mut at, mut end, mut limit, mut length) = (at, None, at, 0);

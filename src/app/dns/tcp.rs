@@ -1,4 +1,4 @@
-//! DNS over a byte stream: every message has its length in two octets in front (RFC 1035 section 4.2.2, RFC 7766).
+//! DNS over TCP: two octets of length before every message (RFC 1035 section 4.2.2, RFC 7766).
 
 use crate::app::dns::{DnsMessage, parse};
 use crate::dissect::{Direction, PacketRef};

@@ -65,8 +65,8 @@ impl Transaction {
     /// Repeats and further responses kept.
     pub const MAX_REPEATS: usize = 8;
 
-    /// How long a transaction waits for (further) responses after its last query: longer than any resolver library waits
-    /// (glibc and systemd 5 s per try, BIND 30 s in all).
+    /// How long a transaction waits for responses after its last query. Resolver libraries wait less: glibc
+    /// and systemd 5 s per try, BIND 30 s in all.
     pub const WAIT: Span = Span::secs(30);
 
     pub(super) fn asked(message: &DnsMessage, at: PacketRef, deadline: Timestamp) -> Self {
@@ -128,8 +128,8 @@ impl Transaction {
         self.query.or(self.response).map_or(0, |at| at.packet)
     }
 
-    /// When nothing more is waited for: [`Transaction::WAIT`] after the last query by the capture's clock, which never goes
-    /// back, whatever the packets' own times do.
+    /// When nothing more is waited for: [`Transaction::WAIT`] after the last query by the capture's clock,
+    /// which never goes back, whatever the packets' own times do.
     pub fn closed_at(&self) -> Timestamp {
         self.deadline
     }

@@ -75,7 +75,7 @@ fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// The DER certificates of a Certificate message: a list length of three octets, then each with a length of three.
+/// The DER certificates of a Certificate message: the list and each entry begin with three octets of length.
 pub(super) fn chain(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = body.get(3..).unwrap_or_default();
     std::iter::from_fn(move || {

@@ -1,6 +1,6 @@
 //! in-order bytes -> [`TlsSession`]
 //!
-//! Records (RFC 8446 section 5, RFC 5246 section 6) to handshake messages, certificates and alerts, on any port.
+//! Records (RFC 8446 section 5, RFC 5246 section 6) become handshake messages, certificates and alerts.
 
 mod alert;
 mod certificate;

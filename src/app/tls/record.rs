@@ -77,7 +77,8 @@ impl Records {
         self.body.len()
     }
 
-    /// Takes bytes from the front of `bytes`; the record they complete. `keep` says which types' bodies are wanted.
+    /// Takes bytes from the front of `bytes` and gives the record they complete. `keep`: the types whose
+    /// bodies are wanted.
     pub(super) fn next(&mut self, bytes: &mut &[u8], keep: fn(u8) -> bool, at: PacketRef) -> Option<Record> {
         if self.lost || self.malformed {
             *bytes = &[];

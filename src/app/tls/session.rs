@@ -16,8 +16,8 @@ const MAX_ALERTS: usize = 16;
 /// TLS 1.3.
 const TLS13: u16 = 0x0304;
 
-/// Shortest record that holds a Finished message in TLS 1.3: header 4, hash 32, type 1, tag 8 with CCM_8 (RFC 8446
-/// sections 4.4.4 and 5.2).
+/// Shortest TLS 1.3 record with a Finished message (RFC 8446 sections 4.4.4 and 5.2): header 4, hash 32, type
+/// 1, tag 8 (CCM_8).
 const SHORTEST_FINISHED: usize = 45;
 
 /// What was read of a session.
@@ -111,7 +111,8 @@ impl TlsSession {
         let index = direction.index();
         self.last_record[index] = Some((record.kind, record.length as u16, record.at));
         if record.kind == APPLICATION_DATA {
-            // Data before the ServerHello is early data, and its end is a short record, too (RFC 8446 section 4.5).
+            // Data before the ServerHello is early data, which ends in a short record, too (RFC 8446 section
+            // 4.5).
             let first = self.application_data[index].is_none();
             self.application_data[index].get_or_insert(record.at);
             // TLS 1.3: the client's flight ends the handshake; before, both have changed ciphers.
@@ -251,8 +252,7 @@ impl TlsSession {
         }
     }
 
-    /// A side said that it closes (close_notify), or sent an alert that cannot be read after the handshake, which is one
-    /// as a rule.
+    /// A side sent close_notify, or after the handshake an encrypted alert, which as a rule is close_notify.
     pub fn said_goodbye(&self) -> bool {
         self.alerts.iter().any(|alert| match alert.description {
             Some(description) => description == Alert::CLOSE_NOTIFY,
@@ -265,16 +265,16 @@ impl TlsSession {
         self.client_hello.as_ref().and_then(|hello| hello.sni.as_deref()).unwrap_or_default()
     }
 
-    /// TLS 1.3 hides alerts in application data: the last record of `direction` has the length of an encrypted alert
-    /// (2 + 1 + 16, or 8 with CCM_8; RFC 8446 section 5.2).
+    /// TLS 1.3 hides alerts in application data. True when the last record of `direction` has an alert's
+    /// length: 2 + 1 + 16, or 2 + 1 + 8 with CCM_8 (RFC 8446 section 5.2).
     pub fn may_end_with_alert(&self, direction: Direction) -> bool {
         self.version() == Some(TLS13)
             && self.last_record[direction.index()]
                 .is_some_and(|(kind, length, _)| kind == APPLICATION_DATA && matches!(length, 19 | 11))
     }
 
-    /// TLS 1.3: the server answered the client's Finished with nothing but a record of the length of an alert, at once and
-    /// before the client said goodbye. It is what a server does that does not accept the client's certificate.
+    /// TLS 1.3: the server answered the client's Finished at once with one record of an alert's length,
+    /// before the client closed. A server that rejects the client's certificate does this.
     pub fn answered_with_alert(&self) -> Option<PacketRef> {
         let finished = self.established?;
         let (_, _, at) = self.last_record[Direction::ToClient.index()]?;

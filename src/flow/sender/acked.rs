@@ -1,4 +1,5 @@
-//! What the peer acknowledges: round trips, deliveries, holes that only the capture has, and repeats that were not needed.
+//! What the peer acknowledges: round trips, deliveries, holes that only the capture has, and repeats that
+//! were not needed.
 
 use super::{AHEAD, Ahead, Sender, WILD};
 use crate::dissect::PacketRef;
@@ -47,7 +48,8 @@ impl Sender {
                 self.next = Some(ack);
                 self.side.unique_bytes += 1;
             } else if self.sent && !self.occupied && ack == next.plus(1) {
-                // All that this side sent was a keep-alive of no bytes (RFC 1122 section 4.2.3.6), one before its number.
+                // This side sent only a keep-alive of no bytes (RFC 1122 section 4.2.3.6), one before its
+                // number.
                 self.next = Some(ack);
             } else if self.ahead.back().is_none_or(|ahead| ack.after(ahead.ack)) {
                 if self.ahead.len() == AHEAD {
@@ -127,7 +129,7 @@ impl Sender {
             }
             if !sent.sacked {
                 self.deliver(sent.ip_length, sent.length, sent.last(), sent.arrived_whole());
-                // One that was sent once was sent before all that are outstanding, and says nothing about them.
+                // A segment sent once was sent before all outstanding ones and says nothing about them.
                 if sent.again && sent.arrived_whole() {
                     let (ip_length, last) = (sent.ip_length, sent.last());
                     self.outstanding.iter_mut().for_each(|other| other.other_delivered(ip_length, last));

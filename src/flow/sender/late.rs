@@ -1,4 +1,5 @@
-//! Segments below the highest sequence number: reordered, or sent again, and why (FIELD C1, C2).
+//! Segments below the highest sequence number: reordered, or sent again, and why (RFC 5681, 6298, 6675,
+//! 8985).
 
 use super::{Hole, Placed, Sender, Timing};
 use crate::dissect::Seq;
@@ -8,12 +9,12 @@ use crate::flow::sent::{Segment, Sent};
 use crate::flow::{EventKind, LossPlace, SpuriousProof};
 use crate::time::Span;
 
-/// Reordering is believed within this time, or a quarter of the round trip when that is longer (FIELD C2, after RFC 8985
-/// section 6.2).
+/// Reordering is believed within this time, or a quarter of the round trip when that is longer. The quarter
+/// is RACK's reordering window (RFC 8985 section 6.2); Wireshark uses 3 ms without a round trip.
 const REORDER_FLOOR: Span = Span::millis(3);
 
 impl Sender {
-    /// A segment that fills a hole: overtaken on the way, or sent again after a loss before the capture point.
+    /// A segment that fills a hole: it was overtaken, or sent again after a loss before the capture point.
     pub(super) fn fill(&mut self, segment: &Segment, timing: Timing, log: &mut EventLog) -> Placed {
         let end = segment.end();
         let Some(hole) =
@@ -90,7 +91,7 @@ impl Sender {
             None => {}
         }
         let window = Span(timing.full.map_or(0, |full| full.0 / 4)).max(REORDER_FLOOR);
-        // The news of the hole must reach the sender and the repeat come back; a third is left for a changing path.
+        // The ACKs must reach the sender and the repeat come back; a third is left for a changing path.
         let reaction = timing.to_sender.map(|rtt| Span(rtt.0 * 2 / 3));
         let hinted = self.last_hint.is_some_and(|hint| {
             hint.packet > hole.opened.packet && reaction.is_none_or(|rtt| segment.at.time - hint.time >= rtt)
@@ -229,8 +230,8 @@ impl Sender {
         }
         let tail = self.next == Some(segment.end());
         if let Some(evidence) = self.evidence.filter(|_| !tail) {
-            // The way to the sender is estimated from few packets, and a slow one among them makes it too long. Complete
-            // evidence and no timer leave nothing else.
+            // The way to the sender is estimated from few packets, and a slow one among them makes it too
+            // long. Complete evidence and no timer leave nothing else.
             return (EventKind::FastRetransmission, Some(evidence));
         }
         let once = original.is_some_and(|sent| !sent.again);

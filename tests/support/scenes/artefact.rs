@@ -1,4 +1,4 @@
-//! Healthy traffic, captured badly: what is reported is about the capture, and nobody on the network is blamed.
+//! Healthy traffic, captured badly: findings are about the capture, and nobody on the network is blamed.
 
 use super::super::filler;
 use super::super::frame::{datagram, ethernet, routed};

@@ -9,7 +9,7 @@ const LADDER: &[u64] = &[1, 1, 1, 1, 1, 2, 4, 8, 16, 32];
 /// Gaps of older kernels.
 const CLASSIC: &[u64] = &[1, 2, 4, 8, 16, 32];
 
-// Each of these is one failure seen from two sides: connection_refused counts what rst_storm groups, and so on.
+// Each of these is one failure seen from two sides: connection_refused counts what rst_storm groups.
 const ALLOWS: &[&str] =
     &["connection_refused", "connection_churn", "missing_syn_ack", "asymmetric_flow", "retransmission"];
 
@@ -208,7 +208,7 @@ fn refused(lab: &mut Lab) {
     }
 }
 
-/// Connections that were used once before the capture's failure; `at` milliseconds later comes the next request.
+/// Connections used once before the failure; the next request comes `at` milliseconds later.
 fn used(lab: &mut Lab, server: (u8, u16), number: u64) -> Talk {
     let mut talk = lab.talk(80 + (number % 9) as u8, server, 300 + number * 20, [30, 2_000]);
     talk.handshake(&mut lab.capture);

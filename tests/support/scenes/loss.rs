@@ -137,7 +137,7 @@ pub(super) fn tail_loss_probe(lab: &mut Lab, flows: u64) {
     }
 }
 
-/// Loss upstream of a capture point next to the receiver; the listener takes `accept` microseconds to answer the SYN.
+/// Loss before a capture point next to the receiver; the listener answers a SYN after `accept` microseconds.
 pub(super) fn fast_receiver(lab: &mut Lab, flows: u64, delays: [u64; 2], accept: u64) {
     for number in 0..flows {
         let mut talk = lab.talk(36 + number as u8, (93, 9093), 350 + number * 800, delays);

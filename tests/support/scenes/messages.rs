@@ -38,7 +38,7 @@ pub(super) const SCENES: &[Scene] = &[
     ),
     scene(
         "tls_alert_encrypted_client",
-        "TLS 1.3 clients answer the server's certificate with a record too short for a Finished message, and close.",
+        "TLS 1.3 clients answer the certificate with a record too short for a Finished message, and close.",
         57,
         6,
         rejects_encrypted,
@@ -46,7 +46,7 @@ pub(super) const SCENES: &[Scene] = &[
     ),
     scene(
         "tls_alert_encrypted_server",
-        "A TLS 1.3 server wants a client certificate: it answers each Finished with a record of an alert's length, and closes.",
+        "A TLS 1.3 server asks for certificates, answers each Finished with an alert's length, and closes.",
         58,
         6,
         requires_certificate,

@@ -233,7 +233,8 @@ impl Lab {
         self.port
     }
 
-    /// A conversation of client and server by number; `at` in milliseconds, delays to the capture point in microseconds.
+    /// A conversation of client and server by number; `at` in ms, delays to the capture point in
+    /// microseconds.
     pub fn talk(&mut self, client: u8, server: (u8, u16), at: u64, delays: [u64; 2]) -> Talk {
         let (client, address) = (self.client(client), self.server(server.0));
         let port = self.next_port();
@@ -280,8 +281,8 @@ impl Lab {
         });
     }
 
-    /// Healthy traffic over `span` microseconds: HTTP, TLS 1.2 and 1.3, DNS with a search list and type 65, keep-alives, a
-    /// reset after FIN.
+    /// Healthy traffic over `span` microseconds: HTTP, TLS 1.2 and 1.3, DNS with a search list and type 65,
+    /// keep-alives, a reset after FIN.
     pub fn background(&mut self, span: u64) {
         let last = span - 400_000;
         let delays = [25, 4_000 + u64::from(self.net) * 37];
