@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn it_fires() {
-        fires(NAME, &[("dns_unanswered", "partial", Severity::Critical)]);
+        fires(NAME, &[("dns_unanswered", "partial", Severity::Warning)]);
     }
 
     #[test]

@@ -385,7 +385,7 @@ impl FlowTable {
         if open.content.next_deadline().is_some_and(|deadline| deadline < clock) {
             let head = open.flow.head();
             let rows = open.content.finished(clock).into_iter();
-            self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock)));
+            self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock, clock)));
         }
         let wake = self.next_wake(at);
         let open = &mut self.open[at];
@@ -419,7 +419,10 @@ impl FlowTable {
         let head = open.flow.head();
         self.limits.transactions += open.content.overflow();
         self.finished.extend(
-            open.content.close().into_iter().map(|transaction| transaction_row(transaction, head, time)),
+            open.content
+                .close()
+                .into_iter()
+                .map(|transaction| transaction_row(transaction, head, time, watched_until)),
         );
         open.flow.service = open.content.service();
         open.flow.tls = open.content.into_tls();
@@ -490,7 +493,7 @@ impl FlowTable {
             }
             let head = self.open[at].flow.head();
             let rows = self.open[at].content.finished(clock).into_iter();
-            self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock)));
+            self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock, clock)));
             self.weigh(at);
             let deadline = self.deadline(at);
             if deadline < clock {
@@ -537,9 +540,14 @@ impl FlowTable {
     }
 }
 
-fn transaction_row(mut transaction: Transaction, flow: FlowHead, latest: Timestamp) -> Row {
+fn transaction_row(
+    mut transaction: Transaction,
+    flow: FlowHead,
+    latest: Timestamp,
+    watched_until: Timestamp,
+) -> Row {
     let time = transaction.closed_at().min(latest);
-    transaction.watched_until = time;
+    transaction.watched_until = transaction.closed_at().min(watched_until);
     let packet = transaction.first_packet();
     Row { time, packet, stream: None, what: Finished::Transaction(Box::new((transaction, flow))) }
 }
