@@ -305,14 +305,9 @@ fn impact(finding: &Finding) -> String {
     if impact.seconds_lost > Span::ZERO {
         parts.push(format!("{} lost", lasting(impact.seconds_lost)));
     }
-    if impact.of_transactions > 0 {
-        parts.push(format!(
-            "{} of {} failed",
-            grouped(impact.failed_transactions),
-            grouped(impact.of_transactions)
-        ));
-    } else if impact.failed_transactions > 0 {
-        parts.push(format!("{} failed", grouped(impact.failed_transactions)));
+    if impact.failed_transactions > 0 {
+        let (failed, of) = (grouped(impact.failed_transactions), grouped(impact.of_transactions));
+        parts.push(format!("{failed} of {of} failed"));
     }
     let counts = [(impact.clients, "client"), (impact.services, "service")];
     parts.extend(counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, noun)| plural(count, noun)));
