@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{RULES, Rule, Settings};
+use crate::flow::FlowLimits;
+use crate::time::Span;
 
 mod read;
 mod sample;
@@ -34,6 +36,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// When flows end, and what one flow may hold.
+    pub fn flow_limits(&self) -> FlowLimits {
+        let secs = |seconds: u32| Span::secs(i64::from(seconds));
+        FlowLimits {
+            tcp_idle: secs(self.flow.tcp_idle),
+            tcp_attempt: secs(self.flow.tcp_attempt),
+            tcp_closed: secs(self.flow.tcp_closed),
+            udp_idle: secs(self.flow.udp_idle),
+            events: self.limits.events_per_flow,
+            reassembly: self.limits.reassembly_kib as usize * 1024,
+        }
+    }
+
     /// Reads `text`, the contents of a `pcapsy.toml`.
     ///
     /// # Errors

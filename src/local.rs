@@ -15,7 +15,7 @@ use crate::capture::{CaptureError, CaptureLimits, Chunk, FileReport, Overlap, Re
 use crate::config::Config;
 use crate::detect::{Context, FileFacts, InterfaceFacts};
 use crate::dissect::PacketRecord;
-use crate::flow::TableLimits;
+use crate::flow::LimitHits;
 use crate::local::tracker::{Tracker, write};
 use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_into};
 use crate::time::Timestamp;
@@ -130,7 +130,7 @@ impl<'c> Rounds<'c> {
             reports.iter().zip(0..).map(|(report, index)| facts(report, index, &spans, &overlaps)).collect();
         let tracker = self.tracker;
         let mut partitions = tracker.partitions.into_iter();
-        let mut limits = TableLimits::default();
+        let mut limits = LimitHits::default();
         let mut whole = partitions.next().unwrap_or_else(|| Partition::new(0, self.config));
         limits.add(whole.limits());
         for partition in partitions {

@@ -22,7 +22,7 @@ use crate::dissect::PacketRef;
 use crate::dissect::{
     DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, Stop, Transport, dissect, dissect_datagram,
 };
-use crate::flow::{Finished, Flow, FlowHead, FlowTable, Row, StreamId, TableLimits};
+use crate::flow::{Finished, Flow, FlowHead, FlowTable, Row, StreamId, LimitHits};
 use crate::time::{Span, Timestamp};
 
 /// Receives finished rows in an order that does not depend on threads, chunks, rounds or partitions.
@@ -341,7 +341,7 @@ impl Partition {
     pub fn new(index: usize, config: &Config) -> Self {
         Self {
             index,
-            table: FlowTable::new(config),
+            table: FlowTable::new(config.flow_limits()),
             detectors: Detectors::new(&config.detect),
             flows: BTreeMap::new(),
         }
@@ -410,17 +410,17 @@ impl Partition {
     }
 
     /// Adds another partition's counts.
-    pub fn merge(&mut self, other: Self) -> TableLimits {
+    pub fn merge(&mut self, other: Self) -> LimitHits {
         self.detectors.merge(other.detectors);
         for (protocol, count) in other.flows {
             *self.flows.entry(protocol).or_default() += count;
         }
-        other.table.limits()
+        other.table.hits()
     }
 
     /// Caps that acted in its table.
-    pub fn limits(&self) -> TableLimits {
-        self.table.limits()
+    pub fn limits(&self) -> LimitHits {
+        self.table.hits()
     }
 
     /// The verdicts, after merging, and the flows by protocol.

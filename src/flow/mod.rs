@@ -9,6 +9,7 @@ mod copies;
 mod event;
 mod handshake;
 mod history;
+mod limits;
 mod log;
 mod open;
 mod ranges;
@@ -25,6 +26,8 @@ mod tests;
 
 pub use crate::dissect::Endpoint;
 pub use event::{EventKind, LossPlace, SpuriousProof, TcpEvent};
+pub use history::ConnState;
+pub use limits::{FlowLimits, LimitHits};
 pub use record::*;
 pub(crate) use streams::StreamId;
-pub use table::{Finished, FlowTable, Row, TableLimits};
+pub use table::{Finished, FlowTable, Row};

@@ -11,17 +11,16 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::app::dns::Transaction;
-use crate::config::Config;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
 use crate::flow::open::{
-    Attempt, Caps, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash,
+    Attempt, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash,
     touch,
 };
 use crate::flow::streams::{StreamId, Streams};
-use crate::flow::{End, Flow, FlowHead, IcmpError, Roles};
-use crate::time::{Span, Timestamp};
+use crate::flow::{End, Flow, FlowHead, FlowLimits, IcmpError, LimitHits, Roles};
+use crate::time::Timestamp;
 
 /// Something that is final.
 #[derive(Debug)]
@@ -52,31 +51,10 @@ impl Row {
     }
 }
 
-/// Caps that acted in this partition.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TableLimits {
-    /// Events beyond `limits.events_per_flow`.
-    pub events: u64,
-    /// Gaps given up early because of `limits.reassembly_kib`.
-    pub reassembly: u64,
-    /// DNS transactions beyond the table of a flow.
-    pub transactions: u64,
-}
-
-impl TableLimits {
-    /// Adds another partition's.
-    pub fn add(&mut self, other: Self) {
-        self.events += other.events;
-        self.reassembly += other.reassembly;
-        self.transactions += other.transactions;
-    }
-}
-
 /// The flows of one partition.
 #[derive(Debug)]
 pub struct FlowTable {
-    idle: Timeouts,
-    caps: Caps,
+    limits: FlowLimits,
     /// Slots of `open` by [`slot_hash`]: the keys stand there already.
     index: HashTable<u32>,
     /// Boxed, so that growing moves pointers.
@@ -88,34 +66,16 @@ pub struct FlowTable {
     /// At the end of the capture: the flows to close, those that go first last.
     remaining: Vec<(Timestamp, u64, usize)>,
     finished: Vec<Row>,
-    limits: TableLimits,
+    hits: LimitHits,
     /// Bytes of memory that the open flows take, about.
     weight: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Timeouts {
-    tcp_idle: Span,
-    tcp_attempt: Span,
-    tcp_closed: Span,
-    other: Span,
-}
-
 impl FlowTable {
     /// An empty table.
-    pub fn new(config: &Config) -> Self {
-        let secs = |seconds: u32| Span::secs(i64::from(seconds));
+    pub fn new(limits: FlowLimits) -> Self {
         Self {
-            idle: Timeouts {
-                tcp_idle: secs(config.flow.tcp_idle),
-                tcp_attempt: secs(config.flow.tcp_attempt),
-                tcp_closed: secs(config.flow.tcp_closed),
-                other: secs(config.flow.udp_idle),
-            },
-            caps: Caps {
-                events: config.limits.events_per_flow,
-                reassembly: config.limits.reassembly_kib as usize * 1024,
-            },
+            limits,
             index: HashTable::new(),
             open: Slab::new(),
             ranks: Vec::new(),
@@ -123,7 +83,7 @@ impl FlowTable {
             streams: Streams::default(),
             remaining: Vec::new(),
             finished: Vec::new(),
-            limits: TableLimits::default(),
+            hits: LimitHits::default(),
             weight: 0,
         }
     }
@@ -162,7 +122,7 @@ impl FlowTable {
         if let Some(at) = slot.filter(|_| tcp.flags.is_syn()) {
             let open = &mut self.open[at];
             let direction = direction_of(&open.flow, source);
-            let connection = open.state.connection(&mut open.content, self.caps);
+            let connection = open.state.connection(&mut open.content, &self.limits);
             if !connection.is_some_and(|connection| connection.owns_syn(direction, tcp)) {
                 self.close(at, End::Reused, clock, clock);
                 slot = None;
@@ -182,7 +142,7 @@ impl FlowTable {
         self.transactions(at, clock);
         let open = &mut self.open[at];
         let direction = direction_of(&open.flow, source);
-        let connection = open.state.connection(&mut open.content, self.caps);
+        let connection = open.state.connection(&mut open.content, &self.limits);
         let Some(connection) = connection else { return Some(at) };
         if fresh && direction == Direction::ToClient {
             connection.flipped();
@@ -224,7 +184,7 @@ impl FlowTable {
         let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
         let state = match Attempt::of(packet, reused) {
             Some(attempt) => State::Attempt(Box::new(attempt)),
-            None => State::Connection(self.caps.connection()),
+            None => State::Connection(self.limits.connection()),
         };
         let content = Content::stream(dns);
         self.open(Open::new(flow, key, slot_hash(packet), state, content, stream, clock))
@@ -296,7 +256,7 @@ impl FlowTable {
                 let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
                 let content = Content::none();
                 let state = match key.tuple.protocol {
-                    6 => State::Connection(self.caps.connection()),
+                    6 => State::Connection(self.limits.connection()),
                     _ => State::None,
                 };
                 self.open(Open::new(flow, key, hash, state, content, stream, clock))
@@ -310,7 +270,7 @@ impl FlowTable {
             quoted: direction_of(&open.flow, source),
             icmp: *icmp,
         };
-        if let Some(connection) = open.state.connection(&mut open.content, self.caps) {
+        if let Some(connection) = open.state.connection(&mut open.content, &self.limits) {
             connection.icmp(&error);
         }
         let flow = &mut open.flow;
@@ -346,10 +306,10 @@ impl FlowTable {
     fn deadline(&self, at: usize) -> Timestamp {
         let open = &self.open[at];
         let idle = match &open.state {
-            State::None => self.idle.other,
-            State::Connection(connection) if connection.is_closed() => self.idle.tcp_closed,
-            State::Connection(connection) if connection.is_established() => self.idle.tcp_idle,
-            State::Connection(_) | State::Attempt(_) => self.idle.tcp_attempt,
+            State::None => self.limits.udp_idle,
+            State::Connection(connection) if connection.is_closed() => self.limits.tcp_closed,
+            State::Connection(connection) if connection.is_established() => self.limits.tcp_idle,
+            State::Connection(_) | State::Attempt(_) => self.limits.tcp_attempt,
         };
         open.last_clock + idle
     }
@@ -408,15 +368,15 @@ impl FlowTable {
             slot.remove();
         }
         let last = open.flow.last.time;
-        open.state.connection(&mut open.content, self.caps);
+        open.state.connection(&mut open.content, &self.limits);
         if let State::Connection(connection) = open.state {
-            self.limits.reassembly += connection.given_up();
+            self.hits.reassembly += connection.given_up();
             let tcp = connection.finish(last, &mut open.content);
-            self.limits.events += tcp.events_dropped;
+            self.hits.events += tcp.events_dropped;
             open.flow.tcp = Some(Box::new(tcp));
         }
         let head = open.flow.head();
-        self.limits.transactions += open.content.overflow();
+        self.hits.transactions += open.content.overflow();
         self.finished.extend(
             open.content.close().into_iter().map(|transaction| transaction_row(transaction, head, time)),
         );
@@ -519,9 +479,9 @@ impl FlowTable {
         self.take_finished()
     }
 
-    /// Caps that acted so far.
-    pub fn limits(&self) -> TableLimits {
-        self.limits
+    /// How often limits acted so far.
+    pub fn hits(&self) -> LimitHits {
+        self.hits
     }
 
     fn take_finished(&mut self) -> Vec<Row> {
