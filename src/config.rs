@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capture::CaptureLimits;
 use crate::detect::{RULES, Rule, Settings};
 use crate::flow::FlowLimits;
 use crate::time::Span;
@@ -36,6 +37,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// How captures are read.
+    pub fn capture_limits(&self) -> CaptureLimits {
+        CaptureLimits {
+            chunk_bytes: self.limits.chunk_kib as usize * 1024,
+            max_record: self.limits.record_mib.saturating_mul(1 << 20),
+            ..CaptureLimits::default()
+        }
+    }
+
     /// When flows end, and what one flow may hold.
     pub fn flow_limits(&self) -> FlowLimits {
         let secs = |seconds: u32| Span::secs(i64::from(seconds));

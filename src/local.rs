@@ -15,9 +15,8 @@ use crate::capture::{CaptureError, CaptureLimits, Chunk, FileReport, Overlap, Re
 use crate::config::Config;
 use crate::detect::{Context, FileFacts, InterfaceFacts};
 use crate::dissect::PacketRecord;
-use crate::flow::LimitHits;
 use crate::local::tracker::{Tracker, write};
-use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_into};
+use crate::pipeline::{Batch, Capped, Outcome, PartitionState, Rows, Sequencer, dissect_into};
 use crate::time::Timestamp;
 
 /// How far a run has come.
@@ -51,12 +50,7 @@ pub fn analyze(
     rows: &mut (dyn Rows + Send),
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, CaptureError> {
-    let limits = CaptureLimits {
-        chunk_bytes: config.limits.chunk_kib as usize * 1024,
-        max_record: config.limits.record_mib.saturating_mul(1 << 20),
-        sha256: run.sha256,
-        ..CaptureLimits::default()
-    };
+    let limits = CaptureLimits { sha256: run.sha256, ..config.capture_limits() };
     let reader = Reader::open(inputs, &limits)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(run.threads)
@@ -110,7 +104,7 @@ impl<'c> Rounds<'c> {
                 break;
             }
             for batch in &mut next {
-                self.sequencer.take(batch);
+                batch.sequence(&mut self.sequencer);
                 self.packets += batch.packets();
             }
             current = next;
@@ -118,40 +112,44 @@ impl<'c> Rounds<'c> {
             progress(Progress { bytes, total_bytes, packets: self.packets });
         }
         self.tracker.close_remaining(self.sequencer.clock(), rows);
-        self.conclude()
+        let (evicted, refused) = (self.tracker.evicted(), self.tracker.streams_refused());
+        let mut state = PartitionState::new(&self.config.detect);
+        self.tracker.into_states().for_each(|other| state.merge(other));
+        conclude(self.reader, self.sequencer, state, evicted, refused)
     }
+}
 
-    fn conclude(self) -> Outcome {
-        let (totals, spans, fragments) = self.sequencer.finish();
-        let unreadable = self.reader.unreadable().to_vec();
-        let overlaps = self.reader.overlaps();
-        let reports = self.reader.into_files();
-        let files: Vec<FileFacts> =
-            reports.iter().zip(0..).map(|(report, index)| facts(report, index, &spans, &overlaps)).collect();
-        let tracker = self.tracker;
-        let mut partitions = tracker.partitions.into_iter();
-        let mut limits = LimitHits::default();
-        let mut whole = partitions.next().unwrap_or_else(|| Partition::new(0, self.config));
-        limits.add(whole.limits());
-        for partition in partitions {
-            limits.add(whole.merge(partition));
-        }
-        let (verdicts, flows) = whole.judge(&Context { totals: &totals, files: &files });
-        let capped = [
-            ("flows closed for their memory", "limits.memory_mib", tracker.evicted),
-            ("classified tcp segments of one flow", "limits.events_per_flow", limits.events),
-            ("gaps given up early in reassembly", "limits.reassembly_kib", limits.reassembly),
-            ("numbered tcp streams", "limits.streams", tracker.streams_refused),
-            ("dns transactions of one flow", "built-in table", limits.transactions),
-            ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
-        ];
-        let capped = capped
-            .into_iter()
-            .filter(|(.., count)| *count > 0)
-            .map(|(what, setting, count)| Capped { what, setting, count })
-            .collect();
-        Outcome { totals, files, reports, unreadable, verdicts, capped, flows }
-    }
+/// What every run ends with, wherever its stages ran: `state` is merged over all partitions, `evicted` flows were closed for
+/// their memory, and `refused` streams got no number.
+pub fn conclude(
+    reader: Reader,
+    sequencer: Sequencer,
+    state: PartitionState,
+    evicted: u64,
+    refused: u64,
+) -> Outcome {
+    let (totals, spans, fragments) = sequencer.finish();
+    let unreadable = reader.unreadable().to_vec();
+    let overlaps = reader.overlaps();
+    let reports = reader.into_files();
+    let files: Vec<FileFacts> =
+        reports.iter().zip(0..).map(|(report, index)| facts(report, index, &spans, &overlaps)).collect();
+    let hits = state.hits;
+    let (verdicts, flows) = state.judge(&Context { totals: &totals, files: &files });
+    let capped = [
+        ("flows closed for their memory", "limits.memory_mib", evicted),
+        ("classified tcp segments of one flow", "limits.events_per_flow", hits.events),
+        ("gaps given up early in reassembly", "limits.reassembly_kib", hits.reassembly),
+        ("numbered tcp streams", "limits.streams", refused),
+        ("dns transactions of one flow", "built-in table", hits.transactions),
+        ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
+    ];
+    let capped = capped
+        .into_iter()
+        .filter(|(.., count)| *count > 0)
+        .map(|(what, setting, count)| Capped { what, setting, count })
+        .collect();
+    Outcome { totals, files, reports, unreadable, verdicts, capped, flows }
 }
 
 /// How much is read in a round.

@@ -19,6 +19,7 @@ pub struct PacketRecord {
     /// Offset of the record in its (decompressed) file, in bytes.
     pub offset: u64,
     /// [`partition_hash`](super::partition_hash) of the packet: finds its partition, and its flow in there.
+    #[serde(with = "postcard::fixint::le")]
     pub partition: u64,
     /// Capture time. A packet without one has the time of the packet before it.
     pub time: Timestamp,
@@ -144,13 +145,15 @@ impl Default for Ip {
 /// Where the transport payload stands in the bytes of the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {
-    /// Start in the batch's bytes.
+    /// Start in the batch's bytes. Does not travel: it is of the place.
+    #[serde(skip)]
     pub start: u32,
     /// Captured bytes of it.
     pub captured: u32,
     /// Its length by the IP header, never the captured or padded length.
     pub length: u32,
     /// XXH3 of the captured bytes for TCP, 0 when empty: tells equal payloads from conflicting ones.
+    #[serde(with = "postcard::fixint::le")]
     pub hash: u64,
 }
 

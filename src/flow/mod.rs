@@ -29,5 +29,5 @@ pub use event::{EventKind, LossPlace, SpuriousProof, TcpEvent};
 pub use history::ConnState;
 pub use limits::{FlowLimits, LimitHits};
 pub use record::*;
-pub(crate) use streams::StreamId;
+pub use streams::StreamId;
 pub use table::{Finished, FlowTable, Row};

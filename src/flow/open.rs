@@ -104,7 +104,11 @@ impl Attempt {
 
 impl State {
     /// The connection, made from its SYN when there was nothing else so far.
-    pub(super) fn connection(&mut self, content: &mut Content, limits: &FlowLimits) -> Option<&mut Connection> {
+    pub(super) fn connection(
+        &mut self,
+        content: &mut Content,
+        limits: &FlowLimits,
+    ) -> Option<&mut Connection> {
         if let Self::Attempt(attempt) = self {
             let Attempt { packet, reused } = attempt.as_ref();
             let mut connection = limits.connection();

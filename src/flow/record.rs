@@ -140,7 +140,8 @@ pub struct Flow {
     pub end: End,
     /// Up to when the capture watched for more packets of it.
     pub watched_until: Timestamp,
-    /// Wireshark's `tcp.stream` number; `None` for other protocols, or when the stream table was full.
+    /// Wireshark's `tcp.stream` number; `None` for other protocols, beyond the limit of numbered streams, and until the
+    /// streams of all partitions are known.
     pub stream: Option<u32>,
 }
 

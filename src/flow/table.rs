@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use crate::app::dns::Transaction;
@@ -15,15 +16,14 @@ use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
 use crate::flow::open::{
-    Attempt, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash,
-    touch,
+    Attempt, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash, touch,
 };
 use crate::flow::streams::{StreamId, Streams};
 use crate::flow::{End, Flow, FlowHead, FlowLimits, IcmpError, LimitHits, Roles};
 use crate::time::Timestamp;
 
 /// Something that is final.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Finished {
     /// A flow.
     Flow(Box<Flow>),
@@ -32,14 +32,14 @@ pub enum Finished {
 }
 
 /// A final thing, the capture time at which it became final, and the packet that tells equals apart.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Row {
     /// When it became final.
     pub time: Timestamp,
     /// Its first packet.
     pub packet: u64,
-    /// The stream whose number a flow gets when it leaves.
-    stream: Option<StreamId>,
+    /// The stream of its partition whose number a flow gets when the streams of all partitions are known up to here.
+    pub stream: Option<StreamId>,
     /// What it is.
     pub what: Finished,
 }
@@ -388,22 +388,22 @@ impl FlowTable {
         self.finished.push(Row { time, packet: head.id, stream: open.stream, what });
     }
 
-    /// The streams that began since the last call, as (first packet, stream).
-    pub(crate) fn born_streams(&mut self) -> Vec<(u64, StreamId)> {
+    /// First packets of the streams that began since the last call, in the order of their ids.
+    pub fn born_streams(&mut self) -> Vec<u64> {
         self.streams.take_born()
     }
 
-    /// Gives a stream its number; `None` for one beyond the limit.
-    pub(crate) fn number_stream(&mut self, stream: StreamId, number: Option<u32>) {
-        self.streams.set_number(stream, number);
+    /// Streams so far.
+    pub(crate) fn streams(&self) -> u32 {
+        self.streams.count()
     }
 
-    /// As many streams have a number as the limit allows: further ones need not be remembered.
+    /// All partitions together have as many streams as the limit numbers: further ones need not be remembered.
     pub(crate) fn close_streams(&mut self) {
         self.streams.close();
     }
 
-    /// Ends what is over at `clock` and hands out everything that is final, with stream numbers.
+    /// Ends what is over at `clock` and hands out everything that is final.
     pub fn expire(&mut self, clock: Timestamp) -> Vec<Row> {
         self.end_idle(clock);
         self.take_finished()
@@ -486,11 +486,6 @@ impl FlowTable {
 
     fn take_finished(&mut self) -> Vec<Row> {
         let mut rows = std::mem::take(&mut self.finished);
-        for row in &mut rows {
-            if let (Finished::Flow(flow), Some(stream)) = (&mut row.what, row.stream) {
-                flow.stream = self.streams.number(stream);
-            }
-        }
         rows.sort_by_key(Row::key);
         rows
     }

@@ -34,7 +34,11 @@ pub(crate) fn flow(id: u64) -> Flow {
             Half { packets: 5, bytes: 500, first: Some(first), ttl: Some((63, 64)), ..Half::default() },
             Half { packets: 5, bytes: 700, last: Some(last), ..Half::default() },
         ],
-        tcp: Some(Box::new(TcpFlow { conn_state: ConnState::Sf, history: "ShADad".to_owned(), ..TcpFlow::default() })),
+        tcp: Some(Box::new(TcpFlow {
+            conn_state: ConnState::Sf,
+            history: "ShADad".to_owned(),
+            ..TcpFlow::default()
+        })),
         tls: None,
         service: Some(Service::Tls),
         icmp_errors: Vec::new(),

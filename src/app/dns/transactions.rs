@@ -81,11 +81,7 @@ impl Transactions {
         let (pending, finished) = (&mut self.pending, &mut self.finished);
         if pending.iter().any(|one| one.deadline() < now) {
             for one in std::mem::take(pending) {
-                if one.deadline() < now {
-                    finished.push(one)
-                } else {
-                    pending.push_back(one)
-                }
+                if one.deadline() < now { finished.push(one) } else { pending.push_back(one) }
             }
         }
     }

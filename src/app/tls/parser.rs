@@ -113,7 +113,8 @@ impl TlsParser {
             CHANGE_CIPHER_SPEC => {
                 self.session.change_cipher_spec[index].get_or_insert(record.at);
                 // In TLS 1.3 it is a dummy for middleboxes (RFC 8446 appendix D.4).
-                self.halves[index].encrypted |= self.session.version().is_some_and(|version| version != TLS13);
+                self.halves[index].encrypted |=
+                    self.session.version().is_some_and(|version| version != TLS13);
             }
             HANDSHAKE if encrypted => {
                 let other = self.halves[direction.reverse().index()].encrypted;
@@ -153,7 +154,10 @@ impl TlsParser {
 
     /// The suite authenticates and does not encrypt: the alert stands in front of its authentication code.
     fn has_null_cipher(&self) -> bool {
-        self.session.server_hello.as_ref().is_some_and(|hello| cipher_name(hello.cipher_suite).contains("WITH_NULL"))
+        self.session
+            .server_hello
+            .as_ref()
+            .is_some_and(|hello| cipher_name(hello.cipher_suite).contains("WITH_NULL"))
     }
 
     fn alert(&mut self, direction: Direction, alert: Option<[u8; 2]>, at: PacketRef) {
