@@ -7,13 +7,14 @@
 //!         stage 1, parallel    fold, in order      stage 2, parallel     fold, in order
 //! ```
 //!
-//! Stage 1 knows one chunk and nothing else. Stage 2 knows one partition of the flows and takes its packets in capture order.
-//! Between them stands what needs every packet in order and is cheap: the clock, packets without a time, IP fragments. Behind
-//! them stands what needs the streams of all partitions: their numbers. Nothing reaches around the stages: what one gives
-//! the other is plain data, and has one byte form ([`exchange`]).
+//! Stage 1 knows one chunk and nothing else. Stage 2 knows one partition of the flows and takes its packets
+//! in capture order. Between them stands what needs every packet in order and is cheap: the clock, packets
+//! without a time, IP fragments. Behind them stands what needs the streams of all partitions: their numbers.
+//! Nothing reaches around the stages: what one gives the other is plain data, and has one byte form
+//! ([`exchange`]).
 //!
-//! Limits on all flows together are the executor's: [`Limiter`] lets every partition go on to the same packet and closes flows
-//! there. A run in which that never happens is the same in separate processes.
+//! Limits on all flows together are the executor's: [`Limiter`] lets every partition go on to the same packet
+//! and closes flows there. A run in which that never happens is the same in separate processes.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +43,8 @@ use crate::flow::{Finished, Flow, FlowHead, Row};
 
 /// Receives finished rows in an order that does not depend on threads, chunks, rounds or partitions.
 pub trait Rows {
-    /// The capture goes on with another file: its path, and the ordinal before its first packet. Comes before every row
-    /// that has a packet of the file.
+    /// The capture goes on with another file: its path, and the ordinal before its first packet. Comes before
+    /// every row that has a packet of the file.
     fn file(&mut self, _path: &str, _base: u64) {}
     /// A flow was closed: rows of `flows`, `tcp_events`, `tls` and `icmp`.
     fn flow(&mut self, _flow: &Flow) {}

@@ -1,8 +1,9 @@
-//! The stages travel: a run in which everything between them goes through bytes, every partition is tracked in a process of
-//! its own, and nothing comes in order, gives the report of a run on this machine, byte for byte.
+//! The stages travel: a run in which everything between them goes through bytes, every partition is tracked
+//! in a process of its own, and nothing comes in order, gives the report of a run on this machine, byte for
+//! byte.
 //!
-//! That holds while no limit on all flows together acts: none does here. `cargo test --test travel -- --nocapture` prints how
-//! many bytes a record and a row take.
+//! That holds while no limit on all flows together acts: none does here. `cargo test --test travel --
+//! --nocapture` prints how many bytes a record and a row take.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, dead_code, unreachable_pub)]
 
@@ -37,6 +38,9 @@ use pcapsy::pipeline::{
 };
 use pcapsy::report::{json, model::Report};
 use pcapsy::time::Timestamp;
+use support::capture::{Capture, Order};
+use support::dns;
+use support::frame::{Ip, Mac, datagram, ethernet, vxlan};
 
 /// Records of a message: few, so that a partition gets several.
 const RECORDS: usize = 200;
@@ -153,8 +157,9 @@ impl Result {
     }
 }
 
-/// The detector state of a partition. It is made from the rows that came back: once detectors can be written down, the
-/// process that tracked the partition sends its own state (`PartitionState` of [`Partition::run`]) instead.
+/// The detector state of a partition. It is made from the rows that came back: once detectors can be written
+/// down, the process that tracked the partition sends its own state (`PartitionState` of [`Partition::run`])
+/// instead.
 fn state_of(config: &Config, records: &[(PacketRecord, Vec<u8>)], tracked: &Tracked) -> PartitionState {
     let mut state = PartitionState::new(&config.detect);
     records.iter().for_each(|(record, _)| state.packet(record));
@@ -268,7 +273,98 @@ fn several_files_give_the_same_report_through_bytes() {
     check(&files[2..6], 4, track_elsewhere);
 }
 
-/// Fragments inside and around tunnels, packets without a time, clocks that go back: what other people's captures hold.
+/// The IP datagram `packet` (IPv4, no options) in fragments of `size` bytes of payload.
+fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let pieces = packet[20..].chunks(size);
+    let count = pieces.len();
+    let fragment = |(index, piece): (usize, &[u8])| {
+        let mut bytes = [&packet[..20], piece].concat();
+        let more = u16::from(index + 1 < count) << 13;
+        let length = bytes.len() as u16;
+        bytes[2..4].copy_from_slice(&length.to_be_bytes());
+        bytes[6..8].copy_from_slice(&(more | (index * size / 8) as u16).to_be_bytes());
+        bytes
+    };
+    pieces.enumerate().map(fragment).collect()
+}
+
+/// Lookups whose answers come in fragments, some of them fragments inside a tunnel whose packets are
+/// fragments again, with other traffic of more than a chunk in between; one packet in nine is lost, and long
+/// runs of packets have no time.
+fn fragmented() -> Vec<u8> {
+    let mut capture = Capture::default();
+    let (client, server) = ([10, 0, 0, 1], [10, 0, 0, 53]);
+    let macs: [Mac; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
+    let ip = |source: [u8; 4], destination: [u8; 4], id| Ip {
+        source: source.into(),
+        destination: destination.into(),
+        ttl: 64,
+        id,
+    };
+    let addresses: Vec<[u8; 4]> = (0..150).map(|last| [192, 0, 2, last]).collect();
+    let mut lost = 0;
+    for id in 0..40u16 {
+        let (port, name) = (40_000 + id, format!("host{id}.example.net"));
+        let query = ip(client, server, id).udp(port, 53, &dns::query(id, &name, dns::A));
+        let answer = dns::response(id, &name, dns::A, dns::NOERROR, &addresses);
+        let answer = ip(server, client, id).udp(53, port, &answer);
+        let mut frames = vec![ethernet(macs[0], macs[1], None, &query)];
+        for piece in fragments(&answer, 800) {
+            let frame = ethernet(macs[1], macs[0], None, &piece);
+            if id % 2 == 0 {
+                frames.push(frame);
+            } else {
+                let outer = vxlan(ip([172, 16, 0, 1], [172, 16, 0, 2], 1_000 + lost), 7, macs, &frame);
+                let pieces = fragments(datagram(&outer), 400);
+                frames.extend(pieces.iter().map(|piece| ethernet(macs[0], macs[1], None, piece)));
+            }
+            lost += 1;
+        }
+        // The last fragment first, as Linux once sent them.
+        frames[1..].reverse();
+        let mut now = u64::from(id) * 100_000;
+        for (frame, number) in frames.into_iter().zip(1u16..) {
+            if (id + number) % 9 > 0 {
+                capture.record(now, frame);
+            }
+            for _ in 0..if id % 4 > 1 { 13 } else { 0 } {
+                now += 100;
+                let filler = ip(client, [10, 0, 0, 9], id).udp(9_000, 9_001, &[7; 1_400]);
+                capture.record(now, ethernet(macs[0], macs[1], None, &filler));
+            }
+        }
+    }
+    let mut file = Capture::default().pcapng(Order::Little, None);
+    for (packet, number) in capture.packets.iter().zip(0..) {
+        // Runs of packets without a time reach over the ends of chunks.
+        if number / 25 % 2 == 0 {
+            let length = packet.frame.len() as u32;
+            let total = 16 + length.next_multiple_of(4);
+            let start = file.len();
+            [3, total, length].iter().for_each(|word: &u32| file.extend(word.to_le_bytes()));
+            file.extend(&packet.frame);
+            file.resize(start + total as usize - 4, 0);
+            file.extend(total.to_le_bytes());
+        } else {
+            packet.block(&mut file, Order::Little);
+        }
+    }
+    file
+}
+
+#[test]
+fn fragments_and_packets_without_a_time_are_folded_over_the_chunks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fragments.pcapng");
+    fs::write(&path, fragmented()).expect("written");
+    let result = Result::local(std::slice::from_ref(&path), &config(3));
+    let answered = result.rows.lines().filter(|row| row.contains("rcode: Some(0)")).count();
+    assert!((10..40).contains(&answered), "{answered} of 40 lookups answered");
+    check(&[path], 3, track);
+}
+
+/// Fragments inside and around tunnels, packets without a time, clocks that go back: what other people's
+/// captures hold.
 #[test]
 fn public_captures_give_the_same_report_through_bytes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");

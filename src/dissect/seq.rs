@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A TCP sequence number: arithmetic modulo 2^32 (RFC 9293 section 3.4). Deliberately not `Ord`: the order is not transitive,
-/// and of two numbers that are exactly 2^31 apart neither comes before the other.
+/// A TCP sequence number: arithmetic modulo 2^32 (RFC 9293 section 3.4). Deliberately not `Ord`: the order is
+/// not transitive, and of two numbers that are exactly 2^31 apart neither comes before the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Seq(pub u32);
 
 impl Seq {
-    /// Signed distance from `other` to `self`, positive when `self` is later. `i32::MIN`, which is its own opposite, for
-    /// numbers 2^31 apart.
+    /// Signed distance from `other` to `self`, positive when `self` is later. `i32::MIN`, which is its own
+    /// opposite, for numbers 2^31 apart.
     pub fn since(self, other: Self) -> i32 {
         self.0.wrapping_sub(other.0) as i32
     }

@@ -140,8 +140,8 @@ pub struct Flow {
     pub end: End,
     /// Up to when the capture watched for more packets of it.
     pub watched_until: Timestamp,
-    /// Wireshark's `tcp.stream` number; `None` for other protocols, beyond the limit of numbered streams, and until the
-    /// streams of all partitions are known.
+    /// Wireshark's `tcp.stream` number; `None` for other protocols, beyond the limit of numbered streams, and
+    /// until the streams of all partitions are known.
     pub stream: Option<u32>,
 }
 
@@ -408,9 +408,9 @@ pub struct TcpSide {
     pub min_rtt: Option<Span>,
     /// Sum and number of those samples.
     pub rtt_samples: (Span, u64),
-    /// Bytes by which the peer's acknowledgement number moved forward over this side's numbers, SYN and FIN included. It
-    /// counts without this side's segments: the peer of a side that was never captured shows with it that the side is
-    /// there.
+    /// Bytes by which the peer's acknowledgement number moved forward over this side's numbers, SYN and FIN
+    /// included. It counts without this side's segments: the peer of a side that was never captured shows
+    /// with it that the side is there.
     pub acked_progress: u64,
     /// Delivery by datagram size.
     pub sizes: Sizes,

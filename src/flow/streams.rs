@@ -1,9 +1,9 @@
 //! The TCP streams of one partition, as Wireshark tells them apart for its `tcp.stream`.
 //!
-//! Wireshark numbers conversations in the order of their first packet, knows them by addresses and ports alone
-//! (not by VLAN or tunnel), never forgets one, and starts a new one when a SYN comes with another sequence number
-//! than the SYN before it. The table keeps just enough to do the same. It knows the streams of its own partition only:
-//! the numbers are folded from the first packets of all partitions' streams.
+//! Wireshark numbers conversations in the order of their first packet, knows them by addresses and ports
+//! alone (not by VLAN or tunnel), never forgets one, and starts a new one when a SYN comes with another
+//! sequence number than the SYN before it. The table keeps just enough to do the same. It knows the streams
+//! of its own partition only: the numbers are folded from the first packets of all partitions' streams.
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};

@@ -38,7 +38,8 @@ pub struct Row {
     pub time: Timestamp,
     /// Its first packet.
     pub packet: u64,
-    /// The stream of its partition whose number a flow gets when the streams of all partitions are known up to here.
+    /// The stream of its partition whose number a flow gets when the streams of all partitions are known up
+    /// to here.
     pub stream: Option<StreamId>,
     /// What it is.
     pub what: Finished,
@@ -398,7 +399,8 @@ impl FlowTable {
         self.streams.count()
     }
 
-    /// All partitions together have as many streams as the limit numbers: further ones need not be remembered.
+    /// All partitions together have as many streams as the limit numbers: further ones need not be
+    /// remembered.
     pub(crate) fn close_streams(&mut self) {
         self.streams.close();
     }

@@ -139,7 +139,8 @@ impl Batch {
         records
     }
 
-    /// The records of one partition behind ordinal `after`, up to and with `until`, with the clock that they go by.
+    /// The records of one partition behind ordinal `after`, up to and with `until`, with the clock that they
+    /// go by.
     pub(super) fn between(
         &self,
         partition: usize,
@@ -156,7 +157,8 @@ impl Batch {
         self.weighings.iter().map(|at| Weighing { latest: self.clock.max(at.latest), ..*at })
     }
 
-    /// It is not needed any more: mapped pages go back to the system, and its lists, empty, to the next batch.
+    /// It is not needed any more: mapped pages go back to the system, and its lists, empty, to the next
+    /// batch.
     pub(crate) fn release(mut self) -> Vec<Vec<PacketRecord>> {
         self.chunk.release();
         self.lists.iter_mut().for_each(Vec::clear);

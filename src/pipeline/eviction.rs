@@ -1,11 +1,11 @@
 //! Holds the memory of open flows to a cap, with the same flows however the work is cut.
 //!
-//! A cap per partition, or one that looks when a round ends, would let the cut choose what goes. So the flows of all
-//! partitions are weighed behind packets of certain ordinals, and those with the lowest standing of all are closed. A flow
-//! weighs what its packets made of it, not what the allocator says.
+//! A cap per partition, or one that looks when a round ends, would let the cut choose what goes. So the flows
+//! of all partitions are weighed behind packets of certain ordinals, and those with the lowest standing of
+//! all are closed. A flow weighs what its packets made of it, not what the allocator says.
 //!
-//! All partitions have to meet for a weighing. How much the flows can have grown since the last one follows from the
-//! packets in between; only when that could be too much they are weighed again.
+//! All partitions have to meet for a weighing. How much the flows can have grown since the last one follows
+//! from the packets in between; only when that could be too much they are weighed again.
 
 use rayon::prelude::*;
 
@@ -15,11 +15,12 @@ use crate::time::Timestamp;
 /// Flows are weighed behind packets whose ordinal is a multiple of this.
 const EVERY: u64 = 4096;
 
-/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows under way, and
-/// what an allocator cannot use take the rest.
+/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows under
+/// way, and what an allocator cannot use take the rest.
 const PART: usize = 3;
 
-/// What a packet can add to open flows besides what it carries, bytes: a connection, or half a dozen classified segments.
+/// What a packet can add to open flows besides what it carries, bytes: a connection, or half a dozen
+/// classified segments.
 const PER_PACKET: u64 = 4096;
 
 /// A captured byte can be held twice: as payload out of order, and as a text read from it.
@@ -90,8 +91,8 @@ impl Limiter {
         self.growth += PER_PACKET * packets + PER_BYTE * captured;
     }
 
-    /// Closes a sixteenth of the flows, again and again, until the rest weighs no more than it may: the next weighing need
-    /// not find more.
+    /// Closes a sixteenth of the flows, again and again, until the rest weighs no more than it may: the next
+    /// weighing need not find more.
     fn hold(&mut self, partitions: &mut [Partition], clock: Timestamp) {
         partitions.par_iter_mut().for_each(|partition| partition.table.end_idle(clock));
         while weight(partitions) > self.memory {

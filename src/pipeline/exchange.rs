@@ -1,19 +1,22 @@
 //! The byte form of what crosses a stage boundary.
 //!
-//! Every message is its version, its kind, and its content in postcard's wire format (<https://postcard.jamesmunns.com>:
-//! integers as varints, sequences with their length, enums by the place of their variant, no names). Fields are written
-//! in the order in which their types declare them, so **any change to a type that travels needs a new [`VERSION`]**: both
-//! sides of a run are the same build, and messages are not kept.
+//! Every message is its version, its kind, and its content in postcard's wire format
+//! (<https://postcard.jamesmunns.com>: integers as varints, sequences with their length, enums by the place
+//! of their variant, no names). Fields are written in the order in which their types declare them, so **any
+//! change to a type that travels needs a new [`VERSION`]**: both sides of a run are the same build, and
+//! messages are not kept.
 //!
-//! | kind | content | from | to |
-//! |---|---|---|---|
-//! | 1 | [`Records`]: packet records, each with its captured payload | stage 1 | stage 2, by [partition hash](crate::dissect::partition_hash), in order of packets |
-//! | 2 | [`ChunkSummary`]: sums, clock, fragments of a chunk | stage 1 | [`Sequencer`](super::Sequencer), in order of chunks |
-//! | 3 | [`Leads`]: what the packets before each chunk leave to it | `Sequencer` | stage 2, all partitions |
-//! | 4 | [`Tracked`]: a partition's rows and streams | stage 2 | [`StreamNumbers`](super::StreamNumbers), in any order |
+//! 1. [`Records`]: packet records, each with its captured payload. From stage 1 to stage 2, to the partition of their
+//!    [hash](crate::dissect::partition_hash), in the order of packets.
+//! 2. [`ChunkSummary`]: sums, clock and fragments of a chunk. From stage 1 to the [`Sequencer`](super::Sequencer), in
+//!    the order of chunks.
+//! 3. [`Leads`]: what the packets before each chunk leave to it. From the sequencer to stage 2, to all partitions.
+//! 4. [`Tracked`]: rows and streams of a partition. From stage 2 to [`StreamNumbers`](super::StreamNumbers), in any
+//!    order.
 //!
-//! Records that the sequencer puts together from fragments join those of stage 1. While no limit on all flows together acts
-//! (`limits.memory_mib`, `limits.streams`), a run through bytes gives what one on this machine gives.
+//! Records that the sequencer puts together from fragments join those of stage 1. While no limit on all flows
+//! together acts (`limits.memory_mib`, `limits.streams`), a run through bytes gives what one on this machine
+//! gives.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -59,7 +59,8 @@ impl Leads {
 pub struct Sequenced {
     /// Completes those records.
     pub lead: Lead,
-    /// The chunk's fragments, complete: each as the datagram it was the last fragment of, or alone and without its payload.
+    /// The chunk's fragments, complete: each as the datagram it was the last fragment of, or alone and
+    /// without its payload.
     pub datagrams: Records,
 }
 
@@ -104,7 +105,8 @@ impl Sequencer {
         };
         if let Some((first, last)) = chunk.ends {
             if let Some((last_file, before)) = self.last {
-                // From one file to the next time may go backwards: they are taken in order of their beginnings.
+                // From one file to the next time may go backwards: they are taken in order of their
+                // beginnings.
                 if last_file == chunk.file {
                     chunk.totals.step(before, first);
                 }

@@ -1,7 +1,8 @@
 //! Wireshark's `tcp.stream` numbers, folded over the streams of all partitions.
 //!
-//! A partition says which packet each of its streams began with. In the order of those packets over all partitions the
-//! streams are numbered; a row has the stream of its partition, and gets the number when it leaves.
+//! A partition says which packet each of its streams began with. In the order of those packets over all
+//! partitions the streams are numbered; a row has the stream of its partition, and gets the number when it
+//! leaves.
 
 use crate::flow::{Finished, Row};
 
@@ -21,8 +22,8 @@ impl StreamNumbers {
         Self { numbers: vec![Vec::new(); partitions], most, ..Self::default() }
     }
 
-    /// Numbers streams by their first packets, of each partition those that follow on the ones it named before. A stream
-    /// that began before any of them must have been numbered already.
+    /// Numbers streams by their first packets, of each partition those that follow on the ones it named
+    /// before. A stream that began before any of them must have been numbered already.
     pub fn number(&mut self, born: Vec<Vec<u64>>) {
         let by_partition = born.into_iter().enumerate();
         let mut born: Vec<(u64, usize)> = by_partition

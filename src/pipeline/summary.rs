@@ -31,8 +31,8 @@ impl ChunkSummary {
         Self { file, first_packet, latest: Timestamp::MIN, ..Self::default() }
     }
 
-    /// Gives a packet without a time that of the packet before it, and every packet the chunk's clock. False when that is
-    /// up to the chunks before this one.
+    /// Gives a packet without a time that of the packet before it, and every packet the chunk's clock. False
+    /// when that is up to the chunks before this one.
     pub(super) fn time(&mut self, record: &mut PacketRecord) -> bool {
         if record.faults.contains(Faults::NO_TIME) {
             match self.ends {

@@ -13,8 +13,8 @@ const MAX_MESSAGE: usize = 128 * 1024;
 /// Alerts kept per session.
 const MAX_ALERTS: usize = 16;
 
-/// Shortest record that holds a Finished message in TLS 1.3: header 4, hash 32, type 1, tag 8 with CCM_8 (RFC 8446
-/// sections 4.4.4 and 5.2).
+/// Shortest record that holds a Finished message in TLS 1.3: header 4, hash 32, type 1, tag 8 with CCM_8 (RFC
+/// 8446 sections 4.4.4 and 5.2).
 const SHORTEST_FINISHED: usize = 45;
 
 /// The parser of one session: what it has read, and the bytes that are no whole message yet.
@@ -87,7 +87,8 @@ impl TlsParser {
         let index = direction.index();
         self.session.last_record[index] = Some((record.kind, record.length as u16, record.at));
         if record.kind == APPLICATION_DATA {
-            // Data before the ServerHello is early data, and its end is a short record, too (RFC 8446 section 4.5).
+            // Data before the ServerHello is early data, and its end is a short record, too (RFC 8446 section
+            // 4.5).
             let first = self.session.application_data[index].is_none();
             self.session.application_data[index].get_or_insert(record.at);
             // TLS 1.3: the client's flight ends the handshake; before, both have changed ciphers.
