@@ -19,6 +19,7 @@ use crate::flow::open::{
     Attempt, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash, touch,
 };
 use crate::flow::streams::{StreamId, Streams};
+use crate::flow::tcp::Connection;
 use crate::flow::{End, Flow, FlowHead, FlowLimits, IcmpError, LimitHits, Roles};
 use crate::time::Timestamp;
 
@@ -73,6 +74,9 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
+    /// Bytes of memory that a connection takes when it has just begun, about.
+    pub(crate) const CONNECTION: usize = size_of::<Open>() + size_of::<Flow>() + size_of::<Connection>();
+
     /// An empty table.
     pub fn new(limits: FlowLimits) -> Self {
         Self {

@@ -10,6 +10,7 @@
 use rayon::prelude::*;
 
 use super::{Batch, Partition};
+use crate::flow::FlowTable;
 use crate::time::Timestamp;
 
 /// Flows are weighed behind packets whose ordinal is a multiple of this.
@@ -22,6 +23,7 @@ const PART: usize = 3;
 /// What a packet can add to open flows besides what it carries, bytes: a connection, or half a dozen
 /// classified segments.
 const PER_PACKET: u64 = 4096;
+const _: () = assert!(FlowTable::CONNECTION < PER_PACKET as usize);
 
 /// A captured byte can be held twice: as payload out of order, and as a text read from it.
 const PER_BYTE: u64 = 2;
