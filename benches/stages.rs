@@ -64,13 +64,15 @@ fn batches(config: &Config) -> (Vec<Batch>, Timestamp) {
     let dissected = chunks(&INPUT.path).into_iter();
     let mut batches: Vec<Batch> =
         dissected.map(|chunk| dissect_chunk(chunk, config.limits.partitions as usize)).collect();
-    batches.iter_mut().for_each(|batch| sequencer.take(batch));
+    batches.iter_mut().for_each(|batch| batch.sequence(&mut sequencer));
     (batches, sequencer.clock())
 }
 
 fn tracked(config: &Config, batches: &[Batch]) -> Vec<Partition> {
     let partitions = config.limits.partitions as usize;
-    let mut partitions: Vec<Partition> = (0..partitions).map(|index| Partition::new(index, config)).collect();
+    let mut partitions: Vec<Partition> = (0..partitions)
+        .map(|index| Partition::new(index, config.flow_limits(), config.detectors()))
+        .collect();
     for partition in &mut partitions {
         batches.iter().for_each(|batch| partition.track(batch));
     }

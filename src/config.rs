@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::detect::{RULES, Rule};
+use crate::capture::CaptureLimits;
+use crate::detect::{Detectors, RULES, Rule};
+use crate::flow::FlowLimits;
+use crate::time::Span;
 
 mod read;
 mod sample;
@@ -34,6 +37,28 @@ pub struct Config {
 }
 
 impl Config {
+    /// How captures are read.
+    pub fn capture_limits(&self) -> CaptureLimits {
+        CaptureLimits {
+            chunk_bytes: self.limits.chunk_kib as usize * 1024,
+            max_record: self.limits.record_mib.saturating_mul(1 << 20),
+            ..CaptureLimits::default()
+        }
+    }
+
+    /// When flows end, and what one flow may hold.
+    pub fn flow_limits(&self) -> FlowLimits {
+        let secs = |seconds: u32| Span::secs(i64::from(seconds));
+        FlowLimits {
+            tcp_idle: secs(self.flow.tcp_idle),
+            tcp_attempt: secs(self.flow.tcp_attempt),
+            tcp_closed: secs(self.flow.tcp_closed),
+            udp_idle: secs(self.flow.udp_idle),
+            events: self.limits.events_per_flow,
+            reassembly: self.limits.reassembly_kib as usize * 1024,
+        }
+    }
+
     /// Reads `text`, the contents of a `pcapsy.toml`.
     ///
     /// # Errors
@@ -50,6 +75,11 @@ impl Config {
     /// The thresholds in force, of every detector: configured ones over the defaults.
     pub fn thresholds(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, f64>> {
         self.thresholds_of(RULES)
+    }
+
+    /// The detectors with the thresholds in force.
+    pub fn detectors(&self) -> Detectors {
+        Detectors::new(&self.detect)
     }
 
     fn thresholds_of(&self, rules: &'static [Rule]) -> BTreeMap<&'static str, BTreeMap<&'static str, f64>> {

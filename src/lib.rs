@@ -8,6 +8,7 @@
 //! app       bytes        -> TLS sessions, DNS transactions (fed by flow)
 //! flow      PacketRecord -> Flow, TcpEvent
 //! detect    flows        -> Finding
+//! config    pcapsy.toml  -> limits and thresholds of the modules before it
 //! pipeline  the stages as plain functions of their input, and the merge
 //! local     runs them on this machine's cores in bounded memory
 //! report    outcome      -> JSON, Parquet, text
@@ -17,7 +18,6 @@
 //! The same input and configuration give the same findings and rows. Thread count, chunk size, partition
 //! count and the cut into files change nothing.
 
-pub mod config;
 pub mod time;
 pub mod humanize;
 
@@ -26,6 +26,7 @@ pub mod dissect;
 pub mod app;
 pub mod flow;
 pub mod detect;
+pub mod config;
 pub mod pipeline;
 pub mod local;
 pub mod report;

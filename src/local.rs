@@ -14,9 +14,8 @@ use crate::capture::{CaptureError, CaptureLimits, Chunk, Reader};
 use crate::config::Config;
 use crate::detect::Context;
 use crate::dissect::PacketRecord;
-use crate::flow::TableLimits;
 use crate::local::tracker::{Tracker, write};
-use crate::pipeline::{Batch, Capped, Outcome, Partition, Rows, Sequencer, dissect_into};
+use crate::pipeline::{Batch, Capped, Outcome, PartitionState, Rows, Sequencer, dissect_into};
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,12 +48,7 @@ pub fn analyze(
     rows: &mut (dyn Rows + Send),
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, CaptureError> {
-    let limits = CaptureLimits {
-        chunk_bytes: config.limits.chunk_kib as usize * 1024,
-        max_record: config.limits.record_mib.saturating_mul(1 << 20),
-        sha256: run.sha256,
-        ..CaptureLimits::default()
-    };
+    let limits = CaptureLimits { sha256: run.sha256, ..config.capture_limits() };
     let reader = Reader::open(inputs, &limits)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(run.threads)
@@ -108,7 +102,7 @@ impl<'c> Rounds<'c> {
                 break;
             }
             for batch in &mut next {
-                self.sequencer.take(batch);
+                batch.sequence(&mut self.sequencer);
                 self.packets += batch.packets();
             }
             current = next;
@@ -116,37 +110,42 @@ impl<'c> Rounds<'c> {
             progress(Progress { bytes, total_bytes, packets: self.packets });
         }
         self.tracker.close_remaining(self.sequencer.clock(), rows);
-        self.conclude()
+        let (evicted, refused) = (self.tracker.evicted(), self.tracker.streams_refused());
+        let mut state = PartitionState::default();
+        self.tracker.into_states().for_each(|other| state.merge(other));
+        conclude(self.config, self.reader, self.sequencer, state, evicted, refused)
     }
+}
 
-    fn conclude(self) -> Outcome {
-        let (totals, fragments) = self.sequencer.finish();
-        let unreadable = self.reader.unreadable().to_vec();
-        let files = self.reader.into_files();
-        let tracker = self.tracker;
-        let mut partitions = tracker.partitions.into_iter();
-        let mut limits = TableLimits::default();
-        let mut whole = partitions.next().unwrap_or_else(|| Partition::new(0, self.config));
-        limits.add(whole.limits());
-        for partition in partitions {
-            limits.add(whole.merge(partition));
-        }
-        let (verdicts, flows) = whole.judge(&Context { totals: &totals, files: &files });
-        let capped = [
-            ("flows closed for their memory", "limits.memory_mib", tracker.evicted),
-            ("classified tcp segments of one flow", "limits.events_per_flow", limits.events),
-            ("gaps given up early in reassembly", "limits.reassembly_kib", limits.reassembly),
-            ("numbered tcp streams", "limits.streams", tracker.streams_refused),
-            ("dns transactions of one flow", "built-in table", limits.transactions),
-            ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
-        ];
-        let capped = capped
-            .into_iter()
-            .filter(|(.., count)| *count > 0)
-            .map(|(what, setting, count)| Capped { what, setting, count })
-            .collect();
-        Outcome { totals, files, fragments, unreadable, verdicts, capped, flows }
-    }
+/// What every run ends with, wherever its stages ran: `state` is merged over all partitions, `evicted` flows
+/// were closed for their memory, and `refused` streams got no number.
+pub fn conclude(
+    config: &Config,
+    reader: Reader,
+    sequencer: Sequencer,
+    state: PartitionState,
+    evicted: u64,
+    refused: u64,
+) -> Outcome {
+    let (totals, fragments) = sequencer.finish();
+    let unreadable = reader.unreadable().to_vec();
+    let files = reader.into_files();
+    let hits = state.hits;
+    let (verdicts, flows) = state.judge(&config.detectors(), &Context { totals: &totals, files: &files });
+    let capped = [
+        ("flows closed for their memory", "limits.memory_mib", evicted),
+        ("classified tcp segments of one flow", "limits.events_per_flow", hits.events),
+        ("gaps given up early in reassembly", "limits.reassembly_kib", hits.reassembly),
+        ("numbered tcp streams", "limits.streams", refused),
+        ("dns transactions of one flow", "built-in table", hits.transactions),
+        ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
+    ];
+    let capped = capped
+        .into_iter()
+        .filter(|(.., count)| *count > 0)
+        .map(|(what, setting, count)| Capped { what, setting, count })
+        .collect();
+    Outcome { totals, files, fragments, unreadable, verdicts, capped, flows }
 }
 
 /// How much is read in a round.
@@ -161,12 +160,11 @@ struct RoundSize {
 impl RoundSize {
     /// One chunk per thread, and more while they hold few packets, because threads wait for each other once a
     /// round. A round of small packets can end as many flows as it has packets, so the packets are limited.
-    /// Measured: 8192 packets are no faster than 3072 and take 10 MiB more.
     fn of(config: &Config) -> Self {
         match config.limits.round_chunks as usize {
             0 => {
                 let threads = rayon::current_num_threads();
-                Self { least_chunks: threads, most_chunks: 8 * threads, packets: 3072 }
+                Self { least_chunks: threads, most_chunks: 8 * threads, packets: 32_768 }
             }
             chunks => Self { least_chunks: chunks, most_chunks: chunks, packets: 0 },
         }

@@ -158,15 +158,22 @@ fn a_full_table_closes_the_same_flows() {
     }
     capture.sort();
     fs::write(&path, capture.pcap()).expect("written");
-    let mut config = Config::default();
-    config.limits.memory_mib = 4;
     let inputs = [path];
-    let results = CUTS.map(|(threads, chunk, round, partitions)| {
-        run_with(config.clone(), &inputs, threads, chunk, round, partitions)
-    });
-    assert!(results[0].contains("limits.memory_mib"), "the table is never full");
-    for (cut, result) in CUTS.iter().zip(&results) {
-        assert!(*result == results[0], "differs at {cut:?}: {}", first_difference(&results[0], result));
+    // A table that is always full, one that is weighed when it may be, and more streams than get a number.
+    for (memory_mib, streams, acts) in [
+        (4, 6_000_000, "limits.memory_mib"),
+        (56, 6_000_000, "limits.memory_mib"),
+        (4, 700, "limits.streams"),
+    ] {
+        let mut config = Config::default();
+        (config.limits.memory_mib, config.limits.streams) = (memory_mib, streams);
+        let results = CUTS.map(|(threads, chunk, round, partitions)| {
+            run_with(config.clone(), &inputs, threads, chunk, round, partitions)
+        });
+        assert!(results[0].contains(acts), "{acts} never acts");
+        for (cut, result) in CUTS.iter().zip(&results) {
+            assert!(*result == results[0], "differs at {cut:?}: {}", first_difference(&results[0], result));
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A link-layer type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,10 +55,20 @@ impl fmt::Display for LinkType {
     }
 }
 
-/// Serialised as it is printed.
+/// For people as it is printed, between stages the number.
 impl Serialize for LinkType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match serializer.is_human_readable() {
+            true => serializer.collect_str(self),
+            false => serializer.serialize_u16(self.0),
+        }
+    }
+}
+
+/// From between stages; what is written for people is not read again.
+impl<'de> Deserialize<'de> for LinkType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u16::deserialize(deserializer).map(Self)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::dissect::PacketRef;
 use crate::time::Timestamp;
 
 /// Counts over the whole capture set, summed over partitions and files: facts, not verdicts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Totals {
     /// Packets.
     pub packets: u64,

@@ -54,62 +54,44 @@ macro_rules! detectors {
         /// Every rule sheet, in the order findings of equal weight are listed.
         pub const RULES: &[Rule] = &[$($module::$detector::RULE,)*];
 
-        /// All detectors with what they counted.
+        /// All detectors: the thresholds in force.
+        #[derive(Clone, Debug)]
         pub struct Detectors {
-            $($module: ($module::$detector, Book<$module::$detector>),)*
+            $($module: $module::$detector,)*
+        }
+
+        /// What all detectors counted in a partition, or in several.
+        #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+        pub struct Books {
+            $($module: Book<$module::$detector>,)*
         }
 
         impl Detectors {
-            /// Detectors that have counted nothing yet.
+            /// Detectors with these thresholds.
             pub fn new(configured: &Configured) -> Self {
-                Self {$(
-                    $module: (Thresholds::new(configured.get(stringify!($module))), Book::default()),
-                )*}
+                Self {$($module: Thresholds::new(configured.get(stringify!($module))),)*}
             }
 
             /// A DNS transaction was finished.
-            pub fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
-                $(self.$module.0.transaction(transaction, flow, &mut self.$module.1);)*
+            pub fn transaction(&self, transaction: &Transaction, flow: &FlowHead, books: &mut Books) {
+                $(self.$module.transaction(transaction, flow, &mut books.$module);)*
             }
 
             /// A flow was closed.
-            pub fn flow(&mut self, flow: &Flow) {
-                $(self.$module.0.flow(flow, &mut self.$module.1);)*
+            pub fn flow(&self, flow: &Flow, books: &mut Books) {
+                $(self.$module.flow(flow, &mut books.$module);)*
             }
 
-            /// Adds what another partition counted.
-            pub fn merge(&mut self, other: Self) {
-                $(self.$module.1.absorb(other.$module.1);)*
-            }
-
-            /// Every detector's verdict, in the order of [`RULES`].
-            pub fn finish(self, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
-                let verdicts = [$(self.$module.1.finish(&self.$module.0, context),)*];
+            /// Every detector's verdict on what was counted in all partitions, in the order of [`RULES`].
+            pub fn finish(&self, books: Books, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
+                let verdicts = [$(books.$module.finish(&self.$module, context),)*];
                 RULES.iter().zip(verdicts).collect()
             }
+        }
 
-            /// What was counted, in the byte form between stages.
-            ///
-            /// # Errors
-            /// When memory for it cannot be had.
-            pub fn save(&self) -> Result<Vec<u8>, postcard::Error> {
-                let mut bytes = Vec::new();
-                $(bytes = postcard::to_extend(&self.$module.1, bytes)?;)*
-                Ok(bytes)
-            }
-
-            /// The detectors that [`save`](Self::save) wrote, with the same thresholds.
-            ///
-            /// # Errors
-            /// When the bytes are not what was written.
-            pub fn load(configured: &Configured, bytes: &[u8]) -> Result<Self, postcard::Error> {
-                let mut detectors = Self::new(configured);
-                let mut rest = bytes;
-                $((detectors.$module.1, rest) = postcard::take_from_bytes(rest)?;)*
-                match rest {
-                    [] => Ok(detectors),
-                    _ => Err(postcard::Error::DeserializeBadEncoding),
-                }
+        impl Merge for Books {
+            fn absorb(&mut self, other: Self) {
+                $(self.$module.absorb(other.$module);)*
             }
         }
     };

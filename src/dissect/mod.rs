@@ -47,6 +47,7 @@ mod protocol;
 mod quoted;
 mod radio;
 mod record;
+mod seq;
 mod sll;
 mod sll2;
 mod tcp;
@@ -70,6 +71,7 @@ pub use direction::Direction;
 pub use key::{Endpoint, FiveTuple, partition_hash};
 pub use packet_ref::PacketRef;
 pub use record::*;
+pub use seq::Seq;
 
 use crate::capture::RawPacket;
 use crate::time::Timestamp;

@@ -6,16 +6,20 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::{Deserialize, Serialize};
+
+use crate::dissect::Seq;
 use crate::time::Timestamp;
 
 /// One packet, dissected down to its innermost transport header.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PacketRecord {
     /// Ordinal over the whole capture set, from 1.
     pub packet: u64,
     /// Offset of the record in its (decompressed) file, in bytes.
     pub offset: u64,
     /// [`partition_hash`](super::partition_hash) of the packet: finds its partition, and its flow in there.
+    #[serde(with = "postcard::fixint::le")]
     pub partition: u64,
     /// Capture time. A packet without one has the time of the packet before it.
     pub time: Timestamp,
@@ -44,7 +48,7 @@ pub struct PacketRecord {
 }
 
 /// Link-layer addresses (zero when the link type has none) and the Linux cooked packet type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Link {
     /// Source address.
     pub source: [u8; 6],
@@ -54,9 +58,9 @@ pub struct Link {
     pub packet_type: u8,
 }
 
-/// VLANs and tunnels around the innermost IP header. Two packets with equal hashes belong to the same tenant:
-/// equal addresses mean the same hosts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// VLANs and tunnels around the innermost IP header. Two packets with equal hashes belong to the same tenant: equal
+/// addresses mean the same hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Path {
     /// Hash over the tunnels (kind, outer addresses, and the identifier where both directions share it),
     /// outermost first; VLAN tags, MPLS labels and PPPoE sessions are left out. 0 when there is none.
@@ -76,7 +80,7 @@ pub struct Path {
 }
 
 /// Kinds of encapsulation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Tunnel {
     /// Not tunnelled.
     #[default]
@@ -102,7 +106,7 @@ pub enum Tunnel {
 }
 
 /// The innermost IP header.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ip {
     /// Source address.
     pub source: IpAddr,
@@ -139,20 +143,22 @@ impl Default for Ip {
 }
 
 /// Where the transport payload stands in the bytes of the batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {
-    /// Start in the batch's bytes.
+    /// Start in the batch's bytes. Does not travel: it is of the place.
+    #[serde(skip)]
     pub start: u32,
     /// Captured bytes of it.
     pub captured: u32,
     /// Its length by the IP header, never the captured or padded length.
     pub length: u32,
     /// XXH3 of the captured bytes for TCP, 0 when empty: tells equal payloads from conflicting ones.
+    #[serde(with = "postcard::fixint::le")]
     pub hash: u64,
 }
 
 /// The innermost transport.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Transport {
     /// Nothing that has one, or not reached.
     #[default]
@@ -172,7 +178,7 @@ pub enum Transport {
 }
 
 /// A TCP header.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tcp {
     /// Source port.
     pub source_port: u16,
@@ -191,7 +197,7 @@ pub struct Tcp {
 }
 
 /// TCP flags, as in octet 13 of the header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TcpFlags(pub u8);
 
 impl TcpFlags {
@@ -242,35 +248,8 @@ impl TcpFlags {
     }
 }
 
-/// A TCP sequence number, modulo 2^32 (RFC 9293 section 3.4). Not `Ord`: its order is not transitive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Seq(pub u32);
-
-impl Seq {
-    /// Signed distance from `other` to `self`, positive when `self` is later.
-    pub fn since(self, other: Self) -> i32 {
-        self.0.wrapping_sub(other.0) as i32
-    }
-    /// The number `count` octets later.
-    pub fn plus(self, count: u32) -> Self {
-        Self(self.0.wrapping_add(count))
-    }
-    /// `self` comes before `other`.
-    pub fn before(self, other: Self) -> bool {
-        self.since(other) < 0
-    }
-    /// `self` comes after `other`.
-    pub fn after(self, other: Self) -> bool {
-        self.since(other) > 0
-    }
-    /// The later of two.
-    pub fn max(self, other: Self) -> Self {
-        if other.after(self) { other } else { self }
-    }
-}
-
 /// The TCP options that later stages use.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TcpOptions {
     /// Maximum segment size (RFC 9293).
     pub mss: Option<u16>,
@@ -298,7 +277,7 @@ impl TcpOptions {
 }
 
 /// A UDP header.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Udp {
     /// Source port.
     pub source_port: u16,
@@ -307,7 +286,7 @@ pub struct Udp {
 }
 
 /// An ICMP or ICMPv6 message.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Icmp {
     /// True for ICMPv6.
     pub v6: bool,
@@ -324,7 +303,7 @@ pub struct Icmp {
 }
 
 /// The start of the packet an ICMP error quotes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quoted {
     /// Its IP header.
     pub ip: Ip,
@@ -339,7 +318,7 @@ pub struct Quoted {
 }
 
 /// ARP, or IPv6 neighbour solicitation and advertisement in the same words.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arp {
     /// A reply or advertisement, not a request or solicitation.
     pub reply: bool,
@@ -354,7 +333,7 @@ pub struct Arp {
 }
 
 /// An IP fragment, whose bytes (of the datagram's payload) stand at [`PacketRecord::payload`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fragment {
     /// Identification.
     pub id: u32,
@@ -367,7 +346,7 @@ pub struct Fragment {
 }
 
 /// A set of faults of one packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faults(pub u16);
 
 impl Faults {
@@ -401,7 +380,7 @@ impl Faults {
 }
 
 /// Where dissection ended and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stop {
     /// At the transport payload: everything was understood.
     #[default]
@@ -431,7 +410,7 @@ pub enum Stop {
 }
 
 /// The layers a [`Stop`] can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Layer {
     /// Ethernet, Linux cooked, 802.11, PPP, null: the link header.
     Link,

@@ -1,8 +1,9 @@
 //! What the bytes of a flow turned out to be, told by content and not by port.
 
 use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
-use crate::app::tls::{Recognition, TlsSession, looks_like_tls};
+use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::dissect::{Direction, PacketRef};
+use crate::flow::Service;
 use crate::time::Timestamp;
 
 /// Bytes kept per direction until the protocol is known.
@@ -12,7 +13,7 @@ const HEAD: usize = 16;
 enum Kind {
     /// The first bytes of each direction so far, with the packet that began them.
     Undecided([(Vec<u8>, PacketRef); 2]),
-    Tls(Box<TlsSession>),
+    Tls(Box<TlsParser>),
     Dns(Box<DnsTcp>),
     Datagrams,
     Other,
@@ -66,26 +67,25 @@ impl Content {
     /// Bytes of memory that the parsers take, about.
     pub(super) fn held(&self) -> usize {
         let stream = match &self.kind {
-            Kind::Tls(session) => session.held(),
+            Kind::Tls(parser) => parser.held(),
             Kind::Dns(stream) => stream.held(),
             _ => 0,
         };
         stream + self.transactions.as_ref().map_or(0, |transactions| transactions.held())
     }
 
-    /// The service by name, or empty.
-    pub(super) fn service(&self) -> &'static str {
+    /// The service, when it was recognised.
+    pub(super) fn service(&self) -> Option<Service> {
         match self.kind {
-            Kind::Tls(_) => "tls",
-            _ if self.transactions.is_some() => "dns",
-            _ => "",
+            Kind::Tls(_) => Some(Service::Tls),
+            _ => self.transactions.is_some().then_some(Service::Dns),
         }
     }
 
     /// The application said goodbye: what follows ends nothing.
     pub(super) fn is_closing(&self) -> bool {
         match &self.kind {
-            Kind::Tls(session) => session.said_goodbye(),
+            Kind::Tls(parser) => parser.session().said_goodbye(),
             _ => false,
         }
     }
@@ -93,7 +93,7 @@ impl Content {
     /// The next bytes of a stream.
     pub(super) fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
         match &mut self.kind {
-            Kind::Tls(session) => session.data(direction, bytes, at),
+            Kind::Tls(parser) => parser.data(direction, bytes, at),
             Kind::Dns(stream) => {
                 for (message, at) in stream.data(direction, bytes, at) {
                     self.transactions.get_or_insert_default().message(direction, &message, at, self.clock);
@@ -114,9 +114,9 @@ impl Content {
                 match looks_like_tls(all) {
                     Recognition::Yes => {
                         let began = *began;
-                        let mut session = Box::<TlsSession>::default();
-                        session.data(direction, all, began);
-                        self.kind = Kind::Tls(session);
+                        let mut parser = Box::<TlsParser>::default();
+                        parser.data(direction, all, began);
+                        self.kind = Kind::Tls(parser);
                     }
                     Recognition::NeedMore if all.len() < HEAD => heads[direction.index()].0 = all.to_vec(),
                     Recognition::NeedMore | Recognition::No => self.kind = Kind::Other,
@@ -133,7 +133,7 @@ impl Content {
     /// Bytes of a stream that were not captured.
     pub(super) fn gap(&mut self, direction: Direction, length: u64, at: PacketRef) {
         match &mut self.kind {
-            Kind::Tls(session) => session.gap(direction, length, at),
+            Kind::Tls(parser) => parser.gap(direction, length, at),
             Kind::Dns(stream) => stream.gap(direction, length, at),
             Kind::Undecided(_) => self.kind = Kind::Other,
             #[cfg(test)]
@@ -188,7 +188,7 @@ impl Content {
     /// The TLS session, when it was one.
     pub(super) fn into_tls(self) -> Option<Box<TlsSession>> {
         match self.kind {
-            Kind::Tls(session) => Some(session),
+            Kind::Tls(parser) => Some(Box::new(parser.finish())),
             _ => None,
         }
     }

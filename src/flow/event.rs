@@ -1,13 +1,13 @@
 //! One classified TCP segment: what it was, which packet it repeats, and which packets justify the verdict.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dissect::Seq;
 use crate::dissect::{Direction, PacketRef};
 use crate::time::Span;
 
 /// What a segment was, when it was not simply the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The SYN again, same initial sequence number.
@@ -104,7 +104,7 @@ impl EventKind {
 }
 
 /// Where the first copy of a retransmitted segment was lost, seen from the capture point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossPlace {
     /// Not a loss, or not known.
@@ -117,7 +117,7 @@ pub enum LossPlace {
 }
 
 /// What proves that a retransmission was not needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpuriousProof {
     /// The receiver reported the bytes as duplicate (RFC 2883).
@@ -129,7 +129,7 @@ pub enum SpuriousProof {
 }
 
 /// A classified segment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TcpEvent {
     /// The segment.
     pub at: PacketRef,

@@ -1,5 +1,7 @@
 //! Zeek's `history` and `conn_state` of a connection, with Zeek's letters and meanings.
 
+use serde::{Deserialize, Serialize};
+
 use crate::dissect::Direction;
 
 /// Letters in order of appearance: upper case for the originator. `s` SYN, `h` SYN-ACK, `a` bare ACK, `d`
@@ -67,31 +69,84 @@ pub(super) struct Ending {
     pub(super) rst: [bool; 2],
 }
 
-/// Zeek's `conn_state` (base/protocols/conn).
-pub(super) fn conn_state(seen: Ending) -> &'static str {
+/// Zeek's `conn_state` (base/protocols/conn). The client is Zeek's originator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ConnState {
+    /// A SYN without an answer.
+    S0,
+    /// Established, not ended.
+    S1,
+    /// Established, the client closed, the server did not.
+    S2,
+    /// Established, the server closed, the client did not.
+    S3,
+    /// Established and closed by both.
+    Sf,
+    /// The SYN was answered with RST.
+    Rej,
+    /// Established, the client reset it.
+    Rsto,
+    /// The server reset it.
+    Rstr,
+    /// A SYN, then a RST of the client, and nothing of the server.
+    Rstos0,
+    /// A SYN-ACK, then a RST of the server, and no SYN.
+    Rstrh,
+    /// A SYN, then a FIN of the client, and nothing of the server.
+    Sh,
+    /// A SYN-ACK, then a FIN of the server, and no SYN.
+    Shr,
+    /// No SYN: it was running already.
+    #[default]
+    Oth,
+}
+
+impl ConnState {
+    /// Zeek's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S0 => "S0",
+            Self::S1 => "S1",
+            Self::S2 => "S2",
+            Self::S3 => "S3",
+            Self::Sf => "SF",
+            Self::Rej => "REJ",
+            Self::Rsto => "RSTO",
+            Self::Rstr => "RSTR",
+            Self::Rstos0 => "RSTOS0",
+            Self::Rstrh => "RSTRH",
+            Self::Sh => "SH",
+            Self::Shr => "SHR",
+            Self::Oth => "OTH",
+        }
+    }
+}
+
+pub(super) fn conn_state(seen: Ending) -> ConnState {
     let Ending { syn, syn_ack, established, fin: [client_fin, server_fin], rst: [client_rst, server_rst] } =
         seen;
     if established {
         return match (client_rst, server_rst, client_fin, server_fin) {
-            (_, _, true, true) => "SF",
-            (true, _, _, _) => "RSTO",
-            (_, true, _, _) => "RSTR",
-            (_, _, true, false) => "S2",
-            (_, _, false, true) => "S3",
-            _ => "S1",
+            (_, _, true, true) => ConnState::Sf,
+            (true, _, _, _) => ConnState::Rsto,
+            (_, true, _, _) => ConnState::Rstr,
+            (_, _, true, false) => ConnState::S2,
+            (_, _, false, true) => ConnState::S3,
+            _ => ConnState::S1,
         };
     }
     match (syn, syn_ack) {
-        (true, false) if server_rst => "REJ",
-        (true, false) if client_rst => "RSTOS0",
-        (true, false) if client_fin => "SH",
-        (true, false) => "S0",
-        (false, true) if server_rst => "RSTRH",
-        (false, true) if server_fin => "SHR",
-        (true, true) if server_rst => "RSTR",
-        (true, true) if client_rst => "RSTO",
-        (true, true) => "S1",
-        _ => "OTH",
+        (true, false) if server_rst => ConnState::Rej,
+        (true, false) if client_rst => ConnState::Rstos0,
+        (true, false) if client_fin => ConnState::Sh,
+        (true, false) => ConnState::S0,
+        (false, true) if server_rst => ConnState::Rstrh,
+        (false, true) if server_fin => ConnState::Shr,
+        (true, true) if server_rst => ConnState::Rstr,
+        (true, true) if client_rst => ConnState::Rsto,
+        (true, true) => ConnState::S1,
+        _ => ConnState::Oth,
     }
 }
 
@@ -117,12 +172,12 @@ mod tests {
     #[test]
     fn states_follow_what_was_seen() {
         let base = Ending { syn: true, ..Ending::default() };
-        assert_eq!(conn_state(base), "S0");
-        assert_eq!(conn_state(Ending { rst: [false, true], ..base }), "REJ");
+        assert_eq!(conn_state(base), ConnState::S0);
+        assert_eq!(conn_state(Ending { rst: [false, true], ..base }), ConnState::Rej);
         let open = Ending { syn_ack: true, established: true, ..base };
-        assert_eq!(conn_state(open), "S1");
-        assert_eq!(conn_state(Ending { fin: [true, true], ..open }), "SF");
-        assert_eq!(conn_state(Ending { rst: [true, false], ..open }), "RSTO");
-        assert_eq!(conn_state(Ending::default()), "OTH");
+        assert_eq!(conn_state(open), ConnState::S1);
+        assert_eq!(conn_state(Ending { fin: [true, true], ..open }), ConnState::Sf);
+        assert_eq!(conn_state(Ending { rst: [true, false], ..open }), ConnState::Rsto);
+        assert_eq!(conn_state(Ending::default()), ConnState::Oth);
     }
 }

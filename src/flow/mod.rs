@@ -10,6 +10,7 @@ mod copies;
 mod event;
 mod handshake;
 mod history;
+mod limits;
 mod log;
 mod open;
 mod ranges;
@@ -26,6 +27,8 @@ mod tests;
 
 pub use crate::dissect::Endpoint;
 pub use event::{EventKind, LossPlace, SpuriousProof, TcpEvent};
+pub use history::ConnState;
+pub use limits::{FlowLimits, LimitHits};
 pub use record::*;
-pub(crate) use streams::StreamId;
-pub use table::{Finished, FlowTable, Row, TableLimits};
+pub use streams::StreamId;
+pub use table::{Finished, FlowTable, Row};

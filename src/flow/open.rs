@@ -6,7 +6,7 @@ use crate::dissect::{Endpoint, Faults, FiveTuple, Ip, Link, PacketRecord, Path, 
 use crate::flow::content::Content;
 use crate::flow::streams::StreamId;
 use crate::flow::tcp::Connection;
-use crate::flow::{End, Flow, Half, IcmpError, LinkUse, Roles};
+use crate::flow::{End, Flow, FlowLimits, Half, IcmpError, LinkUse, Roles};
 use crate::time::Timestamp;
 
 /// Both directions of a conversation have the same key. VLANs are left out, so that a path that differs by
@@ -73,21 +73,6 @@ impl Open {
     }
 }
 
-/// What a connection may hold.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Caps {
-    /// Classified segments.
-    pub(super) events: u32,
-    /// Out-of-order payload per direction, bytes.
-    pub(super) reassembly: usize,
-}
-
-impl Caps {
-    pub(super) fn connection(self) -> Box<Connection> {
-        Box::new(Connection::new(self.events, self.reassembly))
-    }
-}
-
 /// What follows the protocol of a flow.
 #[derive(Debug)]
 pub(super) enum State {
@@ -119,10 +104,14 @@ impl Attempt {
 
 impl State {
     /// The connection, made from its SYN when there was nothing else so far.
-    pub(super) fn connection(&mut self, content: &mut Content, caps: Caps) -> Option<&mut Connection> {
+    pub(super) fn connection(
+        &mut self,
+        content: &mut Content,
+        limits: &FlowLimits,
+    ) -> Option<&mut Connection> {
         if let Self::Attempt(attempt) = self {
             let Attempt { packet, reused } = attempt.as_ref();
-            let mut connection = caps.connection();
+            let mut connection = limits.connection();
             if let (Some(ip), Transport::Tcp(tcp)) = (&packet.ip, &packet.transport) {
                 if *reused {
                     connection.reuses(packet, Direction::ToServer, tcp, ip);
@@ -193,7 +182,7 @@ pub(super) fn new_flow(
         halves: [Half::default(), Half::default()],
         tcp: None,
         tls: None,
-        service: "",
+        service: None,
         icmp_errors: Vec::new(),
         icmp_errors_dropped: 0,
         end: End::CaptureEnd,

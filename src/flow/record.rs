@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
-use crate::flow::TcpEvent;
+use crate::flow::{ConnState, TcpEvent};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Roles {
     /// The client sent a SYN, or the server a SYN-ACK.
@@ -23,7 +23,7 @@ pub enum Roles {
 }
 
 /// Why a flow was closed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// No packet for the idle time-out.
@@ -37,8 +37,28 @@ pub enum End {
     Evicted,
 }
 
+/// An application protocol, told by content and not by port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// TLS.
+    Tls,
+    /// DNS.
+    Dns,
+}
+
+impl Service {
+    /// The name in tables and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Dns => "dns",
+        }
+    }
+}
+
 /// One direction of a flow: what one side sent.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Half {
     /// Packets, without duplicate observations.
     pub packets: u64,
@@ -64,7 +84,7 @@ pub struct Half {
 }
 
 /// A link-level path that packets of one direction took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkUse {
     /// Link source address.
     pub source: [u8; 6],
@@ -86,7 +106,7 @@ impl LinkUse {
 }
 
 /// A finished flow.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Flow {
     /// Ordinal of its first packet: unique, and the same however the capture is cut.
     pub id: u64,
@@ -110,8 +130,8 @@ pub struct Flow {
     pub tcp: Option<Box<TcpFlow>>,
     /// TLS, when its bytes were recognised.
     pub tls: Option<Box<TlsSession>>,
-    /// The service recognised from content (`tls`, `dns`), else empty.
-    pub service: &'static str,
+    /// The application protocol, when its content was recognised.
+    pub service: Option<Service>,
     /// ICMP errors that quote it, in order; at most [`Flow::MAX_ICMP`].
     pub icmp_errors: Vec<IcmpError>,
     /// ICMP errors beyond that number.
@@ -120,7 +140,8 @@ pub struct Flow {
     pub end: End,
     /// Up to when the capture watched for more packets of it.
     pub watched_until: Timestamp,
-    /// Wireshark's `tcp.stream` number; `None` for other protocols, or when the stream table was full.
+    /// Wireshark's `tcp.stream` number; `None` for other protocols, beyond the limit of numbered streams, and
+    /// until the streams of all partitions are known.
     pub stream: Option<u32>,
 }
 
@@ -148,7 +169,7 @@ impl Flow {
 }
 
 /// An ICMP error about a flow.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IcmpError {
     /// The packet that carried it.
     pub at: PacketRef,
@@ -163,7 +184,7 @@ pub struct IcmpError {
 }
 
 /// Where the capture point stands on the path, by the round trips to client and server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Vantage {
     /// Not enough round trips seen.
@@ -178,7 +199,7 @@ pub enum Vantage {
 }
 
 /// What became of the handshake (RFC 9293 sections 3.5 and 3.10.7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HandshakeOutcome {
     /// The flow was already running when the capture began.
@@ -207,7 +228,7 @@ pub enum HandshakeOutcome {
 }
 
 /// The handshake of a TCP flow.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Handshake {
     /// SYNs with the flow's initial sequence number, first [`Handshake::MAX_REPEATS`].
     pub syns: Vec<PacketRef>,
@@ -244,7 +265,7 @@ impl Handshake {
 }
 
 /// Why a connection was reset (RFC 9293 section 3.5.2, RFC 1122 section 4.2.2.13, RFC 2525 section 2.17).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetClass {
     /// The answer to a SYN.
@@ -285,7 +306,7 @@ impl ResetClass {
 }
 
 /// A reset of a connection. Several RSTs of one side are one reset.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reset {
     /// The first RST.
     pub at: PacketRef,
@@ -308,12 +329,12 @@ pub struct Reset {
 }
 
 /// TCP state of a flow.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TcpFlow {
     /// The handshake.
     pub handshake: Handshake,
     /// Zeek's `conn_state`.
-    pub conn_state: &'static str,
+    pub conn_state: ConnState,
     /// Zeek's `history`.
     pub history: String,
     /// Where the capture point stands.
@@ -338,7 +359,7 @@ impl TcpFlow {
 }
 
 /// What one side of a TCP flow sent, and what became of it. Counts are over unique wire segments.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TcpSide {
     /// Segments with payload: repeats count, duplicate observations do not, super-frames count as the
     /// segments in them.
@@ -391,7 +412,9 @@ pub struct TcpSide {
     pub min_rtt: Option<Span>,
     /// Sum and number of those samples.
     pub rtt_samples: (Span, u64),
-    /// Highest acknowledgement number this side sent and whether it ever moved.
+    /// Bytes by which the peer's acknowledgement number moved forward over this side's numbers, SYN and FIN
+    /// included. It counts without this side's segments: the peer of a side that was never captured shows
+    /// with it that the side is there.
     pub acked_progress: u64,
     /// Delivery by datagram size.
     pub sizes: Sizes,
@@ -413,7 +436,7 @@ impl TcpSide {
 }
 
 /// Data retransmissions of one side by cause, and those that were not needed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retransmissions {
     /// After duplicate or selective ACKs.
     pub fast: u64,
@@ -445,7 +468,7 @@ impl Retransmissions {
 }
 
 /// What the receiver acknowledged, by IP datagram size: evidence for and against a size limit.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sizes {
     /// Largest datagram known to have arrived (acknowledged or selectively acknowledged), bytes.
     pub largest_delivered: u32,
@@ -458,7 +481,7 @@ pub struct Sizes {
 }
 
 /// A range of bytes that was sent again and again at one size.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct UndeliveredSegment {
     /// First sequence number.
     pub seq: Seq,
@@ -489,7 +512,7 @@ pub struct UndeliveredSegment {
 }
 
 /// Who a flow is between: what a row that outlives or precedes the finished flow needs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlowHead {
     /// [`Flow::id`].
     pub id: u64,

@@ -19,7 +19,7 @@ const OUTSTANDING: usize = 4096;
 
 /// A sequence number further away than this is not of this stream: a quarter of the largest window (RFC
 /// 7323), more than any connection has in flight.
-const WILD: i32 = 1 << 28;
+const WILD: u32 = 1 << 28;
 
 /// Linux `TCP_RTO_MIN`: the shortest retransmission time-out in use. RFC 6298 section 2.4 asks for 1 s.
 const SHORTEST_TIMEOUT: Span = Span::millis(200);
@@ -257,7 +257,7 @@ impl Sender {
             }
         }
         let distance = segment.seq.since(next);
-        if distance.abs() > WILD || (segment.rst && distance != 0) {
+        if distance.unsigned_abs() > WILD || (segment.rst && distance != 0) {
             if !segment.rst {
                 self.log(log, segment, EventKind::OutOfWindow);
             }

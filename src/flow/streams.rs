@@ -1,16 +1,18 @@
-//! Wireshark's `tcp.stream` numbers.
+//! The TCP streams of one partition, as Wireshark tells them apart for its `tcp.stream`.
 //!
-//! Wireshark numbers conversations in the order of their first packets. It tells them apart by addresses and
-//! ports, not by VLAN or tunnel, and never forgets one. A SYN with another sequence number than the SYN
-//! before starts a new one. The table keeps just enough to do the same.
+//! Wireshark numbers conversations in the order of their first packet, knows them by addresses and ports
+//! alone (not by VLAN or tunnel), never forgets one, and starts a new one when a SYN comes with another
+//! sequence number than the SYN before it. The table keeps just enough to do the same. It knows the streams
+//! of its own partition only: the numbers are folded from the first packets of all partitions' streams.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::dissect::Seq;
 
-/// A stream of this partition; its number is known at the end of the round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StreamId(u32);
+/// A stream of a partition: its place among them in the order of their first packets, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamId(pub u32);
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -34,8 +36,8 @@ impl Entry {
 pub(super) struct Streams {
     /// Keyed by a 64-bit hash of the tuple: among 5 million streams two collide with a probability of 7e-7.
     open: HashMap<u64, Entry>,
-    numbers: Vec<u32>,
-    born: Vec<(u64, StreamId)>,
+    count: u32,
+    born: Vec<u64>,
     closed: bool,
 }
 
@@ -66,30 +68,27 @@ impl Streams {
         if self.closed {
             return None;
         }
-        let stream = StreamId(self.numbers.len() as u32);
-        self.numbers.push(u32::MAX);
-        self.born.push((packet, stream));
+        let stream = StreamId(self.count);
+        self.count += 1;
+        self.born.push(packet);
         let mut entry = Entry { stream, base: [seq; 2], known: [false; 2] };
         entry.known[side] = true;
         self.open.insert(tuple, entry);
         Some(stream)
     }
 
-    /// Streams since the last call that have no number yet, as (first packet, stream), in packet order.
-    pub(super) fn take_born(&mut self) -> Vec<(u64, StreamId)> {
+    /// First packets of the streams since the last call, in the order of their [`StreamId`]s.
+    pub(super) fn take_born(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.born)
     }
 
-    pub(super) fn set_number(&mut self, stream: StreamId, number: Option<u32>) {
-        self.numbers[stream.0 as usize] = number.unwrap_or(u32::MAX);
+    /// Streams so far.
+    pub(super) fn count(&self) -> u32 {
+        self.count
     }
 
     /// No further streams: their numbers would all be beyond the limit.
     pub(super) fn close(&mut self) {
         self.closed = true;
-    }
-
-    pub(super) fn number(&self, stream: StreamId) -> Option<u32> {
-        self.numbers.get(stream.0 as usize).copied().filter(|number| *number != u32::MAX)
     }
 }

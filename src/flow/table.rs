@@ -9,23 +9,23 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use crate::app::dns::Transaction;
-use crate::config::Config;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
 use crate::flow::open::{
-    Attempt, Caps, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash,
-    touch,
+    Attempt, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash, touch,
 };
 use crate::flow::streams::{StreamId, Streams};
-use crate::flow::{End, Flow, FlowHead, IcmpError, Roles};
-use crate::time::{Span, Timestamp};
+use crate::flow::tcp::Connection;
+use crate::flow::{End, Flow, FlowHead, FlowLimits, IcmpError, LimitHits, Roles};
+use crate::time::Timestamp;
 
 /// Something that is final.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Finished {
     /// A flow.
     Flow(Box<Flow>),
@@ -34,14 +34,15 @@ pub enum Finished {
 }
 
 /// A final thing, the capture time at which it became final, and the packet that tells equals apart.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Row {
     /// When it became final.
     pub time: Timestamp,
     /// Its first packet.
     pub packet: u64,
-    /// The stream whose number a flow gets when it leaves.
-    stream: Option<StreamId>,
+    /// The stream of its partition whose number a flow gets when the streams of all partitions are known up
+    /// to here.
+    pub stream: Option<StreamId>,
     /// What it is.
     pub what: Finished,
 }
@@ -53,31 +54,10 @@ impl Row {
     }
 }
 
-/// Caps that acted in this partition.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TableLimits {
-    /// Events beyond `limits.events_per_flow`.
-    pub events: u64,
-    /// Gaps given up early because of `limits.reassembly_kib`.
-    pub reassembly: u64,
-    /// DNS transactions beyond the table of a flow.
-    pub transactions: u64,
-}
-
-impl TableLimits {
-    /// Adds another partition's.
-    pub fn add(&mut self, other: Self) {
-        self.events += other.events;
-        self.reassembly += other.reassembly;
-        self.transactions += other.transactions;
-    }
-}
-
 /// The flows of one partition.
 #[derive(Debug)]
 pub struct FlowTable {
-    idle: Timeouts,
-    caps: Caps,
+    limits: FlowLimits,
     /// Slots of `open` by [`slot_hash`]: the keys stand there already.
     index: HashTable<u32>,
     /// Boxed, so that growing moves pointers.
@@ -89,34 +69,19 @@ pub struct FlowTable {
     /// At the end of the capture: the flows to close, those that go first last.
     remaining: Vec<(Timestamp, u64, usize)>,
     finished: Vec<Row>,
-    limits: TableLimits,
+    hits: LimitHits,
     /// Bytes of memory that the open flows take, about.
     weight: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Timeouts {
-    tcp_idle: Span,
-    tcp_attempt: Span,
-    tcp_closed: Span,
-    other: Span,
-}
-
 impl FlowTable {
+    /// Bytes of memory that a connection takes when it has just begun, about.
+    pub(crate) const CONNECTION: usize = size_of::<Open>() + size_of::<Flow>() + size_of::<Connection>();
+
     /// An empty table.
-    pub fn new(config: &Config) -> Self {
-        let secs = |seconds: u32| Span::secs(i64::from(seconds));
+    pub fn new(limits: FlowLimits) -> Self {
         Self {
-            idle: Timeouts {
-                tcp_idle: secs(config.flow.tcp_idle),
-                tcp_attempt: secs(config.flow.tcp_attempt),
-                tcp_closed: secs(config.flow.tcp_closed),
-                other: secs(config.flow.udp_idle),
-            },
-            caps: Caps {
-                events: config.limits.events_per_flow,
-                reassembly: config.limits.reassembly_kib as usize * 1024,
-            },
+            limits,
             index: HashTable::new(),
             open: Slab::new(),
             ranks: Vec::new(),
@@ -124,7 +89,7 @@ impl FlowTable {
             streams: Streams::default(),
             remaining: Vec::new(),
             finished: Vec::new(),
-            limits: TableLimits::default(),
+            hits: LimitHits::default(),
             weight: 0,
         }
     }
@@ -163,7 +128,7 @@ impl FlowTable {
         if let Some(at) = slot.filter(|_| tcp.flags.is_syn()) {
             let open = &mut self.open[at];
             let direction = direction_of(&open.flow, source);
-            let connection = open.state.connection(&mut open.content, self.caps);
+            let connection = open.state.connection(&mut open.content, &self.limits);
             if !connection.is_some_and(|connection| connection.owns_syn(direction, tcp)) {
                 self.close(at, End::Reused, clock, clock);
                 slot = None;
@@ -183,7 +148,7 @@ impl FlowTable {
         self.transactions(at, clock);
         let open = &mut self.open[at];
         let direction = direction_of(&open.flow, source);
-        let connection = open.state.connection(&mut open.content, self.caps);
+        let connection = open.state.connection(&mut open.content, &self.limits);
         let Some(connection) = connection else { return Some(at) };
         if fresh && direction == Direction::ToClient {
             connection.flipped();
@@ -225,7 +190,7 @@ impl FlowTable {
         let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
         let state = match Attempt::of(packet, reused) {
             Some(attempt) => State::Attempt(Box::new(attempt)),
-            None => State::Connection(self.caps.connection()),
+            None => State::Connection(self.limits.connection()),
         };
         let content = Content::stream(dns);
         self.open(Open::new(flow, key, slot_hash(packet), state, content, stream, clock))
@@ -297,7 +262,7 @@ impl FlowTable {
                 let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
                 let content = Content::none();
                 let state = match key.tuple.protocol {
-                    6 => State::Connection(self.caps.connection()),
+                    6 => State::Connection(self.limits.connection()),
                     _ => State::None,
                 };
                 self.open(Open::new(flow, key, hash, state, content, stream, clock))
@@ -311,7 +276,7 @@ impl FlowTable {
             quoted: direction_of(&open.flow, source),
             icmp: *icmp,
         };
-        if let Some(connection) = open.state.connection(&mut open.content, self.caps) {
+        if let Some(connection) = open.state.connection(&mut open.content, &self.limits) {
             connection.icmp(&error);
         }
         let flow = &mut open.flow;
@@ -347,10 +312,10 @@ impl FlowTable {
     fn deadline(&self, at: usize) -> Timestamp {
         let open = &self.open[at];
         let idle = match &open.state {
-            State::None => self.idle.other,
-            State::Connection(connection) if connection.is_closed() => self.idle.tcp_closed,
-            State::Connection(connection) if connection.is_established() => self.idle.tcp_idle,
-            State::Connection(_) | State::Attempt(_) => self.idle.tcp_attempt,
+            State::None => self.limits.udp_idle,
+            State::Connection(connection) if connection.is_closed() => self.limits.tcp_closed,
+            State::Connection(connection) if connection.is_established() => self.limits.tcp_idle,
+            State::Connection(_) | State::Attempt(_) => self.limits.tcp_attempt,
         };
         open.last_clock + idle
     }
@@ -409,15 +374,15 @@ impl FlowTable {
             slot.remove();
         }
         let last = open.flow.last.time;
-        open.state.connection(&mut open.content, self.caps);
+        open.state.connection(&mut open.content, &self.limits);
         if let State::Connection(connection) = open.state {
-            self.limits.reassembly += connection.given_up();
+            self.hits.reassembly += connection.given_up();
             let tcp = connection.finish(last, &mut open.content);
-            self.limits.events += tcp.events_dropped;
+            self.hits.events += tcp.events_dropped;
             open.flow.tcp = Some(Box::new(tcp));
         }
         let head = open.flow.head();
-        self.limits.transactions += open.content.overflow();
+        self.hits.transactions += open.content.overflow();
         self.finished.extend(
             open.content
                 .close()
@@ -432,22 +397,23 @@ impl FlowTable {
         self.finished.push(Row { time, packet: head.id, stream: open.stream, what });
     }
 
-    /// The streams that began since the last call, as (first packet, stream).
-    pub(crate) fn born_streams(&mut self) -> Vec<(u64, StreamId)> {
+    /// First packets of the streams that began since the last call, in the order of their ids.
+    pub fn born_streams(&mut self) -> Vec<u64> {
         self.streams.take_born()
     }
 
-    /// Gives a stream its number; `None` for one beyond the limit.
-    pub(crate) fn number_stream(&mut self, stream: StreamId, number: Option<u32>) {
-        self.streams.set_number(stream, number);
+    /// Streams so far.
+    pub(crate) fn streams(&self) -> u32 {
+        self.streams.count()
     }
 
-    /// As many streams have a number as the limit allows: further ones need not be remembered.
+    /// All partitions together have as many streams as the limit numbers: further ones need not be
+    /// remembered.
     pub(crate) fn close_streams(&mut self) {
         self.streams.close();
     }
 
-    /// Ends what is over at `clock` and hands out everything that is final, with stream numbers.
+    /// Ends what is over at `clock` and hands out everything that is final.
     pub fn expire(&mut self, clock: Timestamp) -> Vec<Row> {
         self.end_idle(clock);
         self.take_finished()
@@ -523,18 +489,13 @@ impl FlowTable {
         self.take_finished()
     }
 
-    /// Caps that acted so far.
-    pub fn limits(&self) -> TableLimits {
-        self.limits
+    /// How often limits acted so far.
+    pub fn hits(&self) -> LimitHits {
+        self.hits
     }
 
     fn take_finished(&mut self) -> Vec<Row> {
         let mut rows = std::mem::take(&mut self.finished);
-        for row in &mut rows {
-            if let (Finished::Flow(flow), Some(stream)) = (&mut row.what, row.stream) {
-                flow.stream = self.streams.number(stream);
-            }
-        }
         rows.sort_by_key(Row::key);
         rows
     }

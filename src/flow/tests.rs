@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use crate::capture::{LinkType, RawPacket};
 use crate::dissect::Direction;
 use crate::dissect::{Ip, PacketRecord, Payload, Seq, Tcp, TcpFlags, TcpOptions, Transport, dissect};
-use crate::flow::TcpFlow;
 use crate::flow::content::Content;
 use crate::flow::tcp::Connection;
+use crate::flow::{EventKind, TcpFlow};
 use crate::time::Timestamp;
 
 /// Between two packets: longer than what passes for disorder of the recorder.
@@ -366,6 +366,31 @@ fn run(scenario: &Scenario) -> (TcpFlow, Content, Map, Vec<u8>) {
     }
     let (flow, content) = wire.finish();
     (flow, content, map, answer)
+}
+
+#[test]
+fn a_number_half_the_space_away_is_of_another_connection() {
+    let mut wire =
+        Wire { connection: Connection::new(10_000, 1 << 20), content: Content::recorded(), packet: 0 };
+    let header = |flags: u8, seq: u32, ack: u32| Tcp {
+        seq: Seq(seq),
+        ack: Seq(ack),
+        flags: TcpFlags(flags),
+        window: 1_000,
+        ..Tcp::default()
+    };
+    wire.send(Direction::ToServer, header(0x02, 99, 0), &[], 1_500);
+    wire.send(Direction::ToClient, header(0x12, 499, 100), &[], 1_500);
+    wire.send(Direction::ToServer, header(0x10, 100, 500), b"hello", 1_500);
+    let far = 105 + (1 << 31);
+    wire.send(Direction::ToServer, header(0x10, far, 500), b"far away", 1_500);
+    wire.send(Direction::ToClient, header(0x10, 500, far), &[], 1_500);
+    let (flow, content) = wire.finish();
+    let kinds: Vec<EventKind> = flow.events.iter().map(|event| event.kind).collect();
+    // The segment, and the ACK for it.
+    assert_eq!(kinds, [EventKind::OutOfWindow; 2]);
+    assert_eq!(flow.side(Direction::ToServer).acked_progress, 0);
+    assert_eq!(content.record(Direction::ToServer).len(), 5);
 }
 
 proptest! {

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::Lists;
 use crate::config::Config;
-use crate::flow::{Row, StreamId};
-use crate::pipeline::{Batch, Partition, Rows, track};
+use crate::flow::Row;
+use crate::pipeline::{Batch, Limiter, Partition, PartitionState, Rows, StreamNumbers};
 use crate::time::Timestamp;
 
 /// Flows closed at a time when the capture is over.
@@ -14,30 +14,24 @@ const SLICE: usize = 1024;
 /// Stage 2 of all partitions, and the rows between it and the tables.
 pub(super) struct Tracker {
     pub(super) partitions: Vec<Partition>,
-    /// Memory setting, bytes.
-    memory: usize,
-    most_streams: u32,
+    limiter: Limiter,
+    numbers: StreamNumbers,
     /// Rows that are final but may yet be preceded by others.
     waiting: Vec<Row>,
     /// Rows whose turn it is: written while the next round goes on.
     pub(super) ready: Vec<Row>,
-    streams: u32,
-    pub(super) streams_refused: u64,
-    pub(super) evicted: u64,
 }
 
 impl Tracker {
     pub(super) fn new(config: &Config) -> Self {
         let count = config.limits.partitions.max(1) as usize;
+        let limits = config.flow_limits();
         Self {
-            partitions: (0..count).map(|index| Partition::new(index, config)).collect(),
-            memory: (config.limits.memory_mib as usize) << 20,
-            most_streams: config.limits.streams,
+            partitions: (0..count).map(|index| Partition::new(index, limits, config.detectors())).collect(),
+            limiter: Limiter::new((config.limits.memory_mib as usize) << 20, config.limits.streams),
+            numbers: StreamNumbers::new(count, config.limits.streams),
             waiting: Vec::new(),
             ready: Vec::new(),
-            streams: 0,
-            streams_refused: 0,
-            evicted: 0,
         }
     }
 
@@ -45,11 +39,14 @@ impl Tracker {
     /// to the end of the round. Rows that no other row can precede any more are ready. Gives back the emptied
     /// lists of the round.
     pub(super) fn round(&mut self, batches: Vec<Batch>, clock: Timestamp) -> Vec<Lists> {
-        self.evicted += track(&mut self.partitions, &batches, self.memory);
+        self.limiter.track(&mut self.partitions, &batches);
         let spare = batches.into_iter().map(Batch::release).collect();
-        self.number_streams();
-        let closed: Vec<Vec<Row>> =
-            self.partitions.par_iter_mut().map(|partition| partition.close_finished(clock)).collect();
+        self.numbers.number(self.partitions.iter_mut().map(Partition::born_streams).collect());
+        let numbers = &self.numbers;
+        let close = |(index, partition): (usize, &mut Partition)| {
+            numbered(numbers, index, partition.close_finished(clock))
+        };
+        let closed: Vec<Vec<Row>> = self.partitions.par_iter_mut().enumerate().map(close).collect();
         self.waiting.extend(closed.into_iter().flatten());
         self.waiting.par_sort_by_key(Row::key);
         let ready = self.waiting.partition_point(|row| row.time < clock);
@@ -65,10 +62,13 @@ impl Tracker {
         remaining.par_sort_unstable();
         for slice in remaining.chunks(SLICE) {
             let (ready, partitions) = (std::mem::take(&mut self.ready), &mut self.partitions);
+            let numbers = &self.numbers;
             let bound = slice[slice.len() - 1];
-            let close = |partition: &mut Partition| partition.close_remaining(bound, clock);
+            let close = |(index, partition): (usize, &mut Partition)| {
+                numbered(numbers, index, partition.close_remaining(bound, clock))
+            };
             let (closed, ()) = rayon::join(
-                || partitions.par_iter_mut().map(close).collect::<Vec<_>>(),
+                || partitions.par_iter_mut().enumerate().map(close).collect::<Vec<_>>(),
                 || write(ready, rows),
             );
             self.ready = std::mem::take(&mut self.waiting);
@@ -80,24 +80,26 @@ impl Tracker {
         rows.end();
     }
 
-    fn number_streams(&mut self) {
-        let mut born: Vec<(u64, usize, StreamId)> = Vec::new();
-        for (index, partition) in self.partitions.iter_mut().enumerate() {
-            born.extend(partition.born_streams().into_iter().map(|(packet, stream)| (packet, index, stream)));
-        }
-        born.sort_unstable_by_key(|(packet, ..)| *packet);
-        for (_, index, stream) in born {
-            let number = (self.streams < self.most_streams).then_some(self.streams);
-            match number {
-                Some(_) => self.streams += 1,
-                None => self.streams_refused += 1,
-            }
-            self.partitions[index].number_stream(stream, number);
-        }
-        if self.streams == self.most_streams {
-            self.partitions.iter_mut().for_each(Partition::close_streams);
-        }
+    /// Flows that had to be closed for their memory.
+    pub(super) fn evicted(&self) -> u64 {
+        self.limiter.evicted()
     }
+
+    /// Streams beyond the limit.
+    pub(super) fn streams_refused(&self) -> u64 {
+        self.numbers.refused()
+    }
+
+    /// What is merged, when all rows have left.
+    pub(super) fn into_states(self) -> impl Iterator<Item = PartitionState> {
+        self.partitions.into_iter().map(Partition::into_state)
+    }
+}
+
+/// Rows of a partition with the numbers of their streams.
+fn numbered(numbers: &StreamNumbers, partition: usize, mut rows: Vec<Row>) -> Vec<Row> {
+    rows.iter_mut().for_each(|row| numbers.resolve(partition, row));
+    rows
 }
 
 /// Hands rows out and forgets them.

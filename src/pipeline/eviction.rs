@@ -1,36 +1,119 @@
 //! Holds the memory of open flows to a cap, with the same flows however the work is cut.
 //!
-//! With a cap per partition, or per round, the cut would choose which flows are closed. So the flows of all
-//! partitions are weighed together, behind packets of fixed ordinals, and those of the lowest standing are
-//! closed. A flow's weight follows from its packets, not from the allocator.
+//! A cap per partition, or one that looks when a round ends, would let the cut choose what goes. So the flows
+//! of all partitions are weighed behind packets of certain ordinals, and those with the lowest standing of
+//! all are closed. A flow weighs what its packets made of it, not what the allocator says.
+//!
+//! All partitions have to meet for a weighing. How much the flows can have grown since the last one follows
+//! from the packets in between; only when that could be too much they are weighed again.
 
 use rayon::prelude::*;
 
 use super::{Batch, Partition};
+use crate::flow::FlowTable;
 use crate::time::Timestamp;
 
-/// Packets between two weighings.
+/// Flows are weighed behind packets whose ordinal is a multiple of this.
 const EVERY: u64 = 4096;
 
-/// Open flows may take a third of the memory setting. Stream numbers, packets and rows under way, and what
-/// the allocator cannot use take the rest.
+/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows under
+/// way, and what an allocator cannot use take the rest.
 const PART: usize = 3;
 
-/// True when the flows are weighed behind packet `ordinal`.
-pub(super) fn is_weighed(ordinal: u64) -> bool {
+/// What a packet can add to open flows besides what it carries, bytes: a connection, or half a dozen
+/// classified segments.
+const PER_PACKET: u64 = 4096;
+const _: () = assert!(FlowTable::CONNECTION < PER_PACKET as usize);
+
+/// A captured byte can be held twice: as payload out of order, and as a text read from it.
+const PER_BYTE: u64 = 2;
+
+/// A packet behind which flows may be weighed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weighing {
+    pub(super) ordinal: u64,
+    /// Latest time up to the packet.
+    pub(super) latest: Timestamp,
+    /// Captured bytes of its batch up to the packet.
+    pub(super) captured: u64,
+}
+
+/// Flows may be weighed behind packet `ordinal`.
+pub(super) fn may_be_weighed(ordinal: u64) -> bool {
     ordinal.is_multiple_of(EVERY)
 }
 
-/// Tracks `batches` in all partitions within `memory` bytes. Gives the number of flows closed for that.
-pub fn track(partitions: &mut [Partition], batches: &[Batch], memory: usize) -> u64 {
-    let (mut done, mut evicted) = (0, 0);
-    for (ordinal, clock) in batches.iter().flat_map(Batch::weighings) {
-        track_between(partitions, batches, done, ordinal);
-        evicted += hold(partitions, memory / PART, clock);
-        done = ordinal;
+/// Stage 2 of all partitions within the limits of the run.
+#[derive(Debug)]
+pub struct Limiter {
+    /// Most bytes of open flows.
+    memory: u64,
+    /// Most streams that are numbered.
+    streams: u64,
+    /// What the open flows weighed last, and what they can have grown by since.
+    weight: u64,
+    growth: u64,
+    /// Packet and captured bytes up to which `growth` counts.
+    counted: u64,
+    evicted: u64,
+}
+
+impl Limiter {
+    /// For a run in `memory` bytes that numbers so many streams.
+    pub fn new(memory: usize, streams: u32) -> Self {
+        let memory = (memory / PART) as u64;
+        Self { memory, streams: u64::from(streams), weight: 0, growth: 0, counted: 0, evicted: 0 }
     }
-    track_between(partitions, batches, done, u64::MAX);
-    evicted
+
+    /// Flows that had to be closed for their memory.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Tracks `batches` in all partitions.
+    pub fn track(&mut self, partitions: &mut [Partition], batches: &[Batch]) {
+        let mut done = 0;
+        for batch in batches {
+            let mut captured = 0;
+            for at in batch.weighings() {
+                self.grow(at.ordinal - self.counted, at.captured - captured);
+                (self.counted, captured) = (at.ordinal, at.captured);
+                if self.weight + self.growth > self.memory {
+                    track_between(partitions, batches, done, at.ordinal);
+                    self.hold(partitions, at.latest);
+                    done = at.ordinal;
+                }
+            }
+            self.growth += PER_BYTE * (batch.captured() - captured);
+        }
+        track_between(partitions, batches, done, u64::MAX);
+    }
+
+    fn grow(&mut self, packets: u64, captured: u64) {
+        self.growth += PER_PACKET * packets + PER_BYTE * captured;
+    }
+
+    /// Closes a sixteenth of the flows, again and again, until the rest weighs no more than it may: the next
+    /// weighing need not find more.
+    fn hold(&mut self, partitions: &mut [Partition], clock: Timestamp) {
+        partitions.par_iter_mut().for_each(|partition| partition.table.end_idle(clock));
+        while weight(partitions) > self.memory {
+            let ranks = partitions.par_iter().map(|partition| partition.table.ranks().collect());
+            let mut ranks = ranks.collect::<Vec<Vec<_>>>().concat();
+            if ranks.is_empty() {
+                break;
+            }
+            let some = ranks.len() / 16;
+            let bound = *ranks.select_nth_unstable(some).1;
+            partitions.par_iter_mut().for_each(|partition| partition.table.evict(bound, clock));
+            self.evicted += some as u64 + 1;
+        }
+        (self.weight, self.growth) = (weight(partitions), 0);
+        let streams = partitions.iter().map(|partition| u64::from(partition.table.streams())).sum::<u64>();
+        if streams >= self.streams {
+            partitions.iter_mut().for_each(|partition| partition.table.close_streams());
+        }
+    }
 }
 
 fn track_between(partitions: &mut [Partition], batches: &[Batch], after: u64, until: u64) {
@@ -39,28 +122,6 @@ fn track_between(partitions: &mut [Partition], batches: &[Batch], after: u64, un
         .for_each(|partition| batches.iter().for_each(|batch| partition.track_between(batch, after, until)));
 }
 
-fn weight(partitions: &[Partition]) -> usize {
-    partitions.iter().map(|partition| partition.table.weight()).sum()
-}
-
-/// Closes a sixteenth of the flows, again and again, until the rest weighs no more than `most`: the next
-/// weighing need not find more.
-fn hold(partitions: &mut [Partition], most: usize, clock: Timestamp) -> u64 {
-    if weight(partitions) <= most {
-        return 0;
-    }
-    partitions.par_iter_mut().for_each(|partition| partition.table.end_idle(clock));
-    let mut evicted = 0;
-    while weight(partitions) > most {
-        let ranks = partitions.par_iter().map(|partition| partition.table.ranks().collect());
-        let mut ranks = ranks.collect::<Vec<Vec<_>>>().concat();
-        if ranks.is_empty() {
-            break;
-        }
-        let some = ranks.len() / 16;
-        let bound = *ranks.select_nth_unstable(some).1;
-        partitions.par_iter_mut().for_each(|partition| partition.table.evict(bound, clock));
-        evicted += some as u64 + 1;
-    }
-    evicted
+fn weight(partitions: &[Partition]) -> u64 {
+    partitions.iter().map(|partition| partition.table.weight() as u64).sum()
 }

@@ -8,7 +8,7 @@ use crate::detect::{
     Severity, Subject, Threshold, Totals, VariantSheet, Verdict,
 };
 use crate::dissect::{DefragStats, Endpoint, PacketRef, Path};
-use crate::flow::{End, Flow, Half, Roles, TcpFlow};
+use crate::flow::{ConnState, End, Flow, Half, Roles, Service, TcpFlow};
 use crate::pipeline::{Capped, Outcome};
 use crate::time::{Span, Timestamp};
 
@@ -33,9 +33,13 @@ pub(crate) fn flow(id: u64) -> Flow {
             Half { packets: 5, bytes: 500, first: Some(first), ttl: Some((63, 64)), ..Half::default() },
             Half { packets: 5, bytes: 700, last: Some(last), ..Half::default() },
         ],
-        tcp: Some(Box::new(TcpFlow { conn_state: "SF", history: "ShADad".to_owned(), ..TcpFlow::default() })),
+        tcp: Some(Box::new(TcpFlow {
+            conn_state: ConnState::Sf,
+            history: "ShADad".to_owned(),
+            ..TcpFlow::default()
+        })),
         tls: None,
-        service: "tls",
+        service: Some(Service::Tls),
         icmp_errors: Vec::new(),
         icmp_errors_dropped: 0,
         end: End::CaptureEnd,

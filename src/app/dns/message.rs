@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::app::dns::name;
 
 /// Records kept per message; more are counted in `answer_count` only.
@@ -54,7 +56,7 @@ pub struct Edns {
 }
 
 /// An extended error (RFC 8914).
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtendedError {
     /// Code.
     pub code: u16,

@@ -5,6 +5,7 @@
 mod message;
 mod name;
 mod names;
+mod pending;
 mod tcp;
 mod transaction;
 mod transactions;

@@ -1,11 +1,13 @@
 //! A DNS transaction: a query, its repeats, its response, and responses that came on top.
 
-use crate::app::dns::{DnsMessage, ExtendedError};
+use serde::{Deserialize, Serialize};
+
+use crate::app::dns::ExtendedError;
 use crate::dissect::PacketRef;
 use crate::time::{Span, Timestamp};
 
 /// A response beyond the first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExtraResponse {
     /// The packet.
     pub at: PacketRef,
@@ -16,7 +18,7 @@ pub struct ExtraResponse {
 }
 
 /// A query and what came of it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Transaction {
     /// Transaction id.
     pub id: u16,
@@ -58,7 +60,6 @@ pub struct Transaction {
     pub watched_until: Timestamp,
     /// When nothing more is waited for, by the capture's clock.
     pub(super) deadline: Timestamp,
-    key: String,
 }
 
 impl Transaction {
@@ -68,60 +69,6 @@ impl Transaction {
     /// How long a transaction waits for responses after its last query. Resolver libraries wait less: glibc
     /// and systemd 5 s per try, BIND 30 s in all.
     pub const WAIT: Span = Span::secs(30);
-
-    pub(super) fn asked(message: &DnsMessage, at: PacketRef, deadline: Timestamp) -> Self {
-        let question = message.question.as_ref();
-        Self {
-            id: message.id,
-            name: question.map_or_else(String::new, |question| question.name.clone()),
-            qtype: question.map_or(0, |question| question.qtype),
-            query: Some(at),
-            deadline,
-            recursion_desired: message.recursion_desired,
-            udp_size: message.edns.map(|edns| edns.udp_size),
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn unasked(message: &DnsMessage, at: PacketRef, deadline: Timestamp) -> Self {
-        let mut transaction = Self { query: None, udp_size: None, ..Self::asked(message, at, deadline) };
-        transaction.answer(message, at);
-        transaction
-    }
-
-    /// Bytes of memory that it takes, about; sending the query again adds nothing.
-    pub(super) fn held(&self) -> usize {
-        let answers: usize = self.answers.iter().map(|answer| size_of::<String>() + answer.len()).sum();
-        size_of::<Self>() + self.name.len() + self.key.len() + answers
-    }
-
-    pub(super) fn repeat(&mut self, at: PacketRef) {
-        self.repeat_count += 1;
-        if self.repeats.len() < Self::MAX_REPEATS {
-            self.repeats.push(at);
-        }
-    }
-
-    pub(super) fn answer(&mut self, message: &DnsMessage, at: PacketRef) {
-        let key = message.answer_key();
-        if self.response.is_some() {
-            if self.extra.len() < Self::MAX_REPEATS {
-                let same_content = self.rcode == Some(message.rcode) && self.key == key;
-                self.extra.push(ExtraResponse { at, rcode: message.rcode, same_content });
-            }
-            return;
-        }
-        self.response = Some(at);
-        self.rtt = self.repeats.last().or(self.query.as_ref()).map(|asked| at.time - asked.time);
-        self.rcode = Some(message.rcode);
-        self.authoritative = message.authoritative;
-        self.truncated = message.truncated;
-        self.recursion_available = message.recursion_available;
-        self.answers = message.answers.iter().map(|record| record.data.to_string()).collect();
-        self.ttl = message.answers.iter().map(|record| record.ttl).min();
-        self.errors = message.errors.clone();
-        self.key = key;
-    }
 
     /// The packet it is known by: the query, or the response when there was none.
     pub fn first_packet(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::app::dns::pending::Pending;
 use crate::app::dns::{DnsMessage, Transaction};
 use crate::dissect::{Direction, PacketRef};
 use crate::time::Timestamp;
@@ -12,8 +13,8 @@ const MAX_PENDING: usize = 1024;
 /// The transactions of one flow, in the order of their queries.
 #[derive(Clone, Debug, Default)]
 pub struct Transactions {
-    pending: VecDeque<Transaction>,
-    finished: Vec<Transaction>,
+    pending: VecDeque<Pending>,
+    finished: Vec<Pending>,
     /// Bytes of memory that both take, about.
     held: usize,
     overflow: u64,
@@ -33,42 +34,43 @@ impl Transactions {
         let deadline = clock + Transaction::WAIT;
         let question = message.question.as_ref();
         // RFC 5452 section 3, and the case of the letters is the client's to choose (draft 0x20).
-        let same = |transaction: &Transaction| {
+        let same = |pending: &Pending| {
+            let transaction = &pending.transaction;
             transaction.id == message.id
                 && question.is_none_or(|question| {
                     question.qtype == transaction.qtype
                         && question.name.eq_ignore_ascii_case(&transaction.name)
                 })
         };
-        let latest = self.pending.iter_mut().rev().find(|transaction| same(transaction));
+        let latest = self.pending.iter_mut().rev().find(|pending| same(pending));
         if message.response && direction == Direction::ToClient {
-            match latest.filter(|transaction| transaction.query.is_some()) {
-                Some(transaction) => {
-                    let before = transaction.held();
-                    transaction.answer(message, at);
-                    self.held += transaction.held() - before;
+            match latest.filter(|pending| pending.transaction.query.is_some()) {
+                Some(pending) => {
+                    let before = pending.held();
+                    pending.answer(message, at);
+                    self.held += pending.held() - before;
                 }
-                None => self.keep(Transaction::unasked(message, at, deadline)),
+                None => self.keep(Pending::unasked(message, at, deadline)),
             }
         } else if !message.response {
-            match latest.filter(|transaction| transaction.query.is_some() && transaction.response.is_none()) {
-                Some(transaction) => {
-                    transaction.repeat(at);
-                    transaction.deadline = deadline;
-                }
-                None => self.keep(Transaction::asked(message, at, deadline)),
+            let unanswered = |pending: &&mut Pending| {
+                pending.transaction.query.is_some() && pending.transaction.response.is_none()
+            };
+            match latest.filter(unanswered) {
+                Some(pending) => pending.repeat(at, deadline),
+                None => self.keep(Pending::asked(message, at, deadline)),
             }
         }
     }
 
-    fn keep(&mut self, transaction: Transaction) {
+    fn keep(&mut self, pending: Pending) {
         if self.pending.len() < MAX_PENDING {
             if self.pending.capacity() == 0 {
                 // Most flows carry one query.
                 self.pending.reserve_exact(1);
             }
-            self.held += transaction.held();
-            self.pending.push_back(transaction);
+            self.held += pending.held();
+            self.pending.push_back(pending);
         } else {
             self.overflow += 1;
         }
@@ -77,29 +79,25 @@ impl Transactions {
     /// Finishes what nothing more is waited for at `now`.
     pub fn expire(&mut self, now: Timestamp) {
         let (pending, finished) = (&mut self.pending, &mut self.finished);
-        if pending.iter().any(|transaction| transaction.closed_at() < now) {
-            for transaction in std::mem::take(pending) {
-                if transaction.closed_at() < now {
-                    finished.push(transaction)
-                } else {
-                    pending.push_back(transaction)
-                }
+        if pending.iter().any(|one| one.deadline() < now) {
+            for one in std::mem::take(pending) {
+                if one.deadline() < now { finished.push(one) } else { pending.push_back(one) }
             }
         }
     }
 
     /// When the next transaction is finished by time.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let waiting = self.pending.iter().map(Transaction::closed_at).min();
+        let waiting = self.pending.iter().map(Pending::deadline).min();
         // What is finished already is handed out as soon as anybody asks.
-        waiting.into_iter().chain(self.finished.iter().map(Transaction::closed_at)).min()
+        waiting.into_iter().chain(self.finished.iter().map(Pending::deadline)).min()
     }
 
     /// The transactions that are finished.
     pub fn drain_finished(&mut self) -> Vec<Transaction> {
         let finished = std::mem::take(&mut self.finished);
-        self.held -= finished.iter().map(Transaction::held).sum::<usize>();
-        finished
+        self.held -= finished.iter().map(Pending::held).sum::<usize>();
+        finished.into_iter().map(|pending| pending.transaction).collect()
     }
 
     /// The flow is over.

@@ -1,11 +1,11 @@
 //! TLS alerts (RFC 8446 section 6, RFC 5246 section 7.2).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dissect::{Direction, PacketRef};
 
 /// Where in the session an alert was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Before a ServerHello.
@@ -17,7 +17,7 @@ pub enum Phase {
 }
 
 /// An alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// The packet that completed it.
     pub at: PacketRef,

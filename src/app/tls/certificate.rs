@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
 use crate::time::Timestamp;
@@ -13,7 +14,7 @@ pub(super) const MAX_CHAIN: usize = 16;
 const MAX_NAMES: usize = 64;
 
 /// What a certificate says (RFC 5280).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Subject, RFC 4514 style.
     pub subject: String,

@@ -1,11 +1,12 @@
 //! ClientHello and ServerHello (RFC 8446 section 4.1, RFC 5246 section 7.4.1).
 
+use serde::{Deserialize, Serialize};
 use tls_parser::{TlsCipherSuite, parse_tls_handshake_client_hello, parse_tls_handshake_server_hello};
 
 use crate::dissect::PacketRef;
 
 /// What a client offers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientHello {
     /// The packet that completed it.
     pub at: PacketRef,
@@ -26,7 +27,7 @@ pub struct ClientHello {
 }
 
 /// What the server chose.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerHello {
     /// The packet that completed it.
     pub at: PacketRef,

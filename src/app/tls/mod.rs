@@ -5,11 +5,13 @@
 mod alert;
 mod certificate;
 mod hello;
+mod parser;
 mod record;
 mod session;
 
 pub use alert::{ALERT_NAMES, Alert, Phase, alert_name};
 pub use certificate::Certificate;
 pub use hello::{ClientHello, ServerHello, cipher_name, version_name};
+pub use parser::TlsParser;
 pub use record::{Recognition, looks_like_tls};
 pub use session::TlsSession;

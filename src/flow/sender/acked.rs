@@ -11,7 +11,7 @@ use crate::time::Span;
 impl Sender {
     /// An acknowledgement of this number can be of this stream.
     pub(in crate::flow) fn is_near(&self, ack: Seq) -> bool {
-        self.next.is_none_or(|next| ack.since(next).abs() <= WILD)
+        self.next.is_none_or(|next| ack.distance(next) <= WILD)
     }
 
     /// The peer acknowledged up to `ack`, echoing timestamp `echo`.

@@ -4,7 +4,7 @@ use super::shared::{FileIndex, community_id, protocol, side, tunnel, word};
 use super::sides::{ORIGINATOR, RESPONDER};
 use super::{Column, Table, columns};
 use crate::dissect::Direction;
-use crate::flow::{Flow, Handshake, Reset, TcpFlow};
+use crate::flow::{Flow, Handshake, Reset, Service, TcpFlow};
 use crate::time::Span;
 
 /// A flow and where its packets stand.
@@ -78,10 +78,10 @@ const IDENTITY: &[Column<Flows>] = columns! { Flows:
     "id.resp_p" U16 "server port, 0 for protocols without ports" = |row| row.flow.server.port;
     "proto" Text "transport protocol; proto_<number> for the rarer ones" = |row| protocol(row.flow.protocol);
     "service" Text "service recognised from content, null when none was"
-        = |row| Some(row.flow.service).filter(|service| !service.is_empty());
+        = |row| row.flow.service.map(Service::name);
     "duration" F64 "first to last packet, s" = |row| row.flow.last.time - row.flow.first.time;
     "conn_state" Text "TCP: Zeek's connection state (S0, S1, SF, REJ, RSTO, RSTR, OTH ...)"
-        = |row| row.tcp().map(|tcp| tcp.conn_state).filter(|state| !state.is_empty());
+        = |row| row.tcp().map(|tcp| tcp.conn_state.name());
     "history" Text "TCP: Zeek's history letters, upper case by the client"
         = |row| row.tcp().map(|tcp| tcp.history.as_str());
     "missed_bytes" U64 "TCP: bytes that were acknowledged and never captured, both sides"
