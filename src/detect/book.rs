@@ -78,7 +78,8 @@ pub struct Book<D: Detector> {
     cases: Bounded<D::Key, Case<D::Counts>>,
     /// What was judged, by subject.
     totals: Bounded<SubjectOf<D>, D::Total>,
-    not_judged: BTreeMap<Cow<'static, str>, u64>,
+    /// By what is counted, and why.
+    not_judged: BTreeMap<(Cow<'static, str>, Cow<'static, str>), u64>,
     /// What the detector keeps beside its cases.
     pub notes: D::Notes,
 }
@@ -111,8 +112,13 @@ impl<D: Detector> Book<D> {
 
     /// The same for several things.
     pub fn not_judged_many(&mut self, why: &'static str, count: u64) {
+        self.not_judged_of(D::RULE.judges, why, count);
+    }
+
+    /// The same for things of another kind than the rule sheet names, e.g. `files`.
+    pub fn not_judged_of(&mut self, unit: &'static str, why: &'static str, count: u64) {
         if count > 0 {
-            *self.not_judged.entry(Cow::Borrowed(why)).or_default() += count;
+            *self.not_judged.entry((Cow::Borrowed(unit), Cow::Borrowed(why))).or_default() += count;
         }
     }
 
@@ -202,7 +208,7 @@ impl<D: Detector> Book<D> {
             assessed: detector.assessed(self.totals.observed(), context),
             unit: rule.judges,
             not_assessed: not_judged
-                .map(|(reason, count)| NotAssessed { detector: rule.name, reason, count, unit: rule.judges })
+                .map(|((unit, reason), count)| NotAssessed { detector: rule.name, reason, count, unit })
                 .collect(),
         }
     }

@@ -1,135 +1,197 @@
 //! # What it finds
-//! Time that goes backwards in a file, packets recorded before those they answer, and files of one set that overlap.
+//! Time that goes backwards in a file, packets recorded before those they answer, and files of one set that
+//! overlap.
 //!
 //! # Why it matters
-//! Delays shorter than the disorder cannot be measured, and a packet that is recorded late looks reordered or lost.
+//! Delays shorter than the disorder cannot be measured. A packet that is recorded late looks reordered or
+//! lost.
 //!
 //! # How it decides
-//! `steps`: a packet earlier than the one before it. It is a warning when the furthest step back reaches `step`.
-//! `overlap`: a file begins before an earlier one ends; files are read one after the other, so connections in both are
-//! out of order.
+//! `steps`: a packet is earlier than the one before it. It is a warning when the furthest step back reaches
+//! `step`. `overlap`: a file begins before the one before it ends. Files are read one after the other, so
+//! connections that are in both are out of order.
 //!
 //! # What it leaves alone
-//! Steps back of micro- and milliseconds, which several receive queues cause: they are information, and the flow engine
-//! repairs the order where an answer stands before its question.
+//! Steps back of micro- and milliseconds, which several receive queues cause. They are information: the flow
+//! engine repairs the order where an ACK stands before the data that it acknowledges.
 //!
 //! # What it does not claim
-//! That packets were reordered in the network.
+//! That the network reordered packets.
 //!
 //! # References
-//! FIELD C0.5: a rule with a threshold below three times the disorder is not assessable; RFC 6298 (timers).
+//! RFC 6298 section 2 (retransmission timer) and Linux `TCP_RTO_MIN`: a delay is measurable when it is at
+//! least three times the disorder. Wireshark reordercap(1) and mergecap(1).
 
-use crate::detect::finding::counts;
-use crate::detect::group::{exhibit, plural};
 use crate::detect::*;
 use crate::flow::Flow;
 use crate::time::Span;
 
-/// Counts repaired packets; the rest is in the sums over the capture.
-#[derive(Debug)]
-pub(super) struct CaptureDisorder {
-    step: Span,
-    repaired: u64,
-    flows: u64,
+thresholds! {
+    /// Counts repaired packets; the rest is in the sums over the capture.
+    struct CaptureDisorder {
+        step: Span = 0.066 "s",
+            "furthest step back from which it is a warning",
+            "a third of the shortest retransmission timer in use (Linux TCP_RTO_MIN, 200 ms)";
+    }
+}
+
+variants! {
+    /// What is out of order.
+    enum Disorder {
+        Steps "steps" Warning {
+            could_be: &[
+                "several receive queues or capture points were written to one file without sorting",
+                "the clock of the capturing host was set back",
+            ],
+            next: &[
+                "sort the file by time (reordercap) and analyse it again",
+                "capture with one receive queue or with hardware timestamps",
+            ],
+            not_claimed: NOT_CLAIMED,
+        }
+        Overlap "overlap" Warning {
+            could_be: &["the files are from several capture points", "the clock was set back between them"],
+            next: &["merge files of several capture points by time (mergecap) or analyse each alone"],
+            not_claimed: NOT_CLAIMED,
+        }
+    }
+}
+
+const NOT_CLAIMED: &[&str] = &["that the network reordered packets"];
+
+counts! {
+    /// What the flow engine put back in order.
+    struct Repaired {
+        packets_repaired: u64,
+    }
 }
 
 impl Detector for CaptureDisorder {
     const RULE: Rule = Rule {
         name: "capture_disorder",
-        group: "capture",
+        group: Group::Capture,
         summary: "packets recorded out of order, clocks that step back, files that overlap",
-        variants: &["steps", "overlap"],
-        thresholds: &[Threshold {
-            key: "step",
-            default: 0.066,
-            unit: "s",
-            meaning: "furthest step back from which it is a warning",
-            source: "a third of the shortest retransmission timer in use (Linux, 200 ms): FIELD C0.5",
-        }],
+        judges: "packets",
+        variants: Disorder::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("capture_disorder.rs"),
     };
+    type Variant = Disorder;
+    type Key = ();
+    type Counts = Repaired;
+    type Total = ();
+    type Notes = ();
 
-    fn new(settings: &Settings) -> Self {
-        Self { step: settings.span("step"), repaired: 0, flows: 0 }
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let repaired = flow.tcp.as_ref().map_or(0, |tcp| tcp.disorder);
+        let Some(case) = (repaired > 0).then(|| book.case(())).flatten() else { return };
+        case.flow(flow, []);
+        case.counts.packets_repaired += u64::from(repaired);
     }
 
-    fn flow(&mut self, flow: &Flow) {
-        let disorder = flow.tcp.as_ref().map_or(0, |tcp| tcp.disorder);
-        self.repaired += u64::from(disorder);
-        self.flows += u64::from(disorder > 0);
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let whole = || Case::between(context.totals.first, context.totals.last);
+        let mut case = whole();
+        book.take(|(), _| true).into_iter().for_each(|(_, repaired)| case.absorb(repaired));
+        let steps = self.steps(&case, context.totals).map(|draft| (draft, case));
+        let overlap = overlap(context).map(|draft| (draft, whole()));
+        steps.into_iter().chain(overlap).collect()
     }
 
-    fn merge(&mut self, other: Self) {
-        self.repaired += other.repaired;
-        self.flows += other.flows;
+    fn assessed(&self, _: u64, context: &Context<'_>) -> u64 {
+        context.totals.packets
     }
+}
 
-    fn finish(self, context: &Context<'_>) -> Verdict {
-        let totals = context.totals;
-        let mut verdict = Verdict { assessed: totals.packets, unit: "packets", ..Verdict::default() };
-        let finding = |variant, severity| Finding {
-            first_seen: totals.first.unwrap_or_default(),
-            last_seen: totals.last.unwrap_or_default(),
-            not_claimed: vec!["that the network reordered packets"],
-            ..Finding::draft(&Self::RULE, variant, severity, Confidence::Confirmed)
+impl CaptureDisorder {
+    fn steps(&self, case: &Case<Repaired>, totals: &Totals) -> Option<Draft<Disorder>> {
+        let (back, most) = (totals.backwards, Span(totals.backwards_most));
+        let repaired = plural(case.counts.packets_repaired, "packet");
+        let title = match (back, case.flows()) {
+            (0, 0) => return None,
+            (0, _) => format!("{repaired} recorded before what they answer"),
+            (times, _) => format!("Time goes backwards {} in the capture", plural(times, "time")),
         };
-        if totals.backwards + self.repaired > 0 {
-            let most = Span(totals.backwards_most);
-            let severity = if most >= self.step { Severity::Warning } else { Severity::Info };
-            let packets = totals.backwards_examples.iter();
-            verdict.findings.push(Finding {
-                title: match totals.backwards {
-                    0 => format!("{} recorded before what they answer", plural(self.repaired, "packet")),
-                    count => format!("Time goes backwards {} in the capture", plural(count, "time")),
-                },
-                summary: format!(
-                    "{} of {} are earlier than the packet before them, by {most} at most; \
-                     the order of {} in {} was repaired.",
-                    totals.backwards,
-                    plural(totals.packets, "packet"),
-                    plural(self.repaired, "packet"),
-                    plural(self.flows, "connection"),
-                ),
-                counts: counts(&[
-                    ("steps_back", totals.backwards),
-                    ("furthest_step_microseconds", totals.backwards_most.unsigned_abs() / 1000),
-                    ("packets_repaired", self.repaired),
-                    ("flows_repaired", self.flows),
-                ]),
-                evidence: packets.map(|at| exhibit(*at, "step_back", "earlier than the packet before it")).collect(),
-                alternatives: vec![
-                    "several receive queues or capture points were written to one file without sorting",
-                    "the clock of the capturing host was set back",
-                ],
-                next_steps: vec![
-                    "sort the file by time (reordercap) and analyse it again",
-                    "capture with one receive queue or with hardware timestamps",
-                ],
-                ..finding("steps", severity)
-            });
+        let mut summary = Vec::new();
+        if back > 0 {
+            let (times, all) = (plural(back, "time"), plural(totals.packets, "packet"));
+            summary.push(format!("Time steps back {times} in {all}, by {most} at most."));
         }
-        let overlaps: Vec<Span> = context.files.iter().filter_map(|file| file.overlap).collect();
-        if let Some(longest) = overlaps.iter().max() {
-            verdict.findings.push(Finding {
-                title: format!(
-                    "{} of the set overlap earlier ones in time",
-                    plural(overlaps.len() as u64, "file")
-                ),
-                summary: format!(
-                    "The longest overlap is {longest}. Files are read one after the other, so packets of connections that \
-                     are in several of them are out of order.",
-                ),
-                counts: counts(&[("files_overlapping", overlaps.len() as u64)]),
-                alternatives: vec![
-                    "the files are from several capture points",
-                    "the clock was set back between them",
-                ],
-                next_steps: vec![
-                    "merge files of several capture points by time (mergecap) or analyse each alone",
-                ],
-                ..finding("overlap", Severity::Warning)
-            });
+        if case.flows() > 0 {
+            let flows = plural(case.flows(), "connection");
+            summary.push(format!("The analysis put {repaired} of {flows} back in order."));
         }
-        verdict
+        let step_back = |at| Evidence::new(at, Role::StepBack, "earlier than the packet before it");
+        let draft = Draft::new(Disorder::Steps, title, summary.join(" "))
+            .count("steps_back", back)
+            .count("furthest_step_microseconds", totals.backwards_most.unsigned_abs() / 1000)
+            .count("flows_repaired", case.flows())
+            .show(totals.backwards_examples.iter().copied().map(step_back));
+        Some(if most < self.step { draft.severity(Severity::Info) } else { draft })
+    }
+}
+
+fn overlap(context: &Context<'_>) -> Option<Draft<Disorder>> {
+    let overlaps: Vec<Span> = context.files.iter().filter_map(|file| file.overlap).collect();
+    let (longest, files) = (overlaps.iter().max()?, overlaps.len() as u64);
+    let title = format!("Packets of {} are earlier than the end of the file before", plural(files, "file"));
+    let summary = format!(
+        "The longest overlap is {longest}. Files are read one after the other. So packets of connections in \
+         several of them are out of order.",
+    );
+    Some(Draft::new(Disorder::Overlap, title, summary).count("files_overlapping", files))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_files, one, says_nothing};
+    use crate::support::capture::Capture;
+    use crate::support::scenes::Lab;
+
+    const NAME: &str = CaptureDisorder::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("capture_disorder_ack_before_data", "steps", Severity::Info),
+                ("blind_ack_before_data", "steps", Severity::Info),
+            ],
+        );
+    }
+
+    /// What the network reorders or repeats arrives in the order of its times.
+    #[test]
+    fn it_stays_silent() {
+        says_nothing(NAME, &["healthy", "healthy_reordered", "retransmission_receiver_side", "capture_gap"]);
+    }
+
+    /// Lookups at these milliseconds, recorded in this order.
+    fn lookups(at: impl IntoIterator<Item = u64>) -> Capture {
+        let mut lab = Lab::new(Capture::default(), 77);
+        at.into_iter().for_each(|millis| lab.resolves(millis * 1_000, "www.shop.example"));
+        lab.capture
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_a_warning() {
+        let steps = |by: u64| {
+            let findings = in_files(NAME, &[("pcap", lookups([100, 200, 300, 300 - by, 400]).pcap())]);
+            (findings[0].evidence.len(), findings)
+        };
+        let (shown, findings) = steps(90);
+        assert_eq!((shown, one(&findings, "steps", Severity::Warning).evidence[0].role), (1, Role::StepBack));
+        one(&steps(20).1, "steps", Severity::Info);
+    }
+
+    #[test]
+    fn files_that_overlap_are_a_warning_and_files_in_sequence_are_nothing() {
+        let file = |from: u64| ("pcap", lookups((0..10).map(|number| from + 100 * number)).pcap());
+        let findings = in_files(NAME, &[file(100), file(600)]);
+        assert_eq!((findings.len(), findings[0].variant), (1, "overlap"), "{findings:#?}");
+        assert_eq!((findings[0].severity, findings[0].counts[0].value), (Severity::Warning, 1));
+        assert!(in_files(NAME, &[file(100), file(1_200)]).is_empty());
     }
 }

@@ -1,146 +1,184 @@
 //! # What it finds
-//! Packets that the capture holds more than once although they were sent once: a mirror of several ports, the `any`
-//! interface, a packet recorded before and after a router or a tunnel.
+//! Packets that the capture holds more than once although they were sent once. A mirror of several ports
+//! records them so, the `any` interface, or a capture point before and behind a router or a tunnel.
 //!
 //! # Why it matters
-//! Tools that do not know take the copies for retransmissions and duplicate acknowledgements.
+//! Tools that do not know take the copies for retransmissions and duplicate ACKs.
 //!
 //! # How it decides
-//! The flow engine compares headers, payload, identification and time stamps within a short interval and leaves copies
-//! out of every count. This detector reports how many there were, from `least` copies and `share` of the packets on.
+//! The flow engine compares headers, payload, IP identification and TCP timestamps within a short interval.
+//! It leaves copies out of every count. This detector reports how many there were, from `least` copies and
+//! `share` of the packets on.
 //!
 //! # What it leaves alone
-//! Real retransmissions, and repeated UDP or ARP packets, which applications do send twice.
+//! Retransmissions, and repeated UDP or ARP packets, which applications do send twice.
 //!
 //! # What it does not claim
-//! That anything was sent twice. It is information only: the counts elsewhere are without the copies.
+//! That any host sent a packet twice. It is information only: all other counts are without the copies.
 //!
 //! # References
-//! RFC 6864 (identification says nothing for atomic datagrams); FIELD C0.3.
+//! RFC 6864 (the IP identification says nothing for atomic datagrams); RFC 7323 section 3 (timestamps);
+//! Wireshark `editcap -d`.
 
-use crate::dissect::Direction;
-use crate::detect::finding::counts;
-use crate::detect::group::{EvidenceSample, Merge, Seen, exhibit, percent, plural, share};
 use crate::detect::*;
-use crate::flow::{EventKind, Flow};
+use crate::dissect::Direction;
+use crate::flow::{EventKind, Flow, TcpEvent};
 
-/// Counts copies.
-#[derive(Debug)]
-pub(super) struct CaptureDuplicates {
-    least: u64,
-    share: f64,
-    flows: u64,
-    with_copies: u64,
-    packets: u64,
-    copies: u64,
-    seen: Seen,
-    exhibits: EvidenceSample,
+thresholds! {
+    /// Counts copies.
+    struct CaptureDuplicates {
+        least: u64 = 10.0 "packets",
+            "copies below this number are not worth a line",
+            "judgement: a handful of copies changes no rate";
+        share: f64 = 0.001 "share",
+            "copies of all packets, from which it is reported",
+            "the same 0.1 % that pcaptriage allows for drops";
+    }
+}
+
+variants! {
+    /// There is one kind.
+    enum Kind {
+        Copies "" Info {
+            could_be: &[
+                "several ports, or both directions of two ports, are mirrored to one",
+                "the capture was taken on the any interface: bridge, container and host each show the packet",
+                "the capture point sees the packet before and after a router or tunnel",
+            ],
+            next: &["capture on one interface, or mirror one direction of one port"],
+            not_claimed: &["that any host sent a packet twice"],
+        }
+    }
+}
+
+counts! {
+    /// What flows with copies show.
+    struct Copies {
+        copies: u64,
+    }
+}
+
+counts! {
+    /// What all flows show.
+    struct Recorded {
+        packets: u64,
+    }
 }
 
 impl Detector for CaptureDuplicates {
     const RULE: Rule = Rule {
         name: "capture_duplicates",
-        group: "capture",
+        group: Group::Capture,
         summary: "packets recorded more than once",
-        variants: &[],
-        thresholds: &[
-            Threshold {
-                key: "least",
-                default: 10.0,
-                unit: "packets",
-                meaning: "copies below this number are not worth a line",
-                source: "judgement: a handful of copies changes no rate",
-            },
-            Threshold {
-                key: "share",
-                default: 0.001,
-                unit: "share",
-                meaning: "copies of all packets from which it is reported",
-                source: "the same 0.1 % that pcaptriage allows for drops",
-            },
-        ],
+        judges: "flows",
+        variants: Kind::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("capture_duplicates.rs"),
     };
+    type Variant = Kind;
+    type Key = ();
+    type Counts = Copies;
+    type Total = Recorded;
+    type Notes = ();
 
-    fn new(settings: &Settings) -> Self {
-        Self {
-            least: settings.count("least"),
-            share: settings.value("share"),
-            flows: 0,
-            with_copies: 0,
-            packets: 0,
-            copies: 0,
-            seen: Seen::default(),
-            exhibits: EvidenceSample::default(),
-        }
-    }
-
-    fn flow(&mut self, flow: &Flow) {
-        self.flows += 1;
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let copies: u64 = flow.halves.iter().map(|half| half.copies).sum();
-        self.packets += copies + flow.halves.iter().map(|half| half.packets).sum::<u64>();
-        if copies == 0 {
-            return;
+        if let Some(total) = book.judged(&()) {
+            total.packets += copies + flow.halves.iter().map(|half| half.packets).sum::<u64>();
         }
-        self.copies += copies;
-        self.with_copies += 1;
-        self.seen.add(flow.first.time);
-        self.seen.add(flow.last.time);
+        let Some(case) = (copies > 0).then(|| book.case(())).flatten() else { return };
+        case.flow(flow, [flow.first, flow.last]);
+        case.counts.copies += copies;
         if let Some(tcp) = &flow.tcp {
-            self.exhibits.add(0, flow.id, || {
-                let copies = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateObservation);
-                let pair = |event: &crate::flow::TcpEvent| {
-                    let original = event.original.map(|at| exhibit(at, "original", ""));
-                    let direction = match event.direction {
-                        Direction::ToServer => "to server",
-                        Direction::ToClient => "to client",
-                    };
-                    let fields = format!("{direction}, {} after the original", event.delay);
-                    original.into_iter().chain([exhibit(event.at, "copy", fields)])
-                };
-                copies.take(2).flat_map(pair).collect()
-            });
+            let copies = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateObservation);
+            case.show(0, flow.id, || copies.take(2).flat_map(pair));
         }
     }
 
-    fn merge(&mut self, other: Self) {
-        self.flows += other.flows;
-        self.with_copies += other.with_copies;
-        self.packets += other.packets;
-        self.copies += other.copies;
-        self.seen.merge(other.seen);
-        self.exhibits.merge(other.exhibits);
+    fn judge(
+        &self,
+        (): &(),
+        case: &Case<Copies>,
+        book: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Kind>> {
+        let copies = case.counts.copies;
+        let packets = book.total(&()).1.map_or(0, |total| total.packets);
+        if copies < self.least || share(copies, packets) < self.share {
+            return None;
+        }
+        let title = format!("{} of the recorded packets are copies", percent(copies, packets));
+        let summary = format!(
+            "The capture holds {} of {} again. All other counts leave these copies out.",
+            plural(copies, "packet"),
+            plural(case.flows(), "flow"),
+        );
+        let draft = Draft::new(Kind::Copies, title, summary).confidence(Confidence::Likely);
+        Some(draft.count("packets", packets).count("flows_with_copies", case.flows()))
+    }
+}
+
+/// A copy and the packet it repeats.
+fn pair(copy: &TcpEvent) -> impl Iterator<Item = Evidence> + use<> {
+    let original = copy.original.map(|at| Evidence::new(at, Role::Original, ""));
+    let direction = match copy.direction {
+        Direction::ToServer => "to server",
+        Direction::ToClient => "to client",
+    };
+    let fields = format!("{direction}, {} after the original", copy.delay);
+    original.into_iter().chain([Evidence::new(copy.at, Role::Copy, fields)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{in_scene, in_traffic, one, says_nothing};
+    use crate::support::tcp::CLIENT;
+
+    const NAME: &str = CaptureDuplicates::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        for scene in ["exact", "routed", "vlan"] {
+            let finding = one(&in_scene(NAME, &format!("capture_duplicates_{scene}")), "", Severity::Info);
+            assert_eq!(finding.confidence, Confidence::Likely);
+            let roles: Vec<Role> = finding.evidence.iter().map(|shown| shown.role).collect();
+            assert_eq!(roles, [Role::Original, Role::Copy].repeat(8), "{scene}");
+        }
     }
 
-    fn finish(self, _: &Context<'_>) -> Verdict {
-        let mut verdict = Verdict { assessed: self.flows, unit: "flows", ..Verdict::default() };
-        if self.copies < self.least || share(self.copies, self.packets) < self.share {
-            return verdict;
-        }
-        verdict.findings.push(Finding {
-            title: format!("{} of the packets are copies", percent(self.copies, self.packets)),
-            summary: format!(
-                "{} in {} were recorded again and are left out of all counts.",
-                plural(self.copies, "packet"),
-                plural(self.with_copies, "flow"),
-            ),
-            first_seen: self.seen.first(),
-            last_seen: self.seen.last(),
-            counts: counts(&[
-                ("copies", self.copies),
-                ("packets", self.packets),
-                ("flows_with_copies", self.with_copies),
-            ]),
-            evidence: self.exhibits.evidence(),
-            alternatives: vec![
-                "several ports, or both directions of two ports, are mirrored to one",
-                "the capture was taken on the any interface: bridge, container and host each show the packet",
-                "the capture point sees the packet before and after a router or tunnel",
-            ],
-            next_steps: vec!["capture on one interface, or mirror one direction of one port"],
-            not_claimed: vec!["that any host sent a packet twice"],
-            ..Finding::draft(&Self::RULE, "", Severity::Info, Confidence::Likely)
+    #[test]
+    fn it_stays_silent() {
+        says_nothing(
+            NAME,
+            &["healthy", "retransmission_rto", "spurious_retransmission_dsack", "syn_ack_repeated"],
+        );
+    }
+
+    #[test]
+    fn a_handful_of_copies_is_not_worth_a_line() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 80), 10, [30, 6_000]);
+            lab.http(&mut talk, 3_000);
+            let again: Vec<_> = lab.capture.packets.iter().take(9).cloned().collect();
+            again.into_iter().for_each(|packet| lab.capture.record(packet.micros + 5, packet.frame));
         });
-        verdict
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// The same question from the same port twice: the client sends it, nothing copies it.
+    #[test]
+    fn datagrams_sent_twice_are_no_copies() {
+        let findings = in_traffic(NAME, |lab| {
+            let (from, to) = ((lab.client(7), 5_353), (lab.resolver(), 5_353));
+            for number in 0..40 {
+                lab.udp(10_000 * number, from, to, b"the same announcement");
+                lab.udp(10_000 * number + 3_000, from, to, b"the same announcement");
+            }
+            let mut talk = lab.talk(7, (9, 80), 10, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            talk.ack(&mut lab.capture, CLIENT, &[]);
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 }

@@ -2,12 +2,13 @@
 //! Times in which the capture recorded nothing while connections went on.
 //!
 //! # Why it matters
-//! Ring buffers that were overwritten, files that are missing from a rotated set and stalled disks leave holes. What happened in
-//! one is not in the capture, and an incident may be.
+//! Overwritten ring buffers, files that are missing from a rotated set and stalled disks leave gaps. What
+//! happened in a gap is not in the capture, and an incident may be.
 //!
 //! # How it decides
-//! No packet at all for at least `silence`, and within a second after it a connection that had begun before acknowledges bytes
-//! that were never seen. One such connection alone is for information: it may have lost them in the capture otherwise.
+//! The capture holds no packet at all for at least `silence`. Within a second after it, connections that had
+//! begun before acknowledge bytes that were never seen. One such connection alone is information: it may miss
+//! bytes for another reason.
 //!
 //! # What it leaves alone
 //! Quiet times: nothing is missing after them. Only the sixteen longest silences are looked at.
@@ -16,65 +17,70 @@
 //! That anything went wrong in the meantime, or why the capture stood still.
 //!
 //! # References
-//! FIELD C23 (ring holes).
+//! tcpdump(1) `-C` and `-W`, dumpcap(1) `-b` (files of a ring); Wireshark "ACKed unseen segment"; RFC 6298
+//! section 2.
 
-use crate::detect::finding::counts;
-use crate::detect::group::{EvidenceSample, Groups, Merge, exhibit, plural};
 use crate::detect::*;
-use crate::flow::EventKind;
+use crate::dissect::PacketRef;
+use crate::flow::{EventKind, Flow};
 use crate::time::{Span, Timestamp};
 
-/// What was missing within one second.
-#[derive(Clone, Debug, Default)]
-struct Missing {
-    flows: u64,
-    exhibits: EvidenceSample,
-}
-
-impl Merge for Missing {
-    fn merge(&mut self, other: Self) {
-        self.flows += other.flows;
-        self.exhibits.merge(other.exhibits);
+thresholds! {
+    /// Counts connections by the second in which bytes of them turn out to be missing.
+    struct CaptureGap {
+        silence: Span = 1.0 "s",
+            "time without any packet from which what is missing after it counts; at least one second",
+            "RFC 6298 section 2.4: a sender with something to send does not wait longer for its first repeat";
     }
 }
 
-/// Counts connections by the second in which bytes of them turn out to be missing.
-#[derive(Debug)]
-pub(super) struct CaptureGap {
-    silence: Span,
-    packets: u64,
-    seconds: Groups<i64, Missing>,
+variants! {
+    /// There is one kind.
+    enum Kind {
+        Gap "" Warning {
+            could_be: &[
+                "a file of a rotated set is missing",
+                "a ring buffer was overwritten",
+                "the capturing host stood still",
+            ],
+            next: &["look for the missing file", "capture with a larger buffer, or to a faster disk"],
+            not_claimed: &["that anything went wrong meanwhile"],
+        }
+    }
 }
+
+counts! {
+    /// What is missing.
+    struct Missing {
+        connections: Distinct<u64>,
+    }
+}
+
+/// Edges of gaps shown: the packets before and after the first few.
+const SHOWN: usize = 4;
 
 impl Detector for CaptureGap {
     const RULE: Rule = Rule {
         name: "capture_gap",
-        group: "capture",
+        group: Group::Capture,
         summary: "times in which nothing was recorded while connections went on",
-        variants: &[],
-        thresholds: &[Threshold {
-            key: "silence",
-            default: 1.0,
-            unit: "s",
-            meaning: "time without any packet from which what is missing after it counts; at least one second",
-            source: "RFC 6298 section 2.4: a sender with something to send does not wait longer for its first repeat",
-        }],
+        judges: "packets",
+        variants: Kind::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("capture_gap.rs"),
     };
+    /// Seconds: more than four hours in each of which bytes turn out to be missing.
+    const CASES: usize = 1 << 14;
+    type Variant = Kind;
+    type Key = (i64,);
+    type Counts = Missing;
+    type Total = ();
+    type Notes = ();
 
-    fn new(settings: &Settings) -> Self {
-        Self {
-            silence: settings.span("silence"),
-            packets: 0,
-            seconds: Groups::new(Groups::<i64, Missing>::MOST * 16),
-        }
-    }
-
-    fn flow(&mut self, flow: &Flow) {
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
         let missing = tcp.events.iter().filter(|event| {
-            event.kind == EventKind::AckedUnseen
-                && event.at.time - flow.first.time >= Span::secs(1)
+            event.kind == EventKind::AckedUnseen && event.at.time - flow.first.time >= Span::secs(1)
         });
         let mut last = None;
         for event in missing {
@@ -82,80 +88,132 @@ impl Detector for CaptureGap {
             if last.replace(second) == Some(second) {
                 continue;
             }
-            let Some(missing) = self.seconds.observe(second) else { continue };
-            missing.flows += 1;
-            missing.exhibits.add(0, flow.id, || vec![exhibit(event.at, "after_gap", event.kind.name())]);
+            let Some(case) = book.case((second,)) else { continue };
+            case.flow(flow, []);
+            case.counts.connections.add(flow.id);
+            case.show(0, flow.id, || {
+                let fields = format!("acknowledges {} unseen bytes from seq {}", event.length, event.seq.0);
+                [Evidence::new(event.at, Role::AfterGap, fields)]
+            });
         }
     }
 
-    fn packet(&mut self, _: &PacketRecord) {
-        self.packets += 1;
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.seconds.merge(other.seconds);
-    }
-
-    fn finish(self, context: &Context<'_>) -> Verdict {
-        let mut verdict = Verdict { assessed: self.packets, unit: "packets", ..Verdict::default() };
-        verdict.skip(&Self::RULE, "more seconds than are kept apart", self.seconds.lost(), "flows");
-        let mut holes: Vec<_> = context.totals.silences.clone();
-        holes.sort_by_key(|(before, _)| before.packet);
-        let (mut found, mut length, mut longest) = (Missing::default(), Span::ZERO, Span::ZERO);
-        let mut ends = Vec::new();
-        for (before, after) in holes {
-            let hole = after.time - before.time;
-            let mut missing = Missing::default();
-            let first = second(after.time);
-            [first, first + 1].iter().filter_map(|second| self.seconds.get(second)).for_each(|one| missing.merge(one.clone()));
-            if hole < self.silence || missing.flows == 0 {
-                continue;
-            }
-            (length, longest) = (length + hole, longest.max(hole));
-            found.merge(missing);
-            ends.push((before, after));
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let mut gaps = context.totals.silences.clone();
+        gaps.retain(|gap| length(gap) >= self.silence);
+        gaps.retain(|gap| behind(gap).any(|second| book.find((second,)).is_some()));
+        gaps.sort_by_key(|(before, _)| before.packet);
+        let mut case = Case::default();
+        for (_, missing) in book.take(|key, _| gaps.iter().flat_map(behind).any(|second| second == key.0)) {
+            case.absorb(missing);
         }
-        let Some(((first, _), (_, last))) = ends.first().zip(ends.last()) else { return verdict };
-        let mut evidence = found.exhibits.evidence();
-        let edges = ends.iter().take(4).flat_map(|(before, after)| {
-            [exhibit(*before, "before_gap", "the last packet before"), exhibit(*after, "after_gap", "the first packet after")]
-        });
-        evidence.splice(0..0, edges);
-        evidence.sort();
-        evidence.dedup_by_key(|one| one.packet);
-        evidence.truncate(Finding::MAX_EVIDENCE);
-        verdict.findings.push(Finding {
-            title: format!("Nothing was recorded for {longest} while connections went on"),
-            summary: format!(
-                "{} without any packet, {length} in all; bytes of {} are missing right after.",
-                plural(ends.len() as u64, "time"),
-                plural(found.flows, "connection"),
-            ),
-            first_seen: first.time,
-            last_seen: last.time,
-            counts: counts(&[
-                ("gaps", ends.len() as u64),
-                ("connections", found.flows),
-                ("longest_milliseconds", longest.0.unsigned_abs() / 1_000_000),
-            ]),
-            evidence,
-            alternatives: vec![
-                "a file of a rotated set is missing",
-                "a ring buffer was overwritten",
-                "the capturing host stood still",
-            ],
-            next_steps: vec!["look for the missing file", "capture with a larger buffer, or to a faster disk"],
-            not_claimed: vec!["that anything went wrong meanwhile"],
-            ..match found.flows {
-                1 => Finding::draft(&Self::RULE, "", Severity::Info, Confidence::Possible),
-                _ => Finding::draft(&Self::RULE, "", Severity::Warning, Confidence::Likely),
-            }
-        });
-        verdict
+        gaps.iter().for_each(|(before, after)| case.affected.active.add_range(before.time, after.time));
+        draft(&gaps, &case.counts.connections).map(|draft| (draft, case)).into_iter().collect()
     }
+
+    fn assessed(&self, _: u64, context: &Context<'_>) -> u64 {
+        context.totals.packets
+    }
+}
+
+/// The packets before and after a time without any.
+type Gap = (PacketRef, PacketRef);
+
+fn length((before, after): &Gap) -> Span {
+    after.time - before.time
+}
+
+/// The seconds in which bytes are missing because of a gap.
+fn behind((_, after): &Gap) -> impl Iterator<Item = i64> + use<> {
+    let first = second(after.time);
+    [first, first + 1].into_iter()
 }
 
 fn second(time: Timestamp) -> i64 {
     time.0.div_euclid(1_000_000_000)
+}
+
+fn draft(gaps: &[Gap], connections: &Distinct<u64>) -> Option<Draft<Kind>> {
+    let longest = gaps.iter().map(length).max()?;
+    let all = gaps.iter().map(length).fold(Span::ZERO, |sum, one| sum + one);
+    let title = format!("Nothing was recorded for {longest} while connections went on");
+    let summary = format!(
+        "The capture has {} without any packet, {all} in all. Right after, acknowledged bytes of {} \
+         are missing.",
+        plural(gaps.len() as u64, "gap"),
+        connections.of("connection"),
+    );
+    let edges = gaps.iter().take(SHOWN).flat_map(|(before, after)| {
+        let before = Evidence::new(*before, Role::BeforeGap, "the last packet before");
+        [before, Evidence::new(*after, Role::AfterGap, "the first packet after")]
+    });
+    let draft = Draft::new(Kind::Gap, title, summary)
+        .count("gaps", gaps.len() as u64)
+        .count("longest_milliseconds", longest.0.unsigned_abs() / 1_000_000)
+        .show(edges);
+    Some(match connections.count() {
+        1 => draft.severity(Severity::Info).confidence(Confidence::Possible),
+        _ => draft.confidence(Confidence::Likely),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{in_scene, in_traffic, one, says_nothing};
+    use crate::support::filler;
+    use crate::support::scenes::Lab;
+
+    const NAME: &str = CaptureGap::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        let finding = one(&in_scene(NAME, "capture_gap"), "", Severity::Warning);
+        assert_eq!(finding.confidence, Confidence::Likely);
+        let first = finding.evidence.first().expect("shown");
+        assert_eq!((first.role, first.time), (Role::BeforeGap, finding.first_seen));
+        assert_eq!((finding.counts[0].name, finding.counts[0].value), ("connections", 4));
+        assert_eq!((finding.scope.flows.count, finding.scope.intervals.len()), (4, 1));
+    }
+
+    /// Bytes that are missing without a silence, and silences after which nothing is missing.
+    #[test]
+    fn it_stays_silent() {
+        says_nothing(NAME, &["healthy", "capture_loss_unseen", "missing_syn_ack_silent", "healthy_resets"]);
+    }
+
+    /// Exchanges every 400 ms for nine seconds by each of some clients.
+    fn uploads(lab: &mut Lab, clients: u8) {
+        for number in 0..clients {
+            let mut talk = lab.talk(number, (9, 9000), 200 + u64::from(number) * 40, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            for round in 0..20 {
+                talk.exchange(&mut lab.capture, &filler(round, 600), 120);
+                talk.wait(400_000);
+            }
+        }
+    }
+
+    #[test]
+    fn one_connection_alone_is_for_information_however_many_gaps_it_has() {
+        let findings = in_traffic(NAME, |lab| {
+            uploads(lab, 1);
+            let recorded = |micros: u64| ![2, 3, 5, 6].contains(&(micros / 1_000_000));
+            lab.capture.packets.retain(|packet| recorded(packet.micros));
+        });
+        let finding = one(&findings, "", Severity::Info);
+        assert_eq!(finding.confidence, Confidence::Possible);
+        let counts: Vec<_> = finding.counts.iter().map(|count| (count.name, count.value)).collect();
+        assert_eq!(counts[..2], [("connections", 1), ("gaps", 2)]);
+        assert_eq!(finding.scope.flows.count, 1);
+    }
+
+    #[test]
+    fn a_pause_of_less_than_a_second_is_no_gap() {
+        let findings = in_traffic(NAME, |lab| {
+            uploads(lab, 3);
+            lab.capture.packets.retain(|packet| !(3_000_000..3_600_000).contains(&packet.micros));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
 }

@@ -1,145 +1,170 @@
 //! # What it finds
-//! Packets that were on the wire and are not in the capture: those the recorder says it dropped (interface statistics,
-//! per-packet drop counters), and bytes that a receiver acknowledged and the capture never showed.
+//! Packets that were on the wire and are not in the capture. Either the recorder counts them as dropped, or a
+//! receiver acknowledged bytes that the capture does not hold.
 //!
 //! # Why it matters
-//! A packet that is missing here looks like one lost in the network. With enough of them, every statement on loss,
-//! silence and stalls is in doubt.
+//! A packet that is missing here looks like one that the network lost. With enough of them, every statement
+//! on loss, silence and stalls is in doubt.
 //!
 //! # How it decides
-//! `reported`: the files' own counters. At or above `drop_share` of all packets it is a warning.
-//! `missed`: acknowledged bytes that were never seen, of all payload bytes. At or above `missed_share` it is a warning;
-//! any smaller number is information.
+//! `reported`: the drop counters in the files. From `drop_share` of all packets on it is a warning. `missed`:
+//! acknowledged bytes that were never seen. From `missed_share` of all payload bytes on it is a warning. Any
+//! smaller number is information.
 //!
 //! # What it leaves alone
-//! Flows of which only one direction was recorded: there the other direction is missing by design (see
-//! `asymmetric_flow`). A format that has no counters says nothing, which is not zero.
+//! - Flows of which only one direction was recorded: there the other one is missing by design (see
+//!   `asymmetric_flow`).
+//! - Files without drop counters: no counter is not the same as zero drops.
 //!
 //! # What it does not claim
-//! Where the packets went: the mirror port, the network card, the kernel buffer or the disk can each have dropped them.
+//! Where the packets went. The mirror port, the network card, the kernel buffer and the disk can each have
+//! dropped them.
 //!
 //! # References
-//! pcapng interface statistics block; Zeek `policy/misc/capture-loss`; FIELD C0.2, C23.
+//! pcapng interface statistics block (`isb_ifdrop`, `isb_osdrop`) and `epb_dropcount`; Zeek
+//! `policy/misc/capture-loss`; Wireshark "ACKed unseen segment".
 
 use crate::capture::{FileReport, InterfaceReport};
-use crate::detect::finding::counts;
-use crate::detect::gate::Obstacles;
-use crate::detect::group::{EvidenceSample, Merge, Seen, exhibit, percent, plural, share};
 use crate::detect::*;
 use crate::dissect::Direction;
 use crate::flow::{EventKind, Flow};
+use crate::humanize::grouped;
 
-/// Counts acknowledged bytes that were not recorded.
-#[derive(Debug)]
-pub(super) struct CaptureLoss {
-    drop_share: f64,
-    missed_share: f64,
-    flows: u64,
-    one_way: u64,
-    with_misses: u64,
-    missed: u64,
-    seen_bytes: u64,
-    seen: Seen,
-    exhibits: EvidenceSample,
-    obstacles: Obstacles,
+thresholds! {
+    /// Counts acknowledged bytes that were not recorded.
+    struct CaptureLoss {
+        drop_share: f64 = 0.001 "share",
+            "reported drops of all packets, from which it is a warning",
+            "pcaptriage: no loss finding above 0.1 % reported drops";
+        missed_share: f64 = 0.1 "share",
+            "unseen acknowledged bytes of all payload bytes, from which it is a warning",
+            "Zeek CaptureLoss::too_much_loss, 10 %";
+    }
+}
+
+variants! {
+    /// Who says that packets are missing.
+    enum Witness {
+        Reported "reported" Warning {
+            could_be: &[
+                "the capture buffer was too small for the rate",
+                "the mirror port carries more than its line rate",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+        }
+        Missed "missed" Warning {
+            could_be: &[
+                "the capture buffer was too small for the rate",
+                "the mirror port carries more than its line rate",
+                "the capture began or ended inside the connections",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+        }
+    }
+}
+
+const NEXT: &[&str] = &[
+    "capture again with a larger buffer (tcpdump -B), a shorter snapshot length or a narrower filter",
+    "compare the drop counters of the mirror port and of the capturing host",
+];
+const NOT_CLAIMED: &[&str] = &["that the network lost these packets", "where they were dropped"];
+
+counts! {
+    /// What connections with unseen bytes miss.
+    struct Missed {
+        bytes_missed: u64,
+    }
+}
+
+counts! {
+    /// What all connections with two directions show.
+    struct Shown {
+        bytes_seen: u64,
+    }
 }
 
 impl Detector for CaptureLoss {
     const RULE: Rule = Rule {
         name: "capture_loss",
-        group: "capture",
+        group: Group::Capture,
         summary: "packets that were on the wire and are not in the capture",
-        variants: &["reported", "missed"],
-        thresholds: &[
-            Threshold {
-                key: "drop_share",
-                default: 0.001,
-                unit: "share",
-                meaning: "reported drops of all packets, from which it is a warning",
-                source: "pcaptriage: no loss finding above 0.1 % reported drops",
-            },
-            Threshold {
-                key: "missed_share",
-                default: 0.1,
-                unit: "share",
-                meaning: "unseen acknowledged bytes of all payload bytes, from which it is a warning",
-                source: "Zeek CaptureLoss::too_much_loss, 10 %",
-            },
-        ],
+        judges: "flows",
+        variants: Witness::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("capture_loss.rs"),
     };
+    type Variant = Witness;
+    type Key = ();
+    type Counts = Missed;
+    type Total = Shown;
+    type Notes = ();
 
-    fn new(settings: &Settings) -> Self {
-        Self {
-            drop_share: settings.value("drop_share"),
-            missed_share: settings.value("missed_share"),
-            flows: 0,
-            one_way: 0,
-            with_misses: 0,
-            missed: 0,
-            seen_bytes: 0,
-            seen: Seen::default(),
-            exhibits: EvidenceSample::default(),
-            obstacles: Obstacles::default(),
-        }
-    }
-
-    fn flow(&mut self, flow: &Flow) {
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
         if flow.is_one_way() {
-            self.one_way += 1;
-            return;
+            return book.not_judged("one direction only: what is missing cannot be told");
         }
-        self.flows += 1;
-        let sides = [tcp.side(Direction::ToServer), tcp.side(Direction::ToClient)];
-        self.seen_bytes += sides.iter().map(|side| side.unique_bytes).sum::<u64>();
-        let missed = sides.iter().map(|side| side.missed_bytes).sum::<u64>();
-        if missed == 0 {
-            return;
+        let sides = Direction::BOTH.map(|direction| tcp.side(direction));
+        if let Some(total) = book.judged(&()) {
+            total.bytes_seen += sides.iter().map(|side| side.unique_bytes).sum::<u64>();
         }
-        self.with_misses += 1;
-        self.missed += missed;
-        self.obstacles.add(flow);
-        let events = || tcp.events.iter().filter(|event| event.kind == EventKind::AckedUnseen);
-        events().for_each(|event| self.seen.add(event.at.time));
-        self.exhibits.add(0, flow.id, || {
-            let fields = |seq: u32, length: u32| format!("acknowledges {length} unseen bytes from seq {seq}");
-            let packets = events().take(4);
-            packets
-                .map(|event| exhibit(event.at, "ack_of_unseen", fields(event.seq.0, event.length)))
-                .collect()
+        let missed: u64 = sides.iter().map(|side| side.missed_bytes).sum();
+        let Some(case) = (missed > 0).then(|| book.case(())).flatten() else { return };
+        let unseen = || tcp.events.iter().filter(|event| event.kind == EventKind::AckedUnseen);
+        case.flow(flow, unseen().map(|event| event.at));
+        case.counts.bytes_missed += missed;
+        case.show(0, flow.id, || {
+            unseen().take(4).map(|event| {
+                let fields = format!("acknowledges {} unseen bytes from seq {}", event.length, event.seq.0);
+                Evidence::new(event.at, Role::AckOfUnseen, fields)
+            })
         });
     }
 
-    fn merge(&mut self, other: Self) {
-        self.flows += other.flows;
-        self.one_way += other.one_way;
-        self.with_misses += other.with_misses;
-        self.missed += other.missed;
-        self.seen_bytes += other.seen_bytes;
-        self.seen.merge(other.seen);
-        self.exhibits.merge(other.exhibits);
-        self.obstacles.merge(other.obstacles);
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let mute = |file: &&FileReport| file.interfaces.iter().all(|interface| interface.dropped().is_none());
+        let mute = context.files.iter().filter(mute).count() as u64;
+        book.not_judged_of("files", "the file does not say how many packets were dropped", mute);
+        let whole = Case::between(context.totals.first, context.totals.last);
+        self.reported(context).map(|draft| (draft, whole)).into_iter().collect()
     }
 
-    fn finish(self, context: &Context<'_>) -> Verdict {
-        let mut verdict = Verdict { assessed: self.flows, unit: "flows", ..Verdict::default() };
-        verdict.skip(&Self::RULE, "one direction only: what is missing cannot be told", self.one_way, "flows");
-        let silent =
-            |file: &&FileReport| file.interfaces.iter().all(|interface| interface.dropped().is_none());
-        let silent_files = context.files.iter().filter(silent).count() as u64;
-        verdict.skip(&Self::RULE, "the file does not say how many packets were dropped", silent_files, "files");
-        verdict.findings.extend(self.reported(context));
-        verdict.findings.extend(self.missed());
-        verdict
+    fn judge(
+        &self,
+        (): &(),
+        case: &Case<Missed>,
+        book: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Witness>> {
+        let missed = case.counts.bytes_missed;
+        let seen = book.total(&()).1.map_or(0, |total| total.bytes_seen);
+        let all = missed + seen;
+        let title = format!("The capture lacks {} that receivers acknowledged", plural(missed, "byte"));
+        let summary = format!(
+            "In {} of {} a receiver acknowledged bytes that the capture does not hold. They are {} of {} \
+             ({}). The bytes reached their receiver, so the network did not lose them.",
+            grouped(case.flows()),
+            plural(case.total, "connection"),
+            grouped(missed),
+            plural(all, "payload byte"),
+            percent(missed, all),
+        );
+        let draft = Draft::new(Witness::Missed, title, summary)
+            .count("bytes_seen", seen)
+            .count("flows_with_misses", case.flows())
+            .count("flows", case.total);
+        Some(if share(missed, all) < self.missed_share { draft.severity(Severity::Info) } else { draft })
     }
 }
 
 impl CaptureLoss {
-    fn reported(&self, context: &Context<'_>) -> Option<Finding> {
+    /// What the files say of themselves.
+    fn reported(&self, context: &Context<'_>) -> Option<Draft<Witness>> {
         let dropped = context.reported_drops().filter(|dropped| *dropped > 0)?;
-        let packets = context.totals.packets;
-        let severity = self.severity(share(dropped, dropped + packets), self.drop_share);
+        let recorded = context.totals.packets;
+        let all = dropped + recorded;
         let drops = |interface: &&InterfaceReport| interface.dropped().is_some_and(|count| count > 0);
         let dropping: Vec<&InterfaceReport> = context.interfaces().filter(drops).collect();
         let received = dropping.iter().filter_map(|interface| interface.received).sum();
@@ -147,71 +172,86 @@ impl CaptureLoss {
             [one] => one.name.clone(),
             _ => None,
         };
-        Some(Finding {
-            title: format!("The recorder dropped {}", plural(dropped, "packet")),
-            summary: format!(
-                "The files count {} dropped on {} beside {packets} recorded ({} of all). \
-                 Losses in the network cannot be told from these.",
-                plural(dropped, "packet"),
-                plural(dropping.len() as u64, "interface"),
-                percent(dropped, dropped + packets),
-            ),
-            subject: Subject { interface, ..Subject::default() },
-            first_seen: context.totals.first.unwrap_or_default(),
-            last_seen: context.totals.last.unwrap_or_default(),
-            counts: counts(&[
-                ("packets_dropped", dropped),
-                ("packets_recorded", packets),
-                ("packets_received", received),
-            ]),
-            ..self.advice("reported", severity)
-        })
+        let title = format!("The recorder dropped {}", plural(dropped, "packet"));
+        let summary = format!(
+            "The files report {} as dropped on {}, {} of all. They hold {}. A packet that is missing \
+             here may have been on the wire.",
+            plural(dropped, "packet"),
+            plural(dropping.len() as u64, "interface"),
+            percent(dropped, all),
+            plural(recorded, "packet"),
+        );
+        let draft = Draft::new(Witness::Reported, title, summary)
+            .subject(Subject { interface, ..Subject::default() })
+            .count("packets_dropped", dropped)
+            .count("packets_recorded", recorded)
+            .count("packets_received", received);
+        Some(if share(dropped, all) < self.drop_share { draft.severity(Severity::Info) } else { draft })
     }
+}
 
-    fn missed(&self) -> Option<Finding> {
-        let all = self.missed + self.seen_bytes;
-        let severity = self.severity(share(self.missed, all), self.missed_share);
-        (self.missed > 0).then(|| Finding {
-            title: format!("{} acknowledged and never seen here", plural(self.missed, "byte")),
-            summary: format!(
-                "In {} of {} the receiver acknowledged bytes that are not in the capture: {} of {} payload bytes ({}). \
-                 The packets reached the receiver and were not recorded.",
-                self.with_misses,
-                plural(self.flows, "connection"),
-                self.missed,
-                all,
-                percent(self.missed, all),
-            ),
-            first_seen: self.seen.first(),
-            last_seen: self.seen.last(),
-            counts: counts(&[
-                ("bytes_missed", self.missed),
-                ("bytes_seen", self.seen_bytes),
-                ("flows_with_misses", self.with_misses),
-                ("flows", self.flows),
-            ]),
-            evidence: self.exhibits.evidence(),
-            ..self.advice("missed", severity)
-        })
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_scene, in_traffic, one, silent, says_nothing};
+    use crate::support::filler;
+    use crate::support::tcp::{ACK, CLIENT, SERVER};
 
-    fn severity(&self, share: f64, threshold: f64) -> Severity {
-        if share >= threshold { Severity::Warning } else { Severity::Info }
-    }
+    const NAME: &str = CaptureLoss::RULE.name;
 
-    fn advice(&self, variant: &'static str, severity: Severity) -> Finding {
-        Finding {
-            alternatives: vec![
-                "the capture buffer was too small for the rate",
-                "the mirror port carries more than its line rate",
-                "the capture began or ended inside the connections",
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("capture_loss_unseen", "missed", Severity::Info),
+                ("capture_loss_reported", "reported", Severity::Warning),
             ],
-            next_steps: vec![
-                "capture again with a larger buffer (tcpdump -B), a shorter snapshot length or a narrower filter",
-                "compare the drop counters of the mirror port and of the capturing host",
-            ],
-            not_claimed: vec!["that the network lost these packets", "where they were dropped"],
-            ..Finding::draft(&Self::RULE, variant, severity, Confidence::Confirmed)
+        );
+        let finding = one(&in_scene(NAME, "capture_loss_unseen"), "missed", Severity::Info);
+        assert_eq!((finding.scope.flows.count, finding.scope.servers.count), (5, 1));
+    }
+
+    #[test]
+    fn drops_name_their_interface() {
+        let findings = in_scene(NAME, "capture_loss_reported");
+        let reported = findings.iter().find(|finding| finding.variant == "reported").expect("found");
+        assert_eq!(reported.subject.interface.as_deref(), Some("eth0"));
+        assert_eq!((reported.counts[0].name, reported.counts[0].value), ("packets_dropped", 400));
+        assert!(reported.first_seen < reported.last_seen);
+        assert_eq!(reported.scope.intervals.len(), 1);
+    }
+
+    #[test]
+    fn it_stays_silent() {
+        silent(NAME, &["asymmetric_flow_visibility", "capture_truncated_snaplen", "capture_midstream"]);
+        says_nothing(
+            NAME,
+            &["healthy", "retransmission_receiver_side", "healthy_reordered", "blind_ack_before_data"],
+        );
+    }
+
+    #[test]
+    fn many_unseen_bytes_are_a_warning() {
+        for (every, severity) in [(40, Severity::Info), (5, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+                talk.handshake(&mut lab.capture);
+                for piece in 0..40 {
+                    let data = talk.segment(SERVER, ACK, &filler(piece, 500));
+                    if piece % every != 3 {
+                        talk.record(&mut lab.capture, &data);
+                    }
+                    talk.sent(&data);
+                    talk.received(&data);
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                }
+                talk.close(&mut lab.capture);
+            });
+            let missed = u64::from(40 / every) * 500;
+            let finding = one(&findings, "missed", severity);
+            assert_eq!((finding.counts[0].name, finding.counts[0].value), ("bytes_missed", missed));
         }
     }
 }

@@ -2,7 +2,8 @@
 //! TCP connections that were already running when the capture began.
 //!
 //! # Why it matters
-//! Without the handshake the window scale, the maximum segment size and who opened the connection are not known.
+//! Without the handshake nobody knows the window scale, the maximum segment size (MSS) and who opened the
+//! connection.
 //!
 //! # How it decides
 //! The share of TCP connections without a SYN or SYN-ACK, from `share` on.
@@ -14,89 +15,127 @@
 //! A fault: it is information only.
 //!
 //! # References
-//! RFC 7323 section 2.2 (the scale is told in the SYN only); FIELD C0.6.
+//! RFC 7323 section 2.2 (only SYNs carry the window scale); RFC 9293 section 3.7.1 (only SYNs carry the MSS).
 
-use crate::detect::finding::counts;
-use crate::detect::group::{Merge, Seen, percent, plural, share};
 use crate::detect::*;
-use crate::flow::{Flow, HandshakeOutcome};
+use crate::flow::{Flow, HandshakeOutcome, Roles};
+use crate::humanize::grouped;
 
-/// Counts connections without a handshake.
-#[derive(Debug)]
-pub(super) struct CaptureMidstream {
-    share: f64,
-    flows: u64,
-    midstream: u64,
-    inferred: u64,
-    seen: Seen,
+thresholds! {
+    /// Counts connections without a handshake.
+    struct CaptureMidstream {
+        share: f64 = 0.1 "share",
+            "connections without a handshake, from which it is reported",
+            "judgement: one in ten changes what the other findings can say";
+    }
+}
+
+variants! {
+    /// There is one kind.
+    enum Kind {
+        Midstream "" Info {
+            next: &["start the capture before the connections are opened, or restart the client"],
+            not_claimed: &["that these connections failed to open"],
+        }
+    }
+}
+
+counts! {
+    /// Connections without a handshake.
+    struct Running {
+        flows_midstream: u64,
+        flows_with_inferred_roles: u64,
+    }
 }
 
 impl Detector for CaptureMidstream {
     const RULE: Rule = Rule {
         name: "capture_midstream",
-        group: "capture",
+        group: Group::Capture,
         summary: "connections that were running when the capture began",
-        variants: &[],
-        thresholds: &[Threshold {
-            key: "share",
-            default: 0.1,
-            unit: "share",
-            meaning: "connections without a handshake from which it is reported",
-            source: "judgement: one in ten changes what the other findings can say",
-        }],
+        judges: "flows",
+        variants: Kind::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("capture_midstream.rs"),
     };
+    type Variant = Kind;
+    type Key = ();
+    type Counts = Running;
+    type Total = ();
+    type Notes = ();
 
-    fn new(settings: &Settings) -> Self {
-        Self { share: settings.value("share"), flows: 0, midstream: 0, inferred: 0, seen: Seen::default() }
-    }
-
-    fn flow(&mut self, flow: &Flow) {
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
-        self.flows += 1;
-        if tcp.handshake.outcome == HandshakeOutcome::Midstream && tcp.handshake.syn_ack_count == 0 {
-            self.midstream += 1;
-            self.inferred += u64::from(flow.roles != crate::flow::Roles::Handshake);
-            self.seen.add(flow.first.time);
-            self.seen.add(flow.last.time);
-        }
+        book.judged(&());
+        let handshake = &tcp.handshake;
+        let running = handshake.outcome == HandshakeOutcome::Midstream && handshake.syn_ack_count == 0;
+        let Some(case) = running.then(|| book.case(())).flatten() else { return };
+        case.flow(flow, [flow.first, flow.last]);
+        case.counts.flows_midstream += 1;
+        case.counts.flows_with_inferred_roles += u64::from(flow.roles != Roles::Handshake);
     }
 
-    fn merge(&mut self, other: Self) {
-        self.flows += other.flows;
-        self.midstream += other.midstream;
-        self.inferred += other.inferred;
-        self.seen.merge(other.seen);
+    fn judge(
+        &self,
+        (): &(),
+        case: &Case<Running>,
+        _: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Kind>> {
+        let (running, all) = (case.counts.flows_midstream, case.total);
+        if share(running, all) < self.share {
+            return None;
+        }
+        let title = format!("{} of the connections began before the capture", percent(running, all));
+        let mut summary = format!(
+            "The capture has no handshake of {} of {}. Their window scale and MSS are unknown.",
+            grouped(running),
+            plural(all, "connection"),
+        );
+        if case.counts.flows_with_inferred_roles > 0 {
+            let inferred = grouped(case.counts.flows_with_inferred_roles);
+            summary += &format!(" In {inferred} of them port or first packet tells client from server.");
+        }
+        Some(Draft::new(Kind::Midstream, title, summary).count("flows", all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{in_scene, in_traffic, says_nothing};
+    use crate::support::capture::Capture;
+    use crate::support::tcp::{CLIENT, SYN};
+
+    const NAME: &str = CaptureMidstream::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        let findings = in_scene(NAME, "capture_midstream");
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Info));
+        assert_eq!((findings[0].counts[0].name, findings[0].counts[0].value), ("flows_midstream", 8));
+        assert_eq!((findings[0].scope.flows.count, findings[0].scope.servers.count), (8, 1));
     }
 
-    fn finish(self, _: &Context<'_>) -> Verdict {
-        let mut verdict = Verdict { assessed: self.flows, unit: "flows", ..Verdict::default() };
-        if self.midstream == 0 || share(self.midstream, self.flows) < self.share {
-            return verdict;
+    /// SYNs that nobody answers, or answers that nobody sees, are beginnings all the same.
+    #[test]
+    fn it_stays_silent() {
+        says_nothing(NAME, &["healthy", "missing_syn_ack_silent", "missing_syn_ack_late", "rst_storm_abort"]);
+    }
+
+    #[test]
+    fn a_small_share_is_what_every_capture_has() {
+        for (running, found) in [(1, 0), (3, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut before = Capture::default();
+                for number in 0..20u8 {
+                    let mut talk = lab.talk(number, (9, 80), 10 + u64::from(number) * 50, [30, 500]);
+                    talk.handshake(if number < running { &mut before } else { &mut lab.capture });
+                    talk.exchange(&mut lab.capture, b"GET / HTTP/1.0\r\n\r\n", 300);
+                }
+                lab.talk(7, (9, 81), 900, [30, 500]).send(&mut lab.capture, CLIENT, SYN, b"");
+            });
+            assert_eq!(findings.len(), found, "{running} of 21: {findings:#?}");
         }
-        verdict.findings.push(Finding {
-            title: format!(
-                "{} of the connections were running before the capture",
-                percent(self.midstream, self.flows)
-            ),
-            summary: format!(
-                "{} of {} have no handshake in the capture; in {} client and server were told apart by port or first \
-                 packet. Window scale and maximum segment size are unknown there.",
-                self.midstream,
-                plural(self.flows, "connection"),
-                self.inferred,
-            ),
-            first_seen: self.seen.first(),
-            last_seen: self.seen.last(),
-            counts: counts(&[
-                ("flows_midstream", self.midstream),
-                ("flows_with_inferred_roles", self.inferred),
-                ("flows", self.flows),
-            ]),
-            next_steps: vec!["start the capture before the connections are opened, or restart the client"],
-            not_claimed: vec!["that these connections failed to open"],
-            ..Finding::draft(&Self::RULE, "", Severity::Info, Confidence::Confirmed)
-        });
-        verdict
     }
 }

@@ -1,89 +1,135 @@
 //! # What it finds
-//! Packets of which only the beginning was recorded (snapshot length).
+//! Packets of which only the beginning was recorded, because they are longer than the snapshot length.
 //!
 //! # Why it matters
-//! Content that was not recorded cannot be read: TLS handshakes, DNS messages, and with a very short snapshot length
-//! even TCP options and headers.
+//! Nobody can read what was not recorded: TLS handshakes, DNS messages and, with a very short snapshot
+//! length, even TCP options and headers.
 //!
 //! # How it decides
-//! Packets with fewer captured than wire bytes. It is a warning when headers are cut in at least `header_share` of the
-//! packets; cut payload alone is information.
+//! A packet is cut when it has fewer captured bytes than bytes on the wire. `headers`: at least
+//! `header_share` of the packets are cut inside a header, which is a warning. `payload`: any other cut, which
+//! is information.
 //!
 //! # What it leaves alone
-//! Every count of sequence numbers and lengths: they come from the IP header, not from the captured length.
+//! Every count of sequence numbers and lengths: they come from the IP header and not from the captured
+//! length.
 //!
 //! # What it does not claim
-//! That anything was lost on the wire.
+//! That bytes were lost on the wire.
 //!
 //! # References
-//! pcap-savefile(5) snaplen; FIELD C23.
+//! pcap-savefile(5), snapshot length; pcapng interface description block, `SnapLen`; tcpdump(1), `-s`.
 
-use crate::detect::finding::counts;
-use crate::detect::group::{percent, plural, share};
 use crate::detect::*;
 
-/// Judges by the sums over the capture.
-#[derive(Debug)]
-pub(super) struct CaptureTruncated {
-    header_share: f64,
+thresholds! {
+    /// Judges by the sums over the capture.
+    struct CaptureTruncated {
+        header_share: f64 = 0.01 "share",
+            "packets with cut headers, from which it is a warning",
+            "judgement: one packet in a hundred hides whole connections";
+    }
 }
+
+variants! {
+    /// What is cut.
+    enum Cut {
+        Payload "payload" Info {
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+        }
+        Headers "headers" Warning {
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+        }
+    }
+}
+
+const NEXT: &[&str] = &["capture with an unlimited snapshot length (tcpdump -s 0)"];
+const NOT_CLAIMED: &[&str] = &["that bytes were lost on the wire"];
 
 impl Detector for CaptureTruncated {
     const RULE: Rule = Rule {
         name: "capture_truncated",
-        group: "capture",
+        group: Group::Capture,
         summary: "packets cut by the snapshot length",
-        variants: &["payload", "headers"],
-        thresholds: &[Threshold {
-            key: "header_share",
-            default: 0.01,
-            unit: "share",
-            meaning: "packets with cut headers from which it is a warning",
-            source: "judgement: one packet in a hundred hides whole connections",
-        }],
+        judges: "packets",
+        variants: Cut::SHEETS,
+        thresholds: Self::THRESHOLDS,
         source: include_str!("capture_truncated.rs"),
     };
+    type Variant = Cut;
+    type Key = ();
+    type Counts = ();
+    type Total = ();
+    type Notes = ();
 
-    fn new(settings: &Settings) -> Self {
-        Self { header_share: settings.value("header_share") }
-    }
-
-    fn merge(&mut self, _: Self) {}
-
-    fn finish(self, context: &Context<'_>) -> Verdict {
+    fn conclude(&self, _: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let totals = context.totals;
-        let mut verdict = Verdict { assessed: totals.packets, unit: "packets", ..Verdict::default() };
         if totals.clipped == 0 {
-            return verdict;
+            return Vec::new();
         }
         let headers = totals.clipped_headers;
-        let (variant, severity) = match share(headers, totals.packets) {
-            share if headers > 0 && share >= self.header_share => ("headers", Severity::Warning),
-            _ => ("payload", Severity::Info),
-        };
-        let declared = match context.files.iter().map(|file| file.snap_length).filter(|length| *length > 0).min()
-        {
-            Some(length) => format!(" The files declare a snapshot length of {length} bytes."),
-            None => String::new(),
-        };
-        verdict.findings.push(Finding {
-            title: format!("{} of the packets are cut short", percent(totals.clipped, totals.packets)),
-            summary: format!(
-                "{} were recorded in part, {} of them without complete headers.{declared}",
-                plural(totals.clipped, "packet"),
-                headers,
-            ),
-            first_seen: totals.first.unwrap_or_default(),
-            last_seen: totals.last.unwrap_or_default(),
-            counts: counts(&[
-                ("packets_cut", totals.clipped),
-                ("packets_with_cut_headers", headers),
-                ("packets", totals.packets),
-            ]),
-            next_steps: vec!["capture with an unlimited snapshot length (tcpdump -s 0)"],
-            not_claimed: vec!["that bytes were lost on the wire"],
-            ..Finding::draft(&Self::RULE, variant, severity, Confidence::Confirmed)
-        });
-        verdict
+        let hidden = headers > 0 && share(headers, totals.packets) >= self.header_share;
+        let title = format!("{} of the packets are cut short", percent(totals.clipped, totals.packets));
+        let cut = plural(totals.clipped, "packet");
+        let mut summary = format!("The capture holds only the beginning of {cut}.");
+        if headers > 0 {
+            summary += &format!(" In {} the cut is inside a header.", plural(headers, "packet"));
+        }
+        let declared = context.files.iter().map(|file| file.snap_length).filter(|length| *length > 0);
+        if let Some(shortest) = declared.min() {
+            let shortest = plural(shortest.into(), "byte");
+            summary += &format!(" The files declare a snapshot length of {shortest}.");
+        }
+        let draft = Draft::new(if hidden { Cut::Headers } else { Cut::Payload }, title, summary)
+            .count("packets_cut", totals.clipped)
+            .count("packets_with_cut_headers", headers)
+            .count("packets", totals.packets);
+        vec![(draft, Case::between(totals.first, totals.last))]
+    }
+
+    fn assessed(&self, _: u64, context: &Context<'_>) -> u64 {
+        context.totals.packets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_files, in_scene, says_nothing};
+    use crate::support::capture::{Capture, Order};
+    use crate::support::scenes::Lab;
+
+    const NAME: &str = CaptureTruncated::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("capture_truncated_snaplen", "payload", Severity::Info),
+                ("capture_truncated_options", "headers", Severity::Warning),
+            ],
+        );
+        let findings = in_scene(NAME, "capture_truncated_snaplen");
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].summary.ends_with("a snapshot length of 96 bytes."), "{}", findings[0].summary);
+    }
+
+    /// Bytes that are missing from a stream or from a file are something else.
+    #[test]
+    fn it_stays_silent() {
+        says_nothing(NAME, &["healthy", "capture_loss_unseen", "capture_damaged_tail", "capture_offload"]);
+    }
+
+    #[test]
+    fn a_snapshot_length_that_cuts_nothing_is_nothing() {
+        let mut lab = Lab::new(Capture::default(), 77);
+        lab.resolves(1_000, "www.shop.example");
+        let longest = lab.capture.packets.iter().map(|packet| packet.frame.len()).max().expect("packets");
+        let cut = |length| [("pcap", lab.capture.pcap_as(Order::Little, false, length))];
+        assert!(in_files(NAME, &cut(longest as u32)).is_empty());
+        assert_eq!(in_files(NAME, &cut(longest as u32 - 1)).len(), 1);
     }
 }

@@ -29,6 +29,17 @@ pub struct Case<C> {
     pub counts: C,
 }
 
+impl<C: Default> Case<C> {
+    /// A case about the recording itself from its `first` to its `last` packet, which no flow makes.
+    pub fn between(first: Option<Timestamp>, last: Option<Timestamp>) -> Self {
+        let mut case = Self::default();
+        if let Some((first, last)) = first.zip(last) {
+            case.affected.active.add_range(first, last);
+        }
+        case
+    }
+}
+
 impl<C> Case<C> {
     /// Takes a flow, and the packets of it that the finding is about.
     pub fn flow(&mut self, flow: &Flow, seen: impl IntoIterator<Item = PacketRef>) {
@@ -71,7 +82,7 @@ impl<C> Case<C> {
         self.affected.clients.of("client")
     }
 
-    /// Flows taken.
+    /// Its flows, each once (see [`Affected::flows`]).
     pub fn flows(&self) -> u64 {
         self.affected.flows()
     }

@@ -1,7 +1,8 @@
 //! What a detector says of a case; the rest of the finding follows from the case and the rule sheet.
 
 use crate::detect::{
-    Case, Confidence, Context, Count, Counts, Finding, Gate, Group, Impact, Rule, Severity, Subject, Variant,
+    Case, Confidence, Context, Count, Counts, Evidence, Finding, Gate, Group, Impact, Rule, Severity,
+    Subject, Variant,
 };
 use crate::dissect::Direction;
 
@@ -18,6 +19,7 @@ pub struct Draft<V> {
     subject: Option<Subject>,
     counts: Vec<Count>,
     gates: Vec<Gate>,
+    evidence: Vec<Evidence>,
     could_be: Option<Vec<&'static str>>,
     next: Option<&'static [&'static str]>,
 }
@@ -37,6 +39,7 @@ impl<V: Variant> Draft<V> {
             subject: None,
             counts: Vec::new(),
             gates: Vec::new(),
+            evidence: Vec::new(),
             could_be: None,
             next: None,
         }
@@ -82,6 +85,12 @@ impl<V: Variant> Draft<V> {
         self
     }
 
+    /// Packets beside those of the case, which no flow shows: the edges of a gap, steps of the clock.
+    pub fn show(mut self, packets: impl IntoIterator<Item = Evidence>) -> Self {
+        self.evidence.extend(packets);
+        self
+    }
+
     /// Explanations that fit these frames, instead of the sheet's.
     pub fn could_be(mut self, texts: impl IntoIterator<Item = &'static str>) -> Self {
         self.could_be = Some(texts.into_iter().collect());
@@ -108,6 +117,11 @@ impl<V: Variant> Draft<V> {
         let affected = &case.affected;
         let mut counts = case.counts.list();
         counts.extend(self.counts);
+        let mut evidence = self.evidence;
+        evidence.extend(case.sample.evidence());
+        evidence.sort();
+        evidence.dedup_by_key(|one| one.packet);
+        evidence.truncate(Evidence::MOST);
         Finding {
             detector: rule.name,
             variant: self.name.unwrap_or(sheet.name),
@@ -131,7 +145,7 @@ impl<V: Variant> Draft<V> {
                     services: affected.servers.count(),
                 },
             },
-            evidence: case.sample.evidence(),
+            evidence,
             alternatives: self.could_be.unwrap_or_else(|| sheet.could_be.to_vec()),
             next_steps: self.next.unwrap_or(sheet.next).to_vec(),
             not_claimed: sheet.not_claimed.to_vec(),

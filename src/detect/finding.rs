@@ -157,8 +157,8 @@ pub struct NotAssessed {
     pub reason: Cow<'static, str>,
     /// How many.
     pub count: u64,
-    /// What is counted: `flows`, `lookups`, `handshakes`.
-    pub unit: &'static str,
+    /// What is counted: `flows`, `lookups`, `handshakes`, `files`.
+    pub unit: Cow<'static, str>,
 }
 
 /// What a detector says in the end.

@@ -98,6 +98,14 @@ macro_rules! detectors {
 }
 
 detectors! {
+    capture_loss::CaptureLoss,
+    capture_duplicates::CaptureDuplicates,
+    capture_truncated::CaptureTruncated,
+    capture_offload::CaptureOffload,
+    capture_disorder::CaptureDisorder,
+    capture_midstream::CaptureMidstream,
+    capture_damaged::CaptureDamaged,
+    capture_gap::CaptureGap,
     mtu_blackhole::MtuBlackhole,
     asymmetric_flow::AsymmetricFlow,
     retransmission::Retransmission,

@@ -13,7 +13,7 @@ use crate::time::{Span, Timestamp};
 /// Whom and what a finding covers. Every list is a bounded sample beside its count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scope {
-    /// Flows by id, which is `flow_id` in the tables.
+    /// Flows by id, which is `flow_id` in the tables. Above 64 a flow with several lookups counts several times.
     pub flows: Members<u64>,
     /// Client addresses.
     pub clients: Members<IpAddr>,
@@ -90,9 +90,9 @@ impl Affected {
         self.networks.add(network(flow.client.address));
     }
 
-    /// Flows taken.
+    /// Flows, each of them once unless there are more than are kept apart.
     pub fn flows(&self) -> u64 {
-        self.flow_count
+        if self.flows.is_full() { self.flow_count } else { self.flows.count() }
     }
 
     /// The address that all services have in common.
@@ -107,7 +107,7 @@ impl Affected {
         let prefix = |network: &IpAddr| format!("{network}/{}", if network.is_ipv4() { 24 } else { 64 });
         let flows = Members::of(&self.flows, |id| *id);
         Scope {
-            flows: Members { count: self.flow_count, at_least: false, ..flows },
+            flows: Members { count: self.flows(), at_least: false, ..flows },
             clients: Members::of(&self.clients, |address| *address),
             servers: Members::of(&self.servers, Endpoint::to_string),
             names: Members::of(&self.names, String::clone),
@@ -157,6 +157,19 @@ impl Active {
     /// Takes the time of a packet.
     pub fn add(&mut self, time: Timestamp) {
         self.take(time, time);
+        self.widen();
+    }
+
+    /// Takes all the time from `first` to `last`.
+    pub fn add_range(&mut self, first: Timestamp, last: Timestamp) {
+        while self.slot(last) - self.slot(first) >= Self::MOST as i64 {
+            self.width_to(self.width + 1);
+        }
+        self.take(first, last);
+        for slot in self.slot(first) + 1..=self.slot(last) {
+            let begin = (slot << self.width) * 1_000_000_000;
+            self.take(Timestamp(begin - 1), Timestamp(begin));
+        }
         self.widen();
     }
 
@@ -238,6 +251,16 @@ mod tests {
         let seconds = |time: Timestamp| time.0 / 1_000_000_000;
         let spans: Vec<_> = intervals.iter().map(|one| (seconds(one.from), seconds(one.until))).collect();
         assert_eq!(spans, [(10, 12), (40, 41)]);
+    }
+
+    #[test]
+    fn a_range_is_one_interval_however_long() {
+        for seconds in [0, 1, 31, 32, 33, 86_400, i64::MAX / 1_000_000_000] {
+            let mut active = active(&[]);
+            let (from, until) = (Timestamp(700_000_000), Timestamp(seconds * 1_000_000_000 + 800_000_000));
+            active.add_range(from, until);
+            assert_eq!(active.intervals(), [Interval { from, until }]);
+        }
     }
 
     proptest! {

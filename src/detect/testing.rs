@@ -13,12 +13,16 @@ struct NoRows;
 
 impl Rows for NoRows {}
 
-/// What `detector` finds in a capture file with these bytes.
-fn analyze(detector: &str, ending: &str, bytes: &[u8]) -> Vec<Finding> {
+/// What `detector` finds in a set of capture files with these endings and bytes.
+pub(super) fn in_files(detector: &str, files: &[(&str, Vec<u8>)]) -> Vec<Finding> {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join(format!("capture.{ending}"));
-    fs::write(&path, bytes).expect("written");
-    let outcome = local::analyze(&[path], &Config::default(), Run::default(), &mut NoRows, &|_| {});
+    let written = files.iter().enumerate().map(|(number, (ending, bytes))| {
+        let path = folder.path().join(format!("capture-{number:02}.{ending}"));
+        fs::write(&path, bytes).expect("written");
+        path
+    });
+    let paths: Vec<_> = written.collect();
+    let outcome = local::analyze(&paths, &Config::default(), Run::default(), &mut NoRows, &|_| {});
     let verdicts = outcome.expect("readable").verdicts.into_iter();
     let verdict = verdicts.filter(|(rule, _)| rule.name == detector).map(|(_, verdict)| verdict);
     verdict.flat_map(|verdict| verdict.findings).collect()
@@ -27,8 +31,7 @@ fn analyze(detector: &str, ending: &str, bytes: &[u8]) -> Vec<Finding> {
 /// What `detector` finds in the scene of that name.
 pub(super) fn in_scene(detector: &str, name: &str) -> Vec<Finding> {
     let scene = scenes::all().find(|scene| scene.name == name);
-    let (ending, bytes) = scene.unwrap_or_else(|| panic!("no scene {name}")).build();
-    analyze(detector, ending, &bytes)
+    in_files(detector, &[scene.unwrap_or_else(|| panic!("no scene {name}")).build()])
 }
 
 /// What `detector` finds in the traffic that `make` records, without anything else around it.
@@ -36,7 +39,7 @@ pub(super) fn in_traffic(detector: &str, make: impl FnOnce(&mut Lab)) -> Vec<Fin
     let mut lab = Lab::new(Capture::default(), 77);
     make(&mut lab);
     lab.capture.sort();
-    analyze(detector, "pcap", &lab.capture.pcap())
+    in_files(detector, &[("pcap", lab.capture.pcap())])
 }
 
 /// The only finding among those of `detector` that has this variant; its severity is as given.
@@ -66,6 +69,15 @@ pub(super) fn silent(detector: &str, scenes: &[&str]) {
     for name in scenes {
         let mut findings = in_scene(detector, name);
         findings.retain(|finding| finding.severity > Severity::Info);
+        assert!(findings.is_empty(), "{name}: {findings:#?}");
+    }
+}
+
+/// `detector` says nothing at all in any of the scenes: for those that never warn.
+#[track_caller]
+pub(super) fn says_nothing(detector: &str, scenes: &[&str]) {
+    for name in scenes {
+        let findings = in_scene(detector, name);
         assert!(findings.is_empty(), "{name}: {findings:#?}");
     }
 }

@@ -149,7 +149,7 @@ pub(crate) fn outcome() -> Outcome {
             detector: "noisy_rule",
             reason: "one-way".into(),
             count: 3,
-            unit: "flows",
+            unit: "flows".into(),
         }],
     };
     let milder =
