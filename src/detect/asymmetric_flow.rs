@@ -2,23 +2,24 @@
 //! Conversations whose two directions do not take the same way, as far as the capture can show it.
 //!
 //! # Why it matters
-//! A stateful device drops a connection of which one direction passes elsewhere. And an analysis that sees one direction must
-//! not judge the other.
+//! A stateful device drops a connection of which one direction passes elsewhere. And an analysis that sees
+//! one direction must not judge the other.
 //!
 //! # How it decides
-//! - `visibility`: packets of one direction only, whose acknowledgements advance or whose SYN-ACKs answer. The other
-//!   direction exists and does not pass this capture point.
-//! - `state`: the handshake passed here, the server went on repeating its SYN-ACK, and no data of the client was acknowledged.
-//! - `path`: answers come from a link address or VLAN that nothing is sent to; those connections fail, and connections of the
-//!   same service whose directions match do not.
-//! - `loss`: one direction lost at least `factor` times as many segments as the other, and at least `least`. The other
-//!   direction carries at least half as many segments.
+//! - `visibility`: packets of one direction only, whose acknowledgements advance or whose SYN-ACKs answer.
+//!   The other direction exists and does not pass this capture point.
+//! - `state`: the handshake passed here, the server went on repeating its SYN-ACK, and no data of the client
+//!   was acknowledged.
+//! - `path`: answers come from a link address or VLAN that nothing is sent to; those connections fail, and
+//!   connections of the same service whose directions match do not.
+//! - `loss`: one direction lost at least `factor` times as many segments as the other, and at least `least`.
+//!   The other direction carries at least half as many segments.
 //!
 //! # What it leaves alone
 //! - One-way conversations whose acknowledgements do not advance: that is silence (see `missing_syn_ack`).
 //! - Unequal numbers of bytes.
-//! - Other link addresses on the way back that do no harm, and those of virtual routers (VRRP, HSRP, GLBP), which answer
-//!   from their own.
+//! - Other link addresses on the way back that do no harm, and those of virtual routers (VRRP, HSRP, GLBP),
+//!   which answer from their own.
 //!
 //! # What it does not claim
 //! Asymmetric routing, or that a device holds state.
@@ -210,7 +211,8 @@ impl Detector for AsymmetricFlow {
 }
 
 impl AsymmetricFlow {
-    /// Failing must come with the detour: every connection that takes it fails, and most that do not are well.
+    /// Failing must come with the detour: every connection that takes it fails, and most that do not are
+    /// well.
     fn path(&self, server: Endpoint, case: &Case<Uneven>, matching: &Matching) -> Option<Draft<Difference>> {
         let harmful = case.failed == case.flows() && matching.all > 0 && 2 * matching.failed < matching.all;
         harmful.then(|| {
@@ -291,8 +293,8 @@ fn one_way_capture(group: CaseGroup<Direction, Uneven>) -> Concluded<AsymmetricF
 /// The far end of a way: link address and VLAN.
 type Way = ([u8; 6], u16);
 
-/// The far ends of the ways there and back; `None` when the capture does not show both, or shows packets at several
-/// points, or a virtual router's address is among them.
+/// The far ends of the ways there and back; `None` when the capture does not show both, or shows packets at
+/// several points, or a virtual router's address is among them.
 fn ways(flow: &Flow) -> Option<(Vec<Way>, Vec<Way>)> {
     let [there, back] = &flow.halves;
     let unclear = |half: &Half| half.copies > 0 || half.links.len() == LinkUse::MAX || half.links.is_empty();

@@ -15,8 +15,8 @@ pub trait Field: Ord + Clone + Debug + Serialize + DeserializeOwned + Send {}
 
 impl<T: Ord + Clone + Debug + Serialize + DeserializeOwned + Send> Field for T {}
 
-/// A key of cases. Its first part is the subject: what failing and healthy things have in common, and what shares are
-/// counted of. The rest tells cases of one subject apart.
+/// A key of cases. Its first part is the subject: what failing and healthy things have in common, and what
+/// shares are counted of. The rest tells cases of one subject apart.
 pub trait Key: Field {
     /// The subject.
     type Subject: Field;
@@ -99,8 +99,8 @@ impl<D: Detector> Book<D> {
     /// Subjects of which everything judged is counted: more than cases, because the healthy are among them.
     const SUBJECTS: usize = 1 << 16;
 
-    /// One more thing of this subject was judged. What the detector counts of everything judged goes into the value; `None`
-    /// when subjects of lower hashes fill the table.
+    /// One more thing of this subject was judged. What the detector counts of everything judged goes into the
+    /// value; `None` when subjects of lower hashes fill the table.
     pub fn judged(&mut self, subject: &SubjectOf<D>) -> Option<&mut D::Total> {
         self.totals.observe(hash_of(subject), subject.clone())
     }
@@ -164,7 +164,8 @@ impl<D: Detector> Book<D> {
         self.cases.take_if(wanted)
     }
 
-    /// Takes out the cases that have something in common, `by`, where there are at least `least` of them, and adds them up.
+    /// Takes out the cases that have something in common, `by`, where there are at least `least` of them, and
+    /// adds them up.
     pub fn group<G: Ord + Clone>(
         &mut self,
         least: u64,

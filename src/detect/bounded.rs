@@ -1,8 +1,8 @@
 //! Counting by key within bounds, so that neither the order of arrival nor the cut into partitions shows.
 //!
-//! A full table keeps the keys with the lowest hash. What was put out once has a full set of lower hashes in front of it and
-//! can never come back, so what is kept is complete, merging is commutative and associative, and no part of the address
-//! space is blind: a hash knows nothing of addresses.
+//! A full table keeps the keys with the lowest hash. What was put out once has a full set of lower hashes in
+//! front of it and can never come back, so what is kept is complete, merging is commutative and associative,
+//! and no part of the address space is blind: a hash knows nothing of addresses.
 
 use std::collections::BTreeMap;
 

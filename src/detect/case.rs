@@ -11,7 +11,8 @@ use crate::time::{Span, Timestamp};
 /// Everything a finding needs, counted while flows and messages go by.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Case<C> {
-    /// What was judged of the same subject, healthy or not. Set before judging: by then all partitions have been merged.
+    /// What was judged of the same subject, healthy or not. Set before judging: by then all partitions have
+    /// been merged.
     pub total: u64,
     /// Of those, the ones that failed.
     pub failed: u64,

@@ -1,27 +1,31 @@
 //! # What it finds
-//! Connections that a host refused with a RST: nothing listens there, or something in front of the service refuses.
+//! Connections that a host refused with a RST: nothing listens there, or something in front of the service
+//! refuses.
 //!
 //! # Why it matters
-//! The client gets an error at once. No wait hides a refusal, and no retry mends it while the service is down.
+//! The client gets an error at once. No wait hides a refusal, and no retry mends it while the service is
+//! down.
 //!
 //! # How it decides
 //! The answer to the SYN is a RST that acknowledges it. By what else the same service and host did:
 //! - `port`: the service refused every connection.
-//! - `intermittent`: the service refused some connections and opened others, as one of several backends does, or a service
-//!   that restarts.
-//! - `host`: the host refused connections to `ports` of its ports or more, from several clients, and opened none.
+//! - `intermittent`: the service refused some connections and opened others, as one of several backends does,
+//!   or a service that restarts.
+//! - `host`: the host refused connections to `ports` of its ports or more, from several clients, and opened
+//!   none.
 //!
-//! From `insistent` refusals on it is a warning. A service that refused every connection of at least two clients, or all of
-//! one client for `outage` and longer, is critical.
+//! From `insistent` refusals on it is a warning. A service that refused every connection of at least two
+//! clients, or all of one client for `outage` and longer, is critical.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
-//! - Many refused ports that one client asked for: that is a scan or an inventory, and one finding for information.
+//! - Many refused ports that one client asked for: that is a scan or an inventory, and one finding for
+//!   information.
 //! - Attempts that got no answer (see `missing_syn_ack`).
 //!
 //! # What it does not claim
-//! That the service is down: a device can refuse in the host's place. Where the TTL of the RSTs differs from the host's other
-//! packets, the finding says so.
+//! That the service is down: a device can refuse in the host's place. Where the TTL of the RSTs differs from
+//! the host's other packets, the finding says so.
 //!
 //! # References
 //! RFC 9293 section 3.10.7.1 (a closed port answers a SYN with RST and ACK).
@@ -102,8 +106,8 @@ counts! {
 }
 
 impl Answered {
-    /// The TTLs of these refusals cannot come from the host that opened connections. Load balancing over equal paths shifts
-    /// a TTL by one or two.
+    /// The TTLs of these refusals cannot come from the host that opened connections. Load balancing over
+    /// equal paths shifts a TTL by one or two.
     fn differs(&self, refusals: &Refusals) -> bool {
         let other = (self.least_ttl.get().saturating_sub(2))..=(self.largest_ttl.get() + 2);
         self.opened > 0 && !other.contains(&refusals.least_ttl.get()) && !other.contains(&refusals.largest_ttl.get())

@@ -17,11 +17,11 @@ impl<T: Default + Merge + Clone + Debug + Serialize + DeserializeOwned + Send> S
 /// What a detector says of a case that it put together itself.
 pub type Concluded<D> = (Draft<<D as Detector>::Variant>, Case<<D as Detector>::Counts>);
 
-/// A detector counts while flows and messages go by, and judges when everything was counted. Its value is its thresholds;
-/// what it counts is in its [`Book`].
+/// A detector counts while flows and messages go by, and judges when everything was counted. Its value is its
+/// thresholds; what it counts is in its [`Book`].
 ///
-/// One book lives in every partition, and they are merged in any order before anything is judged. So hooks only count:
-/// sums, least and most, never "the last" or "the first ten to arrive".
+/// One book lives in every partition, and they are merged in any order before anything is judged. So hooks
+/// only count: sums, least and most, never "the last" or "the first ten to arrive".
 pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// The rule sheet.
     const RULE: Rule;
@@ -46,7 +46,8 @@ pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// A DNS transaction of `flow` was finished.
     fn transaction(&self, _transaction: &Transaction, _flow: &FlowHead, _book: &mut Book<Self>) {}
 
-    /// Says what is about several cases, or about none: takes cases out of the book, adds them up, makes its own.
+    /// Says what is about several cases, or about none: takes cases out of the book, adds them up, makes its
+    /// own.
     fn conclude(&self, _book: &mut Book<Self>, _context: &Context<'_>) -> Vec<Concluded<Self>> {
         Vec::new()
     }
@@ -62,8 +63,8 @@ pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
         None
     }
 
-    /// How many things it judged. `counted` went through [`Book::judged`]; a detector that judges packets or files asks the
-    /// context.
+    /// How many things it judged. `counted` went through [`Book::judged`]; a detector that judges packets or
+    /// files asks the context.
     fn assessed(&self, counted: u64, _context: &Context<'_>) -> u64 {
         counted
     }

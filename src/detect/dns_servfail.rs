@@ -2,14 +2,15 @@
 //! Lookups that a resolver answered with SERVFAIL, by resolver and zone.
 //!
 //! # Why it matters
-//! SERVFAIL says that the resolver could not get an answer. The name may well exist. Retries and fail-over cost seconds and
-//! often fail, too.
+//! SERVFAIL says that the resolver could not get an answer. The name may well exist. Retries and fail-over
+//! cost seconds and often fail, too.
 //!
 //! # How it decides
 //! - Response code 2 in the first response of a transaction. Extended errors of the response are quoted.
-//! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is one finding.
-//! - Where the capture shows the resolver asking another one for the same name while its client waits, the finding says what
-//!   came of that.
+//! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
+//!   one finding.
+//! - Where the capture shows the resolver asking another one for the same name while its client waits, the
+//!   finding says what came of that.
 //!
 //! # What it leaves alone
 //! NXDOMAIN and empty answers, which are answers; what another transaction of the client got afterwards.

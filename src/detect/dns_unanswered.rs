@@ -2,13 +2,14 @@
 //! Lookups that got no response, by resolver.
 //!
 //! # Why it matters
-//! A client waits five seconds and more for every query before it asks again or asks another resolver. Applications look
-//! slow or down, although only the name is missing.
+//! A client waits five seconds and more for every query before it asks again or asks another resolver.
+//! Applications look slow or down, although only the name is missing.
 //!
 //! # How it decides
-//! A query and its repeats, no response, and the capture goes on for at least `patience` after the last of them. A resolver
-//! that left at least `critical_share` of its lookups without response, and at least `critical_lookups`, is critical. Below
-//! `warning_lookups` it is information: one lost datagram is everyday traffic.
+//! A query and its repeats, no response, and the capture goes on for at least `patience` after the last of
+//! them. A resolver that left at least `critical_share` of its lookups without response, and at least
+//! `critical_lookups`, is critical. Below `warning_lookups` it is information: one lost datagram is everyday
+//! traffic.
 //!
 //! # What it leaves alone
 //! - Responses of any code: those are answers (see `dns_servfail`).
@@ -16,8 +17,9 @@
 //! - Queries shortly before the end of the capture.
 //!
 //! # What it does not claim
-//! That the resolver is down: the capture shows only what passed it. Whether another resolver answered instead. When the
-//! capture holds no response of any resolver, it may hold one direction only, and the finding is less sure.
+//! That the resolver is down: the capture shows only what passed it. Whether another resolver answered
+//! instead. When the capture holds no response of any resolver, it may hold one direction only, and the
+//! finding is less sure.
 //!
 //! # References
 //! resolv.conf(5): `timeout` 5 s, `attempts` 2; RFC 1035 section 4.2.1; RFC 9520 section 3.

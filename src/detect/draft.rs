@@ -25,8 +25,8 @@ pub struct Draft<V> {
 }
 
 impl<V: Variant> Draft<V> {
-    /// A confirmed finding of the severity of its variant. The title is a headline without a full stop; the summary says what
-    /// the frames show, and no causes.
+    /// A confirmed finding of the severity of its variant. The title is a headline without a full stop; the
+    /// summary says what the frames show, and no causes.
     pub fn new(variant: V, title: impl Into<String>, summary: impl Into<String>) -> Self {
         Self {
             variant,

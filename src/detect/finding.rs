@@ -90,7 +90,8 @@ pub struct Impact {
     pub seconds_lost: Span,
     /// Connections, lookups or handshakes that failed.
     pub failed_transactions: u64,
-    /// Connections, lookups or handshakes judged for the same subject, healthy ones included: the denominator.
+    /// Connections, lookups or handshakes judged for the same subject, healthy ones included: the
+    /// denominator.
     pub of_transactions: u64,
     /// Distinct client addresses.
     pub clients: u64,
@@ -127,7 +128,8 @@ pub struct Finding {
     pub counts: Vec<Count>,
     /// What it cost.
     pub impact: Impact,
-    /// The packets that prove it, in packet order, at most [`Evidence::MOST`]. The report cites their frames instead.
+    /// The packets that prove it, in packet order, at most [`Evidence::MOST`]. The report cites their frames
+    /// instead.
     #[serde(skip)]
     pub evidence: Vec<Evidence>,
     /// Explanations that fit the frames, the likeliest first.

@@ -1,22 +1,24 @@
 //! # What it finds
-//! Connections that a client asked for and that did not open, although nothing refused them: no answer, an answer that did
-//! not arrive, or one that came only after the client had asked again.
+//! Connections that a client asked for and that did not open, although nothing refused them: no answer, an
+//! answer that did not arrive, or one that came only after the client had asked again.
 //!
 //! # Why it matters
 //! A client waits 1, 3, 7 ... seconds, up to two minutes, before it gives up. Users see a hang and no error.
 //!
 //! # How it decides
-//! `silent`: SYNs without SYN-ACK, RST or ICMP error, and the capture goes on for at least `patience` after the last one.
-//! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server repeated its
-//! SYN-ACK after the client's ACK. `late`: answered after a repeat, at least `late` after the first SYN.
+//! `silent`: SYNs without SYN-ACK, RST or ICMP error, and the capture goes on for at least `patience` after
+//! the last one. `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`:
+//! the server repeated its SYN-ACK after the client's ACK. `late`: answered after a repeat, at least `late`
+//! after the first SYN.
 //!
 //! # What it leaves alone
 //! - Refused and unreachable connections: those are answers (see `connection_refused`).
 //! - Connections whose later packets show that the SYN-ACK existed.
-//! - An IPv6 attempt that its client gave up because an IPv4 one to the same port opened meanwhile (RFC 8305).
+//! - An IPv6 attempt that its client gave up because an IPv4 one to the same port opened meanwhile (RFC
+//!   8305).
 //! - A port that an earlier connection still used.
-//! - Many silent services of one client or one host are one finding. It is information when a client tries many ports of
-//!   few hosts or does not repeat its SYNs, as a scan does.
+//! - Many silent services of one client or one host are one finding. It is information when a client tries
+//!   many ports of few hosts or does not repeat its SYNs, as a scan does.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.

@@ -1,23 +1,25 @@
 //! # What it finds
-//! A direction of a connection in which datagrams above a size never arrive and smaller ones do, and the sender does not
-//! learn why.
+//! A direction of a connection in which datagrams above a size never arrive and smaller ones do, and the
+//! sender does not learn why.
 //!
 //! # Why it matters
 //! The handshake and small requests work, so everything looks up. Large requests hang until a time-out.
 //!
 //! # How it decides
 //! All of these hold in one direction:
-//! - the same bytes were sent whole at least three times with don't-fragment (or over IPv6) and never acknowledged at that size;
+//! - the same bytes were sent whole at least three times with don't-fragment (or over IPv6) and never
+//!   acknowledged at that size;
 //! - smaller datagrams arrived, at least one of them sent after the first try;
 //! - nothing of that size or above was ever acknowledged;
 //! - the capture holds both directions, shows no segmentation offload, and the receive window was open.
 //!
-//! With fewer than `smaller` datagrams that arrived it is no more than possible. It is confirmed when the bytes arrive at last
-//! in smaller pieces, or when several connections show it.
+//! With fewer than `smaller` datagrams that arrived it is no more than possible. It is confirmed when the
+//! bytes arrive at last in smaller pieces, or when several connections show it.
 //!
-//! `silent`: no ICMP message named the size. `icmp_ignored`: one did, and the sender sent the same size again.
-//! `receiver_view`: the capture stands behind the limit and sees what remains: a hole of whole segments that is never filled,
-//! smaller segments behind it, a receiver that asks for the hole, and no full segment in that direction.
+//! `silent`: no ICMP message named the size. `icmp_ignored`: one did, and the sender sent the same size
+//! again. `receiver_view`: the capture stands behind the limit and sees what remains: a hole of whole
+//! segments that is never filled, smaller segments behind it, a receiver that asks for the hole, and no full
+//! segment in that direction.
 //!
 //! # What it leaves alone
 //! Path MTU discovery that works. Random loss, where a datagram of the size arrives at last.
@@ -95,7 +97,8 @@ counts! {
     }
 }
 
-/// Receivers that wait so long for a hole have outlasted fast recovery and the first time-outs (RFC 6298 section 2).
+/// Receivers that wait so long for a hole have outlasted fast recovery and the first time-outs (RFC 6298
+/// section 2).
 const RECOVERY: Span = Span::secs(3);
 
 /// Path MTUs of common encapsulations on a 1500-byte link, largest first: 1500 less the header each one adds.
@@ -233,8 +236,8 @@ fn behind_limit(way: &str, server: Endpoint, case: &Case<SizeLimit>) -> Draft<Vi
         .confidence(if several { Confidence::Likely } else { Confidence::Possible })
 }
 
-/// The ICMP message that told the sender before its last try which size would have passed: the router that drops the
-/// datagram names it (RFC 1191 section 3).
+/// The ICMP message that told the sender before its last try which size would have passed: the router that
+/// drops the datagram names it (RFC 1191 section 3).
 fn told<'f>(flow: &'f Flow, direction: Direction, segment: &UndeliveredSegment) -> Option<&'f IcmpError> {
     let last = segment.frames.last().map_or(0, |at| at.packet);
     let mut errors = flow.icmp_errors.iter().filter(|error| error.quoted == direction && error.at.packet < last);

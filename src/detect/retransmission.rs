@@ -1,24 +1,26 @@
 //! # What it finds
-//! Data that a sender sent again because the data, or its acknowledgement, was lost; by service and direction.
+//! Data that a sender sent again because the data, or its acknowledgement, was lost; by service and
+//! direction.
 //!
 //! # Why it matters
 //! Every loss costs at least a round-trip time, and a time-out costs 200 ms and more, doubling each time.
 //!
 //! # How it decides
 //! - Every repeated segment is classified by the packets that caused it (see `pcapsy events`).
-//! - Rates are over the unique wire segments of one direction. Repeats that were proven unnecessary and repeats of path MTU
-//!   discovery are left out of the rate and stated.
-//! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost` without progress; or
-//!   from `warning_seconds` without progress.
-//! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that repairs it. Its
-//!   share is of the time between the first and the last segment with data.
+//! - Rates are over the unique wire segments of one direction. Repeats that were proven unnecessary and
+//!   repeats of path MTU discovery are left out of the rate and stated.
+//! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost`
+//!   without progress; or from `warning_seconds` without progress.
+//! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that
+//!   repairs it. Its share is of the time between the first and the last segment with data.
 //!
 //! # What it leaves alone
-//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. Repeated SYNs belong to
-//! `missing_syn_ack`.
+//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. Repeated SYNs
+//! belong to `missing_syn_ack`.
 //!
 //! # What it does not claim
-//! Congestion, or which link loses packets. A loss is before or behind the capture point, or cannot be placed.
+//! Congestion, or which link loses packets. A loss is before or behind the capture point, or cannot be
+//! placed.
 //!
 //! # References
 //! RFC 5681; RFC 6298; RFC 6675; RFC 8985; RFC 2883 and RFC 3522 for repeats that were not needed.
@@ -130,7 +132,8 @@ impl Losses {
         kinds.map(|(count, kind)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// Where the first copies were lost, and which repeats were not needed: one sentence each, none about nothing.
+    /// Where the first copies were lost, and which repeats were not needed: one sentence each, none about
+    /// nothing.
     fn remarks(&self) -> String {
         let place = match (self.lost_before_capture, self.lost_after_capture) {
             (0, 0) => " The frames do not show on which side of the capture point.".to_owned(),

@@ -2,14 +2,15 @@
 //! Many connections of one service that are reset within ten seconds.
 //!
 //! # Why it matters
-//! A single reset is everyday traffic. Many at once are a restart, a fail-over, a full process, or a device that forgot its
-//! connections.
+//! A single reset is everyday traffic. Many at once are a restart, a fail-over, a full process, or a device
+//! that forgot its connections.
 //!
 //! # How it decides
 //! Reset connections are counted by service and second. Ten seconds are a storm when
 //! - `resets` connections are reset in them,
 //! - those are at least `share` of all connections that ended in them, and
-//! - the rate is at least `baseline` times the service's rate outside of its storms, or one second has `flood` resets.
+//! - the rate is at least `baseline` times the service's rate outside of its storms, or one second has
+//!   `flood` resets.
 //!
 //! Several RSTs of one connection count once.
 //!
@@ -342,7 +343,8 @@ mod tests {
         }
     }
 
-    /// A service with the lowest address ends three connections every second of a day; another one has a storm at noon.
+    /// A service with the lowest address ends three connections every second of a day; another one has a
+    /// storm at noon.
     #[test]
     fn a_day_of_a_busy_service_hides_no_storm() {
         const DAY: i64 = 86_400;
@@ -363,7 +365,8 @@ mod tests {
         assert!(verdict.not_assessed.is_empty(), "{:?}", verdict.not_assessed);
     }
 
-    /// More services than the table of minutes holds: a storm without its denominator is not judged, and that is said.
+    /// More services than the table of minutes holds: a storm without its denominator is not judged, and that
+    /// is said.
     #[test]
     fn a_storm_without_its_denominator_is_not_judged() {
         let detector = RstStorm::new(None);

@@ -13,7 +13,8 @@ use crate::time::{Span, Timestamp};
 /// Whom and what a finding covers. Every list is a bounded sample beside its count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scope {
-    /// Flows by id, which is `flow_id` in the tables. Above 64 a flow with several lookups counts several times.
+    /// Flows by id, which is `flow_id` in the tables. Above 64 a flow with several lookups counts several
+    /// times.
     pub flows: Members<u64>,
     /// Client addresses.
     pub clients: Members<IpAddr>,
@@ -136,8 +137,8 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The times of packets, in slots of equal width. The width is the smallest power of two of seconds with which all times
-/// fall into [`Active::MOST`] slots, so that it depends on the times and not on their order.
+/// The times of packets, in slots of equal width. The width is the smallest power of two of seconds with
+/// which all times fall into [`Active::MOST`] slots, so that it depends on the times and not on their order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Active {
     /// Width as a power of two, seconds.

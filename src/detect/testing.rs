@@ -1,4 +1,5 @@
-//! Runs detectors over hand-made traffic, in this process: what fires and what stays silent stands beside each detector.
+//! Runs detectors over hand-made traffic, in this process: what fires and what stays silent stands beside
+//! each detector.
 
 use std::fs;
 

@@ -5,17 +5,18 @@
 //! An alert is the protocol's own statement of what went wrong. Who sent it tells on which side to look.
 //!
 //! # How it decides
-//! Alerts of level fatal in plain text. `encrypted` is an alert that cannot be read, before the handshake is complete. In
-//! TLS 1.3 that is one of:
+//! Alerts of level fatal in plain text. `encrypted` is an alert that cannot be read, before the handshake is
+//! complete. In TLS 1.3 that is one of:
 //! - a first protected record of the client that is too short for a Finished message;
-//! - a single record of the length of an alert, with which the server answers the client's Finished within a second.
+//! - a single record of the length of an alert, with which the server answers the client's Finished within a
+//!   second.
 //!
-//! What an encrypted alert says is not known, so it is possible only. It is likely when sessions with the same server and name
-//! fail so from several clients and none succeeds.
+//! What an encrypted alert says is not known, so it is possible only. It is likely when sessions with the
+//! same server and name fail so from several clients and none succeeds.
 //!
 //! # What it leaves alone
-//! close_notify, user_canceled, warnings after which the session goes on (unrecognized_name), and encrypted alerts after the
-//! handshake, which close a session as a rule.
+//! close_notify, user_canceled, warnings after which the session goes on (unrecognized_name), and encrypted
+//! alerts after the handshake, which close a session as a rule.
 //!
 //! # What it does not claim
 //! Which trust store rejected a chain, or what an encrypted alert says.

@@ -58,8 +58,8 @@ pub struct Link {
     pub packet_type: u8,
 }
 
-/// VLANs and tunnels around the innermost IP header. Two packets with equal hashes belong to the same tenant: equal
-/// addresses mean the same hosts.
+/// VLANs and tunnels around the innermost IP header. Two packets with equal hashes belong to the same tenant:
+/// equal addresses mean the same hosts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Path {
     /// Hash over the tunnels (kind, outer addresses, and the identifier where both directions share it),

@@ -16,8 +16,8 @@ use crate::time::Timestamp;
 /// Flows are weighed behind packets whose ordinal is a multiple of this.
 const EVERY: u64 = 4096;
 
-/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows under
-/// way, and what an allocator cannot use take the rest.
+/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows
+/// under way, and what an allocator cannot use take the rest.
 const PART: usize = 3;
 
 /// What a packet can add to open flows besides what it carries, bytes: a connection, or half a dozen

@@ -6,14 +6,16 @@
 //! change to a type that travels needs a new [`VERSION`]**: both sides of a run are the same build, and
 //! messages are not kept.
 //!
-//! 1. [`Records`]: packet records, each with its captured payload. From stage 1 to stage 2, to the partition of their
-//!    [hash](crate::dissect::partition_hash), in the order of packets.
-//! 2. [`ChunkSummary`]: sums, clock and fragments of a chunk. From stage 1 to the [`Sequencer`](super::Sequencer), in
-//!    the order of chunks.
-//! 3. [`Leads`]: what the packets before each chunk leave to it. From the sequencer to stage 2, to all partitions.
-//! 4. [`Tracked`]: rows and streams of a partition. From stage 2 to [`StreamNumbers`](super::StreamNumbers), in any
-//!    order.
-//! 5. [`PartitionState`]: what the detectors counted in a partition. From stage 2 to whoever merges and judges.
+//! 1. [`Records`]: packet records, each with its captured payload. From stage 1 to stage 2, to the partition
+//!    of their [hash](crate::dissect::partition_hash), in the order of packets.
+//! 2. [`ChunkSummary`]: sums, clock and fragments of a chunk. From stage 1 to the
+//!    [`Sequencer`](super::Sequencer), in the order of chunks.
+//! 3. [`Leads`]: what the packets before each chunk leave to it. From the sequencer to stage 2, to all
+//!    partitions.
+//! 4. [`Tracked`]: rows and streams of a partition. From stage 2 to [`StreamNumbers`](super::StreamNumbers),
+//!    in any order.
+//! 5. [`PartitionState`]: what the detectors counted in a partition. From stage 2 to whoever merges and
+//!    judges.
 //!
 //! Records that the sequencer puts together from fragments join those of stage 1. While no limit on all flows
 //! together acts (`limits.memory_mib`, `limits.streams`), a run through bytes gives what one on this machine

@@ -1,7 +1,8 @@
-//! One declarative description per table: what each column is called, holds and means, and where its value comes from.
+//! One declarative description per table: what each column is called, holds and means, and where its value
+//! comes from.
 //!
-//! Parquet, CSV, JSON lines, terminal tables and the column documentation are all made from it. Names are Zeek's where
-//! Zeek has the thing. `flow_id` joins every table to `flows`.
+//! Parquet, CSV, JSON lines, terminal tables and the column documentation are all made from it. Names are
+//! Zeek's where Zeek has the thing. `flow_id` joins every table to `flows`.
 
 use crate::report::cells::Cells;
 use crate::report::value::{ColumnType, Value};

@@ -55,8 +55,8 @@ impl TlsSession {
         self.server_hello.as_ref().map(|hello| if hello.version >> 8 == 0x7f { TLS13 } else { hello.version })
     }
 
-    /// A side said that it closes (close_notify), or sent an alert that cannot be read after the handshake, which is one
-    /// as a rule.
+    /// A side said that it closes (close_notify), or sent an alert that cannot be read after the handshake,
+    /// which is one as a rule.
     pub fn said_goodbye(&self) -> bool {
         self.alerts.iter().any(|alert| match alert.description {
             Some(description) => description == Alert::CLOSE_NOTIFY,
