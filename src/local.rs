@@ -160,11 +160,12 @@ struct RoundSize {
 impl RoundSize {
     /// One chunk per thread, and more while they hold few packets, because threads wait for each other once a
     /// round. A round of small packets can end as many flows as it has packets, so the packets are limited.
+    /// Measured: 32768 packets are no faster than 8192 and take 10 % more memory when packets are small.
     fn of(config: &Config) -> Self {
         match config.limits.round_chunks as usize {
             0 => {
                 let threads = rayon::current_num_threads();
-                Self { least_chunks: threads, most_chunks: 8 * threads, packets: 32_768 }
+                Self { least_chunks: threads, most_chunks: 8 * threads, packets: 8192 }
             }
             chunks => Self { least_chunks: chunks, most_chunks: chunks, packets: 0 },
         }

@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use pcapsy::app::dns::{DnsTcp, parse};
-use pcapsy::app::tls::TlsSession;
+use pcapsy::app::tls::TlsParser;
 use pcapsy::dissect::{Direction, PacketRef};
 
 fuzz_target!(|pieces: Vec<(bool, u8, Vec<u8>)>| {
-    let (mut tls, mut dns) = (TlsSession::default(), DnsTcp::default());
+    let (mut tls, mut dns) = (TlsParser::default(), DnsTcp::default());
     for (to_server, gap, bytes) in pieces {
         let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
         tls.data(direction, &bytes, PacketRef::default());

@@ -8,7 +8,7 @@ use pcapsy::flow::FlowTable;
 use pcapsy::time::Timestamp;
 
 fuzz_target!(|segments: Vec<(bool, u8, u32, u32, u16, u8, u32)>| {
-    let mut table = FlowTable::new(&Config::default());
+    let mut table = FlowTable::new(Config::default().flow_limits());
     let bytes = [0x16; 256];
     let mut clock = Timestamp(0);
     for (number, (to_server, flags, seq, ack, window, length, wait)) in segments.into_iter().enumerate() {

@@ -113,7 +113,7 @@ impl Batch {
         self.datagrams = bytes;
         let mut touched = Vec::new();
         for mut record in records {
-            record.payload.start += self.chunk.bytes.len() as u32;
+            record.payload.start = record.payload.start.saturating_add(self.chunk.bytes.len() as u32);
             let partition = partition_of(&record, self.lists.len());
             self.lists[partition].push(record);
             touched.push(partition);
@@ -130,7 +130,7 @@ impl Batch {
         std::mem::take(&mut self.summary)
     }
 
-    /// The records of all partitions with their payloads, to travel.
+    /// The records of all partitions, one after the other, with their payloads, to travel.
     pub fn records(&self) -> Records {
         let mut records = Records::default();
         for record in self.lists.iter().flatten() {

@@ -16,9 +16,10 @@ pub struct Records {
 }
 
 impl Records {
-    /// Adds a record with its captured payload.
+    /// Adds a record with its captured payload; one that ends beyond 4 GiB counts as not captured.
     pub fn push(&mut self, mut record: PacketRecord, payload: &[u8]) {
-        debug_assert!(u32::try_from(self.bytes.len() + payload.len()).is_ok());
+        let fits = u32::try_from(self.bytes.len() + payload.len()).is_ok();
+        let payload = if fits { payload } else { &[] };
         let start = self.bytes.len() as u32;
         record.payload = Payload { start, captured: payload.len() as u32, ..record.payload };
         self.bytes.extend_from_slice(payload);
@@ -43,11 +44,6 @@ impl Records {
     /// There are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
-    }
-
-    /// Puts them in capture order.
-    pub fn sort(&mut self) {
-        self.list.sort_by_key(|record| record.packet);
     }
 
     /// The records and the bytes that their payloads point into.
