@@ -287,7 +287,7 @@ fn one_way_capture(group: CaseGroup<Direction, Uneven>) -> Concluded<AsymmetricF
     let flows = plural(case.flows(), "connection");
     let draft = visibility(direction, &format!("of {}", plural(cases, "service")), "servers'", &flows);
     let subject = Subject { protocol: Some("tcp"), direction: Some(direction), ..Subject::default() };
-    (draft.subject(subject), case)
+    (draft.subject(subject).services(cases), case)
 }
 
 /// The far end of a way: link address and VLAN.

@@ -8,14 +8,14 @@
 //!
 //! # How it decides
 //! The answer to the SYN is a RST that acknowledges it. By what else the same service and host did:
-//! - `port`: the service refused every connection.
-//! - `intermittent`: the service refused some connections and opened others, as one of several backends does,
-//!   or a service that restarts.
+//! - `port`: the service opened no connection, or none any more once it had begun to refuse.
+//! - `intermittent`: the service refused some connections and opened others later, as one of several backends
+//!   does, or a service that restarts.
 //! - `host`: the host refused connections to `ports` of its ports or more, from several clients, and opened
 //!   none.
 //!
-//! From `insistent` refusals on it is a warning. A service that refused every connection of at least two
-//! clients, or all of one client for `outage` and longer, is critical.
+//! It is a warning from `insistent` refusals on, when the clients tried at least twice each on average. It is
+//! critical when such a service had opened connections before, or when `clients` clients insist.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
@@ -36,7 +36,7 @@ use std::net::IpAddr;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, HandshakeOutcome};
-use crate::time::Span;
+use crate::time::Timestamp;
 
 thresholds! {
     /// Counts refused connections by service.
@@ -44,9 +44,9 @@ thresholds! {
         insistent: u64 = 3.0 "connections",
             "refused connections of a service, below which it is information only",
             "ours: a client that needs the service asks again";
-        outage: Span = 10.0 "s",
-            "time over which one client alone is refused, from which it is critical",
-            "ours: longer than a service restarts";
+        clients: u64 = 3.0 "clients",
+            "clients that insist on a service that opened nothing in the capture, from which it is critical",
+            "ours: one or two may look for a service that was never there";
         ports: u64 = 3.0 "ports",
             "refusing ports of a host that opens none, from which the host is the subject",
             "ours: two ports can belong to one service";
@@ -100,6 +100,8 @@ counts! {
     /// What is counted of every attempt that was answered.
     struct Answered {
         opened: u64,
+        /// When the last connection was opened, nanoseconds since the epoch.
+        last_opened: Most,
         least_ttl: Least,
         largest_ttl: Most,
     }
@@ -141,6 +143,7 @@ impl Detector for ConnectionRefused {
             && let Some((least, largest)) = ttl
         {
             answered.opened += 1;
+            answered.last_opened.add(first.time.0.unsigned_abs());
             answered.least_ttl.add(least);
             answered.largest_ttl.add(largest);
         }
@@ -178,40 +181,52 @@ impl Detector for ConnectionRefused {
             let (total, answered) = book.total(&server);
             case.total = total;
             let host = hosts.get(&server.address).cloned().unwrap_or_default();
-            (self.service(server, &case, answered.map_or(0, |answered| answered.opened), &host), case)
+            (self.service(server, &case, &answered.cloned().unwrap_or_default(), &host), case)
         }));
         concluded
     }
 }
 
 impl ConnectionRefused {
-    /// How much refusals matter when nothing else opened.
-    fn severity(&self, case: &Case<Refusals>) -> Severity {
-        let long = case.affected.active.span() >= self.outage;
+    /// How much it matters that a service opens nothing, when it `was_there` before.
+    fn severity(&self, case: &Case<Refusals>, was_there: bool) -> Severity {
+        let clients = case.affected.clients.count();
         match case.failed {
-            failed if failed < self.insistent => Severity::Info,
-            _ if long || case.affected.clients.count() > 1 => Severity::Critical,
+            failed if failed < self.insistent || failed < 2 * clients => Severity::Info,
+            _ if was_there || clients >= self.clients => Severity::Critical,
             _ => Severity::Warning,
         }
     }
 
-    fn service(&self, server: Endpoint, case: &Case<Refusals>, opened: u64, host: &Answered) -> Draft<Extent> {
+    fn service(
+        &self,
+        server: Endpoint,
+        case: &Case<Refusals>,
+        answered: &Answered,
+        host: &Answered,
+    ) -> Draft<Extent> {
+        let opened = answered.opened;
+        let stopped = opened > 0 && case.first_seen() > Timestamp(answered.last_opened.get() as i64);
+        let of = case.total.max(case.failed);
         let (extent, title) = match opened {
-            0 => (Extent::Port, format!("{server} refuses every connection")),
+            _ if stopped => (Extent::Port, format!("{server} refuses connections, after it had opened others")),
+            0 if case.failed == of => (Extent::Port, format!("{server} refuses every connection")),
+            0 => (Extent::Port, format!("{server} refuses connections and opens none")),
             _ => (Extent::Intermittent, format!("{server} refuses some connections and opens others")),
         };
-        let severity = self.severity(case);
+        let severity = match extent {
+            Extent::Intermittent => self.severity(case, false).min(Severity::Warning),
+            Extent::Port | Extent::Host => self.severity(case, stopped),
+        };
         let summary = format!(
             "{} could not connect: {} of {} got a RST in answer to the SYN.{}{}",
             case.clients(),
             case.failed,
-            plural(case.total.max(case.failed), "connection"),
+            plural(of, "connection"),
             if opened > 0 { format!(" {} opened.", plural(opened, "connection")) } else { String::new() },
             other_ttl(case, host),
         );
-        let draft = Draft::new(extent, title, summary)
-            .severity(if extent == Extent::Port { severity } else { severity.min(Severity::Warning) })
-            .count("opened", opened);
+        let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
         match host.differs(&case.counts) {
             true => draft.could_be(["a device answers in the host's place"]),
             false => draft,
@@ -228,7 +243,7 @@ impl ConnectionRefused {
             plural(cases, "port"),
         );
         let draft = Draft::new(Extent::Host, format!("{host} refuses connections to {}", plural(cases, "port")), summary);
-        (draft.severity(self.severity(&case)), case)
+        (draft.severity(self.severity(&case, false)).services(cases), case)
     }
 }
 
@@ -256,6 +271,7 @@ fn scan(group: CaseGroup<IpAddr, Refusals>) -> Concluded<ConnectionRefused> {
         .subject(Subject { server: None, port: None, ..Subject::of(&case) })
         .could_be(["a port scan or an inventory", "an application that looks for its peers"])
         .next(&["ask who runs the client"])
+        .services(cases)
         .count("services", cases);
     (draft, case)
 }
@@ -326,6 +342,25 @@ mod tests {
         });
         assert_eq!(findings.len(), 1);
         assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 0);
+    }
+
+    /// Three strangers try a port once each: nobody needs it.
+    #[test]
+    fn single_attempts_of_several_clients_are_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..3).for_each(|client| refused(lab, 7 + client, (9, 445), 10 + u64::from(client) * 9_000));
+        });
+        one(&findings, "port", Severity::Info);
+    }
+
+    #[test]
+    fn a_service_that_stops_is_critical() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|number| opened(lab, 7, (9, 8080), 10 + number * 300));
+            (0..4).for_each(|number| refused(lab, 7, (9, 8080), 3_000 + number * 300));
+        });
+        let finding = one(&findings, "port", Severity::Critical);
+        assert!(finding.title.ends_with("after it had opened others"), "{}", finding.title);
     }
 
     #[test]

@@ -6,29 +6,38 @@
 //! Applications look slow or down, although only the name is missing.
 //!
 //! # How it decides
-//! A query and its repeats, no response, and the capture goes on for at least `patience` after the last of
-//! them. A resolver that left at least `critical_share` of its lookups without response, and at least
-//! `critical_lookups`, is critical. Below `warning_lookups` it is information: one lost datagram is everyday
-//! traffic.
+//! Queries of one client to one resolver for the same name and type are one lookup while less than `together`
+//! lies between them. The lookup got no response when none of its queries did, and
+//! - the client asked again, or
+//! - the capture goes on for at least `patience` after the last query.
+//!
+//! A resolver that left at least `critical_share` of its lookups without response, and at least
+//! `critical_lookups`, is critical. It is a warning from `warning_share` and `warning_lookups` on: one lost
+//! datagram is everyday traffic.
 //!
 //! # What it leaves alone
 //! - Responses of any code: those are answers (see `dns_servfail`).
-//! - Multicast DNS and LLMNR, where nobody has to answer.
-//! - Queries shortly before the end of the capture.
+//! - Multicast DNS, LLMNR and the NetBIOS name service, where nobody has to answer.
+//! - Queries shortly before the end of the capture that were sent once.
 //!
 //! # What it does not claim
-//! That the resolver is down: the capture shows only what passed it. Whether another resolver answered
-//! instead. When the capture holds no response of any resolver, it may hold one direction only, and the
-//! finding is less sure.
+//! That the resolver is down: the capture shows only what passed it. Whether another resolver answered instead.
+//! When the capture holds no response of any resolver and no flow in both directions, it may hold one direction
+//! only: the finding is then information.
 //!
 //! # References
 //! resolv.conf(5): `timeout` 5 s, `attempts` 2; RFC 1035 section 4.2.1; RFC 9520 section 3.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
 use crate::app::dns::{Transaction, qtype_name};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
-use crate::flow::FlowHead;
-use crate::time::Span;
+use crate::flow::{Flow, FlowHead};
+use crate::time::{Span, Timestamp};
 
 thresholds! {
     /// Counts lookups without a response by resolver.
@@ -36,6 +45,12 @@ thresholds! {
         patience: Span = 5.0 "s",
             "how long the capture must go on after the last query before silence means something",
             "resolv.conf(5), timeout: 5 s";
+        together: Span = 30.0 "s",
+            "time between two queries for the same name and type, below which they are one lookup",
+            "BIND, resolver-query-timeout: at most 30 s";
+        warning_share: f64 = 0.05 "share",
+            "of the lookups of the resolver, below which it is information only",
+            "ours: nineteen in twenty work";
         warning_lookups: u64 = 3.0 "lookups",
             "lookups of a resolver without response, below which it is information only",
             "ours: glibc alone asks twice per lookup, so three are more than one lookup";
@@ -95,6 +110,48 @@ counts! {
     }
 }
 
+/// What was asked: resolver, client, name, type.
+type Question = (Endpoint, IpAddr, String, u16);
+
+/// Queries of one socket that got no response, and how long the capture waited for one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Tries {
+    case: Case<Silence>,
+    first: PacketRef,
+    last: PacketRef,
+    watched_until: Timestamp,
+}
+
+impl Merge for Tries {
+    fn absorb(&mut self, other: Self) {
+        // Keys have the packet in them: nothing is ever counted twice under one.
+        *self = other;
+    }
+}
+
+/// Queries without a response, by question and first packet; and flows that the capture holds both directions of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Waiting {
+    tries: Bounded<(Question, u64), Tries>,
+    two_way: u64,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { tries: Bounded::new(1 << 14), two_way: 0 }
+    }
+}
+
+impl Merge for Waiting {
+    fn absorb(&mut self, other: Self) {
+        self.tries.absorb(other.tries);
+        self.two_way += other.two_way;
+    }
+}
+
+/// The port of the NetBIOS name service (RFC 1002), which has the format of DNS and asks everybody.
+const NETBIOS: u16 = 137;
+
 impl Detector for DnsUnanswered {
     const RULE: Rule = Rule {
         name: "dns_unanswered",
@@ -109,37 +166,58 @@ impl Detector for DnsUnanswered {
     type Key = Endpoint;
     type Counts = Silence;
     type Total = Asked;
-    type Notes = ();
+    type Notes = Waiting;
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        book.notes.two_way += u64::from(!flow.is_one_way());
+    }
 
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
+        if flow.server.port == NETBIOS {
+            return book.not_judged("NetBIOS name service: nobody has to answer");
+        }
         let Some(query) = transaction.query else {
             return book.not_judged("the query is not in the capture");
         };
-        let last = transaction.repeats.last().copied().unwrap_or(query);
-        let answered = transaction.response.is_some();
-        if !answered && transaction.watched_until - last.time < self.patience {
-            return book.not_judged("the capture ended too soon after the query");
+        if transaction.response.is_some() {
+            let asked = book.judged(&flow.server);
+            return asked.into_iter().for_each(|asked| asked.answered += 1);
         }
-        if let Some(asked) = book.judged(&flow.server) {
-            asked.answered += u64::from(answered);
-        }
-        if answered {
-            return;
-        }
-        let Some(case) = book.case(flow.server) else { return };
-        case.lookup(transaction, flow, query);
-        case.affected.active.add(last.time);
-        case.failed += 1;
-        case.lost += self.waited(query, last);
-        case.counts.queries += 1 + u64::from(transaction.repeat_count);
-        case.show(-(last.time - query.time).0, query.packet, || {
-            let asked = format!("{} {}, id {}", transaction.name, qtype_name(transaction.qtype), transaction.id);
+        let name = transaction.name.to_ascii_lowercase();
+        let question: Question = (flow.server, flow.client.address, name, transaction.qtype);
+        let hash = hash_of(&question);
+        let Some(tries) = book.notes.tries.observe(hash, (question, query.packet)) else { return };
+        tries.first = query;
+        tries.last = transaction.repeats.last().copied().unwrap_or(query);
+        tries.watched_until = transaction.watched_until;
+        tries.case.lookup(transaction, flow, query);
+        tries.case.affected.active.add(tries.last.time);
+        tries.case.counts.queries += 1 + u64::from(transaction.repeat_count);
+        tries.case.show(0, query.packet, || {
+            let qtype = qtype_name(transaction.qtype);
+            let asked = format!("{} {qtype}, id {}", transaction.name, transaction.id);
             let repeats = transaction.repeats.iter().take(3);
             let repeats = repeats.map(move |at| {
                 Evidence::new(*at, Role::Retry, format!("{} after the first query", at.time - query.time))
             });
             [Evidence::new(query, Role::Query, asked)].into_iter().chain(repeats)
         });
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        let mut questions: BTreeMap<Question, Vec<Tries>> = BTreeMap::new();
+        let lost = book.notes.tries.lost();
+        for ((question, _), tries) in book.notes.tries.take_if(|_, _| true) {
+            questions.entry(question).or_default().push(tries);
+        }
+        for ((resolver, ..), mut tries) in questions {
+            tries.sort_by_key(|one| one.first);
+            for lookup in tries.chunk_by(|one, next| next.first.time - one.last.time < self.together) {
+                self.lookup(resolver, lookup, book);
+            }
+        }
+        book.not_judged_many("more names than are kept apart", lost);
+        Vec::new()
     }
 
     fn judge(
@@ -154,7 +232,9 @@ impl Detector for DnsUnanswered {
         let extent = if answered == 0 { Extent::Silent } else { Extent::Partial };
         let title = match extent {
             Extent::Silent => format!("{resolver} answers no lookup"),
-            Extent::Partial => format!("{resolver} leaves {} of its lookups unanswered", percent(case.failed, lookups)),
+            Extent::Partial => {
+                format!("{resolver} leaves {} of its lookups unanswered", percent(case.failed, lookups))
+            }
         };
         let names = &case.affected.names;
         let summary = format!(
@@ -167,28 +247,50 @@ impl Detector for DnsUnanswered {
             case.lost,
             icmp(context),
         );
-        let most = share(case.failed, lookups) >= self.critical_share && case.failed >= self.critical_lookups;
+        let part = share(case.failed, lookups);
         let severity = match case.failed {
-            _ if most => Severity::Critical,
-            failed if failed >= self.warning_lookups => Severity::Warning,
+            failed if part >= self.critical_share && failed >= self.critical_lookups => Severity::Critical,
+            failed if part >= self.warning_share && failed >= self.warning_lookups => Severity::Warning,
             _ => Severity::Info,
         };
         let draft = Draft::new(extent, title, summary).severity(severity).count("answered", answered);
-        // Where no resolver is ever heard, the capture may not hold that direction at all.
-        let heard = book.totals().any(|(_, _, asked)| asked.answered > 0);
+        let heard = book.totals().any(|(_, _, asked)| asked.answered > 0) || book.notes.two_way > 0;
         Some(match heard {
             true => draft,
             false => draft
-                .severity(severity.min(Severity::Warning))
-                .gate(QualityIssue::OneWay.gate("no response of any resolver is in the capture")),
+                .severity(Severity::Info)
+                .gate(QualityIssue::OneWay.gate("no response and no flow in both directions is in the capture")),
         })
     }
 }
 
 impl DnsUnanswered {
-    /// From the first query to the last, and the patience of a client behind it.
-    fn waited(&self, first: PacketRef, last: PacketRef) -> Span {
-        last.time - first.time + self.patience
+    /// Counts a lookup: its queries to the resolver, in order, none of which got a response.
+    fn lookup(&self, resolver: Endpoint, tries: &[Tries], book: &mut Book<Self>) {
+        let [first, .., last] = tries else {
+            return tries.iter().for_each(|only| self.tried_once(resolver, only, book));
+        };
+        // The client's next query says that it had given up waiting for the one before.
+        self.count(resolver, tries, last.last.time - first.first.time, book);
+    }
+
+    fn tried_once(&self, resolver: Endpoint, only: &Tries, book: &mut Book<Self>) {
+        let (waited, watched) = (only.last.time - only.first.time, only.watched_until - only.last.time);
+        if watched >= self.patience {
+            self.count(resolver, std::slice::from_ref(only), waited + self.patience, book);
+        } else if waited > Span::ZERO {
+            self.count(resolver, std::slice::from_ref(only), waited, book);
+        } else {
+            book.not_judged("the capture ended too soon after the query");
+        }
+    }
+
+    fn count(&self, resolver: Endpoint, tries: &[Tries], waited: Span, book: &mut Book<Self>) {
+        book.judged(&resolver);
+        let Some(case) = book.case(resolver) else { return };
+        tries.iter().for_each(|one| case.absorb(one.case.clone()));
+        case.failed += 1;
+        case.lost += waited;
     }
 }
 
@@ -223,7 +325,10 @@ mod tests {
 
     #[test]
     fn it_stays_silent() {
-        silent(NAME, &["healthy_search_list", "healthy_large", "dns_servfail_bogus", "missing_syn_ack_silent"]);
+        silent(
+            NAME,
+            &["healthy_search_list", "healthy_large", "dns_servfail_bogus", "missing_syn_ack_silent"],
+        );
     }
 
     #[test]
@@ -241,19 +346,60 @@ mod tests {
     fn queries_before_the_end_of_the_capture_are_not_judged() {
         let findings = in_traffic(NAME, |lab| {
             lab.resolves(1_000, "www.shop.example");
-            (0..9).for_each(|number| unanswered(lab, 20 + number, "api.shop.example"));
+            for number in 0..9 {
+                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
+                let query = dns::query(client.1, &format!("api{number}.shop.example"), dns::A);
+                lab.udp(20_000 + number * 1_000, client, resolver, &query);
+            }
         });
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
+    /// Queries from other sockets for the same name are tries of one lookup.
     #[test]
-    fn without_any_response_in_the_capture_it_is_less_sure() {
+    fn several_tries_are_one_lookup() {
         let findings = in_traffic(NAME, |lab| {
-            (0..9).for_each(|number| unanswered(lab, 20 + number * 100, "api.shop.example"));
+            lab.resolves(1_000, "www.shop.example");
+            (0..6).for_each(|number| unanswered(lab, 20 + number * 400, "api.shop.example"));
+        });
+        let finding = one(&findings, "partial", Severity::Info);
+        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (1, 2));
+        assert_eq!(finding.counts[0].value, 12, "{:?}", finding.counts);
+    }
+
+    #[test]
+    fn without_anything_in_both_directions_it_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9 {
+                unanswered(lab, 20 + number * 100, &format!("api{number}.shop.example"));
+            }
+        });
+        let finding = one(&findings, "silent", Severity::Info);
+        assert_eq!(finding.confidence, Confidence::Likely);
+    }
+
+    #[test]
+    fn a_dead_resolver_is_critical_where_other_traffic_flows() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9 {
+                unanswered(lab, 20 + number * 100, &format!("api{number}.shop.example"));
+            }
             let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
             lab.http(&mut talk, 300);
         });
-        let finding = one(&findings, "silent", Severity::Warning);
-        assert_eq!(finding.confidence, Confidence::Likely);
+        let finding = one(&findings, "silent", Severity::Critical);
+        assert_eq!((finding.confidence, finding.impact.failed_transactions), (Confidence::Confirmed, 9));
+    }
+
+    #[test]
+    fn the_netbios_name_service_is_no_resolver() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9 {
+                let (client, everybody) = ((lab.client(7), 137), (lab.server(255), 137));
+                lab.udp(number * 900_000, client, everybody, &dns::query(number as u16, "fhfaebee", 32));
+            }
+            lab.resolves(60_000_000, "www.shop.example");
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 }

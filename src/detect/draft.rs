@@ -18,6 +18,7 @@ pub struct Draft<V> {
     direction: Option<Direction>,
     subject: Option<Subject>,
     counts: Vec<Count>,
+    services: Option<u64>,
     gates: Vec<Gate>,
     evidence: Vec<Evidence>,
     could_be: Option<Vec<&'static str>>,
@@ -38,6 +39,7 @@ impl<V: Variant> Draft<V> {
             direction: None,
             subject: None,
             counts: Vec::new(),
+            services: None,
             gates: Vec::new(),
             evidence: Vec::new(),
             could_be: None,
@@ -77,6 +79,11 @@ impl<V: Variant> Draft<V> {
             self.counts.push(Count { name, value });
         }
         self
+    }
+
+    /// How many services it covers, where that was counted beyond the sample of the scope.
+    pub fn services(self, services: u64) -> Self {
+        Self { services: Some(services), ..self }
     }
 
     /// Something beside the sheet's issues lowers its confidence.
@@ -142,7 +149,7 @@ impl<V: Variant> Draft<V> {
                     failed_transactions: case.failed,
                     of_transactions: case.total.max(case.failed),
                     clients: affected.clients.count(),
-                    services: affected.servers.count(),
+                    services: self.services.unwrap_or_else(|| affected.servers.count()),
                 },
             },
             evidence,

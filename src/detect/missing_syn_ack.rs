@@ -228,7 +228,11 @@ impl Detector for MissingSynAck {
         context: &Context<'_>,
     ) -> Option<Draft<Outcome>> {
         let (server, outcome) = *key;
-        let opened = book.total(&server).1.map_or(0, |total| total.opened);
+        let mut opened = book.total(&server).1.map_or(0, |total| total.opened);
+        if outcome == Outcome::Late {
+            // Those that opened late are no contrast to themselves.
+            opened = opened.saturating_sub(case.flows());
+        }
         let (title, shown) = match outcome {
             Outcome::Silent => (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point"),
             Outcome::LostReturn => (
@@ -249,12 +253,13 @@ impl Detector for MissingSynAck {
             count => format!("{} captured, none quotes these SYNs", plural(count, "ICMP packet")),
         };
         let summary = format!(
-            "{} to {server} from {} {shown}. The clients sent {} and waited {} in all. {} to this service opened. {icmp}.",
+            "{} to {server} from {} {shown}. The clients sent {} and waited {} in all. {} to this service opened{}. {icmp}.",
             plural(case.flows(), "connection"),
             case.clients(),
             plural(case.counts.syns, "SYN"),
             case.lost,
-            plural(opened, "connection"),
+            plural(opened, if outcome == Outcome::Late { "other connection" } else { "connection" }),
+            if outcome == Outcome::Late { " in time" } else { "" },
         );
         // One SYN that nobody repeated, or one failure among many successes, is no outage.
         let outage = case.flows() >= opened && case.counts.syns >= PERSISTENT;
@@ -333,7 +338,7 @@ fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> 
     case.affected.servers.iter().for_each(|server| hosts.add(server.address));
     let scan = !insists(&case) || cases >= 5 * hosts.count();
     let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
-    let draft = sweep(&mut case, scan, title).count("services", cases).count("hosts", hosts.count());
+    let draft = sweep(&mut case, scan, title).services(cases).count("services", cases).count("hosts", hosts.count());
     let draft = draft
         .subject(Subject { server: None, port: None, ..Subject::of(&case) })
         .could_be(match scan {
@@ -349,7 +354,7 @@ fn host_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
     let CaseGroup { by: server, cases, mut case } = group;
     let scan = !insists(&case);
     let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
-    let draft = sweep(&mut case, scan, title).count("services", cases).could_be(match scan {
+    let draft = sweep(&mut case, scan, title).services(cases).count("services", cases).could_be(match scan {
         true => ["a port scan or an inventory from several addresses", "the host drops what it does not serve"],
         false => ["the host is down or cut off", "a filter drops what is sent to it"],
     });
