@@ -235,15 +235,20 @@ impl ConnectionRefused {
 
     fn host(&self, group: CaseGroup<IpAddr, Refusals>) -> Concluded<Self> {
         let CaseGroup { by: host, cases, case } = group;
+        let ports = plural(cases, "port");
         let summary = format!(
-            "{} could not connect: {} of {} to {} got a RST in answer to the SYN. The host opened none.",
+            "{} could not connect: {} of {} to {ports} got a RST in answer to the SYN. The host opened none.",
             case.clients(),
             case.failed,
             plural(case.total.max(case.failed), "connection"),
-            plural(cases, "port"),
         );
-        let draft = Draft::new(Extent::Host, format!("{host} refuses connections to {}", plural(cases, "port")), summary);
-        (draft.severity(self.severity(&case, false)).services(cases), case)
+        // One client that tries several ports of a host which opens none looks for something.
+        let severity = match case.affected.clients.count() {
+            1 => Severity::Info,
+            _ => self.severity(&case, false),
+        };
+        let draft = Draft::new(Extent::Host, format!("{host} refuses connections to {ports}"), summary);
+        (draft.severity(severity).services(cases), case)
     }
 }
 
