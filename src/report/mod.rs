@@ -1,15 +1,15 @@
 //! [`Outcome`](crate::pipeline::Outcome), rows -> report, tables, manifest
 //!
-//! Nothing here decides anything: the findings are what the detectors said, put in order and written down. Only
-//! [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
+//! Nothing here decides anything: the findings are what the detectors said, put in order and written down.
+//! Only [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
 
 pub mod escape;
 pub mod humanize;
 pub mod value;
-pub mod cells;
 pub mod table;
-pub mod sheet;
+pub mod row_writer;
 pub mod parquet;
+pub mod table_writer;
 pub mod capture;
 pub mod rank;
 pub mod filter;

@@ -7,8 +7,8 @@ use crate::report::humanize::plural;
 
 /// One sentence for a person who has the capture open in Wireshark.
 pub(super) fn reason(row: EventRow<'_>) -> String {
-    let EventRow { event, places, .. } = row;
-    let frame = |at: PacketRef| format!("frame {}", places.frame(at.packet));
+    let EventRow { event, files, .. } = row;
+    let frame = |at: PacketRef| format!("frame {}", files.frame(at.packet));
     let original = event.original.map(frame);
     let trigger = event.trigger.map(frame);
     let (delay, length) = (event.delay, event.length);
