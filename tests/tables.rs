@@ -150,3 +150,18 @@ fn an_attempt_that_nothing_answered_is_a_row_of_flows_and_nothing_else() {
         assert!(rows.height() == 0 && rows.width() > 10, "{name}: {:?}", rows.shape());
     }
 }
+
+#[test]
+fn commands_print_the_tables() {
+    let capture = truth::captures("synthetic").into_iter().next().expect("a capture");
+    let lines = |arguments: &[&str]| {
+        let mut command = assert_cmd::Command::cargo_bin("pcapsy").expect("built");
+        let output = command.args(arguments).args(["--quiet", "--format", "csv"]).arg(&capture).output();
+        let text = String::from_utf8(output.expect("run").stdout).expect("text");
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let files = lines(&["files", "--columns", "file,base"]);
+    assert_eq!(files, ["file,base".to_owned(), format!("{},0", capture.display())]);
+    let sides = lines(&["sides", "--columns", "side"]);
+    assert_eq!(sides[..3], ["side", "orig", "resp"]);
+}

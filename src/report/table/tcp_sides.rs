@@ -83,7 +83,6 @@ impl Table for TcpSides {
     const BRIEF: &'static [&'static str] = &[
         "flow_id",
         "side",
-        "file",
         "frame",
         "data_segments",
         "repeated_bytes",
