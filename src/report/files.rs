@@ -222,16 +222,13 @@ pub fn write_report(
     let cited = findings
         .clone()
         .flat_map(|finding| finding.evidence.iter().map(move |cited| EvidenceRow { finding, cited }));
-    let mut paths = vec![
+    Ok(vec![
         write_table::<Findings>(folder, findings.map(|finding| FindingRow { finding }))?,
         write_table::<EvidenceTable>(folder, cited)?,
         write_table::<Files>(folder, FileRow::of(inputs))?,
-    ];
-    paths.push(write_file(&folder.join("report.json"), |out| super::json::write(report, out))?);
-    paths.push(write_file(&folder.join("summary.txt"), |out| {
-        out.write_all(&super::text::plain(report, 100)?)
-    })?);
-    Ok(paths)
+        write_file(&folder.join("report.json"), |out| super::json::write(report, out))?,
+        write_file(&folder.join("summary.txt"), |out| out.write_all(&super::text::plain(report, 100)?))?,
+    ])
 }
 
 fn write_table<'a, T: Table>(
