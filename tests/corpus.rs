@@ -276,9 +276,11 @@ fn tcp_streams_are_tsharks() {
 }
 
 /// Commands that list what is in a capture.
-const COMMANDS: [&[&str]; 4] = [
+const COMMANDS: [&[&str]; 6] = [
     &["events", "--quiet", "--format", "jsonl"],
     &["flows", "--quiet", "--format", "jsonl"],
+    &["sides", "--quiet", "--format", "jsonl"],
+    &["files", "--quiet", "--format", "jsonl"],
     &["dns", "--quiet", "--format", "jsonl"],
     &["tls", "--quiet", "--format", "jsonl"],
 ];

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use crate::capture::FileReport;
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::Source;
 use crate::detect::Severity;
@@ -84,7 +85,7 @@ impl Analyze {
         let report = Report::new(&outcome, &config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
         let written = written.map(|(folder, tables)| {
-            let written = write_files(tables, &report, &folder, |outputs| {
+            let written = write_files(tables, &report, &outcome.files, &folder, |outputs| {
                 Manifest::new(&outcome, &config, self.source.threads, started, outputs)
             });
             (folder, written)
@@ -132,11 +133,12 @@ impl Analyze {
 fn write_files(
     tables: TableFiles,
     report: &Report,
+    inputs: &[FileReport],
     folder: &Path,
     manifest: impl FnOnce(&[PathBuf]) -> Result<Manifest, WriteError>,
 ) -> Result<(), WriteError> {
     let mut outputs = tables.finish()?;
-    outputs.extend(files::write_report(report, folder)?);
+    outputs.extend(files::write_report(report, inputs, folder)?);
     manifest(&outputs)?.write(folder)?;
     Ok(())
 }

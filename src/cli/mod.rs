@@ -20,6 +20,8 @@ use clap::{Parser, Subcommand};
 pub use outcome::Exit;
 use outcome::Failure;
 
+use crate::report::table::{Dns, Files, Flows, Icmp, TcpSides, Tls};
+
 /// The autopsy of a packet capture: what failed, between whom, and the frames that prove it.
 #[derive(Debug, Parser)]
 #[command(name = "pcapsy", version, about, max_term_width = 100, after_help = EXIT_CODES)]
@@ -41,14 +43,18 @@ enum Command {
     Analyze(analyze::Analyze),
     /// Print one row per flow
     Flows(tables::TableArgs),
+    /// Print one row per direction of a TCP flow that got an answer
+    Sides(tables::TableArgs),
+    /// Print one row per TCP segment that was not simply the next one
+    Events(events::Events),
     /// Print one row per DNS transaction
     Dns(tables::TableArgs),
     /// Print one row per TLS session
     Tls(tables::TableArgs),
-    /// Print one row per TCP segment that was lost, repeated, late or otherwise out of the ordinary
-    Events(events::Events),
     /// Print one row per ICMP error
     Icmp(tables::TableArgs),
+    /// Print one row per input file
+    Files(tables::TableArgs),
     /// Explain a detector, a table or the configuration
     Explain(explain::Explain),
     /// List the detectors
@@ -66,11 +72,13 @@ pub fn run() -> Exit {
     signals::install();
     let result = match Cli::parse().command {
         Command::Analyze(command) => command.run(),
-        Command::Flows(command) => command.run::<crate::report::table::Flows>(),
-        Command::Dns(command) => command.run::<crate::report::table::Dns>(),
-        Command::Tls(command) => command.run::<crate::report::table::Tls>(),
+        Command::Flows(command) => command.run::<Flows>(),
+        Command::Sides(command) => command.run::<TcpSides>(),
         Command::Events(command) => command.run(),
-        Command::Icmp(command) => command.run::<crate::report::table::Icmp>(),
+        Command::Dns(command) => command.run::<Dns>(),
+        Command::Tls(command) => command.run::<Tls>(),
+        Command::Icmp(command) => command.run::<Icmp>(),
+        Command::Files(command) => command.run::<Files>(),
         Command::Explain(command) => command.run(),
         Command::Detectors(command) => command.run(),
         Command::Info(command) => command.run(),

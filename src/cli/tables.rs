@@ -1,4 +1,4 @@
-//! `pcapsy flows`, `dns`, `tls`, `events`, `icmp`: one table.
+//! `pcapsy flows`, `sides`, `events`, `dns`, `tls`, `icmp`, `files`: one table.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use crate::cli::source::Source;
 use crate::flow::Row;
 use crate::pipeline::Rows;
 use crate::report::files::{Pending, WriteError};
-use crate::report::sheet::{Format, Writer};
 use crate::report::table::{FileIndex, Streamed};
+use crate::report::table_writer::{Format, TableWriter};
 
 /// Arguments of the table commands.
 #[derive(Debug, Args)]
@@ -31,8 +31,8 @@ pub(super) struct TableArgs {
 
 /// Rows of one table on their way out; the first error stops it.
 struct OneTable<T: Streamed> {
-    writer: Writer<T>,
-    places: FileIndex,
+    writer: TableWriter<T>,
+    files: FileIndex,
     failed: Option<io::Error>,
 }
 
@@ -51,12 +51,12 @@ impl<T: Streamed> OneTable<T> {
 
 impl<T: Streamed> Rows for OneTable<T> {
     fn file(&mut self, path: &str, base: u64) {
-        self.places.push(path, base);
+        self.files.push(path, base);
     }
 
     fn finished(&mut self, rows: &[Row]) {
         if self.failed.is_none() {
-            let result = T::write(&mut self.writer, rows, &self.places);
+            let result = self.writer.rows(&T::finished(rows, &self.files));
             self.keep(result);
         }
     }
@@ -92,10 +92,14 @@ impl TableArgs {
             false if error.kind() == io::ErrorKind::InvalidInput => Failure::Usage(error.to_string()),
             false => WriteError::new(&self.output, error).into(),
         };
-        let writer = Writer::<T>::new(format, io::BufWriter::with_capacity(1 << 16, out), &self.columns)
+        let writer = TableWriter::<T>::new(format, io::BufWriter::with_capacity(1 << 16, out), &self.columns)
             .map_err(&failed)?;
-        let mut rows = OneTable { writer, places: FileIndex::default(), failed: None };
+        let mut rows = OneTable { writer, files: FileIndex::default(), failed: None };
         let outcome = self.source.analyze(&config, false, &mut rows)?;
+        if rows.failed.is_none() {
+            let result = rows.writer.rows(&T::concluded(&outcome));
+            rows.keep(result);
+        }
         if let Some(error) = rows.failed {
             return Err(failed(error));
         }

@@ -10,14 +10,15 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use thiserror::Error;
 
+use crate::capture::FileReport;
 use crate::flow::Row;
 use crate::pipeline::Rows;
 use crate::report::model::Report;
-use crate::report::sheet::{Format, Writer};
 use crate::report::table::{
-    Dns, EvidenceRow, EvidenceTable, FileIndex, FindingRow, Findings, Flows, Icmp, Streamed, Table,
-    TcpEvents, Tls,
+    Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows, Icmp, Streamed,
+    Table, TcpEvents, TcpSides, Tls,
 };
+use crate::report::table_writer::{Format, TableWriter};
 
 /// A file that could not be written.
 #[derive(Debug, Error)]
@@ -106,19 +107,19 @@ pub fn write_file(
 
 /// A table on its way into a Parquet file.
 struct TableFile<T: Table> {
-    writer: Writer<T>,
+    writer: TableWriter<T>,
     pending: Pending,
 }
 
 impl<T: Table> TableFile<T> {
     fn create(folder: &Path) -> Result<Self, WriteError> {
         let (pending, file) = Pending::create(&folder.join(format!("{}.parquet", T::NAME)))?;
-        let writer = Writer::new(Format::Parquet, BufWriter::new(file), &[])
+        let writer = TableWriter::new(Format::Parquet, BufWriter::new(file), &[])
             .map_err(|error| WriteError::new(&pending.path, error))?;
         Ok(Self { writer, pending })
     }
 
-    fn rows<'a>(&mut self, rows: &'a [T::Row<'a>]) -> Result<(), WriteError> {
+    fn rows(&mut self, rows: &[T::Row<'_>]) -> Result<(), WriteError> {
         self.writer.rows(rows).map_err(|error| WriteError::new(&self.pending.path, error))
     }
 
@@ -130,14 +131,13 @@ impl<T: Table> TableFile<T> {
 
 /// A table file that takes its rows while the analysis runs.
 trait Following: Send {
-    fn finished(&mut self, finished: &[Row], places: &FileIndex) -> Result<(), WriteError>;
+    fn finished(&mut self, finished: &[Row], files: &FileIndex) -> Result<(), WriteError>;
     fn finish(self: Box<Self>) -> Result<PathBuf, WriteError>;
 }
 
 impl<T: Streamed> Following for TableFile<T> {
-    fn finished(&mut self, finished: &[Row], places: &FileIndex) -> Result<(), WriteError> {
-        let written = T::write(&mut self.writer, finished, places);
-        written.map_err(|error| WriteError::new(&self.pending.path, error))
+    fn finished(&mut self, finished: &[Row], files: &FileIndex) -> Result<(), WriteError> {
+        self.rows(&T::finished(finished, files))
     }
 
     fn finish(self: Box<Self>) -> Result<PathBuf, WriteError> {
@@ -147,7 +147,7 @@ impl<T: Streamed> Following for TableFile<T> {
 
 /// The tables that are written while the analysis runs.
 pub struct TableFiles {
-    places: FileIndex,
+    files: FileIndex,
     tables: Vec<Box<dyn Following>>,
     complete: Vec<PathBuf>,
     failed: Option<WriteError>,
@@ -162,12 +162,13 @@ impl TableFiles {
         fs::create_dir_all(folder).map_err(|error| WriteError::new(folder, error))?;
         let tables: Vec<Box<dyn Following>> = vec![
             Box::new(TableFile::<Flows>::create(folder)?),
+            Box::new(TableFile::<TcpSides>::create(folder)?),
             Box::new(TableFile::<TcpEvents>::create(folder)?),
             Box::new(TableFile::<Dns>::create(folder)?),
             Box::new(TableFile::<Tls>::create(folder)?),
             Box::new(TableFile::<Icmp>::create(folder)?),
         ];
-        Ok(Self { places: FileIndex::default(), tables, complete: Vec::new(), failed: None })
+        Ok(Self { files: FileIndex::default(), tables, complete: Vec::new(), failed: None })
     }
 
     /// Completes the tables and says where they are.
@@ -186,13 +187,13 @@ impl TableFiles {
 /// After an error nothing more is written; [`TableFiles::finish`] tells it.
 impl Rows for TableFiles {
     fn file(&mut self, path: &str, base: u64) {
-        self.places.push(path, base);
+        self.files.push(path, base);
     }
 
     fn finished(&mut self, rows: &[Row]) {
         if self.failed.is_none() {
-            let Self { places, tables, .. } = self;
-            self.failed = tables.par_iter_mut().try_for_each(|table| table.finished(rows, places)).err();
+            let Self { files, tables, .. } = self;
+            self.failed = tables.par_iter_mut().try_for_each(|table| table.finished(rows, files)).err();
         }
     }
 
@@ -207,25 +208,36 @@ impl Rows for TableFiles {
     }
 }
 
-/// Writes `findings.parquet`, `evidence.parquet`, `report.json` and `summary.txt`, and says where they are.
+/// Writes `findings.parquet`, `evidence.parquet`, `files.parquet`, `report.json` and `summary.txt`, and says
+/// where they are. `inputs` are the files that were analysed, in that order.
 ///
 /// # Errors
 /// When one of them cannot be written.
-pub fn write_report(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
-    let mut findings = TableFile::<Findings>::create(folder)?;
-    let mut evidence = TableFile::<EvidenceTable>::create(folder)?;
-    let listed: Vec<_> = report.findings.iter().map(|finding| FindingRow { finding }).collect();
-    findings.rows(&listed)?;
-    let listed: Vec<_> = report
-        .findings
-        .iter()
-        .flat_map(|finding| finding.evidence.iter().map(move |cited| EvidenceRow { finding, cited }))
-        .collect();
-    evidence.rows(&listed)?;
-    let json = write_file(&folder.join("report.json"), |out| super::json::write(report, out))?;
-    let text =
-        write_file(&folder.join("summary.txt"), |out| out.write_all(&super::text::plain(report, 100)?))?;
-    Ok(vec![findings.finish()?, evidence.finish()?, json, text])
+pub fn write_report(
+    report: &Report,
+    inputs: &[FileReport],
+    folder: &Path,
+) -> Result<Vec<PathBuf>, WriteError> {
+    let findings = report.findings.iter();
+    let cited = findings
+        .clone()
+        .flat_map(|finding| finding.evidence.iter().map(move |cited| EvidenceRow { finding, cited }));
+    Ok(vec![
+        write_table::<Findings>(folder, findings.map(|finding| FindingRow { finding }))?,
+        write_table::<EvidenceTable>(folder, cited)?,
+        write_table::<Files>(folder, inputs.iter().map(|file| FileRow { file }))?,
+        write_file(&folder.join("report.json"), |out| super::json::write(report, out))?,
+        write_file(&folder.join("summary.txt"), |out| out.write_all(&super::text::plain(report, 100)?))?,
+    ])
+}
+
+fn write_table<'a, T: Table>(
+    folder: &Path,
+    rows: impl Iterator<Item = T::Row<'a>>,
+) -> Result<PathBuf, WriteError> {
+    let mut table = TableFile::<T>::create(folder)?;
+    table.rows(&rows.collect::<Vec<_>>())?;
+    table.finish()
 }
 
 #[cfg(test)]
@@ -250,18 +262,20 @@ mod tests {
         assert!(names(&out).iter().all(|name| name.ends_with(".partial")));
         tables.flow(&flow(1));
         tables.finish().expect("written");
-        write_report(&Report::new(&outcome(), &Config::default()), &out).expect("written");
+        write_report(&Report::new(&outcome(), &Config::default()), &[], &out).expect("written");
         assert_eq!(
             names(&out),
             [
                 "dns.parquet",
                 "evidence.parquet",
+                "files.parquet",
                 "findings.parquet",
                 "flows.parquet",
                 "icmp.parquet",
                 "report.json",
                 "summary.txt",
                 "tcp_events.parquet",
+                "tcp_sides.parquet",
                 "tls.parquet",
             ]
         );

@@ -5,10 +5,10 @@
 
 pub mod escape;
 pub mod value;
-pub mod cells;
 pub mod table;
-pub mod sheet;
+pub mod row_writer;
 pub mod parquet;
+pub mod table_writer;
 pub mod capture;
 pub mod rank;
 pub mod filter;

@@ -4,19 +4,15 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::*;
-use polars_parquet::write::{CompressedPage, ParquetType, WriteOptions};
 use polars_utils::compression::ZstdLevel;
-use rayon::prelude::*;
 
-use crate::report::cells::Cells;
-use crate::report::table::{Column, Table};
-use crate::report::value::ColumnType;
+use crate::report::table::{self, Header, Table};
+use crate::report::value::{ColumnType, Value};
 
 /// Writes table `T` into one Parquet file. The row groups depend on the rows alone.
 pub struct ParquetFile<T: Table> {
     writer: BatchedWriter<ErrorLatch<Box<dyn Write + Send>>>,
-    options: WriteOptions,
-    columns: Vec<Collected<T>>,
+    columns: Vec<(&'static table::Column<T>, Cells)>,
     /// Rows collected, and how many make the next row group.
     rows: usize,
     group: usize,
@@ -25,61 +21,41 @@ pub struct ParquetFile<T: Table> {
     failure: Failure,
 }
 
-/// A column of the row group that is being collected.
-struct Collected<T: Table> {
-    column: &'static Column<T>,
-    /// Its type in the file.
-    kind: ParquetType,
-    cells: Cells,
-}
-
 /// Rows of the first row groups: enough for zstd and column statistics to pay, and a few megabytes to hold.
 const FIRST_ROWS: usize = 4 << 10;
 
 /// Rows of the largest row groups.
 const MOST_ROWS: usize = 48 << 10;
 
-/// Rows that go through all columns before the next: what they point to stays in the cache.
-const BLOCK: usize = 32;
-
 impl<T: Table> ParquetFile<T> {
     /// Starts a file with these columns.
     ///
     /// # Errors
     /// When the start of the file cannot be written.
-    pub fn new(columns: &[&'static Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
-        let field = |column: &&Column<T>| {
-            Field::new(PlSmallStr::from_static(column.header.name), data_type(column.header.kind))
-        };
-        let schema: Schema = columns.iter().map(field).collect();
+    pub fn new(columns: &[&'static table::Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
+        let columns: Vec<_> = columns.iter().map(|column| (*column, Cells::new(&column.header))).collect();
+        let schema: Schema = columns.iter().map(|(column, _)| field(&column.header)).collect();
         let failure = Failure::default();
-        let mut writer = ParquetWriter::new(ErrorLatch { out, failure: failure.clone() })
+        let writer = ParquetWriter::new(ErrorLatch { out, failure: failure.clone() })
             .with_compression(ParquetCompression::Zstd(ZstdLevel::try_new(1).ok()))
+            .set_parallel(false)
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
-        let columns = columns.iter().zip(writer.parquet_schema().fields()).map(|(column, kind)| Collected {
-            column,
-            kind: kind.clone(),
-            cells: Cells::new(column.header.kind),
-        });
-        let columns = columns.collect();
-        let options = writer.get_writer().lock().unwrap_or_else(PoisonError::into_inner).options();
-        Ok(Self { writer, options, columns, rows: 0, group: group_rows(0), written: 0, failure })
+        Ok(Self { writer, columns, rows: 0, group: group_rows(0), written: 0, failure })
     }
 
     /// Takes rows.
     ///
     /// # Errors
     /// When a row group is full and cannot be written.
-    pub fn rows<'a>(&mut self, mut rows: &'a [T::Row<'a>]) -> io::Result<()> {
+    pub fn rows(&mut self, mut rows: &[T::Row<'_>]) -> io::Result<()> {
         while !rows.is_empty() {
             let (now, later) = rows.split_at(rows.len().min(self.group - self.rows));
-            let share = self.columns.len().div_ceil(rayon::current_num_threads()).max(1);
-            self.columns.par_chunks_mut(share).for_each(|columns| {
-                for block in now.chunks(BLOCK) {
-                    columns.iter_mut().for_each(|into| (into.column.extend)(block, &mut into.cells));
+            for block in now.chunks(BLOCK) {
+                for (column, cells) in &mut self.columns {
+                    block.iter().for_each(|row| cells.push((column.value)(row)));
                 }
-            });
+            }
             self.rows += now.len();
             rows = later;
             if self.rows == self.group {
@@ -103,10 +79,11 @@ impl<T: Table> ParquetFile<T> {
         if self.rows == 0 {
             return Ok(());
         }
-        let options = self.options;
-        let pages = self.columns.par_iter_mut().map(|full| full.cells.pages(&full.kind, options));
-        let pages = pages.collect::<PolarsResult<Vec<Vec<CompressedPage>>>>();
-        let written = pages.and_then(|pages| self.writer.write_row_group(self.rows as u64, &pages));
+        let full = self.columns.iter_mut().map(|(column, cells)| {
+            std::mem::replace(cells, Cells::new(&column.header)).finish().into_column()
+        });
+        let written =
+            DataFrame::new(self.rows, full.collect()).and_then(|group| self.writer.write_batch(&group));
         written.map_err(|error| self.failure.explain(error))?;
         self.written += self.rows;
         self.rows = 0;
@@ -115,14 +92,17 @@ impl<T: Table> ParquetFile<T> {
     }
 }
 
-/// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the footer says of
-/// each, up to 4 KiB a column, is held until the end.
+/// Rows that go through all columns before the next: what they point to stays in the cache.
+const BLOCK: usize = 32;
+
+/// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the
+/// footer says of each, up to 4 KiB a column, is held until the end.
 fn group_rows(written: usize) -> usize {
     (written / 16).clamp(FIRST_ROWS, MOST_ROWS)
 }
 
-fn data_type(kind: ColumnType) -> DataType {
-    match kind {
+fn field(header: &Header) -> Field {
+    let kind = match header.kind {
         ColumnType::Bool => DataType::Boolean,
         ColumnType::U8 => DataType::UInt8,
         ColumnType::U16 => DataType::UInt16,
@@ -131,6 +111,81 @@ fn data_type(kind: ColumnType) -> DataType {
         ColumnType::F64 => DataType::Float64,
         ColumnType::Text => DataType::String,
         ColumnType::Time => DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)),
+    };
+    Field::new(PlSmallStr::from_static(header.name), kind)
+}
+
+/// The cells of one column of the row group that is being collected.
+enum Cells {
+    Bool(BooleanChunkedBuilder),
+    U8(PrimitiveChunkedBuilder<UInt8Type>),
+    U16(PrimitiveChunkedBuilder<UInt16Type>),
+    U32(PrimitiveChunkedBuilder<UInt32Type>),
+    U64(PrimitiveChunkedBuilder<UInt64Type>),
+    F64(PrimitiveChunkedBuilder<Float64Type>),
+    Text(StringChunkedBuilder),
+    /// Nanoseconds since the epoch.
+    Time(PrimitiveChunkedBuilder<Int64Type>),
+}
+
+impl Cells {
+    fn new(header: &Header) -> Self {
+        let name = PlSmallStr::from_static(header.name);
+        match header.kind {
+            ColumnType::Bool => Self::Bool(BooleanChunkedBuilder::new(name, 0)),
+            ColumnType::U8 => Self::U8(PrimitiveChunkedBuilder::new(name, 0)),
+            ColumnType::U16 => Self::U16(PrimitiveChunkedBuilder::new(name, 0)),
+            ColumnType::U32 => Self::U32(PrimitiveChunkedBuilder::new(name, 0)),
+            ColumnType::U64 => Self::U64(PrimitiveChunkedBuilder::new(name, 0)),
+            ColumnType::F64 => Self::F64(PrimitiveChunkedBuilder::new(name, 0)),
+            ColumnType::Text => Self::Text(StringChunkedBuilder::new(name, 0)),
+            ColumnType::Time => Self::Time(PrimitiveChunkedBuilder::new(name, 0)),
+        }
+    }
+
+    /// Adds a value. One of another type is null, and a test holds every column to its type; numbers beyond
+    /// the width saturate.
+    #[inline]
+    fn push(&mut self, value: Value<'_>) {
+        match (self, value) {
+            (Self::Bool(cells), Value::Bool(value)) => cells.append_value(value),
+            (Self::U8(cells), Value::Number(value)) => {
+                cells.append_value(value.try_into().unwrap_or(u8::MAX))
+            }
+            (Self::U16(cells), Value::Number(value)) => {
+                cells.append_value(value.try_into().unwrap_or(u16::MAX))
+            }
+            (Self::U32(cells), Value::Number(value)) => {
+                cells.append_value(value.try_into().unwrap_or(u32::MAX))
+            }
+            (Self::U64(cells), Value::Number(value)) => cells.append_value(value),
+            (Self::F64(cells), Value::Real(value)) => cells.append_value(value),
+            (Self::Text(cells), Value::Text(text)) => cells.append_value(text),
+            (Self::Time(cells), Value::Time(time)) => cells.append_value(time.0),
+            (Self::Bool(cells), _) => cells.append_null(),
+            (Self::U8(cells), _) => cells.append_null(),
+            (Self::U16(cells), _) => cells.append_null(),
+            (Self::U32(cells), _) => cells.append_null(),
+            (Self::U64(cells), _) => cells.append_null(),
+            (Self::F64(cells), _) => cells.append_null(),
+            (Self::Text(cells), _) => cells.append_null(),
+            (Self::Time(cells), _) => cells.append_null(),
+        }
+    }
+
+    fn finish(self) -> Series {
+        match self {
+            Self::Bool(cells) => cells.finish().into_series(),
+            Self::U8(cells) => cells.finish().into_series(),
+            Self::U16(cells) => cells.finish().into_series(),
+            Self::U32(cells) => cells.finish().into_series(),
+            Self::U64(cells) => cells.finish().into_series(),
+            Self::F64(cells) => cells.finish().into_series(),
+            Self::Text(cells) => cells.finish().into_series(),
+            Self::Time(cells) => {
+                cells.finish().into_datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)).into_series()
+            }
+        }
     }
 }
 
@@ -179,8 +234,8 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::report::sheet::{Format, Writer};
-    use crate::report::table::{FileIndex, FlowRow, Flows, Table};
+    use crate::report::table::{FileIndex, FlowRow, Flows};
+    use crate::report::table_writer::{Format, TableWriter};
     use crate::report::tests::flow;
 
     #[test]
@@ -188,11 +243,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("flows.parquet");
         let file = File::create(&path).expect("file");
-        let mut writer = Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start");
-        let places = FileIndex::default();
+        let mut writer = TableWriter::<Flows>::new(Format::Parquet, file, &[]).expect("start");
+        let files = FileIndex::default();
         let count = 2 * group_rows(0) + 5;
         let flows: Vec<_> = (1..=count as u64).map(flow).collect();
-        let rows: Vec<_> = flows.iter().map(|flow| FlowRow { flow, places: &places }).collect();
+        let rows: Vec<_> = flows.iter().map(|flow| FlowRow { flow, files: &files }).collect();
         // In portions that do not fit the groups.
         rows.chunks(999).try_for_each(|rows| writer.rows(rows)).expect("rows");
         assert_eq!(writer.finish().expect("finish"), count as u64);
@@ -200,14 +255,14 @@ mod tests {
         let mut reader = ParquetReader::new(File::open(&path).expect("file"));
         assert_eq!(reader.get_metadata().expect("metadata").row_groups.len(), 3);
         let frame = reader.finish().expect("frame");
-        assert_eq!(frame.shape(), (count, Flows::columns().count()));
+        assert_eq!(frame.shape(), (count, Flows::COLUMNS.len()));
         let ts = frame.column("ts").expect("ts");
-        assert_eq!(ts.dtype(), &data_type(ColumnType::Time));
+        assert_eq!(ts.dtype(), field(&Flows::COLUMNS[0].header).dtype());
         assert_eq!(ts.datetime().expect("time").physical().get(0), Some(1_000_000_001));
         let ids = frame.column("flow_id").expect("flow_id").u64().expect("u64").clone();
         assert!(ids.iter().zip(1..).all(|(id, expected)| id == Some(expected)));
         assert_eq!(frame.column("id.resp_h").expect("column").str().expect("text").get(9), Some("10.0.0.1"));
-        assert_eq!(frame.column("vlan").expect("column").null_count(), count);
+        assert_eq!(frame.column("encapsulation").expect("column").null_count(), count);
     }
 
     #[test]
@@ -215,9 +270,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("flows.parquet");
         let file = File::create(&path).expect("file");
-        Writer::<Flows>::new(Format::Parquet, file, &[]).expect("start").finish().expect("finish");
+        TableWriter::<Flows>::new(Format::Parquet, file, &[]).expect("start").finish().expect("finish");
         let frame = ParquetReader::new(File::open(&path).expect("file")).finish().expect("frame");
-        assert_eq!(frame.shape(), (0, Flows::columns().count()));
+        assert_eq!(frame.shape(), (0, Flows::COLUMNS.len()));
     }
 
     #[test]
@@ -231,19 +286,11 @@ mod tests {
                 Ok(())
             }
         }
-        let mut writer = Writer::<Flows>::new(Format::Parquet, Full, &[]);
-        let error = match &mut writer {
-            Ok(writer) => {
-                writer.rows(&[FlowRow { flow: &flow(1), places: &FileIndex::default() }]).expect("held");
-                writer_finish_error(writer)
-            }
-            Err(error) => error.kind(),
-        };
-        assert_eq!(error, io::ErrorKind::StorageFull);
-    }
-
-    fn writer_finish_error(writer: &mut Writer<Flows>) -> io::ErrorKind {
-        let writer = std::mem::replace(writer, Writer::new(Format::Csv, io::sink(), &[]).expect("sink"));
-        writer.finish().expect_err("full").kind()
+        let files = FileIndex::default();
+        let written = TableWriter::<Flows>::new(Format::Parquet, Full, &[]).and_then(|mut writer| {
+            writer.rows(&[FlowRow { flow: &flow(1), files: &files }])?;
+            writer.finish()
+        });
+        assert_eq!(written.expect_err("full").kind(), io::ErrorKind::StorageFull);
     }
 }

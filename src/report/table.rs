@@ -3,25 +3,31 @@
 //!
 //! Parquet, CSV, JSON lines, terminal tables and the column documentation are all made from it. Names are
 //! Zeek's where Zeek has the thing. `flow_id` joins every table to `flows`.
+//!
+//! A row is about one packet first of all: `packet` is its ordinal over the capture set, `file` and `frame`
+//! are where Wireshark finds it. Every other packet that a row names is `<what>_packet` and `<what>_frame`.
+//! It is mostly in the same file; where a capture set was cut in between, `files` says in which (`base <
+//! packet <= base + packets`).
 
-use crate::report::cells::Cells;
 use crate::report::value::{ColumnType, Value};
 
 mod dns;
 mod evidence;
+mod files;
 mod findings;
 mod flows;
 mod icmp;
 mod reason;
 mod shared;
-mod sides;
 mod streamed;
 mod tcp_events;
+mod tcp_sides;
 mod tls;
 pub mod tshark;
 
 pub use dns::{Dns, DnsRow};
 pub use evidence::{EvidenceRow, EvidenceTable};
+pub use files::{FileRow, Files};
 pub use findings::{FindingRow, Findings};
 pub use flows::{FlowRow, Flows};
 pub use icmp::{Icmp, IcmpRow};
@@ -29,6 +35,7 @@ pub use shared::FileIndex;
 pub(crate) use shared::{protocol, word};
 pub use streamed::Streamed;
 pub use tcp_events::{EventRow, TcpEvents};
+pub use tcp_sides::{SideRow, TcpSides};
 pub use tls::{Tls, TlsRow};
 
 /// What a reader has to know of a column.
@@ -47,9 +54,7 @@ pub struct Column<T: Table + ?Sized> {
     /// Name, kind and meaning.
     pub header: Header,
     /// The value of a row.
-    pub value: for<'a> fn(&'a T::Row<'a>) -> Value<'a>,
-    /// Adds the values of rows to cells of its kind: a loop for every column, because a row has many.
-    pub extend: for<'a> fn(&'a [T::Row<'a>], &mut Cells),
+    pub value: for<'r, 'a> fn(&'r T::Row<'a>) -> Value<'r>,
 }
 
 /// A table.
@@ -60,41 +65,23 @@ pub trait Table: 'static {
     const DOC: &'static str;
     /// The columns that a terminal shows.
     const BRIEF: &'static [&'static str];
-    /// The columns, in groups.
-    const COLUMNS: &'static [&'static [Column<Self>]];
+    /// The columns in order.
+    const COLUMNS: &'static [Column<Self>];
     /// What a row is made from.
     type Row<'a>: Copy + Send + Sync;
-
-    /// The columns in order.
-    fn columns() -> impl Iterator<Item = &'static Column<Self>> {
-        Self::COLUMNS.iter().copied().flatten()
-    }
 }
 
-/// Declares a column of one table.
-macro_rules! column {
-    ($table:ty, $name:expr, $kind:ident, $doc:expr, |$row:ident| $value:expr) => {
-        $crate::report::table::Column::<$table> {
+/// Declares the columns of a table: `"name" ColumnType "meaning" = |row| value;`
+macro_rules! columns {
+    ($table:ty: $($name:literal $kind:ident $doc:literal = |$row:ident| $value:expr;)*) => {
+        &[$($crate::report::table::Column::<$table> {
             header: $crate::report::table::Header {
                 name: $name,
                 kind: $crate::report::value::ColumnType::$kind,
                 doc: $doc,
             },
             value: |$row| $crate::report::value::Value::from($value),
-            extend: |rows, cells| {
-                if let $crate::report::cells::Cells::$kind(cells) = cells {
-                    cells.extend(rows.iter().map(|$row| $crate::report::value::Value::from($value)));
-                }
-            },
-        }
-    };
-}
-use column;
-
-/// Declares a run of columns of one table: `"name" ColumnType "meaning" = |row| value;`
-macro_rules! columns {
-    ($table:ty: $($name:literal $kind:ident $doc:literal = |$row:ident| $value:expr;)*) => {
-        &[$($crate::report::table::column!($table, $name, $kind, $doc, |$row| $value),)*]
+        },)*]
     };
 }
 use columns;
@@ -113,19 +100,21 @@ pub struct TableDoc {
 impl TableDoc {
     /// Of table `T`.
     pub fn of<T: Table>() -> Self {
-        Self { name: T::NAME, doc: T::DOC, columns: T::columns().map(|column| column.header).collect() }
+        Self { name: T::NAME, doc: T::DOC, columns: T::COLUMNS.iter().map(|column| column.header).collect() }
     }
 
     /// Of every table, in the order of the documentation.
     pub fn all() -> Vec<Self> {
         vec![
             Self::of::<Flows>(),
+            Self::of::<TcpSides>(),
             Self::of::<TcpEvents>(),
             Self::of::<Dns>(),
             Self::of::<Tls>(),
             Self::of::<Icmp>(),
             Self::of::<Findings>(),
             Self::of::<EvidenceTable>(),
+            Self::of::<Files>(),
         ]
     }
 
@@ -147,31 +136,48 @@ mod tests {
     #[test]
     fn names_are_unique_and_documented_and_brief_ones_exist() {
         fn check<T: Table>() {
-            let mut names: Vec<&str> = T::columns().map(|column| column.header.name).collect();
+            let mut names: Vec<&str> = T::COLUMNS.iter().map(|column| column.header.name).collect();
             assert!(T::BRIEF.iter().all(|brief| names.contains(brief)), "{}", T::NAME);
-            assert!(
-                T::columns().all(|column| !column.header.doc.is_empty() && !column.header.doc.contains('|'))
-            );
-            let count = names.len();
             names.sort_unstable();
-            names.dedup();
-            assert_eq!(names.len(), count, "{}", T::NAME);
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{}", T::NAME);
+            let documented = |doc: &str| !doc.is_empty() && !doc.contains('|');
+            assert!(documented(T::DOC) && T::COLUMNS.iter().all(|column| documented(column.header.doc)));
         }
         check::<Flows>();
+        check::<TcpSides>();
         check::<TcpEvents>();
         check::<Dns>();
         check::<Tls>();
         check::<Icmp>();
         check::<Findings>();
         check::<EvidenceTable>();
+        check::<Files>();
     }
 
     #[test]
-    fn documentation_names_every_table() {
-        let text: String = TableDoc::all().iter().map(TableDoc::markdown).collect();
-        for name in ["## flows", "## tcp_events", "## dns", "## tls", "## icmp", "## findings", "## evidence"]
-        {
-            assert!(text.contains(name), "{name}");
+    fn tables_are_narrow() {
+        assert!(Flows::COLUMNS.len() <= 36, "{}", Flows::COLUMNS.len());
+        assert!(TcpSides::COLUMNS.len() <= 48, "{}", TcpSides::COLUMNS.len());
+        assert!(TableDoc::all().iter().all(|table| table.columns.len() <= 48));
+    }
+
+    #[test]
+    fn a_frame_has_its_ordinal_and_a_file() {
+        for table in TableDoc::all() {
+            let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
+            for name in names.iter().filter(|name| name.ends_with("frame")) {
+                let ordinal = format!("{}packet", name.trim_end_matches("frame"));
+                let found = names.contains(&ordinal.as_str()) && names.contains(&"file");
+                assert!(found, "{}: {name} without {ordinal} or file", table.name);
+            }
+            assert!(!names.iter().any(|name| name.ends_with("_file")), "{}", table.name);
         }
+    }
+
+    #[test]
+    fn a_table_is_documented_as_a_section() {
+        let text = TableDoc::of::<Flows>().markdown();
+        assert!(text.starts_with("## flows\n\nOne row per flow"), "{text}");
+        assert!(text.contains("| `ts` | time (ns, UTC) | time of the first packet |\n"), "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! `dns`: one row per DNS transaction.
 
-use super::shared::{FileIndex, community_id, protocol};
+use super::shared::{FileIndex, community_id, ordinal, protocol};
 use super::{Column, Table, columns};
 use crate::app::dns::{Transaction, error_name, qtype_name, rcode_name};
 use crate::dissect::PacketRef;
@@ -14,7 +14,7 @@ pub struct DnsRow<'a> {
     /// The flow.
     pub flow: &'a FlowHead,
     /// The files.
-    pub places: &'a FileIndex,
+    pub files: &'a FileIndex,
 }
 
 impl DnsRow<'_> {
@@ -58,12 +58,13 @@ impl Table for Dns {
         "answers",
         "frame",
     ];
-    const COLUMNS: &'static [&'static [Column<Self>]] = &[TRANSACTION];
+    const COLUMNS: &'static [Column<Self>] = TRANSACTION;
     type Row<'a> = DnsRow<'a>;
 }
 
 const TRANSACTION: &[Column<Dns>] = columns! { Dns:
-    "ts" Time "time of the query, or of a response that nothing asked for" = |row| row.first().map(|at| at.time);
+    "ts" Time "time of the query, or of a response that nothing asked for"
+        = |row| row.first().map(|at| at.time);
     "flow_id" U64 "the flow, in flows" = |row| row.flow.id;
     "id.orig_h" Text "client address" = |row| row.flow.client.address;
     "id.orig_p" U16 "client port" = |row| row.flow.client.port;
@@ -81,28 +82,29 @@ const TRANSACTION: &[Column<Dns>] = columns! { Dns:
         = |row| row.transaction.rcode.map(|rcode| rcode != 0);
     "rtt" F64 "last query before the response to the response, s" = |row| row.transaction.rtt;
     "waited" F64 "first query to the response, repeats included, s" = |row| row.transaction.waited();
-    "AA" Bool "the response is authoritative; null without a response" = |row| row.of_response(row.transaction.authoritative);
-    "TC" Bool "the response is truncated; null without a response" = |row| row.of_response(row.transaction.truncated);
+    "AA" Bool "the response is authoritative; null without a response"
+        = |row| row.of_response(row.transaction.authoritative);
+    "TC" Bool "the response is truncated; null without a response"
+        = |row| row.of_response(row.transaction.truncated);
     "RD" Bool "the query asks for recursion" = |row| row.transaction.recursion_desired;
-    "RA" Bool "the server offers recursion; null without a response" = |row| row.of_response(row.transaction.recursion_available);
+    "RA" Bool "the server offers recursion; null without a response"
+        = |row| row.of_response(row.transaction.recursion_available);
     "answers" Text "addresses and names of the answer section, joined by commas"
         = |row| joined(&row.transaction.answers);
     "answer_count" U32 "records in the answer section" = |row| row.transaction.answers.len();
     "min_ttl" U32 "lowest time to live of the answers, s" = |row| row.transaction.ttl;
     "extended_errors" Text "extended DNS errors (RFC 8914), joined by commas" = |row| row.errors();
     "udp_size" U16 "UDP payload size that the query offers (EDNS), bytes" = |row| row.transaction.udp_size;
-    "repeats" U32 "how often the query was sent again from the same socket" = |row| row.transaction.repeat_count;
+    "repeats" U32 "how often the query was sent again from the same socket"
+        = |row| row.transaction.repeat_count;
     "extra_responses" U32 "further responses, at most 8" = |row| row.transaction.extra.len();
     "conflicting_responses" U32 "of those, the ones that say something else than the first"
         = |row| row.transaction.extra.iter().filter(|extra| !extra.same_content).count();
-    "file" Text "file of the query" = |row| row.first().map(|at| row.places.file(at.packet));
-    "frame" U64 "frame number of the query in its file; of the response when there was no query"
-        = |row| row.places.frame_of(row.first());
-    "query_packet" U64 "ordinal of the query over the capture set" = |row| row.transaction.query.map(|at| at.packet);
-    "response_ts" Time "time of the response" = |row| row.transaction.response.map(|at| at.time);
-    "response_file" Text "file of the response" = |row| row.transaction.response.map(|at| row.places.file(at.packet));
+    "packet" U64 "ordinal of the query over the capture set; of the response when there was no query"
+        = |row| ordinal(row.first());
+    "file" Text "file of that packet" = |row| row.first().map(|at| row.files.file(at.packet));
+    "frame" U64 "frame number of that packet in its file" = |row| row.files.frame_of(row.first());
+    "response_packet" U64 "ordinal of the response" = |row| ordinal(row.transaction.response);
     "response_frame" U64 "frame number of the response in its file"
-        = |row| row.places.frame_of(row.transaction.response);
-    "response_packet" U64 "ordinal of the response over the capture set"
-        = |row| row.transaction.response.map(|at| at.packet);
+        = |row| row.files.frame_of(row.transaction.response);
 };

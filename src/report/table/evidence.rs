@@ -20,7 +20,7 @@ impl Table for EvidenceTable {
     const NAME: &'static str = "evidence";
     const DOC: &'static str = "One row per frame that a finding cites, in packet order.";
     const BRIEF: &'static [&'static str] = &["finding_id", "file", "frame", "ts", "role", "fields"];
-    const COLUMNS: &'static [&'static [Column<Self>]] = &[EVIDENCE];
+    const COLUMNS: &'static [Column<Self>] = EVIDENCE;
     type Row<'a> = EvidenceRow<'a>;
 }
 

@@ -31,7 +31,7 @@ impl Table for Findings {
         "port",
         "first_seen",
     ];
-    const COLUMNS: &'static [&'static [Column<Self>]] = &[FINDING];
+    const COLUMNS: &'static [Column<Self>] = FINDING;
     type Row<'a> = FindingRow<'a>;
 }
 

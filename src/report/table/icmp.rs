@@ -12,7 +12,7 @@ pub struct IcmpRow<'a> {
     /// The error.
     pub error: &'a IcmpError,
     /// The files.
-    pub places: &'a FileIndex,
+    pub files: &'a FileIndex,
 }
 
 /// The table of ICMP errors.
@@ -21,11 +21,11 @@ pub struct Icmp;
 
 impl Table for Icmp {
     const NAME: &'static str = "icmp";
-    const DOC: &'static str = "One row per ICMP or ICMPv6 error that quotes a packet of a captured flow, at most 64 a \
-        flow (`icmp_errors` in flows counts them all).";
+    const DOC: &'static str = "One row per ICMP or ICMPv6 error that quotes a packet of a captured flow, at \
+        most 64 a flow (`icmp_errors` in flows counts them all).";
     const BRIEF: &'static [&'static str] =
         &["ts", "frame", "reporter", "type", "code", "meaning", "mtu", "id.orig_h", "id.resp_h", "id.resp_p"];
-    const COLUMNS: &'static [&'static [Column<Self>]] = &[ERROR];
+    const COLUMNS: &'static [Column<Self>] = ERROR;
     type Row<'a> = IcmpRow<'a>;
 }
 
@@ -33,8 +33,8 @@ const ERROR: &[Column<Icmp>] = columns! { Icmp:
     "ts" Time "time of the error" = |row| row.error.at.time;
     "flow_id" U64 "the flow that is quoted, in flows" = |row| row.flow.id;
     "packet" U64 "ordinal of the error over the capture set" = |row| row.error.at.packet;
-    "file" Text "file of the error" = |row| row.places.file(row.error.at.packet);
-    "frame" U64 "frame number of the error in its file" = |row| row.places.frame(row.error.at.packet);
+    "file" Text "file of the error" = |row| row.files.file(row.error.at.packet);
+    "frame" U64 "frame number of the error in its file" = |row| row.files.frame(row.error.at.packet);
     "reporter" Text "who reported it" = |row| row.error.reporter;
     "receiver" Text "to whom" = |row| row.error.receiver;
     "v6" Bool "ICMPv6" = |row| row.error.icmp.v6;

@@ -7,12 +7,12 @@ use crate::humanize::plural;
 
 /// One sentence for a person who has the capture open in Wireshark.
 pub(super) fn reason(row: EventRow<'_>) -> String {
-    let EventRow { event, places, .. } = row;
+    let EventRow { event, files, .. } = row;
     // Beside the row's own file and frame a number alone is that file's.
-    let own = places.file(event.at.packet);
-    let frame = |at: PacketRef| match places.file(at.packet) {
-        file if file == own => format!("frame {}", places.frame(at.packet)),
-        file => format!("frame {} of {file}", places.frame(at.packet)),
+    let own = files.file(event.at.packet);
+    let frame = |at: PacketRef| match files.file(at.packet) {
+        file if file == own => format!("frame {}", files.frame(at.packet)),
+        file => format!("frame {} of {file}", files.frame(at.packet)),
     };
     let original = event.original.map(frame);
     let trigger = event.trigger.map(frame);
@@ -126,7 +126,7 @@ mod tests {
         let mut places = FileIndex::default();
         places.push("a.pcap", 0);
         places.push("b.pcap", 10);
-        let text = |event| reason(EventRow { flow: &flow(1), event, places: &places });
+        let text = |event| reason(EventRow { flow: &flow(1), event, files: &places });
         assert_eq!(text(&event), "frame 1 had the same bytes 1.00 s before");
         let before = TcpEvent { original: Some(at(7)), ..event };
         assert_eq!(text(&before), "frame 7 of a.pcap had the same bytes 1.00 s before");

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use data_encoding::HEXLOWER;
 
 use crate::capture::FileReport;
-use crate::dissect::{Direction, PacketRef};
-use crate::dissect::{FiveTuple, Tunnel};
+use crate::dissect::{Direction, FiveTuple, PacketRef, Path, Tunnel};
 use crate::flow::FlowHead;
 
 /// Which file holds a packet, and as which frame.
@@ -17,7 +16,7 @@ pub struct FileIndex {
 }
 
 impl FileIndex {
-    /// The places of a finished analysis.
+    /// The index of a finished analysis.
     pub fn of(files: &[FileReport]) -> Self {
         Self { files: files.iter().map(|file| (file.base, file.path.clone())).collect() }
     }
@@ -46,6 +45,11 @@ impl FileIndex {
     pub fn frame_of(&self, at: Option<PacketRef>) -> Option<u64> {
         at.map(|at| self.frame(at.packet))
     }
+}
+
+/// The ordinal of a packet that may not be there.
+pub(super) fn ordinal(at: Option<PacketRef>) -> Option<u64> {
+    at.map(|at| at.packet)
 }
 
 /// The keyword of an IP protocol in the IANA registry, in lowercase; `proto_<n>` for the rarer ones.
@@ -87,8 +91,15 @@ pub(super) fn side(direction: Direction) -> &'static str {
     }
 }
 
-/// The name of an encapsulation, `None` when there is none.
-pub(super) fn tunnel(tunnel: Tunnel) -> Option<&'static str> {
+/// VLAN tags and the innermost tunnel with its identifier, `None` when there is neither.
+pub(super) fn encapsulation(path: &Path) -> Option<String> {
+    let tags = [path.vlan, path.inner_vlan].into_iter().filter(|tag| *tag != 0);
+    let tunnel = tunnel(path.tunnel).map(|name| format!("{name} {}", path.tunnel_id));
+    let layers: Vec<String> = tags.map(|tag| format!("vlan {tag}")).chain(tunnel).collect();
+    (!layers.is_empty()).then(|| layers.join(", "))
+}
+
+fn tunnel(tunnel: Tunnel) -> Option<&'static str> {
     Some(match tunnel {
         Tunnel::None => return None,
         Tunnel::Mpls => "mpls",
@@ -131,13 +142,22 @@ mod tests {
     }
 
     #[test]
+    fn encapsulations_are_listed_from_the_outside() {
+        assert_eq!(encapsulation(&Path::default()), None);
+        let path = Path { vlan: 7, inner_vlan: 9, ..Path::default() };
+        assert_eq!(encapsulation(&path).as_deref(), Some("vlan 7, vlan 9"));
+        let path = Path { tunnel: Tunnel::Vxlan, tunnel_id: 5001, ..Path::default() };
+        assert_eq!(encapsulation(&path).as_deref(), Some("vxlan 5001"));
+    }
+
+    #[test]
     fn packets_are_found_in_their_files() {
-        let mut places = FileIndex::default();
-        assert_eq!((places.file(3), places.frame(3)), ("", 3));
-        places.push("a.pcap", 0);
-        places.push("empty.pcap", 10);
-        places.push("b.pcap", 10);
-        assert_eq!((places.file(10), places.frame(10)), ("a.pcap", 10));
-        assert_eq!((places.file(11), places.frame(11)), ("b.pcap", 1));
+        let mut index = FileIndex::default();
+        assert_eq!((index.file(3), index.frame(3)), ("", 3));
+        index.push("a.pcap", 0);
+        index.push("empty.pcap", 10);
+        index.push("b.pcap", 10);
+        assert_eq!((index.file(10), index.frame(10)), ("a.pcap", 10));
+        assert_eq!((index.file(11), index.frame(11)), ("b.pcap", 1));
     }
 }

@@ -1,18 +1,23 @@
-//! Which rows of a table finished flows and transactions give.
+//! Which rows of a table finished flows, transactions and the end of a run give.
 
-use std::io;
-
-use super::{Dns, DnsRow, EventRow, FileIndex, FlowRow, Flows, Icmp, IcmpRow, Table, TcpEvents, Tls, TlsRow};
+use super::{
+    Dns, DnsRow, EventRow, FileIndex, FileRow, Files, FlowRow, Flows, Icmp, IcmpRow, SideRow, Table,
+    TcpEvents, TcpSides, Tls, TlsRow,
+};
 use crate::flow::{Finished, Flow, Row};
-use crate::report::sheet::Writer;
+use crate::pipeline::Outcome;
 
-/// A table whose rows come while the analysis runs.
-pub trait Streamed: Table + Sized {
-    /// Writes its rows of what is finished, in that order.
-    ///
-    /// # Errors
-    /// When they cannot be written.
-    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &FileIndex) -> io::Result<()>;
+/// A table that a run gives the rows of.
+pub trait Streamed: Table {
+    /// Its rows of what is finished, in that order; the packets are in `files`.
+    fn finished<'a>(_finished: &'a [Row], _files: &'a FileIndex) -> Vec<Self::Row<'a>> {
+        Vec::new()
+    }
+
+    /// Its rows of what is known when the run is over.
+    fn concluded(_outcome: &Outcome) -> Vec<Self::Row<'_>> {
+        Vec::new()
+    }
 }
 
 fn flows(finished: &[Row]) -> impl Iterator<Item = &Flow> {
@@ -23,47 +28,54 @@ fn flows(finished: &[Row]) -> impl Iterator<Item = &Flow> {
 }
 
 impl Streamed for Flows {
-    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &FileIndex) -> io::Result<()> {
-        let rows: Vec<_> = flows(finished).map(|flow| FlowRow { flow, places }).collect();
-        writer.rows(&rows)
+    fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<FlowRow<'a>> {
+        flows(finished).map(|flow| FlowRow { flow, files }).collect()
+    }
+}
+
+impl Streamed for TcpSides {
+    fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<SideRow<'a>> {
+        flows(finished).flat_map(|flow| SideRow::of(flow, files)).collect()
     }
 }
 
 impl Streamed for TcpEvents {
-    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &FileIndex) -> io::Result<()> {
+    fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<EventRow<'a>> {
         let events = flows(finished).flat_map(|flow| {
             let events = flow.tcp.iter().flat_map(|tcp| &tcp.events);
-            events.map(move |event| EventRow { flow, event, places })
+            events.map(move |event| EventRow { flow, event, files })
         });
-        let rows: Vec<_> = events.collect();
-        writer.rows(&rows)
+        events.collect()
     }
 }
 
 impl Streamed for Tls {
-    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &FileIndex) -> io::Result<()> {
-        let session = |flow| Some(TlsRow { flow, session: flow.tls.as_deref()?, places });
-        let rows: Vec<_> = flows(finished).filter_map(session).collect();
-        writer.rows(&rows)
+    fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<TlsRow<'a>> {
+        let session = |flow: &'a Flow| Some(TlsRow { flow, session: flow.tls.as_deref()?, files });
+        flows(finished).filter_map(session).collect()
     }
 }
 
 impl Streamed for Icmp {
-    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &FileIndex) -> io::Result<()> {
+    fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<IcmpRow<'a>> {
         let errors = flows(finished)
-            .flat_map(|flow| flow.icmp_errors.iter().map(move |error| IcmpRow { flow, error, places }));
-        let rows: Vec<_> = errors.collect();
-        writer.rows(&rows)
+            .flat_map(|flow| flow.icmp_errors.iter().map(move |error| IcmpRow { flow, error, files }));
+        errors.collect()
     }
 }
 
 impl Streamed for Dns {
-    fn write(writer: &mut Writer<Self>, finished: &[Row], places: &FileIndex) -> io::Result<()> {
+    fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<DnsRow<'a>> {
         let transactions = finished.iter().filter_map(|row| match &row.what {
-            Finished::Transaction(of) => Some(DnsRow { transaction: &of.0, flow: &of.1, places }),
+            Finished::Transaction(of) => Some(DnsRow { transaction: &of.0, flow: &of.1, files }),
             Finished::Flow(_) => None,
         });
-        let rows: Vec<_> = transactions.collect();
-        writer.rows(&rows)
+        transactions.collect()
+    }
+}
+
+impl Streamed for Files {
+    fn concluded(outcome: &Outcome) -> Vec<FileRow<'_>> {
+        outcome.files.iter().map(|file| FileRow { file }).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! `tcp_events`: one row per classified TCP segment.
 
 use super::reason::reason;
-use super::shared::{FileIndex, side, word};
+use super::shared::{FileIndex, ordinal, side, word};
 use super::tshark::{self, Difference};
 use super::{Column, Table, columns};
 use crate::dissect::Endpoint;
@@ -16,7 +16,7 @@ pub struct EventRow<'a> {
     /// The event.
     pub event: &'a TcpEvent,
     /// The files.
-    pub places: &'a FileIndex,
+    pub files: &'a FileIndex,
 }
 
 impl EventRow<'_> {
@@ -39,8 +39,8 @@ pub struct TcpEvents;
 
 impl Table for TcpEvents {
     const NAME: &'static str = "tcp_events";
-    const DOC: &'static str = "One row per TCP segment that was not simply the next one: what it was, which packet it \
-        repeats, and which packet made the sender send it.";
+    const DOC: &'static str = "One row per TCP segment that was not simply the next one: what it was, which \
+        packet it repeats, and which packet made the sender send it.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "frame",
@@ -54,7 +54,7 @@ impl Table for TcpEvents {
         "delay",
         "loss",
     ];
-    const COLUMNS: &'static [&'static [Column<Self>]] = &[EVENT];
+    const COLUMNS: &'static [Column<Self>] = EVENT;
     type Row<'a> = EventRow<'a>;
 }
 
@@ -62,8 +62,8 @@ const EVENT: &[Column<TcpEvents>] = columns! { TcpEvents:
     "ts" Time "time of the segment" = |row| row.event.at.time;
     "flow_id" U64 "the flow, in flows" = |row| row.flow.id;
     "packet" U64 "ordinal of the segment over the capture set" = |row| row.event.at.packet;
-    "file" Text "file of the segment" = |row| row.places.file(row.event.at.packet);
-    "frame" U64 "frame number of the segment in its file" = |row| row.places.frame(row.event.at.packet);
+    "file" Text "file of the segment" = |row| row.files.file(row.event.at.packet);
+    "frame" U64 "frame number of the segment in its file" = |row| row.files.frame(row.event.at.packet);
     "tcp_stream" U32 "Wireshark's tcp.stream" = |row| row.flow.stream;
     "direction" Text "who sent it: orig (client), resp (server)" = |row| side(row.event.direction);
     "src_h" Text "sender's address" = |row| row.from().address;
@@ -77,13 +77,13 @@ const EVENT: &[Column<TcpEvents>] = columns! { TcpEvents:
     "ip_length" U32 "IP datagram bytes" = |row| row.event.ip_length;
     "dont_fragment" Bool "don't-fragment was set (always for IPv6)" = |row| row.event.dont_fragment;
     "original_packet" U64 "ordinal of the packet it repeats, or of the first one above the hole it fills"
-        = |row| row.event.original.map(|at| at.packet);
-    "original_file" Text "file of that packet" = |row| row.event.original.map(|at| row.places.file(at.packet));
-    "original_frame" U64 "frame number of that packet in its file" = |row| row.places.frame_of(row.event.original);
+        = |row| ordinal(row.event.original);
+    "original_frame" U64 "frame number of that packet in its file"
+        = |row| row.files.frame_of(row.event.original);
     "trigger_packet" U64 "ordinal of the packet that made the sender send it"
-        = |row| row.event.trigger.map(|at| at.packet);
-    "trigger_file" Text "file of that packet" = |row| row.event.trigger.map(|at| row.places.file(at.packet));
-    "trigger_frame" U64 "frame number of that packet in its file" = |row| row.places.frame_of(row.event.trigger);
+        = |row| ordinal(row.event.trigger);
+    "trigger_frame" U64 "frame number of that packet in its file"
+        = |row| row.files.frame_of(row.event.trigger);
     "delay" F64 "time since the original, or since the hole it fills was opened, s"
         = |row| Some(row.event.delay).filter(|delay| *delay != Span::ZERO || row.event.original.is_some());
     "stalled" F64 "time without progress because of the loss that it repairs, s"
@@ -92,8 +92,8 @@ const EVENT: &[Column<TcpEvents>] = columns! { TcpEvents:
         = |row| Some(row.event.loss).filter(|loss| *loss != LossPlace::Unknown).map(|loss| word(&loss));
     "spurious" Text "proof that it was not needed: duplicate_sack, earlier_echo, already_acked"
         = |row| row.event.spurious.map(|proof| word(&proof));
-    "proof_packet" U64 "ordinal of the packet that proves it" = |row| row.event.proof.map(|at| at.packet);
-    "proof_frame" U64 "frame number of that packet in its file" = |row| row.places.frame_of(row.event.proof);
+    "proof_packet" U64 "ordinal of the packet that proves it" = |row| ordinal(row.event.proof);
+    "proof_frame" U64 "frame number of that packet in its file" = |row| row.files.frame_of(row.event.proof);
     "path_mtu" Bool "path MTU discovery at work, not loss" = |row| row.event.path_mtu;
     "reason" Text "why it is called so, with the frames that justify it" = |row| reason(*row);
     "tshark" Text "the field of tcp.analysis that tshark sets for such a segment"

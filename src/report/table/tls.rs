@@ -1,10 +1,11 @@
 //! `tls`: one row per flow with TLS.
 
-use super::shared::{FileIndex, community_id, side, word};
+use super::shared::{FileIndex, community_id, ordinal, side, word};
 use super::{Column, Table, columns};
 use crate::app::tls::{Alert, Certificate, ClientHello, ServerHello, TlsSession, cipher_name, version_name};
+use crate::dissect::PacketRef;
 use crate::flow::Flow;
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// A session and its flow.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +15,7 @@ pub struct TlsRow<'a> {
     /// The session.
     pub session: &'a TlsSession,
     /// The files.
-    pub places: &'a FileIndex,
+    pub files: &'a FileIndex,
 }
 
 impl<'a> TlsRow<'a> {
@@ -40,8 +41,9 @@ impl<'a> TlsRow<'a> {
         Some(self.session.established?.time - self.client()?.at.time)
     }
 
-    fn start(self) -> Timestamp {
-        self.client().map_or(self.flow.first.time, |hello| hello.at.time)
+    /// The ClientHello, or else the flow's first packet.
+    fn first(self) -> PacketRef {
+        self.client().map_or(self.flow.first, |hello| hello.at)
     }
 
     fn names(self) -> Option<String> {
@@ -64,8 +66,8 @@ pub struct Tls;
 
 impl Table for Tls {
     const NAME: &'static str = "tls";
-    const DOC: &'static str = "One row per flow with TLS: what was offered, chosen, presented and said. Certificates and \
-        the application protocol chosen are visible before TLS 1.3 only.";
+    const DOC: &'static str = "One row per flow with TLS: what was offered, chosen, presented and said. \
+        Certificates and the application protocol chosen are visible before TLS 1.3 only.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "id.orig_h",
@@ -80,12 +82,13 @@ impl Table for Tls {
         "alert_by",
         "frame",
     ];
-    const COLUMNS: &'static [&'static [Column<Self>]] = &[SESSION];
+    const COLUMNS: &'static [Column<Self>] = SESSION;
     type Row<'a> = TlsRow<'a>;
 }
 
 const SESSION: &[Column<Tls>] = columns! { Tls:
-    "ts" Time "time of the ClientHello, or of the flow's first packet" = |row| row.start();
+    "ts" Time "time of the ClientHello; of the flow's first packet when there was none"
+        = |row| row.first().time;
     "flow_id" U64 "the flow, in flows" = |row| row.flow.id;
     "id.orig_h" Text "client address" = |row| row.flow.client.address;
     "id.orig_p" U16 "client port" = |row| row.flow.client.port;
@@ -93,9 +96,12 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
     "id.resp_p" U16 "server port" = |row| row.flow.server.port;
     "community_id" Text "Community ID of the flow" = |row| community_id(&row.flow.head());
     "tcp_stream" U32 "Wireshark's tcp.stream" = |row| row.flow.stream;
-    "file" Text "file of the flow's first packet" = |row| row.places.file(row.flow.first.packet);
-    "frame" U64 "frame number of the ClientHello in its file" = |row| row.places.frame_of(row.client().map(|hello| hello.at));
-    "version" Text "version in force; null without a ServerHello" = |row| row.server().map(|hello| version_name(hello.version));
+    "packet" U64 "ordinal of the ClientHello; of the flow's first packet when there was none"
+        = |row| row.first().packet;
+    "file" Text "file of that packet" = |row| row.files.file(row.first().packet);
+    "frame" U64 "frame number of that packet in its file" = |row| row.files.frame(row.first().packet);
+    "version" Text "version in force; null without a ServerHello"
+        = |row| row.server().map(|hello| version_name(hello.version));
     "cipher" Text "cipher suite chosen" = |row| row.server().map(|hello| cipher_name(hello.cipher_suite));
     "server_name" Text "server name that the client asked for (SNI)" = |row| row.server_name();
     "resumed" Bool "the client offers to resume a session" = |row| row.client().map(|hello| hello.resumption);
@@ -103,31 +109,45 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
         = |row| row.alert().map(Alert::name);
     "next_protocol" Text "application protocol that the server chose (ALPN)"
         = |row| row.server().and_then(|hello| hello.alpn.as_deref());
-    "established" Bool "the handshake was complete, as far as the records show" = |row| row.session.established.is_some();
+    "established" Bool "the handshake was complete, as far as the records show"
+        = |row| row.session.established.is_some();
     "handshake_time" F64 "ClientHello to the complete handshake, s" = |row| row.handshake_time();
+    "server_hello_packet" U64 "ordinal of the ServerHello"
+        = |row| ordinal(row.server().map(|hello| hello.at));
     "server_hello_frame" U64 "frame number of the ServerHello in its file"
-        = |row| row.places.frame_of(row.server().map(|hello| hello.at));
+        = |row| row.files.frame_of(row.server().map(|hello| hello.at));
     "hello_retries" U32 "HelloRetryRequests" = |row| row.session.hello_retries;
-    "offered_version" Text "highest version the client offers" = |row| row.client().map(|hello| version_name(hello.highest_version()));
-    "offered_ciphers" U16 "cipher suites the client offers" = |row| row.client().map(|hello| hello.cipher_suites.len());
-    "offered_protocols" Text "application protocols the client offers (ALPN), joined by commas" = |row| row.offered();
-    "client_hello_length" U32 "length of the ClientHello, bytes" = |row| row.client().map(|hello| hello.length);
+    "offered_version" Text "highest version the client offers"
+        = |row| row.client().map(|hello| version_name(hello.highest_version()));
+    "offered_ciphers" U16 "cipher suites the client offers"
+        = |row| row.client().map(|hello| hello.cipher_suites.len());
+    "offered_protocols" Text "application protocols the client offers (ALPN), joined by commas"
+        = |row| row.offered();
+    "client_hello_length" U32 "length of the ClientHello, bytes"
+        = |row| row.client().map(|hello| hello.length);
     "alerts" U8 "alerts, at most 16" = |row| row.session.alerts.len();
     "alert_by" Text "who sent that alert: orig, resp" = |row| row.alert().map(|alert| side(alert.direction));
-    "alert_level" U8 "its level: 1 warning, 2 fatal; null when encrypted" = |row| row.alert().and_then(|alert| alert.level);
-    "alert_phase" Text "when it was sent: hello, handshake, established" = |row| row.alert().map(|alert| word(&alert.phase));
-    "alert_frame" U64 "its frame number in its file" = |row| row.places.frame_of(row.alert().map(|alert| alert.at));
+    "alert_level" U8 "its level: 1 warning, 2 fatal; null when encrypted"
+        = |row| row.alert().and_then(|alert| alert.level);
+    "alert_phase" Text "when it was sent: hello, handshake, established"
+        = |row| row.alert().map(|alert| word(&alert.phase));
+    "alert_packet" U64 "its ordinal" = |row| ordinal(row.alert().map(|alert| alert.at));
+    "alert_frame" U64 "its frame number in its file"
+        = |row| row.files.frame_of(row.alert().map(|alert| alert.at));
     "certificates" U8 "certificates of the server" = |row| row.session.certificates[1].len();
     "client_certificates" U8 "certificates of the client" = |row| row.session.certificates[0].len();
-    "certificate_requested" Bool "the server asked for a certificate" = |row| row.session.certificate_requested;
+    "certificate_requested" Bool "the server asked for a certificate"
+        = |row| row.session.certificate_requested;
     "subject" Text "subject of the server's certificate" = |row| row.leaf().map(|leaf| leaf.subject.as_str());
     "issuer" Text "issuer of the server's certificate" = |row| row.leaf().map(|leaf| leaf.issuer.as_str());
-    "serial" Text "serial number of the server's certificate, hexadecimal" = |row| row.leaf().map(|leaf| leaf.serial.as_str());
+    "serial" Text "serial number of the server's certificate, hexadecimal"
+        = |row| row.leaf().map(|leaf| leaf.serial.as_str());
     "not_valid_before" Time "start of its validity" = |row| row.leaf().map(|leaf| leaf.not_before);
     "not_valid_after" Time "end of its validity" = |row| row.leaf().map(|leaf| leaf.not_after);
     "san" Text "names it is for, joined by commas" = |row| row.names();
-    "malformed_frame" U64 "frame number of bytes that are no TLS, in its file"
-        = |row| row.places.frame_of(row.session.malformed);
+    "malformed_packet" U64 "ordinal of the packet with bytes that are no TLS"
+        = |row| ordinal(row.session.malformed);
+    "malformed_frame" U64 "its frame number in its file" = |row| row.files.frame_of(row.session.malformed);
     "orig_lost" Bool "missing bytes ended the reading of the client's side" = |row| row.session.lost[0];
     "resp_lost" Bool "missing bytes ended the reading of the server's side" = |row| row.session.lost[1];
 };

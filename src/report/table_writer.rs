@@ -1,0 +1,163 @@
+//! Writes a table in the format asked for, with the columns asked for.
+
+use std::io::{self, Write};
+
+use crate::report::parquet::ParquetFile;
+use crate::report::row_writer::{Aligned, Csv, JsonLines, RowWriter};
+use crate::report::table::{Column, Header, Table};
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns for people; only the most useful columns.
+    #[default]
+    Table,
+    /// Comma-separated values (RFC 4180) with a header line; text that a spreadsheet would run is quoted.
+    Csv,
+    /// One JSON object per line.
+    Jsonl,
+    /// Apache Parquet, zstd, nanosecond timestamps.
+    Parquet,
+}
+
+/// Rows of `T` on their way into a file or a pipe.
+pub struct TableWriter<T: Table> {
+    columns: Vec<&'static Column<T>>,
+    out: Out<T>,
+    rows: u64,
+}
+
+/// Text goes row by row, Parquet column by column.
+enum Out<T: Table> {
+    Rows(Box<dyn RowWriter + Send>),
+    Columns(Box<ParquetFile<T>>),
+}
+
+impl<T: Table> TableWriter<T> {
+    /// Writes `T` to `out`: the columns named by `wanted` or, when that is empty, all (for people: the most
+    /// useful).
+    ///
+    /// # Errors
+    /// When the format cannot be started, or a column does not exist.
+    pub fn new(format: Format, out: impl Write + Send + 'static, wanted: &[String]) -> io::Result<Self> {
+        let columns = choose::<T>(format, wanted)?;
+        let headers: Vec<Header> = columns.iter().map(|column| column.header).collect();
+        let out = match format {
+            Format::Table => Out::Rows(Box::new(Aligned::new(headers, out))),
+            Format::Csv => Out::Rows(Box::new(Csv::new(&headers, out)?)),
+            Format::Jsonl => Out::Rows(Box::new(JsonLines::new(headers, out))),
+            Format::Parquet => Out::Columns(Box::new(ParquetFile::new(&columns, Box::new(out))?)),
+        };
+        Ok(Self { columns, out, rows: 0 })
+    }
+
+    /// Writes rows.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn rows(&mut self, rows: &[T::Row<'_>]) -> io::Result<()> {
+        self.rows += rows.len() as u64;
+        match &mut self.out {
+            Out::Columns(file) => file.rows(rows),
+            Out::Rows(text) => rows
+                .iter()
+                .try_for_each(|row| text.row(&mut self.columns.iter().map(|column| (column.value)(row)))),
+        }
+    }
+
+    /// Writes what is left and says how many rows there were.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(self) -> io::Result<u64> {
+        match self.out {
+            Out::Rows(mut text) => text.finish()?,
+            Out::Columns(file) => file.finish()?,
+        }
+        Ok(self.rows)
+    }
+}
+
+fn choose<T: Table>(format: Format, wanted: &[String]) -> io::Result<Vec<&'static Column<T>>> {
+    let named = |name: &str| {
+        T::COLUMNS.iter().find(|column| column.header.name == name).ok_or_else(|| {
+            let names = T::COLUMNS.iter().map(|column| column.header.name);
+            let hint = crate::config::nearest(name, names).map(|near| format!("; did you mean {near}?"));
+            let message = format!("no column {name} in {}{}", T::NAME, hint.unwrap_or_default());
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
+    };
+    match format {
+        _ if !wanted.is_empty() => wanted.iter().map(|name| named(name)).collect(),
+        Format::Table => T::BRIEF.iter().map(|name| named(name)).collect(),
+        Format::Csv | Format::Jsonl | Format::Parquet => Ok(T::COLUMNS.iter().collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::report::table::{FileIndex, FlowRow, Flows};
+    use crate::report::tests::flow;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("lock").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: Format, columns: &[&str]) -> String {
+        let sink = Sink::default();
+        let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+        let mut writer = TableWriter::<Flows>::new(format, sink.clone(), &columns).expect("columns");
+        let mut files = FileIndex::default();
+        files.push("=a,b.pcap", 0);
+        writer.rows(&[FlowRow { flow: &flow(7), files: &files }]).expect("memory");
+        assert_eq!(writer.finish().expect("memory"), 1);
+        let bytes = sink.0.lock().expect("lock").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn csv_quotes_separators_and_formulas() {
+        assert_eq!(
+            written(Format::Csv, &["flow_id", "id.orig_h", "file", "encapsulation", "duration"]),
+            "flow_id,id.orig_h,file,encapsulation,duration\n7,10.0.0.2,\"'=a,b.pcap\",,1.5\n"
+        );
+    }
+
+    #[test]
+    fn json_lines_are_json_with_every_column() {
+        let line = written(Format::Jsonl, &[]);
+        let value: serde_json::Value = serde_json::from_str(&line).expect("json");
+        assert_eq!(value["id.orig_p"], 40000);
+        assert_eq!(value["ts"], "1970-01-01T00:00:01.000000001Z");
+        assert_eq!(value.as_object().map(serde_json::Map::len), Some(Flows::COLUMNS.len()));
+    }
+
+    #[test]
+    fn people_get_the_most_useful_columns() {
+        let table = written(Format::Table, &[]);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].starts_with("ts"), "{table}");
+        assert!(lines[1].contains("10.0.0.2") && lines.len() == 2, "{table}");
+    }
+
+    #[test]
+    fn unknown_columns_name_the_nearest() {
+        let error = TableWriter::<Flows>::new(Format::Csv, io::sink(), &["durration".to_owned()]).err();
+        assert_eq!(
+            error.expect("no such column").to_string(),
+            "no column durration in flows; did you mean duration?"
+        );
+    }
+}
