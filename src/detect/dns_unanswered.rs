@@ -133,7 +133,8 @@ impl Detector for DnsUnanswered {
         case.lost += self.waited(query, last);
         case.counts.queries += 1 + u64::from(transaction.repeat_count);
         case.show(-(last.time - query.time).0, query.packet, || {
-            let asked = format!("{} {}, id {}", transaction.name, qtype_name(transaction.qtype), transaction.id);
+            let asked =
+                format!("{} {}, id {}", transaction.name, qtype_name(transaction.qtype), transaction.id);
             let repeats = transaction.repeats.iter().take(3);
             let repeats = repeats.map(move |at| {
                 Evidence::new(*at, Role::Retry, format!("{} after the first query", at.time - query.time))
@@ -154,7 +155,9 @@ impl Detector for DnsUnanswered {
         let extent = if answered == 0 { Extent::Silent } else { Extent::Partial };
         let title = match extent {
             Extent::Silent => format!("{resolver} answers no lookup"),
-            Extent::Partial => format!("{resolver} leaves {} of its lookups unanswered", percent(case.failed, lookups)),
+            Extent::Partial => {
+                format!("{resolver} leaves {} of its lookups unanswered", percent(case.failed, lookups))
+            }
         };
         let names = &case.affected.names;
         let summary = format!(
@@ -223,7 +226,10 @@ mod tests {
 
     #[test]
     fn it_stays_silent() {
-        silent(NAME, &["healthy_search_list", "healthy_large", "dns_servfail_bogus", "missing_syn_ack_silent"]);
+        silent(
+            NAME,
+            &["healthy_search_list", "healthy_large", "dns_servfail_bogus", "missing_syn_ack_silent"],
+        );
     }
 
     #[test]
