@@ -16,7 +16,8 @@ fn main() -> std::io::Result<()> {
     let mut table = String::from(
         "# Hand-made captures\n\n\
         Made by `cargo run --example synthesize -- testdata/synthetic`, always the same bytes, from\n\
-        `tests/support/scenes`. Each has a truth file of the same name. The same command makes this table.\n\n\
+        `tests/support/scenes`. Each has a truth file of the same name. The same command makes \
+        this table.\n\n\
         | capture | what happens | must be found |\n|---|---|---|\n",
     );
     for scene in support::scenes::all() {

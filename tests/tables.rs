@@ -1,4 +1,5 @@
-//! The tables of whole runs: their values are of their columns' types, their ids and ordinals join, attempts cost a row.
+//! The tables of whole runs: their values are of their columns' types, their ids and ordinals join, attempts
+//! cost a row.
 
 mod support;
 

@@ -29,7 +29,7 @@
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, Half, HandshakeOutcome, LinkUse, TcpFlow};
+use crate::flow::{Flow, Half, HandshakeOutcome, LinkUse, TcpEvent, TcpFlow};
 
 thresholds! {
     /// Counts conversations by how their directions differ.
@@ -66,7 +66,7 @@ variants! {
             not_claimed: NOT_CLAIMED,
             doubted_by: DOUBTS,
         }
-        // What the losses cost is `retransmission`'s to say; that they are one-sided is where to look.
+        // `retransmission` says what the losses cost. That they are one-sided says where to look.
         Loss "loss" Info {
             could_be: &["one direction of a link or path is overloaded or faulty"],
             next: NEXT,
@@ -76,10 +76,8 @@ variants! {
     }
 }
 
-const NEXT: &[&str] = &[
-    "capture at both hosts at the same time",
-    "compare link addresses, VLANs and TTLs of both directions",
-];
+const NEXT: &[&str] =
+    &["capture at both hosts at the same time", "compare link addresses, VLANs and TTLs of both directions"];
 const NOT_CLAIMED: &[&str] = &["asymmetric routing", "that a device holds state"];
 const DOUBTS: &[QualityIssue] = &[QualityIssue::Drops, QualityIssue::Missed];
 
@@ -145,8 +143,8 @@ impl Detector for AsymmetricFlow {
             case.show(0, flow.id, || {
                 let replies = tcp.handshake.syn_acks.iter();
                 let replies = replies.map(|at| Evidence::new(*at, Role::SynAck, "the server asks again"));
-                let ack = tcp.handshake.ack.map(|at| Evidence::new(at, Role::Ack, "the client's answer passed here"));
-                replies.chain(ack).collect::<Vec<_>>()
+                let passed = |at| Evidence::new(at, Role::Ack, "the client's answer passed here");
+                replies.chain(tcp.handshake.ack.map(passed)).collect::<Vec<_>>()
             });
         }
         if detour && let Some(case) = book.case((flow.server, Difference::Path, None)) {
@@ -164,15 +162,18 @@ impl Detector for AsymmetricFlow {
             repeats.lost_before + repeats.lost_after
         });
         let lost: u64 = losses.iter().sum();
-        if lost > 0 && let Some(case) = book.case((flow.server, Difference::Loss, None)) {
+        if lost > 0
+            && let Some(case) = book.case((flow.server, Difference::Loss, None))
+        {
             case.flow(flow, ends);
             case.counts.lost_to_server += losses[0];
             case.counts.lost_to_client += losses[1];
             case.counts.segments.absorb([0, 1].map(|index: usize| tcp.sides[index].data_segments));
             case.show(-(lost as i64), flow.id, || {
                 let repeats = tcp.events.iter().filter(|event| event.kind.is_data_retransmission());
-                let repeats = repeats.take(6);
-                repeats.map(|event| Evidence::new(event.at, Role::Retransmission, event.kind.name())).collect::<Vec<_>>()
+                let again =
+                    |event: &TcpEvent| Evidence::new(event.at, Role::Retransmission, event.kind.name());
+                repeats.take(6).map(again).collect::<Vec<_>>()
             });
         }
     }
@@ -199,8 +200,8 @@ impl Detector for AsymmetricFlow {
                 difference,
                 format!("{server} does not see what its clients send after the SYN"),
                 format!(
-                    "In {flows} the handshake passed this capture point. The server went on repeating its SYN-ACK, and \
-                     acknowledged no data of the client."
+                    "In {flows} the handshake passed this capture point. The server went on repeating its \
+                     SYN-ACK, and acknowledged no data of the client."
                 ),
             )
             .confidence(Confidence::Likely),
@@ -211,8 +212,7 @@ impl Detector for AsymmetricFlow {
 }
 
 impl AsymmetricFlow {
-    /// Failing must come with the detour: every connection that takes it fails, and most that do not are
-    /// well.
+    /// Failing must come with the detour: every connection that takes it fails, and most others do not.
     fn path(&self, server: Endpoint, case: &Case<Uneven>, matching: &Matching) -> Option<Draft<Difference>> {
         let harmful = case.failed == case.flows() && matching.all > 0 && 2 * matching.failed < matching.all;
         harmful.then(|| {
@@ -220,8 +220,8 @@ impl AsymmetricFlow {
                 Difference::Path,
                 format!("Connections to {server} fail when the answers come another way"),
                 format!(
-                    "{} got answers from a link address or VLAN that nothing is sent to, and all of them failed. Of {} with \
-                     one way for both directions {} failed.",
+                    "{} got answers from a link address or VLAN that nothing is sent to, and all of them \
+                     failed. Of {} with one way for both directions {} failed.",
                     plural(case.flows(), "connection"),
                     matching.all,
                     matching.failed,
@@ -254,9 +254,8 @@ impl AsymmetricFlow {
 }
 
 fn one_way(flow: &Flow, tcp: &TcpFlow, book: &mut Book<AsymmetricFlow>) {
-    let Some(direction) = Direction::BOTH.into_iter().find(|direction| flow.half(*direction).packets > 0) else {
-        return;
-    };
+    let seen = |direction: &Direction| flow.half(*direction).packets > 0;
+    let Some(direction) = Direction::BOTH.into_iter().find(seen) else { return };
     // What it acknowledges is the other side's data: that moved, so the other side is there.
     let advanced = tcp.side(direction.reverse()).acked_progress > 0;
     let answers = direction == Direction::ToClient && tcp.handshake.syn_ack_count > 0;
@@ -277,7 +276,8 @@ fn visibility(direction: Direction, of: &str, server: &str, flows: &str) -> Draf
     let side = if direction == Direction::ToServer { "clients'" } else { server };
     let title = format!("Only the {side} packets {of} pass this capture point");
     let summary = format!(
-        "{flows} show one direction only, and its acknowledgements advance. The other direction exists and was not captured."
+        "{flows} show one direction only, and its acknowledgements advance. The other direction exists and \
+         was not captured."
     );
     Draft::new(Difference::Visibility, title, summary).direction(direction)
 }
@@ -293,8 +293,8 @@ fn one_way_capture(group: CaseGroup<Direction, Uneven>) -> Concluded<AsymmetricF
 /// The far end of a way: link address and VLAN.
 type Way = ([u8; 6], u16);
 
-/// The far ends of the ways there and back; `None` when the capture does not show both, or shows packets at
-/// several points, or a virtual router's address is among them.
+/// The far ends of the ways there and back. `None` when the capture does not show both, or shows packets at
+/// several points. `None`, too, when a virtual router's address is among them.
 fn ways(flow: &Flow) -> Option<(Vec<Way>, Vec<Way>)> {
     let [there, back] = &flow.halves;
     let unclear = |half: &Half| half.copies > 0 || half.links.len() == LinkUse::MAX || half.links.is_empty();
@@ -358,7 +358,13 @@ mod tests {
     fn it_stays_silent() {
         silent(
             NAME,
-            &["missing_syn_ack_silent", "retransmission_rto", "capture_duplicates_routed", "healthy_resets", "healthy_large"],
+            &[
+                "missing_syn_ack_silent",
+                "retransmission_rto",
+                "capture_duplicates_routed",
+                "healthy_resets",
+                "healthy_large",
+            ],
         );
     }
 

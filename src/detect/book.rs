@@ -15,8 +15,8 @@ pub trait Field: Ord + Clone + Debug + Serialize + DeserializeOwned + Send {}
 
 impl<T: Ord + Clone + Debug + Serialize + DeserializeOwned + Send> Field for T {}
 
-/// A key of cases. Its first part is the subject: what failing and healthy things have in common, and what
-/// shares are counted of. The rest tells cases of one subject apart.
+/// A key of cases. Its first part is the subject, which failing and healthy things have in common. Shares
+/// are of everything judged of a subject. The rest of the key tells cases of one subject apart.
 pub trait Key: Field {
     /// The subject.
     type Subject: Field;
@@ -78,7 +78,7 @@ pub struct Book<D: Detector> {
     cases: Bounded<D::Key, Case<D::Counts>>,
     /// What was judged, by subject.
     totals: Bounded<SubjectOf<D>, D::Total>,
-    /// By what is counted, and why.
+    /// How many things could not be judged, by unit and reason.
     not_judged: BTreeMap<(Cow<'static, str>, Cow<'static, str>), u64>,
     /// What the detector keeps beside its cases.
     pub notes: D::Notes,
@@ -96,11 +96,11 @@ impl<D: Detector> Default for Book<D> {
 }
 
 impl<D: Detector> Book<D> {
-    /// Subjects of which everything judged is counted: more than cases, because the healthy are among them.
+    /// Subjects kept: more than cases, because the healthy are among them.
     const SUBJECTS: usize = 1 << 16;
 
-    /// One more thing of this subject was judged. What the detector counts of everything judged goes into the
-    /// value; `None` when subjects of lower hashes fill the table.
+    /// One more thing of this subject was judged. The value takes what the detector counts of everything
+    /// judged. `None` when subjects of lower hashes fill the table.
     pub fn judged(&mut self, subject: &SubjectOf<D>) -> Option<&mut D::Total> {
         self.totals.observe(hash_of(subject), subject.clone())
     }
@@ -164,8 +164,8 @@ impl<D: Detector> Book<D> {
         self.cases.take_if(wanted)
     }
 
-    /// Takes out the cases that have something in common, `by`, where there are at least `least` of them, and
-    /// adds them up.
+    /// Takes out the cases that have the same `by`, where there are at least `least` of them. Adds up the
+    /// cases of each such group.
     pub fn group<G: Ord + Clone>(
         &mut self,
         least: u64,

@@ -1,8 +1,8 @@
-//! Counting by key within bounds, so that neither the order of arrival nor the cut into partitions shows.
+//! Counts by key in tables of bounded size. Neither the order of arrival nor the cut into partitions shows.
 //!
-//! A full table keeps the keys with the lowest hash. What was put out once has a full set of lower hashes in
-//! front of it and can never come back, so what is kept is complete, merging is commutative and associative,
-//! and no part of the address space is blind: a hash knows nothing of addresses.
+//! A full table keeps the keys with the lowest hashes. A key that was put out has a full set of lower hashes
+//! in front of it, and can never come back. So what is kept is complete, and merging is commutative and
+//! associative. A hash knows nothing of addresses, so no part of the address space is blind.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub fn hash_of<T: Serialize + ?Sized>(value: &T) -> u64 {
     if let Ok(used) = postcard::to_slice(value, &mut bytes) {
         return xxhash_rust::xxh3::xxh3_64(used);
     }
-    // Longer than any key of ours but those with a long name.
+    // Only a key with a long name comes here.
     postcard::to_allocvec(value).map_or(0, |bytes| xxhash_rust::xxh3::xxh3_64(&bytes))
 }
 
@@ -48,11 +48,6 @@ impl<K: Ord, V> Bounded<K, V> {
     /// Observations, those that found no place included.
     pub fn observed(&self) -> u64 {
         self.observed
-    }
-
-    /// Keys kept.
-    pub fn len(&self) -> usize {
-        self.kept.len()
     }
 
     /// Keys, how often each was observed, and values, in the order of the hashes.
@@ -112,7 +107,7 @@ impl<K: Ord, V: Default + Merge> Merge for Bounded<K, V> {
     }
 }
 
-/// Distinct values, counted up to a limit: `MOST` are told apart, "at least" from there on.
+/// Distinct values, counted up to a limit. `MOST` are told apart; a full table says "at least".
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Distinct<T, const MOST: usize = 512>(BTreeMap<u64, T>);
 

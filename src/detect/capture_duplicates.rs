@@ -95,13 +95,7 @@ impl Detector for CaptureDuplicates {
         }
     }
 
-    fn judge(
-        &self,
-        (): &(),
-        case: &Case<Copies>,
-        book: &Book<Self>,
-        _: &Context<'_>,
-    ) -> Option<Draft<Kind>> {
+    fn judge(&self, (): &(), case: &Case<Copies>, book: &Book<Self>, _: &Context<'_>) -> Option<Draft<Kind>> {
         let copies = case.counts.copies;
         let packets = book.total(&()).1.map_or(0, |total| total.packets);
         if copies < self.least || share(copies, packets) < self.share {

@@ -69,7 +69,7 @@ impl Detector for CaptureGap {
         thresholds: Self::THRESHOLDS,
         source: include_str!("capture_gap.rs"),
     };
-    /// Seconds: more than four hours in each of which bytes turn out to be missing.
+    /// Seconds kept: enough for four hours in which bytes are missing in every second.
     const CASES: usize = 1 << 14;
     type Variant = Kind;
     type Key = (i64,);

@@ -193,7 +193,7 @@ impl CaptureLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{fires, in_scene, in_traffic, one, silent, says_nothing};
+    use crate::detect::testing::{fires, in_scene, in_traffic, one, says_nothing, silent};
     use crate::support::filler;
     use crate::support::tcp::{ACK, CLIENT, SERVER};
 

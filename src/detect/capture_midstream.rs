@@ -75,13 +75,7 @@ impl Detector for CaptureMidstream {
         case.counts.flows_with_inferred_roles += u64::from(flow.roles != Roles::Handshake);
     }
 
-    fn judge(
-        &self,
-        (): &(),
-        case: &Case<Running>,
-        _: &Book<Self>,
-        _: &Context<'_>,
-    ) -> Option<Draft<Kind>> {
+    fn judge(&self, (): &(), case: &Case<Running>, _: &Book<Self>, _: &Context<'_>) -> Option<Draft<Kind>> {
         let (running, all) = (case.counts.flows_midstream, case.total);
         if share(running, all) < self.share {
             return None;

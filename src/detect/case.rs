@@ -31,7 +31,7 @@ pub struct Case<C> {
 }
 
 impl<C: Default> Case<C> {
-    /// A case about the recording itself from its `first` to its `last` packet, which no flow makes.
+    /// A case about the recording itself, from its `first` to its `last` packet. No flow makes it.
     pub fn between(first: Option<Timestamp>, last: Option<Timestamp>) -> Self {
         let mut case = Self::default();
         if let Some((first, last)) = first.zip(last) {

@@ -76,7 +76,10 @@ variants! {
             doubted_by: &[QualityIssue::OneWay],
         }
         Host "host" Critical {
-            could_be: &["the address belongs to another host now", "a device refuses everything in the host's place"],
+            could_be: &[
+                "the address belongs to another host now",
+                "a device refuses everything in the host's place",
+            ],
             next: NEXT,
             not_claimed: NOT_CLAIMED,
             doubted_by: &[QualityIssue::OneWay],
@@ -112,7 +115,9 @@ impl Answered {
     /// equal paths shifts a TTL by one or two.
     fn differs(&self, refusals: &Refusals) -> bool {
         let other = (self.least_ttl.get().saturating_sub(2))..=(self.largest_ttl.get() + 2);
-        self.opened > 0 && !other.contains(&refusals.least_ttl.get()) && !other.contains(&refusals.largest_ttl.get())
+        self.opened > 0
+            && !other.contains(&refusals.least_ttl.get())
+            && !other.contains(&refusals.largest_ttl.get())
     }
 }
 
@@ -209,7 +214,9 @@ impl ConnectionRefused {
         let stopped = opened > 0 && case.first_seen() > Timestamp(answered.last_opened.get() as i64);
         let of = case.total.max(case.failed);
         let (extent, title) = match opened {
-            _ if stopped => (Extent::Port, format!("{server} refuses connections, after it had opened others")),
+            _ if stopped => {
+                (Extent::Port, format!("{server} refuses connections, after it had opened others"))
+            }
             0 if case.failed == of => (Extent::Port, format!("{server} refuses every connection")),
             0 => (Extent::Port, format!("{server} refuses connections and opens none")),
             _ => (Extent::Intermittent, format!("{server} refuses some connections and opens others")),
@@ -266,11 +273,11 @@ fn other_ttl(case: &Case<Refusals>, host: &Answered) -> String {
 /// One client asks many services: nobody's daily work.
 fn scan(group: CaseGroup<IpAddr, Refusals>) -> Concluded<ConnectionRefused> {
     let CaseGroup { by: client, cases, mut case } = group;
-    let refused = plural(case.failed, "connection");
-    let summary = format!("{refused} to {} got a RST in answer to the SYN, as in a scan.", plural(cases, "service"));
+    let (refused, services) = (plural(case.failed, "connection"), plural(cases, "service"));
+    let summary = format!("{refused} to {services} got a RST in answer to the SYN, as in a scan.");
     // Nobody misses what a scan did not find.
     case.failed = 0;
-    let draft = Draft::new(Extent::Port, format!("{} refuse {client}", plural(cases, "service")), summary)
+    let draft = Draft::new(Extent::Port, format!("{services} refuse {client}"), summary)
         .severity(Severity::Info)
         .confidence(Confidence::Likely)
         .subject(Subject { server: None, port: None, ..Subject::of(&case) })
@@ -333,7 +340,8 @@ mod tests {
     fn a_host_that_refuses_everything_is_one_finding() {
         let findings = in_traffic(NAME, |lab| {
             for (number, port) in (0u64..).zip([80, 443, 8080, 8443]) {
-                (0..3).for_each(|client| refused(lab, 7 + client, (9, port), 10 + number * 500 + u64::from(client) * 40));
+                let at = 10 + number * 500;
+                (0..3).for_each(|client| refused(lab, 7 + client, (9, port), at + u64::from(client) * 40));
             }
         });
         let finding = one(&findings, "host", Severity::Critical);

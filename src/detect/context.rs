@@ -34,8 +34,8 @@ pub struct Totals {
     pub backwards_most: i64,
     /// Some of the packets that went backwards, lowest ordinals first.
     pub backwards_examples: Vec<PacketRef>,
-    /// The longest times of a second and more without any packet: the packets before and after, longest
-    /// first.
+    /// The packets before and after the longest times without any packet, longest time first. Only times of
+    /// a second and more count.
     pub silences: Vec<(PacketRef, PacketRef)>,
     /// TCP packets.
     pub tcp_packets: u64,

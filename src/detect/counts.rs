@@ -24,7 +24,7 @@ pub trait Counts: Merge + Default {
 
 impl Counts for () {}
 
-/// A field of [`Counts`]: a number to list, if it is one and not zero.
+/// A field of [`Counts`]. It is listed when it is a number other than zero.
 pub trait Listed {
     /// The number.
     fn listed(&self) -> Option<u64>;
@@ -134,10 +134,9 @@ macro_rules! counts {
 
         impl $crate::detect::Counts for $name {
             fn list(&self) -> Vec<$crate::detect::Count> {
-                use $crate::detect::Listed;
+                use $crate::detect::{Count, Listed};
                 let listed = [$((stringify!($field), self.$field.listed()),)*];
-                let listed = listed.into_iter();
-                listed.filter_map(|(name, value)| Some($crate::detect::Count { name, value: value? })).collect()
+                listed.into_iter().filter_map(|(name, value)| Some(Count { name, value: value? })).collect()
             }
         }
     };

@@ -17,11 +17,11 @@ impl<T: Default + Merge + Clone + Debug + Serialize + DeserializeOwned + Send> S
 /// What a detector says of a case that it put together itself.
 pub type Concluded<D> = (Draft<<D as Detector>::Variant>, Case<<D as Detector>::Counts>);
 
-/// A detector counts while flows and messages go by, and judges when everything was counted. Its value is its
-/// thresholds; what it counts is in its [`Book`].
+/// A detector counts while flows and messages go by, and judges when everything was counted. Its fields are
+/// its thresholds. What it counts is in its [`Book`].
 ///
-/// One book lives in every partition, and they are merged in any order before anything is judged. So hooks
-/// only count: sums, least and most, never "the last" or "the first ten to arrive".
+/// Every partition has a book of its own. The books are merged in any order before anything is judged. So
+/// hooks only count: sums, least and most, never "the last" or "the first ten to arrive".
 pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// The rule sheet.
     const RULE: Rule;
@@ -46,13 +46,13 @@ pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// A DNS transaction of `flow` was finished.
     fn transaction(&self, _transaction: &Transaction, _flow: &FlowHead, _book: &mut Book<Self>) {}
 
-    /// Says what is about several cases, or about none: takes cases out of the book, adds them up, makes its
-    /// own.
+    /// Says what is about several cases, or about none. For that it takes cases out of the book, adds them
+    /// up, or makes its own.
     fn conclude(&self, _book: &mut Book<Self>, _context: &Context<'_>) -> Vec<Concluded<Self>> {
         Vec::new()
     }
 
-    /// Says what a case is, when it is something.
+    /// Says what a case shows; `None` when that is no finding.
     fn judge(
         &self,
         _key: &Self::Key,

@@ -51,7 +51,10 @@ variants! {
     /// There is one kind.
     enum Only {
         Servfail "" Critical {
-            could_be: &["the resolver cannot reach a server for the zone", "DNSSEC validation fails at the resolver"],
+            could_be: &[
+                "the resolver cannot reach a server for the zone",
+                "DNSSEC validation fails at the resolver",
+            ],
             next: &[
                 "ask the resolver again with and without checking: dig +ednsopt NAME, dig +cd NAME",
                 "capture between the resolver and its own upstream",
@@ -151,10 +154,12 @@ impl Detector for DnsServfail {
             case.counts.extended_errors.add((error.code, error.text.clone()));
         }
         case.show(0, response.packet, || {
-            let asked = format!("{} {}, id {}", transaction.name, qtype_name(transaction.qtype), transaction.id);
+            let asked =
+                format!("{} {}, id {}", transaction.name, qtype_name(transaction.qtype), transaction.id);
             let query = transaction.query.map(|query| Evidence::new(query, Role::Query, asked));
             let errors = transaction.errors.iter();
-            let errors = errors.map(|error| format!(", extended error {} {}", error.code, error_name(error.code)));
+            let errors =
+                errors.map(|error| format!(", extended error {} {}", error.code, error_name(error.code)));
             let answer = format!("SERVFAIL{}", errors.collect::<String>());
             query.into_iter().chain([Evidence::new(response, Role::Response, answer)])
         });
@@ -192,7 +197,8 @@ fn zone(name: &str) -> &str {
     name.rmatch_indices('.').nth(1).map_or(name, |(at, _)| &name[at + 1..])
 }
 
-/// Adds to each failing resolver what it got itself when it asked for the same name while its client waited.
+/// Adds to each failing resolver what it got itself. It must have asked for the same name while its client
+/// waited.
 fn ask_upstream(book: &mut Book<DnsServfail>) {
     let Asked(troubles) = std::mem::take(&mut book.notes);
     let mut asked: BTreeMap<(IpAddr, &str), Vec<&Trouble>> = BTreeMap::new();
@@ -226,7 +232,8 @@ fn ask_upstream(book: &mut Book<DnsServfail>) {
 
 impl DnsServfail {
     fn draft(&self, resolver: Endpoint, what: &str, case: &Case<Failures>) -> Draft<Only> {
-        let Failures { upstream_servfail, upstream_unanswered, upstream_servers, extended_errors } = &case.counts;
+        let Failures { upstream_servfail, upstream_unanswered, upstream_servers, extended_errors } =
+            &case.counts;
         let most = case.failed >= self.critical_failures
             && case.failed as f64 >= self.critical_share * case.total as f64;
         let mut errors: Vec<String> = extended_errors.iter().map(|(code, text)| said(*code, text)).collect();
@@ -241,7 +248,8 @@ impl DnsServfail {
         let behind = match passed_on {
             false => String::new(),
             true => format!(
-                " While its clients waited, the resolver asked {}. {} of its queries got SERVFAIL, {} no answer.",
+                " While its clients waited, the resolver asked {}. {} of its queries got SERVFAIL, \
+                 {} no answer.",
                 servers.join(", "),
                 upstream_servfail,
                 upstream_unanswered,
@@ -268,7 +276,9 @@ impl DnsServfail {
         if passed_on {
             draft.could_be(["the resolver passes on what it gets from the one it asks"])
         } else if extended_errors.iter().any(|(code, _)| *code == CACHED_ERROR) {
-            draft.could_be(["the failure is cached: the original one may be older than the capture (RFC 9520)"])
+            draft.could_be([
+                "the failure is cached: the original one may be older than the capture (RFC 9520)",
+            ])
         } else {
             draft
         }
@@ -311,7 +321,10 @@ mod tests {
     #[test]
     fn a_forwarder_passes_on_what_it_got() {
         let findings = in_scene(NAME, "dns_servfail_forwarder");
-        assert!(findings.iter().any(|finding| finding.summary.contains("While its clients waited")), "{findings:#?}");
+        assert!(
+            findings.iter().any(|finding| finding.summary.contains("While its clients waited")),
+            "{findings:#?}"
+        );
     }
 
     #[test]

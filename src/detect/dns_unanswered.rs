@@ -21,9 +21,9 @@
 //! - Queries shortly before the end of the capture that were sent once.
 //!
 //! # What it does not claim
-//! That the resolver is down: the capture shows only what passed it. Whether another resolver answered instead.
-//! When the capture holds no response of any resolver and no flow in both directions, it may hold one direction
-//! only: the finding is then information.
+//! That the resolver is down: the capture shows only what passed it. Whether another resolver answered
+//! instead. When the capture holds no response of any resolver and no flow in both directions, it may hold
+//! one direction only: the finding is then information.
 //!
 //! # References
 //! resolv.conf(5): `timeout` 5 s, `attempts` 2; RFC 1035 section 4.2.1; RFC 9520 section 3.
@@ -129,7 +129,7 @@ impl Merge for Tries {
     }
 }
 
-/// Queries without a response, by question and first packet; and flows that the capture holds both directions of.
+/// Queries without a response, by question and first packet. Flows that the capture holds both directions of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Waiting {
     tries: Bounded<(Question, u64), Tries>,
@@ -259,7 +259,7 @@ impl Detector for DnsUnanswered {
             true => draft,
             false => draft
                 .severity(Severity::Info)
-                .gate(QualityIssue::OneWay.gate("no response and no flow in both directions is in the capture")),
+                .gate(QualityIssue::OneWay.gate("the capture has no response and no flow in both directions")),
         })
     }
 }

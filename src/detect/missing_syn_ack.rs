@@ -31,7 +31,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::*;
-use crate::dissect::{Direction, Endpoint};
+use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, Handshake, HandshakeOutcome};
 use crate::time::Span;
 
@@ -213,9 +213,8 @@ impl Detector for MissingSynAck {
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
         end_races(book);
         let silent = |key: &(Endpoint, Outcome)| key.1 == Outcome::Silent;
-        let asked_by = book.group(self.sweep, |key, case| {
-            case.affected.clients.only().copied().filter(|_| silent(key))
-        });
+        let asked_by =
+            book.group(self.sweep, |key, case| case.affected.clients.only().copied().filter(|_| silent(key)));
         let on_host = book.group(self.sweep, |key, _| Some(key.0.address).filter(|_| silent(key)));
         asked_by.into_iter().map(client_sweep).chain(on_host.into_iter().map(host_sweep)).collect()
     }
@@ -234,7 +233,9 @@ impl Detector for MissingSynAck {
             opened = opened.saturating_sub(case.flows());
         }
         let (title, shown) = match outcome {
-            Outcome::Silent => (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point"),
+            Outcome::Silent => {
+                (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point")
+            }
             Outcome::LostReturn => (
                 format!("SYN-ACKs of {server} do not reach the client"),
                 "were answered, and the client went on asking",
@@ -253,7 +254,8 @@ impl Detector for MissingSynAck {
             count => format!("{} captured, none quotes these SYNs", plural(count, "ICMP packet")),
         };
         let summary = format!(
-            "{} to {server} from {} {shown}. The clients sent {} and waited {} in all. {} to this service opened{}. {icmp}.",
+            "{} to {server} from {} {shown}. The clients sent {} and waited {} in all. {} to this service \
+             opened{}. {icmp}.",
             plural(case.flows(), "connection"),
             case.clients(),
             plural(case.counts.syns, "SYN"),
@@ -290,22 +292,23 @@ impl MissingSynAck {
     }
 }
 
-fn evidence(handshake: &Handshake, first: crate::dissect::PacketRef) -> Vec<Evidence> {
-    let after = |at: &crate::dissect::PacketRef, of: &str| format!("{} after the first{of}", at.time - first.time);
+fn evidence(handshake: &Handshake, first: PacketRef) -> Vec<Evidence> {
+    let after = |at: &PacketRef, of: &str| format!("{} after the first{of}", at.time - first.time);
     let syns = handshake.syns.iter().map(|syn| Evidence::new(*syn, Role::Syn, after(syn, "")));
-    let replies = handshake.syn_acks.iter().map(|reply| Evidence::new(*reply, Role::SynAck, after(reply, " SYN")));
+    let replies =
+        handshake.syn_acks.iter().map(|reply| Evidence::new(*reply, Role::SynAck, after(reply, " SYN")));
     syns.chain(replies).collect()
 }
 
-/// Counts the IPv6 attempts that no IPv4 connection overtook as silent.
+/// Counts IPv6 attempts as silent when no IPv4 connection overtook them.
 fn end_races(book: &mut Book<MissingSynAck>) {
     let Races { mut racers, winners } = std::mem::take(&mut book.notes);
     let (mut overtaken, mut unknown) = (0, racers.lost());
     for ((dialer, second, _), racer) in racers.take_if(|_, _| true) {
         let Some(server) = racer.server else { continue };
         let hash = hash_of(&dialer);
-        let won = (second..=second + RACE_SECONDS).any(|second| winners.get(hash, (dialer, second)).is_some());
-        if won {
+        let won = |second| winners.get(hash, (dialer, second)).is_some();
+        if (second..=second + RACE_SECONDS).any(won) {
             overtaken += 1;
         } else if !winners.covers(hash) {
             unknown += 1;
@@ -317,7 +320,7 @@ fn end_races(book: &mut Book<MissingSynAck>) {
     book.not_judged_many("more IPv6 attempts or IPv4 connections than are kept apart", unknown);
 }
 
-/// Where connections open without a SYN-ACK in the capture, one that is missing says little.
+/// Where connections open without a SYN-ACK in the capture, a missing one says little.
 fn unseen_replies(book: &Book<MissingSynAck>) -> Option<Gate> {
     let (mut opened, mut unseen) = (0, 0);
     for (_, _, total) in book.totals() {
@@ -326,7 +329,9 @@ fn unseen_replies(book: &Book<MissingSynAck>) -> Option<Gate> {
     }
     let numbers = format!("{unseen} of {} opened without one", plural(opened, "connection"));
     (unseen * 10 > opened).then(|| Gate {
-        prevents: format!("SYN-ACKs are missing from the capture ({numbers}): an answer can be missing here, too"),
+        prevents: format!(
+            "SYN-ACKs are missing from the capture ({numbers}): an answer can be missing here, too"
+        ),
         ..QualityIssue::OneWay.gate("")
     })
 }
@@ -338,8 +343,10 @@ fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> 
     case.affected.servers.iter().for_each(|server| hosts.add(server.address));
     let scan = !insists(&case) || cases >= 5 * hosts.count();
     let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
-    let draft = sweep(&mut case, scan, title).services(cases).count("services", cases).count("hosts", hosts.count());
-    let draft = draft
+    let draft = sweep(&mut case, scan, title)
+        .services(cases)
+        .count("services", cases)
+        .count("hosts", hosts.count())
         .subject(Subject { server: None, port: None, ..Subject::of(&case) })
         .could_be(match scan {
             true => ["a port scan or an inventory", "a peer-to-peer application with stale peers"],
@@ -355,13 +362,15 @@ fn host_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
     let scan = !insists(&case);
     let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
     let draft = sweep(&mut case, scan, title).services(cases).count("services", cases).could_be(match scan {
-        true => ["a port scan or an inventory from several addresses", "the host drops what it does not serve"],
+        true => {
+            ["a port scan or an inventory from several addresses", "the host drops what it does not serve"]
+        }
         false => ["the host is down or cut off", "a filter drops what is sent to it"],
     });
     (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
 }
 
-/// The clients repeated their SYNs, as one does that wants an answer.
+/// The clients repeated their SYNs, as a client does that wants an answer.
 fn insists(case: &Case<Attempts>) -> bool {
     case.counts.syns >= PERSISTENT * case.flows()
 }
@@ -386,7 +395,7 @@ fn sweep(case: &mut Case<Attempts>, scan: bool, title: String) -> Draft<Outcome>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{fires, in_traffic, one, silent};
+    use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
     use crate::support::tcp::{CLIENT, SYN};
 
     const NAME: &str = MissingSynAck::RULE.name;
@@ -406,12 +415,15 @@ mod tests {
 
     #[test]
     fn it_stays_silent() {
-        silent(NAME, &["rst_storm_refused", "syn_ack_repeated", "asymmetric_flow_visibility", "mtu_blackhole_silent"]);
+        silent(
+            NAME,
+            &["rst_storm_refused", "syn_ack_repeated", "asymmetric_flow_visibility", "mtu_blackhole_silent"],
+        );
     }
 
     #[test]
     fn one_finding_says_whom_it_covers() {
-        let findings = crate::detect::testing::in_scene(NAME, "missing_syn_ack_silent");
+        let findings = in_scene(NAME, "missing_syn_ack_silent");
         let finding = one(&findings, "silent", Severity::Critical);
         assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (5, 5));
         assert_eq!((finding.scope.flows.count, finding.scope.flows.sample.len()), (5, 5));

@@ -1,8 +1,8 @@
 //! records, messages, flows -> [`Finding`]
 //!
-//! A [`Detector`] counts in its [`Book`]: a [`Case`] for everything that may become one finding, and what was
-//! judged beside it. Partitions count apart; books are merged, then judged. A [`Draft`] has the words, the
-//! [`Rule`] what all findings of a variant share, and the finding is made of the three.
+//! A [`Detector`] counts in its [`Book`]. The book has a [`Case`] for everything that may become one finding,
+//! and what was judged beside it. Partitions count apart; books are merged, then judged. A [`Draft`] has the
+//! words. The [`Rule`] has what all findings of a variant share. Case, draft and rule make the finding.
 
 mod bounded;
 mod book;

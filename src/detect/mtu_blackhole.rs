@@ -59,7 +59,7 @@ variants! {
             not_claimed: NOT_CLAIMED,
             doubted_by: &[QualityIssue::Drops, QualityIssue::Missed],
         }
-        ReceiverView "receiver_view" Warning {
+        Receiver "receiver_view" Warning {
             could_be: &[
                 "a link or tunnel before the capture point has a smaller MTU",
                 "the sender stopped for another reason after a burst of losses",
@@ -68,7 +68,10 @@ variants! {
                 "capture at the sender: does it repeat full segments, does an ICMP message reach it?",
                 "probe the path: ping -M do -s SIZE, or tracepath",
             ],
-            not_claimed: &["what the sender did: the capture stands behind the loss", "that ICMP is filtered, or where"],
+            not_claimed: &[
+                "what the sender did: the capture stands behind the loss",
+                "that ICMP is filtered, or where",
+            ],
             doubted_by: &[QualityIssue::Drops, QualityIssue::Missed, QualityIssue::OneWay],
         }
     }
@@ -164,7 +167,7 @@ impl Detector for MtuBlackhole {
             Direction::ToClient => "from",
         };
         let draft = match view {
-            View::ReceiverView => behind_limit(way, server, case),
+            View::Receiver => behind_limit(way, server, case),
             View::Silent | View::IcmpIgnored => self.before_limit(view, way, server, case, context),
         };
         Some(draft.direction(direction).count("connections", case.flows()))
@@ -193,15 +196,19 @@ impl MtuBlackhole {
             (_, 0) => "The capture has no ICMP packet.".to_owned(),
             (_, count) => format!("None of {} is about these datagrams.", plural(count, "ICMP packet")),
         };
-        let filter = context.filter().map_or(String::new(), |filter| format!(" The capture filter was: {filter}."));
+        let filter =
+            context.filter().map_or(String::new(), |filter| format!(" The capture filter was: {filter}."));
         let resolved = match limit.resolved {
             0 => String::new(),
-            count => format!(" In {} the bytes arrived at last, in smaller pieces.", plural(count, "connection")),
+            count => {
+                format!(" In {} the bytes arrived at last, in smaller pieces.", plural(count, "connection"))
+            }
         };
-        let title = format!("Datagrams of {failing} bytes {way} {server} never arrive, those of {passing} bytes do");
+        let title =
+            format!("Datagrams of {failing} bytes {way} {server} never arrive, those of {passing} bytes do");
         let summary = format!(
-            "{} sent {} of {failing} bytes or more {} and got no acknowledgement at that size. Datagrams of up to {passing} \
-             bytes were acknowledged. {icmp}{filter} No progress for {}.{resolved}",
+            "{} sent {} of {failing} bytes or more {} and got no acknowledgement at that size. Datagrams of \
+             up to {passing} bytes were acknowledged. {icmp}{filter} No progress for {}.{resolved}",
             plural(case.flows(), "connection"),
             plural(limit.ranges, "datagram"),
             plural(limit.tries, "time"),
@@ -226,25 +233,26 @@ fn behind_limit(way: &str, server: Endpoint, case: &Case<SizeLimit>) -> Draft<Vi
     let passing = case.counts.largest_passing_bytes.get();
     let title = format!("Full segments {way} {server} never come this far, datagrams of {passing} bytes do");
     let summary = format!(
-        "In {} a hole of whole segments was never filled. Smaller segments behind it passed here, and the receiver asked for \
-         the hole. No datagram above {passing} bytes was seen in that direction. No progress for {}.",
+        "In {} a hole of whole segments was never filled. Smaller segments behind it passed here, and the \
+         receiver asked for the hole. No datagram above {passing} bytes was seen in that direction. No \
+         progress for {}.",
         plural(case.flows(), "connection"),
         case.lost,
     );
-    let several = case.flows() > 1;
-    Draft::new(View::ReceiverView, title, summary)
-        .confidence(if several { Confidence::Likely } else { Confidence::Possible })
+    let confidence = if case.flows() > 1 { Confidence::Likely } else { Confidence::Possible };
+    Draft::new(View::Receiver, title, summary).confidence(confidence)
 }
 
-/// The ICMP message that told the sender before its last try which size would have passed: the router that
-/// drops the datagram names it (RFC 1191 section 3).
+/// The ICMP message that told the sender, before its last try, which size would have passed. The router that
+/// drops the datagram names that size (RFC 1191 section 3).
 fn told<'f>(flow: &'f Flow, direction: Direction, segment: &UndeliveredSegment) -> Option<&'f IcmpError> {
     let last = segment.frames.last().map_or(0, |at| at.packet);
-    let mut errors = flow.icmp_errors.iter().filter(|error| error.quoted == direction && error.at.packet < last);
+    let mut errors =
+        flow.icmp_errors.iter().filter(|error| error.quoted == direction && error.at.packet < last);
     errors.find(|error| error.icmp.mtu.is_some_and(|mtu| mtu < segment.ip_length))
 }
 
-/// The segments of a direction that nothing but their size kept from arriving.
+/// The segments of a direction that only their size kept from arriving.
 fn limited<'f>(flow: &Flow, tcp: &'f TcpFlow, direction: Direction) -> Vec<&'f UndeliveredSegment> {
     let sizes = &tcp.side(direction).sizes;
     let by_size = |segment: &&UndeliveredSegment| {
@@ -310,7 +318,7 @@ fn receiver_view(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Bo
     if side.hole_bytes == 0 || !whole || !cut || !asked || waited < RECOVERY || side.data_segments == 0 {
         return;
     }
-    let Some(case) = book.case((flow.server, direction, View::ReceiverView)) else { return };
+    let Some(case) = book.case((flow.server, direction, View::Receiver)) else { return };
     case.flow(flow, [hole.at, flow.last]);
     case.failed += 1;
     case.lost += waited;
@@ -319,7 +327,9 @@ fn receiver_view(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Bo
     case.show(0, flow.id, || {
         let duplicates = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateAck);
         let asked = duplicates.filter(|event| event.direction != direction).take(6);
-        let asked = asked.map(|event| Evidence::new(event.at, Role::DuplicateAck, "the receiver asks for what is missing"));
+        let asked = asked.map(|event| {
+            Evidence::new(event.at, Role::DuplicateAck, "the receiver asks for what is missing")
+        });
         let missing = format!("{} bytes are missing before it", side.hole_bytes);
         asked.chain([Evidence::new(hole.at, Role::BehindHole, missing)]).collect::<Vec<_>>()
     });
@@ -350,7 +360,13 @@ mod tests {
     fn it_stays_silent() {
         silent(
             NAME,
-            &["healthy_path_mtu_discovery", "retransmission_rto", "capture_offload", "asymmetric_flow_loss", "capture_gap"],
+            &[
+                "healthy_path_mtu_discovery",
+                "retransmission_rto",
+                "capture_offload",
+                "asymmetric_flow_loss",
+                "capture_gap",
+            ],
         );
     }
 

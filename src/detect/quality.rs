@@ -1,4 +1,4 @@
-//! What of the recording stood in the way of a finding, counted over the flows the finding is about.
+//! Faults of the recording that stand in the way of a finding, counted over the finding's flows.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,8 @@ impl QualityIssue {
         match self {
             Self::Drops => (
                 "capture_loss",
-                "the capture reports dropped packets: a packet that is missing here may have been on the wire",
+                "the capture reports dropped packets: \
+                 a packet that is missing here may have been on the wire",
                 "capture with a larger buffer (tcpdump -B), a shorter snapshot length or a narrower filter",
             ),
             Self::OneWay => (
@@ -63,7 +64,8 @@ impl QualityIssue {
             ),
             Self::SuperFrames => (
                 "capture_offload",
-                "packets larger than the wire carries were recorded: sizes and counts on the wire are not known",
+                "packets larger than the wire carries were recorded: \
+                 sizes and counts on the wire are not known",
                 "capture beside the host, or switch off segmentation offload while capturing (ethtool -K)",
             ),
             Self::Clipped => (
@@ -73,7 +75,8 @@ impl QualityIssue {
             ),
             Self::Midstream => (
                 "capture_midstream",
-                "connections were running when the capture began: their options and earlier packets are unknown",
+                "connections were running when the capture began: \
+                 their options and earlier packets are unknown",
                 "start the capture before the connections are opened",
             ),
             Self::Disorder => (

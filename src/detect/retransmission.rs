@@ -51,15 +51,30 @@ thresholds! {
 variants! {
     /// What made most of the repeats necessary.
     enum Cause {
-        Rto "rto" Warning { could_be: COULD_BE, next: NEXT, not_claimed: NOT_CLAIMED, doubted_by: DOUBTS, }
-        Fast "fast" Warning { could_be: COULD_BE, next: NEXT, not_claimed: NOT_CLAIMED, doubted_by: DOUBTS, }
+        Rto "rto" Warning {
+            could_be: COULD_BE,
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTS,
+        }
+        Fast "fast" Warning {
+            could_be: COULD_BE,
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTS,
+        }
         TailLossProbe "tail_loss_probe" Warning {
             could_be: COULD_BE,
             next: NEXT,
             not_claimed: NOT_CLAIMED,
             doubted_by: DOUBTS,
         }
-        Mixed "mixed" Warning { could_be: COULD_BE, next: NEXT, not_claimed: NOT_CLAIMED, doubted_by: DOUBTS, }
+        Mixed "mixed" Warning {
+            could_be: COULD_BE,
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTS,
+        }
     }
 }
 
@@ -105,7 +120,7 @@ impl Losses {
         self.fast + self.timeout + self.tail_loss_probe + self.unclassified
     }
 
-    /// Repeats that something was lost for.
+    /// Repeats that a loss made necessary.
     fn needed(&self) -> u64 {
         self.repeats().saturating_sub(self.spurious + self.path_mtu)
     }
@@ -132,8 +147,8 @@ impl Losses {
         kinds.map(|(count, kind)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// Where the first copies were lost, and which repeats were not needed: one sentence each, none about
-    /// nothing.
+    /// Where the first copies were lost, and which repeats were not needed. Each gets one sentence, if there
+    /// is something to say.
     fn remarks(&self) -> String {
         let place = match (self.lost_before_capture, self.lost_after_capture) {
             (0, 0) => " The frames do not show on which side of the capture point.".to_owned(),
@@ -228,7 +243,8 @@ impl Detector for Retransmission {
         let sent = book.total(&server).1;
         let segments = sent.map_or(0, |sent| sent.segments[direction.index()]);
         let flows = sent.map_or(0, |sent| sent.flows[direction.index()]).max(case.flows());
-        let often = share(needed, segments) >= self.warning_share && needed >= self.least && case.lost >= self.cost;
+        let often =
+            share(needed, segments) >= self.warning_share && needed >= self.least && case.lost >= self.cost;
         let long = case.lost >= self.warning_seconds;
         let way = match direction {
             Direction::ToServer => "to",
@@ -236,12 +252,16 @@ impl Detector for Retransmission {
         };
         let title = match segments {
             // A share of a handful says nothing.
-            0..100 => format!("{} {way} {server} for {}", plural(needed, "retransmission"), plural(segments, "segment")),
+            0..100 => format!(
+                "{} {way} {server} for {}",
+                plural(needed, "retransmission"),
+                plural(segments, "segment")
+            ),
             _ => format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
         };
         let summary = format!(
-            "{} of {} {way} {server} repeated data: {} of {} ({}). They made no progress for {}, {} of the time these \
-             transfers took.{}",
+            "{} of {} {way} {server} repeated data: {} of {} ({}). They made no progress for {}, {} of the \
+             time these transfers took.{}",
             case.flows(),
             plural(flows, "connection"),
             plural(losses.repeats(), "repeat"),
@@ -275,7 +295,8 @@ fn evidence(event: &TcpEvent) -> impl Iterator<Item = Evidence> {
         _ => (Role::Original, format!("seq {seq}, len {length}")),
     };
     let original = event.original.map(|at| Evidence::new(at, role, shown));
-    let trigger = event.trigger.map(|at| Evidence::new(at, Role::Trigger, "completed the evidence of the loss"));
+    let trigger =
+        event.trigger.map(|at| Evidence::new(at, Role::Trigger, "completed the evidence of the loss"));
     [original, trigger, Some(Evidence::new(event.at, Role::Retransmission, again))].into_iter().flatten()
 }
 

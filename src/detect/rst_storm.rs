@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, ResetClass};
+use crate::time::Timestamp;
 
 thresholds! {
     /// Counts reset connections by service and second.
@@ -159,7 +160,7 @@ impl Ended {
         self.0.covers(hash_of(&server))
     }
 
-    /// In a second.
+    /// Connections that ended in a second.
     fn in_second(&self, server: Endpoint, second: i64) -> u64 {
         let minute = self.0.get(hash_of(&server), (server, second.div_euclid(60)));
         let ended = minute.and_then(|(_, minute)| minute.get(&(second.rem_euclid(60) as u8)));
@@ -214,7 +215,7 @@ impl Detector for RstStorm {
         for ((server, second), case) in book.take(|_, _| true) {
             services.entry(server).or_default().insert(second, case);
         }
-        let second = |time: Option<crate::time::Timestamp>| time.map_or(0, |time| time.0.div_euclid(1_000_000_000));
+        let second = |time: Option<Timestamp>| time.map_or(0, |time| time.0.div_euclid(1_000_000_000));
         let length = second(context.totals.last) - second(context.totals.first) + 1;
         let mut concluded = Vec::new();
         for (server, seconds) in services {
@@ -230,7 +231,7 @@ impl Detector for RstStorm {
 }
 
 impl RstStorm {
-    /// What the seconds of a service that belong to a storm add up to, in a capture of `length` seconds.
+    /// Adds up the seconds of a service that belong to a storm. The capture is `length` seconds long.
     fn storm(
         &self,
         server: Endpoint,
@@ -273,8 +274,8 @@ fn draft(server: Endpoint, storm: &Case<Resets>) -> Draft<Kind> {
     let resets = storm.counts.all();
     let title = format!("{} of {server} were reset", plural(resets, "connection"));
     let summary = format!(
-        "{resets} of {} that ended were reset within {}. {} of the resets came from the server's address. {} lost their \
-         connections.",
+        "{resets} of {} that ended were reset within {}. {} of the resets came from the server's address. \
+         {} lost their connections.",
         plural(storm.total, "connection"),
         storm.affected.active.span(),
         storm.counts.by_server,
@@ -293,7 +294,7 @@ mod tests {
     use crate::detect::testing::{fires, silent};
     use crate::dissect::PacketRef;
     use crate::flow::{Reset, TcpFlow};
-    use crate::time::{Span, Timestamp};
+    use crate::time::Span;
 
     const NAME: &str = RstStorm::RULE.name;
 
@@ -311,7 +312,10 @@ mod tests {
 
     #[test]
     fn it_stays_silent() {
-        silent(NAME, &["healthy_resets", "healthy_close_notify", "blind_rst_inject", "missing_syn_ack_silent"]);
+        silent(
+            NAME,
+            &["healthy_resets", "healthy_close_notify", "blind_rst_inject", "missing_syn_ack_silent"],
+        );
     }
 
     /// A connection of a service that ends at a second, by a RST or by a FIN.
@@ -343,7 +347,7 @@ mod tests {
         }
     }
 
-    /// A service with the lowest address ends three connections every second of a day; another one has a
+    /// A service with the lowest address ends three connections every second of a day. Another one has a
     /// storm at noon.
     #[test]
     fn a_day_of_a_busy_service_hides_no_storm() {
@@ -357,9 +361,14 @@ mod tests {
             let second = DAY / 2 + packet as i64 / 10;
             detector.flow(&ended([203, 0, 113, 77], 1_000_000 + packet, second, true), &mut book);
         }
-        let totals = Totals { first: Some(Timestamp(0)), last: Some(Timestamp(DAY * 1_000_000_000)), ..Totals::default() };
+        let totals = Totals {
+            first: Some(Timestamp(0)),
+            last: Some(Timestamp(DAY * 1_000_000_000)),
+            ..Totals::default()
+        };
         let verdict = book.finish(&detector, &Context { totals: &totals, files: &[] });
-        let servers: Vec<_> = verdict.findings.iter().map(|finding| finding.subject.server.as_deref()).collect();
+        let servers: Vec<_> =
+            verdict.findings.iter().map(|finding| finding.subject.server.as_deref()).collect();
         assert_eq!(servers, [Some("203.0.113.77")]);
         assert_eq!(verdict.findings[0].impact.failed_transactions, 40);
         assert!(verdict.not_assessed.is_empty(), "{:?}", verdict.not_assessed);
@@ -382,6 +391,9 @@ mod tests {
         let verdict = book.finish(&detector, &Context { totals: &Totals::default(), files: &[] });
         assert!(verdict.findings.is_empty());
         let missing = &verdict.not_assessed[0];
-        assert_eq!((missing.reason.as_ref(), missing.count), ("more services and minutes than are kept apart", 40));
+        assert_eq!(
+            (missing.reason.as_ref(), missing.count),
+            ("more services and minutes than are kept apart", 40)
+        );
     }
 }

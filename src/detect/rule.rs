@@ -193,7 +193,10 @@ macro_rules! thresholds {
             fn new(configured: Option<&std::collections::BTreeMap<String, f64>>) -> Self {
                 Self {$(
                     $key: <$type as $crate::detect::Setting>::from_number(
-                        configured.and_then(|values| values.get(stringify!($key))).copied().unwrap_or($default),
+                        configured
+                            .and_then(|values| values.get(stringify!($key)))
+                            .copied()
+                            .unwrap_or($default),
                     ),
                 )*}
             }

@@ -1,4 +1,4 @@
-//! Whom and what a finding covers: what findings are joined on.
+//! Whom and what a finding covers. Findings are joined on that.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -137,8 +137,8 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The times of packets, in slots of equal width. The width is the smallest power of two of seconds with
-/// which all times fall into [`Active::MOST`] slots, so that it depends on the times and not on their order.
+/// The times of packets, in slots of equal width. The width is a power of two of seconds: the smallest with
+/// which all times fall into [`Active::MOST`] slots. So it depends on the times and not on their order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Active {
     /// Width as a power of two, seconds.

@@ -1,4 +1,4 @@
-//! Runs detectors over hand-made traffic, in this process: what fires and what stays silent stands beside
+//! Runs detectors over hand-made traffic, in this process. What fires and what stays silent stands beside
 //! each detector.
 
 use std::fs;

@@ -50,7 +50,8 @@ impl Variant for Description {
         let mut index = 0;
         while index < sheets.len() {
             sheets[index] = VariantSheet {
-                next: &["ask the server for its chain: openssl s_client -connect HOST:PORT -servername NAME -showcerts"],
+                next: &["ask the server for its chain: \
+                         openssl s_client -connect HOST:PORT -servername NAME -showcerts"],
                 not_claimed: &["what either side has in its trust store or configuration"],
                 doubted_by: &[QualityIssue::Clipped, QualityIssue::Missed],
                 ..VariantSheet::new(ALERT_NAMES[index], Severity::Critical)
@@ -112,7 +113,8 @@ impl Detector for TlsAlert {
                 Evidence::new(hello.at, Role::ClientHello, offer)
             });
             let server = tls.server_hello.as_ref();
-            let server = server.map(|hello| Evidence::new(hello.at, Role::ServerHello, version_name(hello.version)));
+            let server =
+                server.map(|hello| Evidence::new(hello.at, Role::ServerHello, version_name(hello.version)));
             let level = alert.level.map_or("encrypted".to_owned(), |level| format!("level {level}"));
             let alert = Evidence::new(alert.at, Role::Alert, format!("{level}, {}", alert.name()));
             [client, server, Some(alert)].into_iter().flatten()
@@ -186,7 +188,8 @@ fn causes(description: Option<u8>, direction: Direction) -> &'static [&'static s
         ],
         (None, Direction::ToClient) => &["the server does not accept the client's certificate, or got none"],
         (Some(42..=46 | 48), Direction::ToServer) => &[
-            "the client does not accept the server's certificate: expired, unknown issuer, or an intermediate is missing",
+            "the client does not accept the server's certificate: expired, unknown issuer, or an \
+             intermediate is missing",
             "a device on the path presents a certificate of its own",
         ],
         (Some(42..=46 | 48 | 116), Direction::ToClient) => {
@@ -227,7 +230,10 @@ mod tests {
 
     #[test]
     fn it_stays_silent() {
-        silent(NAME, &["healthy_close_notify", "healthy_unrecognized_name", "healthy_resets", "mtu_blackhole_silent"]);
+        silent(
+            NAME,
+            &["healthy_close_notify", "healthy_unrecognized_name", "healthy_resets", "mtu_blackhole_silent"],
+        );
     }
 
     #[test]

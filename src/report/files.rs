@@ -223,7 +223,7 @@ pub fn write_report(
         .clone()
         .flat_map(|finding| finding.evidence.iter().map(move |cited| EvidenceRow { finding, cited }));
     Ok(vec![
-        write_table::<Findings>(folder, findings.map(|finding| FindingRow { finding }))?,
+        write_table::<Findings>(folder, findings.map(|finding| FindingRow { ranked: finding }))?,
         write_table::<EvidenceTable>(folder, cited)?,
         write_table::<Files>(folder, inputs.iter().map(|file| FileRow { file }))?,
         write_file(&folder.join("report.json"), |out| super::json::write(report, out))?,

@@ -356,7 +356,8 @@ mod tests {
         let page = page(100);
         for text in [
             "findings: 1 critical, 1 warning, input incomplete, limits acted\n",
-            "2 files, 20 packets, 19.0 s from 1970-01-01T00:00:01Z to 1970-01-01T00:00:20Z, flows: 40 tcp + 2\n",
+            "2 files, 20 packets, 19.0 s from 1970-01-01T00:00:01Z to 1970-01-01T00:00:20Z, \
+             flows: 40 tcp + 2\n",
             "udp, 95.0 % understood, 24 dropped by the capture\n",
             "F-001 CRITICAL  large packets to 10.0.0.1:443 are never acknowledged\n",
             "      frames      b.pcap: 2 (original), 4, 5 (retransmission), 6 (ack)\n",

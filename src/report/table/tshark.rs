@@ -1,7 +1,8 @@
 //! What tshark calls a classified segment, and why it says something else where it does.
 //!
-//! tshark judges a segment by the highest sequence number and the last ACK before it (`epan/dissectors/packet-tcp.c`).
-//! One line of [`reading`] per verdict; `tests/tcp_truth.rs` holds the names against what tshark prints.
+//! tshark judges a segment by the highest sequence number and the last ACK before it
+//! (`epan/dissectors/packet-tcp.c`). One line of [`reading`] per verdict; `tests/tcp_truth.rs` holds the
+//! names against what tshark prints.
 
 use crate::flow::{EventKind, Handshake, SpuriousProof, TcpEvent};
 use crate::time::Span;
@@ -9,10 +10,12 @@ use crate::time::Span;
 /// A retransmission counts as fast for tshark when the last ACK before it is younger than this.
 const FAST: Span = Span::millis(20);
 
-/// Without a handshake, a late segment is out of order for tshark up to this time, and a retransmission after it.
+/// Without a handshake, a late segment is out of order for tshark up to this time, and a retransmission after
+/// it.
 const LATE: Span = Span::millis(3);
 
-/// The bare name of a field of `tcp.analysis`, and the difference between its meaning and ours, when there is one.
+/// The bare name of a field of `tcp.analysis`, and the difference between its meaning and ours, when there is
+/// one.
 pub type Reading = (&'static str, Option<Difference>);
 
 /// Why tshark says something else.
@@ -61,7 +64,8 @@ impl Difference {
     }
 }
 
-/// The round trip that tshark takes from the handshake: the last SYN to the first ACK, SYN-ACKs sent again or not.
+/// The round trip that tshark takes from the handshake: the last SYN to the first ACK, SYN-ACKs sent again or
+/// not.
 fn initial_round_trip(handshake: &Handshake) -> Option<Span> {
     let (syn, ack) = handshake.syns.last().zip(handshake.ack)?;
     Some(ack.time - syn.time).filter(|span| *span > Span::ZERO)
