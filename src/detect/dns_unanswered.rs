@@ -259,7 +259,7 @@ impl Detector for DnsUnanswered {
             true => draft,
             false => draft
                 .severity(Severity::Info)
-                .gate(QualityIssue::OneWay.gate("the capture has no response and no flow in both directions")),
+                .gate(QualityIssue::OneWay.gate("no response and no two-way flow is in the capture")),
         })
     }
 }

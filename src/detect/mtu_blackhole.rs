@@ -207,8 +207,8 @@ impl MtuBlackhole {
         let title =
             format!("Datagrams of {failing} bytes {way} {server} never arrive, those of {passing} bytes do");
         let summary = format!(
-            "{} sent {} of {failing} bytes or more {} and got no acknowledgement at that size. Datagrams of \
-             up to {passing} bytes were acknowledged. {icmp}{filter} No progress for {}.{resolved}",
+            "{} sent {} of {failing} bytes or more {} in all. None was acknowledged at that size. Datagrams \
+             of up to {passing} bytes were. {icmp}{filter} No progress for {}.{resolved}",
             plural(case.flows(), "connection"),
             plural(limit.ranges, "datagram"),
             plural(limit.tries, "time"),

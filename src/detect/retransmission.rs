@@ -260,8 +260,8 @@ impl Detector for Retransmission {
             _ => format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
         };
         let summary = format!(
-            "{} of {} {way} {server} repeated data: {} of {} ({}). They made no progress for {}, {} of the \
-             time these transfers took.{}",
+            "{} of {} {way} {server} repeated data: {} among {} ({}). They made no progress for {}, {} of \
+             the time these transfers took.{}",
             case.flows(),
             plural(flows, "connection"),
             plural(losses.repeats(), "repeat"),

@@ -54,7 +54,8 @@ impl Difference {
                 "sent again or overtaken: the capture does not tell; tshark decides by time alone"
             }
             Self::SelectiveAcks => {
-                "selective ACKs or a recovery under way decide; tshark asks for duplicate ACKs with the same window"
+                "selective ACKs or a recovery under way decide; tshark asks for duplicate ACKs with the same \
+                 window"
             }
             Self::CaptureReordered => {
                 "the recorder wrote the ACK before its data: tshark takes the data for sent again"
