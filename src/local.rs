@@ -12,10 +12,9 @@ use rayon::prelude::*;
 
 use crate::capture::{CaptureError, CaptureLimits, Chunk, Reader};
 use crate::config::Config;
-use crate::detect::Context;
 use crate::dissect::PacketRecord;
 use crate::local::tracker::{Tracker, write};
-use crate::pipeline::{Batch, Capped, Outcome, PartitionState, Rows, Sequencer, dissect_into};
+use crate::pipeline::{Batch, Outcome, PartitionState, Rows, Sequencer, dissect_into};
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,39 +112,8 @@ impl<'c> Rounds<'c> {
         let (evicted, refused) = (self.tracker.evicted(), self.tracker.streams_refused());
         let mut state = PartitionState::default();
         self.tracker.into_states().for_each(|other| state.merge(other));
-        conclude(self.config, self.reader, self.sequencer, state, evicted, refused)
+        Outcome::conclude(self.config, self.reader, self.sequencer, state, evicted, refused)
     }
-}
-
-/// What every run ends with, wherever its stages ran: `state` is merged over all partitions, `evicted` flows
-/// were closed for their memory, and `refused` streams got no number.
-pub fn conclude(
-    config: &Config,
-    reader: Reader,
-    sequencer: Sequencer,
-    state: PartitionState,
-    evicted: u64,
-    refused: u64,
-) -> Outcome {
-    let (totals, fragments) = sequencer.finish();
-    let unreadable = reader.unreadable().to_vec();
-    let files = reader.into_files();
-    let hits = state.hits;
-    let (verdicts, flows) = state.judge(&config.detectors(), &Context { totals: &totals, files: &files });
-    let capped = [
-        ("flows closed for their memory", "limits.memory_mib", evicted),
-        ("classified tcp segments of one flow", "limits.events_per_flow", hits.events),
-        ("gaps given up early in reassembly", "limits.reassembly_kib", hits.reassembly),
-        ("numbered tcp streams", "limits.streams", refused),
-        ("dns transactions of one flow", "built-in table", hits.transactions),
-        ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
-    ];
-    let capped = capped
-        .into_iter()
-        .filter(|(.., count)| *count > 0)
-        .map(|(what, setting, count)| Capped { what, setting, count })
-        .collect();
-    Outcome { totals, files, fragments, unreadable, verdicts, capped, flows }
 }
 
 /// How much is read in a round.

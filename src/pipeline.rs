@@ -16,11 +16,10 @@
 //! Limits on all flows together are the executor's: [`Limiter`] lets every partition go on to the same packet
 //! and closes flows there. A run in which that never happens is the same in separate processes.
 
-use std::collections::BTreeMap;
-
 mod batch;
 mod eviction;
 pub mod exchange;
+mod outcome;
 mod partition;
 mod records;
 mod sequencer;
@@ -30,6 +29,7 @@ mod summary;
 pub(crate) use batch::dissect_into;
 pub use batch::{Batch, dissect_chunk, partition_of};
 pub use eviction::Limiter;
+pub use outcome::{Capped, Outcome};
 pub use partition::{OutOfOrder, Partition, PartitionState, Tracked};
 pub use records::Records;
 pub use sequencer::{Lead, Leads, Sequenced, Sequencer};
@@ -37,9 +37,6 @@ pub use stream_numbers::StreamNumbers;
 pub use summary::ChunkSummary;
 
 use crate::app::dns::Transaction;
-use crate::capture::{FileReport, Unreadable};
-use crate::detect::{Rule, Totals, Verdict};
-use crate::dissect::DefragStats;
 use crate::flow::{Finished, Flow, FlowHead, Row};
 
 /// Receives finished rows in an order that does not depend on threads, chunks, rounds or partitions.
@@ -62,34 +59,4 @@ pub trait Rows {
     }
     /// No row follows.
     fn end(&mut self) {}
-}
-
-/// A cap that acted, so that the report is marked degraded.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Capped {
-    /// What was cut, e.g. `tcp events per flow`.
-    pub what: &'static str,
-    /// The setting behind it, e.g. `limits.events_per_flow`.
-    pub setting: &'static str,
-    /// How often.
-    pub count: u64,
-}
-
-/// What a run found, apart from the rows.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Sums over all packets.
-    pub totals: Totals,
-    /// The files, in analysis order.
-    pub files: Vec<FileReport>,
-    /// What became of the IP fragments.
-    pub fragments: DefragStats,
-    /// Inputs that could not be read, and why.
-    pub unreadable: Vec<Unreadable>,
-    /// Every detector's verdict.
-    pub verdicts: Vec<(&'static Rule, Verdict)>,
-    /// Caps that acted.
-    pub capped: Vec<Capped>,
-    /// Flows closed, by protocol number.
-    pub flows: BTreeMap<u8, u64>,
 }

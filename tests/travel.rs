@@ -31,7 +31,7 @@ use pcapsy::config::Config;
 use pcapsy::detect::{Configured, Detectors};
 use pcapsy::dissect::PacketRecord;
 use pcapsy::flow::{Finished, Flow, FlowHead, FlowLimits, Row};
-use pcapsy::local::{self, Run, conclude};
+use pcapsy::local::{self, Run};
 use pcapsy::pipeline::exchange::{decode, encode};
 use pcapsy::pipeline::{
     ChunkSummary, Leads, Outcome, Partition, PartitionState, Records, Rows, Sequencer, StreamNumbers,
@@ -153,7 +153,7 @@ impl Result {
         finished.sort_by_key(Row::key);
         let mut rows = Everything::default();
         rows.finished(&finished);
-        let outcome = conclude(config, reader, sequencer, state, 0, numbers.refused());
+        let outcome = Outcome::conclude(config, reader, sequencer, state, 0, numbers.refused());
         Self::new(&outcome, config, rows)
     }
 }

@@ -261,7 +261,7 @@ fn limited<'f>(flow: &Flow, tcp: &'f TcpFlow, direction: Direction) -> Vec<&'f U
             && (segment.smaller_delivered > 0 || told(flow, direction, segment).is_some())
             && sizes.largest_delivered < segment.ip_length
     };
-    sizes.stuck.iter().filter(by_size).collect()
+    sizes.undelivered.iter().filter(by_size).collect()
 }
 
 fn sender_view(

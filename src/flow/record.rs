@@ -477,7 +477,7 @@ pub struct Sizes {
     /// Datagrams with payload known to have arrived.
     pub delivered: u64,
     /// Ranges sent at least three times and never acknowledged while sent whole: at most eight, in order.
-    pub stuck: Vec<UndeliveredSegment>,
+    pub undelivered: Vec<UndeliveredSegment>,
 }
 
 /// A range of bytes that was sent again and again at one size.

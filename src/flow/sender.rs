@@ -485,8 +485,8 @@ impl Sender {
             if !sent.sacked {
                 let size = sent.ip_length;
                 sent.deduce_smaller(|| lengths[behind..].iter().filter(|length| **length < size).count());
-                let stuck = sent.into_stuck(false, last);
-                self.keep_stuck(stuck);
+                let undelivered = sent.into_undelivered(false, last);
+                self.keep_undelivered(undelivered);
             }
         }
         self.side.hole_bytes =

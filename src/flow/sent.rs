@@ -191,7 +191,7 @@ impl Sent {
     }
 
     /// The size evidence, when it was tried often enough: `delivered` says that an ACK covers it at last.
-    pub(super) fn into_stuck(self, delivered: bool, until: Timestamp) -> Option<UndeliveredSegment> {
+    pub(super) fn into_undelivered(self, delivered: bool, until: Timestamp) -> Option<UndeliveredSegment> {
         let delivered_whole = delivered && self.arrived_whole();
         let trouble = *self.trouble?;
         let tries = trouble.repeats + 1;
@@ -218,7 +218,7 @@ impl Sent {
 }
 
 impl UndeliveredSegment {
-    /// Whole tries before a range counts as stuck: the first and two repeats by time-out. RFC 8899 section
+    /// Whole tries before a range counts as undelivered: the first and two repeats by time-out. RFC 8899 section
     /// 5.1.2 (`MAX_PROBES`) gives up a size after three probes.
     pub(super) const TRIES: u32 = 3;
     /// Ranges kept per direction.

@@ -425,7 +425,7 @@ impl FlowTable {
         self.weight
     }
 
-    /// The open flows: when they take too much memory, those with the lowest standing go.
+    /// The open flows: when they take too much memory, those of the lowest rank go.
     pub(crate) fn ranks(&self) -> impl Iterator<Item = EvictionRank> {
         self.ranks.iter().flatten().copied()
     }
@@ -434,7 +434,7 @@ impl FlowTable {
     pub(crate) fn evict(&mut self, bound: EvictionRank, clock: Timestamp) {
         debug_assert!(self.open.iter().all(|(at, open)| self.ranks[at] == Some(open.eviction_rank())));
         for at in 0..self.ranks.len() {
-            if self.ranks[at].is_some_and(|standing| standing <= bound) {
+            if self.ranks[at].is_some_and(|rank| rank <= bound) {
                 self.close(at, End::Evicted, clock, clock);
             }
         }

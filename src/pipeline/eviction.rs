@@ -1,7 +1,7 @@
 //! Holds the memory of open flows to a cap, with the same flows however the work is cut.
 //!
 //! A cap per partition, or one that looks when a round ends, would let the cut choose what goes. So the flows
-//! of all partitions are weighed behind packets of certain ordinals, and those with the lowest standing of
+//! of all partitions are weighed behind packets of certain ordinals, and those of the lowest rank of
 //! all are closed. A flow weighs what its packets made of it, not what the allocator says.
 //!
 //! All partitions have to meet for a weighing. How much the flows can have grown since the last one follows

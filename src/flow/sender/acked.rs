@@ -135,7 +135,7 @@ impl Sender {
                     self.outstanding.iter_mut().for_each(|other| other.other_delivered(ip_length, last));
                 }
             }
-            self.keep_stuck(sent.into_stuck(true, at.time));
+            self.keep_undelivered(sent.into_undelivered(true, at.time));
         }
         if let Some(sample) = sample {
             self.rtt.sample(sample);
@@ -173,9 +173,10 @@ impl Sender {
         }
     }
 
-    pub(super) fn keep_stuck(&mut self, stuck: Option<UndeliveredSegment>) {
-        if let Some(stuck) = stuck.filter(|_| self.side.sizes.stuck.len() < UndeliveredSegment::MAX) {
-            self.side.sizes.stuck.push(stuck);
+    pub(super) fn keep_undelivered(&mut self, undelivered: Option<UndeliveredSegment>) {
+        let kept = &mut self.side.sizes.undelivered;
+        if let Some(segment) = undelivered.filter(|_| kept.len() < UndeliveredSegment::MAX) {
+            kept.push(segment);
         }
     }
 

@@ -62,7 +62,7 @@ impl<'a> SideRow<'a> {
 
     /// The IP length of the segment that was tried most and never arrived.
     fn undelivered(self) -> Option<u32> {
-        let tried = self.sent().sizes.stuck.iter().max_by_key(|segment| segment.tries);
+        let tried = self.sent().sizes.undelivered.iter().max_by_key(|segment| segment.tries);
         tried.map(|segment| segment.ip_length)
     }
 

@@ -1,0 +1,73 @@
+//! What a run ends with, wherever its stages ran.
+
+use std::collections::BTreeMap;
+
+use super::partition::PartitionState;
+use super::sequencer::Sequencer;
+use crate::capture::{FileReport, Reader, Unreadable};
+use crate::config::Config;
+use crate::detect::{Context, Rule, Totals, Verdict};
+use crate::dissect::DefragStats;
+
+/// A cap that acted, so that the report is marked degraded.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Capped {
+    /// What was cut, e.g. `tcp events per flow`.
+    pub what: &'static str,
+    /// The setting behind it, e.g. `limits.events_per_flow`.
+    pub setting: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+/// What a run found, apart from the rows.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Sums over all packets.
+    pub totals: Totals,
+    /// The files, in analysis order.
+    pub files: Vec<FileReport>,
+    /// What became of the IP fragments.
+    pub fragments: DefragStats,
+    /// Inputs that could not be read, and why.
+    pub unreadable: Vec<Unreadable>,
+    /// Every detector's verdict.
+    pub verdicts: Vec<(&'static Rule, Verdict)>,
+    /// Caps that acted.
+    pub capped: Vec<Capped>,
+    /// Flows closed, by protocol number.
+    pub flows: BTreeMap<u8, u64>,
+}
+
+impl Outcome {
+    /// What every run ends with, wherever its stages ran: `state` is merged over all partitions, `evicted` flows
+    /// were closed for their memory, and `refused` streams got no number.
+    pub fn conclude(
+        config: &Config,
+        reader: Reader,
+        sequencer: Sequencer,
+        state: PartitionState,
+        evicted: u64,
+        refused: u64,
+    ) -> Self {
+        let (totals, fragments) = sequencer.finish();
+        let unreadable = reader.unreadable().to_vec();
+        let files = reader.into_files();
+        let hits = state.hits;
+        let (verdicts, flows) = state.judge(&config.detectors(), &Context { totals: &totals, files: &files });
+        let capped = [
+            ("flows closed for their memory", "limits.memory_mib", evicted),
+            ("classified tcp segments of one flow", "limits.events_per_flow", hits.events),
+            ("gaps given up early in reassembly", "limits.reassembly_kib", hits.reassembly),
+            ("numbered tcp streams", "limits.streams", refused),
+            ("dns transactions of one flow", "built-in table", hits.transactions),
+            ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
+        ];
+        let capped = capped
+            .into_iter()
+            .filter(|(.., count)| *count > 0)
+            .map(|(what, setting, count)| Capped { what, setting, count })
+            .collect();
+        Self { totals, files, fragments, unreadable, verdicts, capped, flows }
+    }
+}
