@@ -25,17 +25,27 @@ pub fn community_id(tuple: &FiveTuple, icmp: Option<&Icmp>) -> String {
         tuple = tuple.canonical();
     }
     let mut sha = Sha1::new();
-    sha.update([0, 0]);
+    let ports = [tuple.source.port, tuple.destination.port].map(u16::to_be_bytes);
+    // In one piece: every flow has one, and the hash takes pieces slowly.
+    let mut octets = [0; 2 + 2 * 16 + 2 + 4];
+    let mut used = 2;
+    let mut add = |more: &[u8]| {
+        octets[used..used + more.len()].copy_from_slice(more);
+        used += more.len();
+    };
     for address in [tuple.source.address, tuple.destination.address] {
         match address {
-            IpAddr::V4(address) => sha.update(address.octets()),
-            IpAddr::V6(address) => sha.update(address.octets()),
+            IpAddr::V4(address) => add(&address.octets()),
+            IpAddr::V6(address) => add(&address.octets()),
         }
     }
-    sha.update([tuple.protocol, 0]);
-    sha.update(tuple.source.port.to_be_bytes());
-    sha.update(tuple.destination.port.to_be_bytes());
-    format!("1:{}", BASE64.encode(&sha.finalize()))
+    add(&[tuple.protocol, 0]);
+    ports.iter().for_each(|port| add(port));
+    sha.update(&octets[..used]);
+    let mut text = String::with_capacity(30);
+    text.push_str("1:");
+    BASE64.encode_append(&sha.finalize(), &mut text);
+    text
 }
 
 /// The type that answers a type, by the table of the specification.
