@@ -24,7 +24,7 @@ pub struct Scope {
     pub names: Members<String>,
     /// Networks of the clients: /24 of IPv4, /64 of IPv6.
     pub networks: Members<String>,
-    /// When something of it was seen, in order, without overlaps; at most [`Active::MOST`].
+    /// When something of it was seen, in order, without overlaps; at most 32.
     pub intervals: Vec<Interval>,
 }
 
