@@ -26,6 +26,9 @@ const GREEN: Style = AnsiColor::Green.on_default().bold();
 const INDENT: usize = 6;
 const LABEL: usize = 12;
 
+/// Lines about files that were left out. The report lists more.
+const LEFT_OUT: usize = 10;
+
 /// Writes the summary, at most `width` columns wide as far as words allow.
 ///
 /// # Errors
@@ -45,6 +48,7 @@ pub fn write(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<(
             page.item("", 2, reason)?;
         }
     }
+    page.left_out(report)?;
     page.out.flush()
 }
 
@@ -203,6 +207,22 @@ impl Page<'_> {
             self.item(missing.detector, 24, &format!("{counted}: {}", missing.reason))?;
         }
         Ok(())
+    }
+
+    /// What was found in the folders given and not read; it lowers no verdict.
+    fn left_out(&mut self, report: &Report) -> io::Result<()> {
+        let ignored = &report.capture.ignored;
+        if ignored.is_empty() {
+            return Ok(());
+        }
+        self.heading("left out")?;
+        for input in ignored.iter().take(LEFT_OUT) {
+            self.item("", 2, &input.reason)?;
+        }
+        match ignored.len().saturating_sub(LEFT_OUT) as u64 + report.capture.ignored_unlisted {
+            0 => Ok(()),
+            more => self.item("", 2, &format!("{} more", grouped(more))),
+        }
     }
 
     fn heading(&mut self, text: &str) -> io::Result<()> {
@@ -369,6 +389,7 @@ mod tests {
             "  noisy_rule            3 flows: one-way\n",
             "  b.pcap: 16 bytes at offset 4096: record length 4294967295\n",
             "  classified tcp segments of one flow: 2 over limits.events_per_flow\n",
+            "left out\n  notes: no \\x1b[2Jcapture\n  2 more\n",
         ] {
             assert!(page.contains(text), "{text}\n--\n{page}");
         }
