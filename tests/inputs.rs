@@ -257,11 +257,19 @@ fn no_finding_is_from_1970() {
             let report: Value = serde_json::from_slice(&run.output().expect("run").stdout).expect("JSON");
             let first = report["capture"]["first_seen"].as_str().unwrap_or_default();
             for finding in report["findings"].as_array().into_iter().flatten() {
-                let seen = finding["first_seen"].as_str().expect("a time");
-                assert!(seen >= first, "{}: {} seen {seen}", path.display(), finding["title"]);
+                let seen = finding["first_seen"].as_str();
+                assert!(seen >= Some(first), "{}: {} seen {seen:?}", path.display(), finding["title"]);
             }
         }
     }
+    let mut none = fs::read(capture("healthy.pcap")).expect("committed");
+    none.truncate(24);
+    none.extend([0xff; 200]);
+    fs::write(folder.path().join("none.pcap"), none).expect("written");
+    let report: Value =
+        serde_json::from_slice(&analyze(&folder.path().join("none.pcap"), b"").stdout).expect("JSON");
+    assert_eq!(report["findings"][0]["detector"], "capture_damaged");
+    assert_eq!(report["findings"][0]["first_seen"], Value::Null, "no packet, no time");
     fs::write(&config, "[limits]\nevents_per_flow = 0\n").expect("written");
     let mut run = Command::cargo_bin("pcapsy").expect("built");
     let output = run.args(["flows", "x.pcap", "--config"]).arg(&config).output().expect("run");

@@ -72,13 +72,13 @@ impl<C> Case<C> {
         self.sample.add(rank, flow, gather);
     }
 
-    /// The earliest packet that it is about.
-    pub fn first_seen(&self) -> Timestamp {
+    /// The earliest packet that it is about; `None` when there is no packet.
+    pub fn first_seen(&self) -> Option<Timestamp> {
         self.affected.active.first()
     }
 
     /// The latest.
-    pub fn last_seen(&self) -> Timestamp {
+    pub fn last_seen(&self) -> Option<Timestamp> {
         self.affected.active.last()
     }
 

@@ -181,13 +181,11 @@ fn refuse_what_is_no_report(place: &Path, prefix: &str) -> io::Result<()> {
 
 /// False for a mount point, which cannot be renamed, and for the current directory, which a shell would lose.
 fn can_move(place: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let device = |path| fs::metadata(path).ok().map(|meta| meta.dev());
-        if device(place) != device(home(place)) {
-            return false;
-        }
+    // Nothing has this name; between two mounts the system does not even look for it.
+    let nothing = format!("{}nothing", prefix(place));
+    let across = fs::rename(home(place).join(&nothing), place.join(&nothing));
+    if across.is_err_and(|error| error.kind() == io::ErrorKind::CrossesDevices) {
+        return false;
     }
     let here = std::env::current_dir().and_then(fs::canonicalize);
     place.parent().is_some() && here.map_or(true, |here| here != place)

@@ -72,8 +72,8 @@ pub(crate) fn finding(detector: &'static str) -> Finding {
             ..Subject::default()
         },
         scope: Scope::default(),
-        first_seen: Timestamp(12_000_000_000),
-        last_seen: Timestamp(16_000_000_000),
+        first_seen: Some(Timestamp(12_000_000_000)),
+        last_seen: Some(Timestamp(16_000_000_000)),
         counts: vec![Count { name: "flows", value: 18 }],
         impact: Impact {
             seconds_lost: Span::millis(412_300),

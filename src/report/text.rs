@@ -356,8 +356,13 @@ fn frames(evidence: &[CitedFrame], one_file: bool) -> String {
     text
 }
 
-fn seen(first: Timestamp, last: Timestamp) -> String {
-    if first == last { first.rfc3339() } else { format!("{} for {}", first.rfc3339(), lasting(last - first)) }
+/// Nothing when it is about no packet.
+fn seen(first: Option<Timestamp>, last: Option<Timestamp>) -> String {
+    match first.zip(last) {
+        None => String::new(),
+        Some((first, last)) if first == last => first.rfc3339(),
+        Some((first, last)) => format!("{} for {}", first.rfc3339(), lasting(last - first)),
+    }
 }
 
 #[cfg(test)]
