@@ -210,7 +210,7 @@ settings! {
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
     limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by threads and packets";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";
-    limits.events_per_flow in 0, 4294967295 true "classified segments kept per flow";
+    limits.events_per_flow in 1, 4294967295 true "classified segments kept per flow";
     limits.reassembly_kib in 1, 1048576 true "out-of-order payload held per direction of a flow, KiB";
     limits.fragments_mib in 1, 65536 true "payload of incomplete IP datagrams held at a time, MiB";
     limits.record_mib in 1, 2047 true "largest packet record believed, MiB";

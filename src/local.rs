@@ -27,10 +27,13 @@ pub struct Progress {
     pub packets: u64,
 }
 
+/// The most worker threads. More than this gain nothing, and thousands cannot be started.
+pub const MOST_THREADS: usize = 256;
+
 /// How a run is carried out. None of this changes a result, apart from the hashes that were asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Run {
-    /// Worker threads; 0 for one per core.
+    /// Worker threads, at most [`MOST_THREADS`]; 0 for one per core.
     pub threads: usize,
     /// Compute SHA-256 of the input files, too.
     pub sha256: bool,
@@ -47,10 +50,36 @@ pub fn analyze(
     rows: &mut (dyn Rows + Send),
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, CaptureError> {
+    let reader = open(inputs, config, run)?;
+    analyze_set(reader, config, run, rows, progress)
+}
+
+/// Opens a capture set the way [`analyze`] does.
+///
+/// # Errors
+/// When none of the inputs can be read as a capture.
+pub fn open(inputs: &[PathBuf], config: &Config, run: Run) -> Result<Reader, CaptureError> {
     let limits = CaptureLimits { sha256: run.sha256, ..config.capture_limits() };
-    let reader = Reader::open(inputs, &limits)?;
+    Reader::open(inputs, &limits)
+}
+
+/// As [`analyze`], of a set that is open.
+///
+/// # Errors
+/// When the worker threads cannot be started.
+pub fn analyze_set(
+    reader: Reader,
+    config: &Config,
+    run: Run,
+    rows: &mut (dyn Rows + Send),
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Outcome, CaptureError> {
+    let threads = match run.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(run.threads)
+        .num_threads(threads.min(MOST_THREADS))
         .build()
         .map_err(|error| CaptureError::Threads { reason: error.to_string() })?;
     Ok(pool.install(|| Rounds::new(reader, config).run(rows, progress)))

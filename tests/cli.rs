@@ -102,3 +102,14 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
     let output = child.wait_with_output().expect("ended");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn the_number_of_threads_is_bounded() {
+    for threads in ["257", "20000", "100000", "-1"] {
+        let (code, stdout, stderr) = pcapsy(&["flows", &format!("--threads={threads}"), "x.pcap"]);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{threads}");
+        assert!(stderr.contains("0..=256"), "{stderr}");
+    }
+    let most = pcapsy(&["flows", "--threads", "256", "nowhere.pcap"]);
+    assert_eq!(most.0, 3, "{}", most.2);
+}

@@ -171,3 +171,109 @@ fn every_report_is_valid_by_the_schema() {
     }
     assert!(reports > 60, "{reports} reports");
 }
+
+/// A folder as it is after a bad day: what was read, what could not be, and what was no capture.
+#[test]
+fn every_file_of_a_folder_is_accounted_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = fs::read(capture("healthy.pcap")).expect("committed");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&good).expect("compressed");
+    let gzip = gzip.finish().expect("compressed");
+    for (name, bytes) in [
+        ("good.pcap", good.as_slice()),
+        ("cut.pcap", &good[..20]),
+        ("cut.pcap.gz", &gzip[..12]),
+        ("empty.pcap", b""),
+        ("notes.txt", b"then call us\n"),
+    ] {
+        fs::write(folder.path().join(name), bytes).expect("written");
+    }
+    fs::create_dir(folder.path().join("more")).expect("made");
+    let ran = analyze(folder.path(), b"");
+    let report: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    let names = |list: &str| -> Vec<String> {
+        let list = report["capture"][list].as_array().expect("a list");
+        let path = |input: &Value| input["path"].as_str().map(PathBuf::from).expect("a path");
+        list.iter()
+            .map(|input| path(input).file_name().expect("a name").to_string_lossy().into_owned())
+            .collect()
+    };
+    assert_eq!(names("files"), ["good.pcap"]);
+    assert_eq!(names("unreadable"), ["cut.pcap", "cut.pcap.gz"]);
+    assert_eq!(names("ignored"), ["empty.pcap", "more", "notes.txt"]);
+    assert_eq!((ran.code, &report["verdict"]["incomplete"]), (3, &Value::from(true)));
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/report.schema.json");
+    let schema: Value = serde_json::from_slice(&fs::read(schema).expect("committed")).expect("JSON");
+    assert!(jsonschema::is_valid(&schema, &report));
+    for command in [&["analyze", "--no-files"][..], &["info"]] {
+        let mut run = Command::cargo_bin("pcapsy").expect("built");
+        let output = run.args(command).arg(folder.path()).output().expect("run");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let left = said.split("left out\n").nth(1).expect("a list of what was left out");
+        for words in ["empty.pcap: the file is empty (0", "more: a directory;", "notes.txt: not a pcap"] {
+            assert!(left.contains(words), "{command:?}: {said}");
+        }
+    }
+    assert!(
+        ran.stderr.contains("cut.pcap.gz: gzip data is damaged before the capture begins"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// Opening a pipe that nobody writes to waits for ever.
+#[cfg(unix)]
+#[test]
+fn a_pattern_stands_for_files_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::copy(capture("healthy.pcap"), folder.path().join("a.pcap")).expect("copied");
+    let pipe = folder.path().join("b.pcap");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("run").success());
+    let output = Command::cargo_bin("pcapsy")
+        .expect("built")
+        .args(["analyze", "--json", "--no-files"])
+        .arg(folder.path().join("*.pcap"))
+        .timeout(std::time::Duration::from_secs(60))
+        .output()
+        .expect("run");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let left = &report["capture"]["ignored"][0]["reason"];
+    assert!(left.as_str().is_some_and(|reason| reason.contains("b.pcap: a pipe")), "{left}");
+}
+
+/// With one classified segment per flow, findings lack most of what they are about. They still say when.
+#[test]
+fn no_finding_is_from_1970() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("pcapsy.toml");
+    fs::write(&config, "[limits]\nevents_per_flow = 1\n").expect("written");
+    for entry in fs::read_dir(capture("")).expect("committed") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_some_and(|ending| ending == "pcap" || ending == "pcapng") {
+            let mut run = Command::cargo_bin("pcapsy").expect("built");
+            let run = run.args(["analyze", "--json", "--no-files", "-q", "--config"]).arg(&config).arg(&path);
+            let report: Value = serde_json::from_slice(&run.output().expect("run").stdout).expect("JSON");
+            let first = report["capture"]["first_seen"].as_str().unwrap_or_default();
+            for finding in report["findings"].as_array().into_iter().flatten() {
+                let seen = finding["first_seen"].as_str();
+                assert!(seen >= Some(first), "{}: {} seen {seen:?}", path.display(), finding["title"]);
+            }
+        }
+    }
+    let mut none = fs::read(capture("healthy.pcap")).expect("committed");
+    none.truncate(24);
+    none.extend([0xff; 200]);
+    fs::write(folder.path().join("none.pcap"), none).expect("written");
+    let report: Value =
+        serde_json::from_slice(&analyze(&folder.path().join("none.pcap"), b"").stdout).expect("JSON");
+    assert_eq!(report["findings"][0]["detector"], "capture_damaged");
+    assert_eq!(report["findings"][0]["first_seen"], Value::Null, "no packet, no time");
+    fs::write(&config, "[limits]\nevents_per_flow = 0\n").expect("written");
+    let mut run = Command::cargo_bin("pcapsy").expect("built");
+    let output = run.args(["flows", "x.pcap", "--config"]).arg(&config).output().expect("run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("events_per_flow"), "{said}");
+}

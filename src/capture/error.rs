@@ -6,7 +6,7 @@ use std::io;
 use serde::Serialize;
 use thiserror::Error;
 
-/// An input that could not be read at all, and why.
+/// An input that was not read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unreadable {
     /// The path as given.
@@ -24,6 +24,14 @@ pub enum CaptureError {
     Missing {
         /// The input as given.
         path: String,
+    },
+    /// It is none of the files that a directory or a pattern stands for.
+    #[error("{path}: {what}; of a directory or a pattern only files are read")]
+    NotAFile {
+        /// Where it is.
+        path: String,
+        /// What it is instead.
+        what: &'static str,
     },
     /// The system refuses access.
     #[error("{path}: permission denied; read it as a user who may, or change its mode")]
@@ -64,6 +72,16 @@ pub enum CaptureError {
         expected: u64,
         /// Bytes there are.
         found: u64,
+    },
+    /// Compressed data that is damaged before the first header.
+    #[error("{path}: {compression} data is damaged before the capture begins: {fault}; copy the file again")]
+    Damaged {
+        /// The input as given.
+        path: String,
+        /// How it is compressed.
+        compression: &'static str,
+        /// What the decompressor said.
+        fault: String,
     },
     /// The first bytes are those of something else.
     #[error("{path}: not a pcap or pcapng capture: it looks like {looks}; {advice}")]
@@ -110,6 +128,27 @@ impl CaptureError {
             io::ErrorKind::NotFound => Self::Missing { path },
             io::ErrorKind::PermissionDenied => Self::Denied { path },
             _ => Self::Io { path, source },
+        }
+    }
+}
+
+/// Files that a directory or a pattern stands for and that are no captures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ignored {
+    /// The first of them, in the order of the inputs.
+    pub listed: Vec<Unreadable>,
+    /// How many more there are.
+    pub unlisted: u64,
+}
+
+impl Ignored {
+    /// Most that are listed: a folder may hold a million files.
+    const MOST: usize = 100;
+
+    pub(super) fn add(&mut self, path: String, error: &CaptureError) {
+        match self.listed.len() < Self::MOST {
+            true => self.listed.push(Unreadable { path, reason: error.to_string() }),
+            false => self.unlisted += 1,
         }
     }
 }

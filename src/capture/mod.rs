@@ -31,7 +31,7 @@ mod damage_tests;
 
 pub use bytes::ChunkBytes;
 pub use chunk::{Chunk, Format, RawPacket};
-pub use error::{CaptureError, Unreadable};
+pub use error::{CaptureError, Ignored, Unreadable};
 pub use interface::{Interface, NO_INTERFACE};
 pub use limits::CaptureLimits;
 pub use link_type::LinkType;

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::chunk::Chunk;
-use super::error::{CaptureError, Unreadable};
+use super::error::{CaptureError, Ignored, Unreadable};
 use super::limits::CaptureLimits;
 use super::report::{DamageKind, FileReport};
 use super::resync;
@@ -25,7 +25,7 @@ pub struct Reader {
     current: Option<Open>,
     files: Vec<FileReport>,
     unreadable: Vec<Unreadable>,
-    ignored: u64,
+    ignored: Ignored,
     packets: u64,
     done: u64,
     total: Option<u64>,
@@ -121,9 +121,15 @@ impl Reader {
         &self.unreadable
     }
 
-    /// Files of given directories that are not captures.
-    pub fn ignored(&self) -> u64 {
-        self.ignored
+    /// What given directories and patterns hold that is no capture.
+    pub fn ignored(&self) -> &Ignored {
+        &self.ignored
+    }
+
+    /// Where the files are that have not been begun, and those that could not be read.
+    pub fn waiting(&self) -> impl Iterator<Item = &Path> {
+        let unreadable = self.unreadable.iter().map(|input| Path::new(&input.path));
+        self.waiting.iter().map(|entry| entry.path.as_path()).chain(unreadable)
     }
 
     /// Opens the next file: `None` when there is none, `Some(None)` when it could no longer be read.

@@ -1,15 +1,19 @@
 //! inputs -> the files of a capture set, in order.
 //!
 //! A directory stands for every capture in it by content, not by name, without its sub-directories. A
-//! pattern is expanded here when the shell did not. Files are ordered by the time of their first packet,
-//! then by path; a file named twice is read once.
+//! pattern is expanded here when the shell did not. Both stand for regular files only: opening a pipe that
+//! nobody writes to would wait for ever. Files are ordered by the time of their first packet, then by path; a
+//! file named twice is read once.
+//!
+//! Every file that is met is read, unreadable, or ignored, and the report says which. A file of a directory is
+//! ignored when it is no capture or empty; a capture that is damaged or cut before its first record is not.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::error::{CaptureError, Unreadable};
+use super::error::{CaptureError, Ignored, Unreadable};
 use super::limits::CaptureLimits;
 use super::pcap::{self, FileHeader};
 use super::pcapng;
@@ -29,8 +33,8 @@ const HEAD: usize = 512;
 pub(super) struct Set {
     pub(super) files: Vec<Entry>,
     pub(super) unreadable: Vec<Unreadable>,
-    /// Files of directories that are no captures.
-    pub(super) ignored: u64,
+    /// What directories and patterns hold that is no capture.
+    pub(super) ignored: Ignored,
     seen: BTreeSet<PathBuf>,
 }
 
@@ -117,22 +121,35 @@ impl Set {
         limits: &CaptureLimits,
     ) -> Result<(), CaptureError> {
         let entries = fs::read_dir(directory).map_err(|error| CaptureError::io(name, error))?;
-        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.sort();
-        let (mut looked, mut used) = (0, 0);
-        for path in paths {
-            // Only regular files: opening a pipe that nobody writes to would wait for ever.
-            if !fs::metadata(&path).is_ok_and(|meta| meta.is_file()) {
-                continue;
-            }
-            looked += 1;
-            match self.add_file(&path, limits) {
-                Ok(()) => used += 1,
-                Err(error @ (CaptureError::Denied { .. } | CaptureError::Io { .. })) => {
+        let (mut paths, mut looked, mut used) = (Vec::new(), 0, 0);
+        for entry in entries {
+            match entry {
+                Ok(entry) => paths.push(entry.path()),
+                Err(error) => {
                     used += 1;
-                    self.reject(path.display().to_string(), &error);
+                    self.reject(name.to_owned(), &CaptureError::io(name, error));
                 }
-                Err(_) => self.ignored += 1,
+            }
+        }
+        paths.sort();
+        for path in paths {
+            let shown = path.display().to_string();
+            let added = only_files(&path, &shown).and_then(|()| {
+                looked += 1;
+                self.add_file(&path, limits)
+            });
+            match added {
+                Ok(()) => used += 1,
+                Err(
+                    error @ (CaptureError::Missing { .. }
+                    | CaptureError::NotAFile { .. }
+                    | CaptureError::NotCapture { .. }
+                    | CaptureError::Empty { .. }),
+                ) => self.ignored.add(shown, &error),
+                Err(error) => {
+                    used += 1;
+                    self.reject(shown, &error);
+                }
             }
         }
         if used == 0 {
@@ -145,10 +162,25 @@ impl Set {
         let bad = |reason: String| CaptureError::Pattern { path: pattern.to_owned(), reason };
         let paths = glob::glob(pattern).map_err(|error| bad(format!("not a valid pattern: {error}")))?;
         let mut matched = false;
-        for path in paths.filter_map(Result::ok).filter(|path| !path.is_dir()) {
-            matched = true;
-            if let Err(error) = self.add_file(&path, limits) {
-                self.reject(path.display().to_string(), &error);
+        for path in paths {
+            let path = match path {
+                Ok(path) => path,
+                Err(error) => {
+                    let shown = error.path().display().to_string();
+                    matched = true;
+                    self.reject(shown.clone(), &CaptureError::io(&shown, error.into()));
+                    continue;
+                }
+            };
+            let shown = path.display().to_string();
+            match only_files(&path, &shown) {
+                Ok(()) => {
+                    matched = true;
+                    if let Err(error) = self.add_file(&path, limits) {
+                        self.reject(shown, &error);
+                    }
+                }
+                Err(error) => self.ignored.add(shown, &error),
             }
         }
         if matched { Ok(()) } else { Err(bad("no file matches this pattern".to_owned())) }
@@ -175,6 +207,16 @@ impl Set {
         });
         Ok(())
     }
+}
+
+fn only_files(path: &Path, name: &str) -> Result<(), CaptureError> {
+    let kind = fs::metadata(path).map_err(|error| CaptureError::io(name, error))?.file_type();
+    let what = match kind {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => "a directory",
+        _ => "a pipe, socket or device",
+    };
+    Err(CaptureError::NotAFile { path: name.to_owned(), what })
 }
 
 /// Reads the file header in the window and gives the walker of the records and the header's length.
@@ -211,16 +253,20 @@ pub(super) fn begin(
 
 fn not_a_capture(source: &Source, name: &str) -> CaptureError {
     let window = source.window();
-    let (mut looks, mut advice) = sniff::describe(&window[..window.len().min(HEAD)]);
-    if let (true, Some(fault)) = (window.is_empty(), source.fault()) {
-        (looks, advice) = (format!("damaged data ({fault})"), "copy the file again");
+    let path = name.to_owned();
+    if let Some(fault) = source.fault().filter(|_| window.len() < 4).map(ToString::to_string) {
+        return match source.compression.name() {
+            Some(compression) => CaptureError::Damaged { path, compression, fault },
+            None => CaptureError::Io { path, source: io::Error::other(fault) },
+        };
     }
+    let (mut looks, mut advice) = sniff::describe(&window[..window.len().min(HEAD)]);
     match source.compression.name() {
         Some(compression) => looks = format!("{looks} inside {compression}"),
         None if window.len() < 4 => advice = "give the capture file itself",
         None => {}
     }
-    CaptureError::NotCapture { path: name.to_owned(), looks, advice }
+    CaptureError::NotCapture { path, looks, advice }
 }
 
 /// Finds the first packet's time without moving the cursor.

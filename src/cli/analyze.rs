@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::capture::FileReport;
+use crate::capture::{FileReport, Reader};
 use crate::cli::outcome::{Exit, Failure, complain};
-use crate::cli::source::Source;
+use crate::cli::source::{Source, spare};
+use crate::cli::stdout::stdout;
 use crate::detect::Severity;
+use crate::humanize::plural;
 use crate::pipeline::{Outcome, Rows};
+use crate::report::escape::terminal;
 use crate::report::files::{self, TableFiles, WriteError};
+use crate::report::folder::ReportFolder;
 use crate::report::manifest::{Manifest, Started};
 use crate::report::model::Report;
 use crate::report::{json, text};
@@ -67,35 +71,30 @@ impl Analyze {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let started = Started::now();
         let config = self.source.config()?;
-        let (outcome, written) = if self.no_files {
-            (self.source.analyze(&config, self.sha256, &mut NoRows)?, None)
-        } else {
-            let folder = self.folder();
-            let mut tables = TableFiles::create(&folder)?;
-            match self.source.analyze(&config, self.sha256, &mut tables) {
-                Ok(outcome) => (outcome, Some((folder, tables))),
-                Err(failure) => {
-                    drop(tables);
-                    // Only an empty folder goes: one that was there before keeps what is in it.
-                    let _ = fs::remove_dir(&folder);
-                    return Err(failure);
-                }
+        let reader = self.source.open(&config, self.sha256)?;
+        let (outcome, written) = match self.folder(&reader)? {
+            None => (self.source.analyze(&config, reader, &mut NoRows)?, None),
+            Some(folder) => {
+                let mut tables = TableFiles::create(folder.path())?;
+                let outcome = self.source.analyze(&config, reader, &mut tables)?;
+                (outcome, Some((folder, tables)))
             }
         };
         let report = Report::new(&outcome, &config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
         let written = written.map(|(folder, tables)| {
-            let written = write_files(tables, &report, &outcome.files, &folder, |outputs| {
-                Manifest::new(&outcome, &config, self.source.threads, started, outputs)
-            });
-            (folder, written)
+            let manifest = |outputs: &[PathBuf]| {
+                Manifest::new(&outcome, &config, self.source.threads(), started, outputs)
+            };
+            write_files(tables, &report, &outcome.files, folder, manifest)
         });
         self.print(&report)?;
         match written {
-            Some((_, Err(error))) => Err(error.into()),
-            Some((folder, Ok(()))) => {
+            Some(Err(error)) => Err(error.into()),
+            Some(Ok(())) => {
                 if !self.json {
-                    writeln!(io::stdout().lock(), "\nfiles in {}", folder.display())?;
+                    let folder = self.target().display().to_string();
+                    writeln!(stdout()?.lock(), "\nfiles in {}", terminal(&folder))?;
                 }
                 Ok(self.exit(&outcome, &report))
             }
@@ -105,8 +104,9 @@ impl Analyze {
 
     fn print(&self, report: &Report) -> io::Result<()> {
         if self.json {
-            return json::write(report, io::BufWriter::new(io::stdout().lock()));
+            return json::write(report, io::BufWriter::new(stdout()?.lock()));
         }
+        stdout()?;
         let width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0));
         text::write(report, width, &mut anstream::stdout().lock())
     }
@@ -122,7 +122,19 @@ impl Analyze {
         }
     }
 
-    fn folder(&self) -> PathBuf {
+    /// The folder of the report, unless nobody wants one. None of its files may be an input.
+    fn folder(&self, reader: &Reader) -> Result<Option<ReportFolder>, Failure> {
+        if self.no_files {
+            return Ok(None);
+        }
+        let target = self.target();
+        for file in files::names().iter().map(|name| target.join(name)) {
+            spare(reader, &file, &file.display().to_string())?;
+        }
+        Ok(Some(ReportFolder::create(&target)?))
+    }
+
+    fn target(&self) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
             let input = self.source.inputs.first().map_or(Path::new("-"), PathBuf::as_path);
             Path::new("reports").join(report_name(input))
@@ -130,16 +142,31 @@ impl Analyze {
     }
 }
 
+/// Completes the files and puts the folder in its place. Says so when that held the report on something else.
 fn write_files(
     tables: TableFiles,
     report: &Report,
     inputs: &[FileReport],
-    folder: &Path,
+    folder: ReportFolder,
     manifest: impl FnOnce(&[PathBuf]) -> Result<Manifest, WriteError>,
 ) -> Result<(), WriteError> {
     let mut outputs = tables.finish()?;
-    outputs.extend(files::write_report(report, inputs, folder)?);
-    manifest(&outputs)?.write(folder)?;
+    outputs.extend(files::write_report(report, inputs, folder.path())?);
+    let manifest = manifest(&outputs)?;
+    manifest.write(folder.path())?;
+    let replaced = folder.former().filter(|former| !former.is_of(&manifest.inputs)).map(|former| {
+        let first = former.inputs.first().map_or("no capture", |input| &input.path);
+        let more = match former.inputs.len().saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" and {}", plural(more as u64, "other")),
+        };
+        format!("{}: replaced the report on another capture: {first}{more}", folder.target().display())
+    });
+    let left = folder.publish()?;
+    replaced.iter().for_each(|replaced| complain(replaced));
+    if let Some(left) = left {
+        complain(&format!("{}: files that are not of the report stay here", left.display()));
+    }
     Ok(())
 }
 

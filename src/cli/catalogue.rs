@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::outcome::{Exit, Failure};
+use crate::cli::stdout::stdout;
 use crate::detect::{Group, RULES, Rule, Severity, Threshold, VariantSheet};
 use crate::report::escape;
 
@@ -20,7 +21,7 @@ pub(super) struct Detectors {
 impl Detectors {
     /// Prints the catalogue.
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        list(RULES, self.json, &mut io::stdout().lock())?;
+        list(RULES, self.json, &mut stdout()?.lock())?;
         Ok(Exit::Clean)
     }
 }

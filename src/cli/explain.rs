@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::cli::catalogue::{Sheet, list};
 use crate::cli::outcome::{Exit, Failure};
+use crate::cli::stdout::stdout;
 use crate::config::{Config, nearest};
 use crate::detect::{RULES, Rule};
 use crate::report::escape;
@@ -28,7 +29,7 @@ pub(super) struct Explain {
 impl Explain {
     /// Prints what was asked for.
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = stdout()?.lock();
         match self.name.as_deref() {
             _ if self.config => write!(out, "{}", Config::default_toml())?,
             None => list(RULES, self.json, &mut out)?,

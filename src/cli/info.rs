@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::capture::{CaptureLimits, FileReport, Reader, Unreadable};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
+use crate::cli::stdout::stdout;
 use crate::humanize::{grouped, lasting};
 use crate::local::Progress;
 use crate::report::escape::{self, terminal};
@@ -36,6 +37,8 @@ pub(super) struct Info {
 struct Facts<'r> {
     files: &'r [FileReport],
     unreadable: &'r [Unreadable],
+    ignored: &'r [Unreadable],
+    ignored_unlisted: u64,
 }
 
 impl Info {
@@ -51,14 +54,26 @@ impl Info {
             bar.show(Progress { bytes, total_bytes, packets });
         }
         bar.clear();
-        let mut out = io::BufWriter::new(io::stdout().lock());
+        let mut out = io::BufWriter::new(stdout()?.lock());
         if self.json {
-            let (files, unreadable) = (reader.files(), reader.unreadable());
-            escape::write_json(&mut out, &Facts { files, unreadable }, true)?;
+            let (files, unreadable, ignored) = (reader.files(), reader.unreadable(), reader.ignored());
+            let (ignored, ignored_unlisted) = (&ignored.listed, ignored.unlisted);
+            let facts = Facts { files, unreadable, ignored, ignored_unlisted };
+            escape::write_json(&mut out, &facts, true)?;
             writeln!(out)?;
         } else {
             for (number, file) in reader.files().iter().enumerate() {
                 write!(out, "{}{}", if number == 0 { "" } else { "\n" }, describe(file))?;
+            }
+        }
+        if !self.json {
+            let ignored = reader.ignored();
+            for (number, input) in ignored.listed.iter().enumerate() {
+                let gap = if number == 0 { "\nleft out\n" } else { "" };
+                writeln!(out, "{gap}  {}", terminal(&input.reason))?;
+            }
+            if ignored.unlisted > 0 {
+                writeln!(out, "  {} more", grouped(ignored.unlisted))?;
             }
         }
         out.flush()?;

@@ -13,6 +13,7 @@ mod pages;
 mod progress;
 mod signals;
 mod source;
+mod stdout;
 mod tables;
 
 use clap::{Parser, Subcommand};
@@ -70,7 +71,11 @@ enum Command {
 /// Runs the command that the process was asked for.
 pub fn run() -> Exit {
     signals::install();
-    let result = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(message) => return show(&message).unwrap_or_else(|error| Failure::Output(error).tell()),
+    };
+    let result = match command {
         Command::Analyze(command) => command.run(),
         Command::Flows(command) => command.run::<Flows>(),
         Command::Sides(command) => command.run::<TcpSides>(),
@@ -86,6 +91,19 @@ pub fn run() -> Exit {
         Command::Man(command) => command.run(),
     };
     result.unwrap_or_else(Failure::tell)
+}
+
+/// What clap has to say instead of running a command: help, the version, or what is wrong.
+fn show(message: &clap::Error) -> std::io::Result<Exit> {
+    if message.use_stderr() {
+        // There is nowhere left to say that stderr is gone.
+        let _ = message.print();
+        return Ok(Exit::Usage);
+    }
+    stdout::stdout()?;
+    message.print()?;
+    std::io::Write::flush(&mut stdout::stdout()?)?;
+    Ok(Exit::Clean)
 }
 
 /// The commands and their arguments, for completions and manual pages.

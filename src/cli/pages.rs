@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::cli::definition;
 use crate::cli::outcome::{Exit, Failure};
+use crate::cli::stdout::stdout;
 use crate::config::nearest;
 
 /// Arguments of `completions`.
@@ -31,7 +32,7 @@ impl Completions {
         // Through memory: the generator panics when its output is closed.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut definition(), "pcapsy", &mut script);
-        io::stdout().lock().write_all(&script)?;
+        print(&script)?;
         Ok(Exit::Clean)
     }
 }
@@ -54,7 +55,13 @@ impl Man {
         };
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;
-        io::stdout().lock().write_all(&page)?;
+        print(&page)?;
         Ok(Exit::Clean)
     }
+}
+
+fn print(text: &[u8]) -> io::Result<()> {
+    let mut out = stdout()?.lock();
+    out.write_all(text)?;
+    out.flush()
 }

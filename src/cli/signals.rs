@@ -1,14 +1,37 @@
-//! A mapped file that somebody shortens meanwhile raises SIGBUS: say so, instead of dying with a number.
+//! A mapped file that somebody shortens meanwhile raises SIGBUS: say so, instead of dying with a number. An
+//! interrupted run says so, too, and takes its unfinished files away.
 
-/// Installs the handler, where there is such a signal.
+/// Installs the handlers, where there are such signals.
 pub(super) fn install() {
     #[cfg(unix)]
-    unix();
+    {
+        shortened();
+        interrupted();
+    }
+}
+
+/// SIGINT and SIGTERM end the process as they would have, after a word.
+#[cfg(unix)]
+fn interrupted() {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
+    let watch = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let unfinished = crate::report::place::abandon();
+            let files = if unfinished { "; no file was written or changed" } else { "" };
+            super::outcome::complain(&format!("interrupted{files}"));
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
+    // Without the thread `signals` is dropped, but the handlers stay: only SIGKILL would end the run.
+    if watch.is_err() {
+        super::outcome::complain("cannot start a thread for signals; end this run with kill -9");
+    }
 }
 
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "a signal handler cannot be installed without")]
-fn unix() {
+fn shortened() {
     use std::fs::File;
     use std::io::Write;
     use std::os::fd::AsFd;

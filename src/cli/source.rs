@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::capture::CaptureError;
+use crate::capture::Reader;
 use crate::cli::outcome::Failure;
 use crate::cli::progress::Bar;
 use crate::config::Config;
 use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
+use crate::report::place::same_file;
 
 /// What to read and how.
 #[derive(Clone, Debug, Args)]
@@ -23,9 +24,10 @@ pub(super) struct Source {
     /// Configuration file [default: ./pcapsy.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Worker threads, 0 for one per core. The number does not change the results
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) threads: usize,
+    /// Worker threads, 0 for one per core, at most 256. The number does not change the results
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u16).range(0..=local::MOST_THREADS as i64))]
+    threads: u16,
     /// Show no progress on stderr
     #[arg(long, short)]
     quiet: bool,
@@ -37,22 +39,50 @@ impl Source {
         load_config(self.config.as_deref())
     }
 
+    /// Worker threads asked for; 0 for one per core.
+    pub(super) fn threads(&self) -> usize {
+        usize::from(self.threads)
+    }
+
+    /// Opens the inputs. Nothing has been written before that, so a wrong input leaves nothing behind.
+    pub(super) fn open(&self, config: &Config, sha256: bool) -> Result<Reader, Failure> {
+        if self.inputs.iter().any(|input| input.as_os_str() == "-") && io::stdin().is_terminal() {
+            return Err(Failure::Usage("standard input is a terminal; pipe a capture into it".to_owned()));
+        }
+        let reader = local::open(&self.inputs, config, Run { threads: self.threads(), sha256 })?;
+        if cfg!(unix) {
+            spare(&reader, Path::new("/dev/stdout"), "standard output")?;
+        }
+        Ok(reader)
+    }
+
     /// Analyses the inputs; rows go to `rows`.
     pub(super) fn analyze(
         &self,
         config: &Config,
-        sha256: bool,
+        reader: Reader,
         rows: &mut (dyn Rows + Send),
     ) -> Result<Outcome, Failure> {
-        if self.inputs.iter().any(|input| input.as_os_str() == "-") && io::stdin().is_terminal() {
-            return Err(Failure::Usage("standard input is a terminal; pipe a capture into it".to_owned()));
-        }
         let bar = Bar::new(self.quiet);
-        let run = Run { threads: self.threads, sha256 };
-        let outcome: Result<Outcome, CaptureError> =
-            local::analyze(&self.inputs, config, run, rows, &|progress| bar.show(progress));
+        let run = Run { threads: self.threads(), sha256: false };
+        let outcome = local::analyze_set(reader, config, run, rows, &|progress| bar.show(progress));
         bar.clear();
         Ok(outcome?)
+    }
+}
+
+/// Refuses an output that would be written over an input.
+pub(super) fn spare(reader: &Reader, output: &Path, shown: &str) -> Result<(), Failure> {
+    let lies = |input: &Path| match input.as_os_str() == "-" {
+        true => PathBuf::from("/dev/stdin"),
+        false => input.to_owned(),
+    };
+    match reader.waiting().find(|input| same_file(&lies(input), output)) {
+        None => Ok(()),
+        Some(input) => {
+            let input = input.display();
+            Err(Failure::Usage(format!("{shown} is the input {input}; write to another file")))
+        }
     }
 }
 

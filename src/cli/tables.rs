@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::outcome::{Exit, Failure, complain};
-use crate::cli::source::Source;
+use crate::cli::source::{Source, spare};
+use crate::cli::stdout::stdout;
 use crate::flow::Row;
 use crate::pipeline::Rows;
-use crate::report::files::{Pending, WriteError};
+use crate::report::files::WriteError;
+use crate::report::place::Pending;
 use crate::report::table::{FileIndex, Streamed};
 use crate::report::table_writer::{Format, TableWriter};
 
@@ -81,9 +83,11 @@ impl TableArgs {
                 "parquet is binary: name a file with --output, or write to a pipe".to_owned(),
             ));
         }
+        let reader = self.source.open(&config, false)?;
         let (pending, out): (_, Box<dyn Write + Send>) = if to_stdout {
-            (None, Box::new(io::stdout()))
+            (None, Box::new(stdout()?))
         } else {
+            spare(&reader, &self.output, &self.output.display().to_string())?;
             let (pending, file) = Pending::create(&self.output)?;
             (Some(pending), Box::new(file))
         };
@@ -95,7 +99,7 @@ impl TableArgs {
         let writer = TableWriter::<T>::new(format, io::BufWriter::with_capacity(1 << 16, out), &self.columns)
             .map_err(&failed)?;
         let mut rows = OneTable { writer, files: FileIndex::default(), failed: None };
-        let outcome = self.source.analyze(&config, false, &mut rows)?;
+        let outcome = self.source.analyze(&config, reader, &mut rows)?;
         if rows.failed.is_none() {
             let result = rows.writer.rows(&T::concluded(&outcome));
             rows.keep(result);

@@ -171,7 +171,7 @@ mod tests {
         let finding = one(&in_scene(NAME, "capture_gap"), "", Severity::Warning);
         assert_eq!(finding.confidence, Confidence::Likely);
         let first = finding.evidence.first().expect("shown");
-        assert_eq!((first.role, first.time), (Role::BeforeGap, finding.first_seen));
+        assert_eq!((first.role, Some(first.time)), (Role::BeforeGap, finding.first_seen));
         assert_eq!((finding.counts[0].name, finding.counts[0].value), ("connections", 4));
         assert_eq!((finding.scope.flows.count, finding.scope.intervals.len()), (4, 1));
     }

@@ -42,12 +42,16 @@ impl<C: Default> Case<C> {
 }
 
 impl<C> Case<C> {
-    /// Takes a flow, and the packets of it that the finding is about.
+    /// Takes a flow, and the packets of it that the finding is about. Without any it is about the whole flow.
     pub fn flow(&mut self, flow: &Flow, seen: impl IntoIterator<Item = PacketRef>) {
         self.affected.add(&flow.head());
         self.quality.add(flow);
         self.other_than_tcp |= flow.tcp.is_none();
-        seen.into_iter().for_each(|at| self.affected.active.add(at.time));
+        let mut seen = seen.into_iter().peekable();
+        if seen.peek().is_none() {
+            self.affected.active.add_range(flow.first.time, flow.last.time);
+        }
+        seen.for_each(|at| self.affected.active.add(at.time));
     }
 
     /// Takes a lookup of `flow` that the finding is about, at the packet `seen`.
@@ -68,13 +72,13 @@ impl<C> Case<C> {
         self.sample.add(rank, flow, gather);
     }
 
-    /// The earliest packet that it is about.
-    pub fn first_seen(&self) -> Timestamp {
+    /// The earliest packet that it is about; `None` when there is no packet.
+    pub fn first_seen(&self) -> Option<Timestamp> {
         self.affected.active.first()
     }
 
     /// The latest.
-    pub fn last_seen(&self) -> Timestamp {
+    pub fn last_seen(&self) -> Option<Timestamp> {
         self.affected.active.last()
     }
 

@@ -211,7 +211,7 @@ impl ConnectionRefused {
         host: &Answered,
     ) -> Draft<Extent> {
         let opened = answered.opened;
-        let stopped = opened > 0 && case.first_seen() > Timestamp(answered.last_opened.get() as i64);
+        let stopped = opened > 0 && case.first_seen() > Some(Timestamp(answered.last_opened.get() as i64));
         let of = case.total.max(case.failed);
         let (extent, title) = match opened {
             _ if stopped => {

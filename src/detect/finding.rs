@@ -121,9 +121,9 @@ pub struct Finding {
     /// Whom and what it covers.
     pub scope: Scope,
     /// First packet's time.
-    pub first_seen: Timestamp,
+    pub first_seen: Option<Timestamp>,
     /// Last packet's time.
-    pub last_seen: Timestamp,
+    pub last_seen: Option<Timestamp>,
     /// The numbers behind the summary.
     pub counts: Vec<Count>,
     /// What it cost.

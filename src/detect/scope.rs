@@ -194,19 +194,19 @@ impl Active {
         }
     }
 
-    /// The earliest time.
-    pub fn first(&self) -> Timestamp {
-        self.slots.first_key_value().map_or(Timestamp(0), |(_, (first, _))| *first)
+    /// The earliest time; `None` when there is none.
+    pub fn first(&self) -> Option<Timestamp> {
+        self.slots.first_key_value().map(|(_, (first, _))| *first)
     }
 
     /// The latest time.
-    pub fn last(&self) -> Timestamp {
-        self.slots.last_key_value().map_or(Timestamp(0), |(_, (_, last))| *last)
+    pub fn last(&self) -> Option<Timestamp> {
+        self.slots.last_key_value().map(|(_, (_, last))| *last)
     }
 
     /// From the earliest to the latest time.
     pub fn span(&self) -> Span {
-        self.last() - self.first()
+        self.first().zip(self.last()).map_or(Span::ZERO, |(first, last)| last - first)
     }
 
     fn intervals(&self) -> Vec<Interval> {

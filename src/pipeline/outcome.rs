@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::partition::PartitionState;
 use super::sequencer::Sequencer;
-use crate::capture::{FileReport, Reader, Unreadable};
+use crate::capture::{FileReport, Ignored, Reader, Unreadable};
 use crate::config::Config;
 use crate::detect::{Context, Rule, Totals, Verdict};
 use crate::dissect::DefragStats;
@@ -31,6 +31,8 @@ pub struct Outcome {
     pub fragments: DefragStats,
     /// Inputs that could not be read, and why.
     pub unreadable: Vec<Unreadable>,
+    /// What given directories and patterns hold that is no capture.
+    pub ignored: Ignored,
     /// Every detector's verdict.
     pub verdicts: Vec<(&'static Rule, Verdict)>,
     /// Caps that acted.
@@ -51,7 +53,7 @@ impl Outcome {
         refused: u64,
     ) -> Self {
         let (totals, fragments) = sequencer.finish();
-        let unreadable = reader.unreadable().to_vec();
+        let (unreadable, ignored) = (reader.unreadable().to_vec(), reader.ignored().clone());
         let files = reader.into_files();
         let hits = state.hits;
         let (verdicts, flows) = state.judge(&config.detectors(), &Context { totals: &totals, files: &files });
@@ -68,6 +70,6 @@ impl Outcome {
             .filter(|(.., count)| *count > 0)
             .map(|(what, setting, count)| Capped { what, setting, count })
             .collect();
-        Self { totals, files, fragments, unreadable, verdicts, capped, flows }
+        Self { totals, files, fragments, unreadable, ignored, verdicts, capped, flows }
     }
 }

@@ -17,6 +17,10 @@ pub struct CaptureSummary {
     pub files: Vec<FileReport>,
     /// Inputs that could not be read.
     pub unreadable: Vec<Unreadable>,
+    /// What given directories and patterns hold that is no capture, in the order of the inputs.
+    pub ignored: Vec<Unreadable>,
+    /// Such files beyond those listed.
+    pub ignored_unlisted: u64,
     /// Packets.
     pub packets: u64,
     /// Captured bytes.
@@ -65,6 +69,8 @@ impl CaptureSummary {
         Self {
             files: outcome.files.clone(),
             unreadable: outcome.unreadable.clone(),
+            ignored: outcome.ignored.listed.clone(),
+            ignored_unlisted: outcome.ignored.unlisted,
             packets: totals.packets,
             captured_bytes: totals.captured_bytes,
             wire_bytes: totals.wire_bytes,

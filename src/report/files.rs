@@ -1,7 +1,7 @@
 //! The files of a run: tables while the analysis goes on, the report when it is over.
 //!
-//! Every file is written under another name and renamed when complete. So a crash or a full disk leaves no
-//! half file under the final name.
+//! They go straight into the folder that is named. [`ReportFolder`](super::folder::ReportFolder) gives them a
+//! fresh one and swaps it in when all of them are complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -13,12 +13,22 @@ use thiserror::Error;
 use crate::capture::FileReport;
 use crate::flow::Row;
 use crate::pipeline::Rows;
+use crate::report::manifest::MANIFEST;
 use crate::report::model::Report;
 use crate::report::table::{
     Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows, Icmp, Streamed,
-    Table, TcpEvents, TcpSides, Tls,
+    Table, TableDoc, TcpEvents, TcpSides, Tls,
 };
 use crate::report::table_writer::{Format, TableWriter};
+
+const REPORT: &str = "report.json";
+const SUMMARY: &str = "summary.txt";
+
+/// The names of all files of a report, the manifest last.
+pub fn names() -> Vec<String> {
+    let tables = TableDoc::all().into_iter().map(|table| format!("{}.parquet", table.name));
+    tables.chain([REPORT, SUMMARY, MANIFEST].map(str::to_owned)).collect()
+}
 
 /// A file that could not be written.
 #[derive(Debug, Error)]
@@ -45,87 +55,60 @@ pub(crate) fn reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::ReadOnlyFilesystem => "read-only file system".to_owned(),
         io::ErrorKind::NotADirectory => "a part of the path is not a directory".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-/// A file on its way to its name.
-#[derive(Debug)]
-pub struct Pending {
-    path: PathBuf,
-    partial: PathBuf,
-    done: bool,
-}
-
-impl Pending {
-    /// Creates the file that is to become `path`.
-    ///
-    /// # Errors
-    /// When it cannot be created.
-    pub fn create(path: &Path) -> Result<(Self, File), WriteError> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = File::create(&partial).map_err(|error| WriteError::new(path, error))?;
-        Ok((Self { path: path.to_owned(), partial, done: false }, file))
-    }
-
-    /// Gives the file its name.
-    ///
-    /// # Errors
-    /// When it cannot be renamed.
-    pub fn finish(mut self) -> Result<PathBuf, WriteError> {
-        fs::rename(&self.partial, &self.path).map_err(|error| WriteError::new(&self.path, error))?;
-        self.done = true;
-        Ok(self.path.clone())
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if !self.done {
-            // It is the remains of a failure that is reported already.
-            let _ = fs::remove_file(&self.partial);
+        io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder; name a file".to_owned(),
+        io::ErrorKind::AlreadyExists => {
+            "a file is in the way; name another folder, or move the file".to_owned()
+        }
+        _ => {
+            let said = error.to_string();
+            said.split(" (os error ").next().unwrap_or_default().to_lowercase()
         }
     }
 }
 
-/// Writes `path` with `content`, under another name until it is complete.
+/// Writes the file `name` of a report into `folder`.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_file(
-    path: &Path,
+pub(crate) fn write_file(
+    folder: &Path,
+    name: &str,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<PathBuf, WriteError> {
-    let (pending, file) = Pending::create(path)?;
-    let mut file = BufWriter::new(file);
-    content(&mut file).and_then(|()| file.flush()).map_err(|error| WriteError::new(path, error))?;
-    drop(file);
-    pending.finish()
+    let path = folder.join(name);
+    let write = || {
+        let mut file = BufWriter::new(File::create(&path)?);
+        content(&mut file)?;
+        file.flush()
+    };
+    write().map_err(|error| WriteError::new(&path, error))?;
+    Ok(path)
 }
 
 /// A table on its way into a Parquet file.
 struct TableFile<T: Table> {
     writer: TableWriter<T>,
-    pending: Pending,
+    path: PathBuf,
 }
 
 impl<T: Table> TableFile<T> {
     fn create(folder: &Path) -> Result<Self, WriteError> {
-        let (pending, file) = Pending::create(&folder.join(format!("{}.parquet", T::NAME)))?;
-        let writer = TableWriter::new(Format::Parquet, BufWriter::new(file), &[])
-            .map_err(|error| WriteError::new(&pending.path, error))?;
-        Ok(Self { writer, pending })
+        let path = folder.join(format!("{}.parquet", T::NAME));
+        let start = || TableWriter::new(Format::Parquet, BufWriter::new(File::create(&path)?), &[]);
+        match start() {
+            Ok(writer) => Ok(Self { writer, path }),
+            Err(error) => Err(WriteError::new(path, error)),
+        }
     }
 
     fn rows(&mut self, rows: &[T::Row<'_>]) -> Result<(), WriteError> {
-        self.writer.rows(rows).map_err(|error| WriteError::new(&self.pending.path, error))
+        self.writer.rows(rows).map_err(|error| WriteError::new(&self.path, error))
     }
 
     fn finish(self) -> Result<PathBuf, WriteError> {
-        self.writer.finish().map_err(|error| WriteError::new(&self.pending.path, error))?;
-        self.pending.finish()
+        self.writer.finish().map_err(|error| WriteError::new(&self.path, error))?;
+        Ok(self.path)
     }
 }
 
@@ -226,8 +209,8 @@ pub fn write_report(
         write_table::<Findings>(folder, findings.map(|finding| FindingRow { ranked: finding }))?,
         write_table::<EvidenceTable>(folder, cited)?,
         write_table::<Files>(folder, inputs.iter().map(|file| FileRow { file }))?,
-        write_file(&folder.join("report.json"), |out| super::json::write(report, out))?,
-        write_file(&folder.join("summary.txt"), |out| out.write_all(&super::text::plain(report, 100)?))?,
+        write_file(folder, REPORT, |out| super::json::write(report, out))?,
+        write_file(folder, SUMMARY, |out| out.write_all(&super::text::plain(report, 100)?))?,
     ])
 }
 
@@ -246,7 +229,7 @@ mod tests {
     use crate::config::Config;
     use crate::report::tests::{flow, outcome};
 
-    fn names(folder: &Path) -> Vec<String> {
+    fn found(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("folder");
         let mut names: Vec<String> =
             entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
@@ -259,12 +242,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let out = folder.path().join("reports/shop");
         let mut tables = TableFiles::create(&out).expect("created");
-        assert!(names(&out).iter().all(|name| name.ends_with(".partial")));
         tables.flow(&flow(1));
         tables.finish().expect("written");
         write_report(&Report::new(&outcome(), &Config::default()), &[], &out).expect("written");
         assert_eq!(
-            names(&out),
+            found(&out),
             [
                 "dns.parquet",
                 "evidence.parquet",
@@ -279,13 +261,6 @@ mod tests {
                 "tls.parquet",
             ]
         );
-    }
-
-    #[test]
-    fn a_run_that_stops_leaves_no_half_files() {
-        let folder = tempfile::tempdir().expect("folder");
-        drop(TableFiles::create(folder.path()).expect("created"));
-        assert_eq!(names(folder.path()), [""; 0]);
     }
 
     #[test]

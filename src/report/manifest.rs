@@ -8,13 +8,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::pipeline::Outcome;
 use crate::report::escape;
 use crate::report::files::{WriteError, write_file};
 use crate::report::model::SCHEMA_VERSION;
+
+/// Its name. It is the last file of a report: a folder that has it has the others.
+pub const MANIFEST: &str = "manifest.json";
 
 /// What `manifest.json` holds.
 #[derive(Clone, Debug, Serialize)]
@@ -46,7 +49,7 @@ pub struct Manifest {
 }
 
 /// A file that was read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Input {
     /// As given.
     pub path: String,
@@ -59,7 +62,7 @@ pub struct Input {
 }
 
 /// A file that was written.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Output {
     /// Its name in the folder of the report.
     pub name: String,
@@ -67,6 +70,35 @@ pub struct Output {
     pub size: u64,
     /// BLAKE3.
     pub blake3: String,
+}
+
+/// What the manifest of an earlier report says.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Former {
+    tool: String,
+    /// The files that were read.
+    pub inputs: Vec<Input>,
+    /// The files that were written.
+    pub outputs: Vec<Output>,
+}
+
+impl Former {
+    /// Of the report in `folder`; `None` when there is no manifest of this program.
+    pub fn read(folder: &Path) -> Option<Self> {
+        let text = std::fs::read(folder.join(MANIFEST)).ok()?;
+        let former: Self = serde_json::from_slice(&text).ok()?;
+        (former.tool == env!("CARGO_PKG_NAME")).then_some(former)
+    }
+
+    /// True when it is of files with the content of `inputs`, wherever they were.
+    pub fn is_of(&self, inputs: &[Input]) -> bool {
+        let hashes = |inputs: &[Input]| {
+            let mut hashes: Vec<String> = inputs.iter().map(|input| input.blake3.clone()).collect();
+            hashes.sort();
+            hashes
+        };
+        hashes(&self.inputs) == hashes(inputs)
+    }
 }
 
 /// When a run started.
@@ -123,7 +155,7 @@ impl Manifest {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, folder: &Path) -> Result<PathBuf, WriteError> {
-        write_file(&folder.join("manifest.json"), |out| {
+        write_file(folder, MANIFEST, |out| {
             escape::write_json(&mut *out, self, true)?;
             out.write_all(b"\n")
         })
@@ -149,7 +181,7 @@ mod tests {
     #[test]
     fn outputs_are_hashed() {
         let folder = tempfile::tempdir().expect("folder");
-        let written = write_file(&folder.path().join("x.txt"), |out| out.write_all(b"abc")).expect("written");
+        let written = write_file(folder.path(), "x.txt", |out| out.write_all(b"abc")).expect("written");
         let manifest =
             Manifest::new(&outcome(), &Config::default(), 2, Started::now(), &[written]).expect("manifest");
         let path = manifest.write(folder.path()).expect("written");

@@ -15,6 +15,8 @@ pub mod filter;
 pub mod model;
 pub mod json;
 pub mod text;
+pub mod place;
+pub mod folder;
 pub mod files;
 pub mod manifest;
 

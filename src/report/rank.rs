@@ -69,7 +69,7 @@ mod tests {
             (|f| f.impact.seconds_lost = Span(2), |f| f.impact.seconds_lost = Span(1)),
             (|f| f.impact.failed_transactions = 2, |f| f.impact.failed_transactions = 1),
             (|f| f.impact.clients = 2, |f| f.impact.clients = 1),
-            (|f| f.first_seen = Timestamp(1), |f| f.first_seen = Timestamp(2)),
+            (|f| f.first_seen = Some(Timestamp(1)), |f| f.first_seen = Some(Timestamp(2))),
         ];
         for deciding in 0..weights.len() {
             let (mut heavy, mut light) = (finding("noisy_rule"), finding("noisy_rule"));
@@ -89,7 +89,7 @@ mod tests {
     fn keys_depend_on_whom_it_is_about_and_on_nothing_else() {
         let mut other = finding("noisy_rule");
         other.evidence.clear();
-        other.first_seen = Timestamp(9);
+        other.first_seen = Some(Timestamp(9));
         other.summary.clear();
         assert_eq!(key(&finding("noisy_rule")), key(&other));
         other.subject.port = Some(444);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::capture::{Damage, DamageKind, FileReport, InterfaceReport, LinkType};
+use crate::capture::{Damage, DamageKind, FileReport, Ignored, InterfaceReport, LinkType, Unreadable};
 use crate::detect::{
     Confidence, Count, Evidence, Finding, Group, Impact, NotAssessed, QualityIssue, Role, Rule, Scope,
     Severity, Subject, Threshold, Totals, VariantSheet, Verdict,
@@ -72,8 +72,8 @@ pub(crate) fn finding(detector: &'static str) -> Finding {
             ..Subject::default()
         },
         scope: Scope::default(),
-        first_seen: Timestamp(12_000_000_000),
-        last_seen: Timestamp(16_000_000_000),
+        first_seen: Some(Timestamp(12_000_000_000)),
+        last_seen: Some(Timestamp(16_000_000_000)),
         counts: vec![Count { name: "flows", value: 18 }],
         impact: Impact {
             seconds_lost: Span::millis(412_300),
@@ -169,6 +169,13 @@ pub(crate) fn outcome() -> Outcome {
         files,
         fragments: DefragStats::default(),
         unreadable: Vec::new(),
+        ignored: Ignored {
+            listed: vec![Unreadable {
+                path: "notes".to_owned(),
+                reason: "notes: no \x1b[2Jcapture".to_owned(),
+            }],
+            unlisted: 2,
+        },
         verdicts: vec![
             (&RULES[0], verdict(vec![milder, finding("noisy_rule")], 40)),
             (&RULES[1], Verdict { assessed: 1234, unit: "flows", ..Verdict::default() }),

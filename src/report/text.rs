@@ -26,6 +26,9 @@ const GREEN: Style = AnsiColor::Green.on_default().bold();
 const INDENT: usize = 6;
 const LABEL: usize = 12;
 
+/// Lines about files that were left out. The report lists more.
+const LEFT_OUT: usize = 10;
+
 /// Writes the summary, at most `width` columns wide as far as words allow.
 ///
 /// # Errors
@@ -45,6 +48,7 @@ pub fn write(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<(
             page.item("", 2, reason)?;
         }
     }
+    page.left_out(report)?;
     page.out.flush()
 }
 
@@ -205,6 +209,22 @@ impl Page<'_> {
         Ok(())
     }
 
+    /// What was found in the folders given and not read; it lowers no verdict.
+    fn left_out(&mut self, report: &Report) -> io::Result<()> {
+        let ignored = &report.capture.ignored;
+        if ignored.is_empty() {
+            return Ok(());
+        }
+        self.heading("left out")?;
+        for input in ignored.iter().take(LEFT_OUT) {
+            self.item("", 2, &input.reason)?;
+        }
+        match ignored.len().saturating_sub(LEFT_OUT) as u64 + report.capture.ignored_unlisted {
+            0 => Ok(()),
+            more => self.item("", 2, &format!("{} more", grouped(more))),
+        }
+    }
+
     fn heading(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "\n{BOLD}{text}{BOLD:#}")
     }
@@ -336,8 +356,13 @@ fn frames(evidence: &[CitedFrame], one_file: bool) -> String {
     text
 }
 
-fn seen(first: Timestamp, last: Timestamp) -> String {
-    if first == last { first.rfc3339() } else { format!("{} for {}", first.rfc3339(), lasting(last - first)) }
+/// Nothing when it is about no packet.
+fn seen(first: Option<Timestamp>, last: Option<Timestamp>) -> String {
+    match first.zip(last) {
+        None => String::new(),
+        Some((first, last)) if first == last => first.rfc3339(),
+        Some((first, last)) => format!("{} for {}", first.rfc3339(), lasting(last - first)),
+    }
 }
 
 #[cfg(test)]
@@ -369,6 +394,7 @@ mod tests {
             "  noisy_rule            3 flows: one-way\n",
             "  b.pcap: 16 bytes at offset 4096: record length 4294967295\n",
             "  classified tcp segments of one flow: 2 over limits.events_per_flow\n",
+            "left out\n  notes: no \\x1b[2Jcapture\n  2 more\n",
         ] {
             assert!(page.contains(text), "{text}\n--\n{page}");
         }
