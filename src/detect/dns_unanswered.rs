@@ -183,6 +183,9 @@ impl Detector for DnsUnanswered {
             let asked = book.judged(&flow.server);
             return asked.into_iter().for_each(|asked| asked.answered += 1);
         }
+        if transaction.unheard {
+            return book.not_judged("a response may be in bytes that were not captured, or left out for memory");
+        }
         let name = transaction.name.to_ascii_lowercase();
         let question: Question = (flow.server, flow.client.address, name, transaction.qtype);
         let hash = hash_of(&question);

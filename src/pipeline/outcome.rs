@@ -54,12 +54,14 @@ impl Outcome {
         let unreadable = reader.unreadable().to_vec();
         let files = reader.into_files();
         let hits = state.hits;
-        let (verdicts, flows) = state.judge(&config.detectors(), &Context { totals: &totals, files: &files });
+        let (verdicts, flows) = state.judge(&config.detectors(), &Context { totals: &totals, files: &files, fragments });
         let capped = [
             ("flows closed for their memory", "limits.memory_mib", evicted),
+            ("flows that may go on where one was closed", "limits.memory_mib", hits.continued),
             ("classified tcp segments of one flow", "limits.events_per_flow", hits.events),
             ("gaps given up early in reassembly", "limits.reassembly_kib", hits.reassembly),
             ("numbered tcp streams", "limits.streams", refused),
+            ("holes of one tcp stream", "built-in table", hits.holes),
             ("dns transactions of one flow", "built-in table", hits.transactions),
             ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
         ];
