@@ -1,10 +1,13 @@
 //! A limit that acts makes a report poorer, and says so. It invents nothing: healthy traffic under the
 //! smallest limits gives no finding at warning or above.
 
+#![allow(clippy::print_stdout)]
+
 mod support;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
 
 use pcapsy::app::dns::Transaction;
 use pcapsy::config::{Config, Limits};
@@ -117,10 +120,8 @@ fn many_lookups_at_a_time_under_little_memory() {
         let (client, id) = ((host(1, number / 8), 50_000 + (number % 8) as u16), number as u16);
         let name = format!("www{number}.shop.example");
         let begin = u64::from(number) * 500;
-        let (query, response) = (
-            dns::query(id, &name, dns::A),
-            dns::response(id, &name, dns::A, dns::NOERROR, &[[10, 2, 0, 1]]),
-        );
+        let (query, response) =
+            (dns::query(id, &name, dns::A), dns::response(id, &name, dns::A, dns::NOERROR, &[[10, 2, 0, 1]]));
         for at in [begin, begin + 1_000_000] {
             capture.record(at, datagram(client, (resolver, 53), &query));
         }
@@ -196,8 +197,7 @@ fn little_room_for_reassembly() {
         for id in 0..3u16 {
             let name = format!("www{number}.shop.example");
             let response = dns::response(id, &name, dns::A, dns::NOERROR, &[[10, 2, 0, 1]; 600]);
-            let prefixed =
-                |message: &[u8]| [&(message.len() as u16).to_be_bytes()[..], message].concat();
+            let prefixed = |message: &[u8]| [&(message.len() as u16).to_be_bytes()[..], message].concat();
             talk.send(&mut capture, CLIENT, ACK, &prefixed(&dns::query(id, &name, dns::A)));
             talk.turn(CLIENT);
             talk.stream(&mut capture, SERVER, &prefixed(&response));
@@ -281,4 +281,37 @@ fn little_room_for_fragments() {
     }
     goes_on(&mut capture);
     stays_healthy(&capture, "limits.fragments_mib", Limits { fragments_mib: 1, ..Limits::default() });
+}
+
+/// How long a capture takes, files and dissection apart from the flows too.
+fn takes(capture: Capture) -> Duration {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("adversary.pcap");
+    fs::write(&path, capture.pcap()).expect("written");
+    let began = Instant::now();
+    let run = Run { threads: 1, sha256: false };
+    local::analyze(&[path], &Config::default(), run, &mut Shown::default(), &|_| {}).expect("read");
+    began.elapsed()
+}
+
+/// Eight times the packets of one flow take eight times as long, and not 64 times.
+#[test]
+fn a_packet_costs_the_same_however_many_came_before() {
+    const PACKETS: u32 = 5_000;
+    /// Other work of the machine may slow one of the two runs: far from the eight of a square.
+    const FACTOR: u32 = 3;
+    let mut grown = Vec::new();
+    for (name, make) in support::adversary::ALL {
+        let mut times = Vec::new();
+        let flat = (0..3).any(|_| {
+            let (few, many) = (takes(make(PACKETS)), takes(make(8 * PACKETS)));
+            times.push((few, many));
+            many <= 8 * few * FACTOR
+        });
+        println!("{name}: {times:?}");
+        if !flat {
+            grown.push((name, times));
+        }
+    }
+    assert!(grown.is_empty(), "{PACKETS} and eight times as many packets: {grown:#?}");
 }

@@ -407,8 +407,7 @@ impl FlowTable {
             transaction.unheard |= end == End::Evicted;
         }
         let rows = transactions.into_iter();
-        self.finished
-            .extend(rows.map(|transaction| transaction_row(transaction, head, time, watched_until)));
+        self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, time, watched_until)));
         open.flow.service = open.content.service();
         open.flow.tls = open.content.into_tls();
         open.flow.end = end;

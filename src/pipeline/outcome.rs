@@ -54,7 +54,8 @@ impl Outcome {
         let unreadable = reader.unreadable().to_vec();
         let files = reader.into_files();
         let hits = state.hits;
-        let (verdicts, flows) = state.judge(&config.detectors(), &Context { totals: &totals, files: &files, fragments });
+        let (verdicts, flows) =
+            state.judge(&config.detectors(), &Context { totals: &totals, files: &files, fragments });
         let capped = [
             ("flows closed for their memory", "limits.memory_mib", evicted),
             ("flows that may go on where one was closed", "limits.memory_mib", hits.continued),
