@@ -283,7 +283,8 @@ fn little_room_for_fragments() {
     stays_healthy(&capture, "limits.fragments_mib", Limits { fragments_mib: 1, ..Limits::default() });
 }
 
-/// How long a capture takes, files and dissection apart from the flows too.
+/// How long a capture takes, from its file to the verdicts.
+#[allow(clippy::disallowed_methods)]
 fn takes(capture: Capture) -> Duration {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("adversary.pcap");

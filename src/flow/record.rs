@@ -165,8 +165,8 @@ impl Flow {
         }
     }
 
-    /// A limit cut its beginning or its end off, or lost its holes: what is missing from it says nothing. A connection that both
-    /// sides or a RST had closed is whole, because only stragglers could follow.
+    /// A limit cut its beginning or its end off, or lost its holes: what is missing from it says nothing. A
+    /// connection that both sides or a RST had closed is whole, because only stragglers could follow.
     pub fn is_cut(&self) -> bool {
         let over = self.tcp.as_ref().is_some_and(|tcp| tcp.is_closed());
         let crowded = self.tcp.as_ref().is_some_and(|tcp| tcp.crowded > 0);
