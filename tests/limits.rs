@@ -283,6 +283,51 @@ fn little_room_for_fragments() {
     stays_healthy(&capture, "limits.fragments_mib", Limits { fragments_mib: 1, ..Limits::default() });
 }
 
+/// A header in front of `payload`, again and again.
+fn wrapped(payload: Vec<u8>, times: usize, header: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    (0..times).fold(payload, |inner, _| [header(&inner), inner].concat())
+}
+
+#[test]
+fn layers_without_end_are_not_clean() {
+    let ip = Ip { source: host(1, 1), destination: host(2, 1), ttl: 64, id: 1 };
+    let packet = ip.udp(40_000, 9_999, b"hello");
+    let frame = |kind: u16, packet: &[u8]| [&[2; 12][..], &kind.to_be_bytes(), packet].concat();
+    let gre = |inner: &[u8]| {
+        let length = (24 + inner.len() as u16).to_be_bytes();
+        let mut header = vec![0x45, 0, length[0], length[1], 0, 1, 0, 0, 64, 47, 0, 0];
+        header.extend([10, 1, 0, 1, 10, 2, 0, 1, 0, 0, 8, 0]);
+        header
+    };
+    let options = wrapped([[59, 0, 1, 4, 0, 0, 0, 0]].concat(), 1_000, |_| vec![60, 0, 1, 4, 0, 0, 0, 0]);
+    let mut extended = vec![0x60, 0, 0, 0];
+    extended.extend((options.len() as u16).to_be_bytes());
+    extended.extend([60, 64]);
+    extended.extend([[0xfd; 16], [0xfc; 16]].concat());
+    extended.extend(options);
+    let endless = [
+        ("GRE", frame(0x0800, &wrapped(packet.clone(), 200, gre))),
+        (
+            "VLAN",
+            frame(0x8100, &wrapped([&[0, 7, 8, 0], &packet[..]].concat(), 999, |_| vec![0, 7, 0x81, 0])),
+        ),
+        (
+            "MPLS",
+            frame(0x8847, &wrapped([&[0, 1, 1, 64], &packet[..]].concat(), 1_000, |_| vec![0, 1, 0, 64])),
+        ),
+        ("IPv6 extension headers", frame(0x86dd, &extended)),
+    ];
+    for (layer, frame) in endless {
+        let mut capture = Capture::default();
+        for index in 0..3 {
+            capture.record(index * 1_000, frame.clone());
+        }
+        let outcome = analyzed(capture, Limits::default()).0;
+        let nested = outcome.capped.iter().find(|capped| capped.what.contains("nested layers"));
+        assert_eq!(nested.map(|capped| capped.count), Some(3), "{layer}: {:?}", outcome.totals.stops);
+    }
+}
+
 /// How long a capture takes, from its file to the verdicts.
 #[allow(clippy::disallowed_methods)]
 fn takes(capture: Capture) -> Duration {

@@ -7,7 +7,7 @@ use super::sequencer::Sequencer;
 use crate::capture::{FileReport, Reader, Unreadable};
 use crate::config::Config;
 use crate::detect::{Context, Rule, Totals, Verdict};
-use crate::dissect::DefragStats;
+use crate::dissect::{DefragStats, Stop};
 
 /// A cap that acted, so that the report is marked degraded.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -56,6 +56,7 @@ impl Outcome {
         let hits = state.hits;
         let (verdicts, flows) =
             state.judge(&config.detectors(), &Context { totals: &totals, files: &files, fragments });
+        let nested = totals.stops.get(&Stop::Depth.to_string()).copied().unwrap_or(0);
         let capped = [
             ("flows closed for their memory", "limits.memory_mib", evicted),
             ("flows that may go on where one was closed", "limits.memory_mib", hits.continued),
@@ -64,6 +65,7 @@ impl Outcome {
             ("numbered tcp streams", "limits.streams", refused),
             ("holes of one tcp stream", "built-in table", hits.holes),
             ("dns transactions of one flow", "built-in table", hits.transactions),
+            ("packets with too many nested layers", "built-in limit", nested),
             ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
         ];
         let capped = capped
