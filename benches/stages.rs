@@ -1,6 +1,6 @@
 //! What a packet costs in each stage, and in a whole run: `cargo bench --bench stages`.
 //!
-//! The capture is the generator's `mixed`, so every figure can be had again.
+//! The capture is the generator's `mixed`, and hostile ones are made here: every figure can be had again.
 
 #![allow(missing_docs, unreachable_pub, dead_code)]
 
@@ -16,6 +16,7 @@ mod sink;
 #[path = "../examples/generate/web.rs"]
 mod web;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -28,6 +29,7 @@ use pcapsy::local::{Run, analyze};
 use pcapsy::pipeline::{Batch, Partition, Rows, Sequencer, dissect_chunk};
 use pcapsy::report::files::TableFiles;
 use pcapsy::time::Timestamp;
+use support::adversary::{self, Adversary};
 
 const SIZE: u64 = 200_000_000;
 
@@ -59,9 +61,9 @@ fn chunks(path: &Path) -> Vec<Chunk> {
 }
 
 /// Sequenced batches, and the capture's clock behind them.
-fn batches(config: &Config) -> (Vec<Batch>, Timestamp) {
+fn batches(path: &Path, config: &Config) -> (Vec<Batch>, Timestamp) {
     let mut sequencer = Sequencer::new(config);
-    let dissected = chunks(&INPUT.path).into_iter();
+    let dissected = chunks(path).into_iter();
     let mut batches: Vec<Batch> =
         dissected.map(|chunk| dissect_chunk(chunk, config.limits.partitions as usize)).collect();
     batches.iter_mut().for_each(|batch| batch.sequence(&mut sequencer));
@@ -98,7 +100,7 @@ fn dissect(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn flow(bencher: Bencher<'_, '_>) {
     let config = Config::default();
-    let (batches, _) = batches(&config);
+    let (batches, _) = batches(&INPUT.path, &config);
     bencher.counter(ItemsCount::new(INPUT.packets)).bench_local(|| tracked(&config, &batches));
 }
 
@@ -106,7 +108,7 @@ fn flow(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn detect(bencher: Bencher<'_, '_>) {
     let config = Config::default();
-    let (batches, clock) = batches(&config);
+    let (batches, clock) = batches(&INPUT.path, &config);
     bencher
         .counter(ItemsCount::new(INPUT.packets))
         .with_inputs(|| tracked(&config, &batches))
@@ -120,6 +122,36 @@ fn detect(bencher: Bencher<'_, '_>) {
                 .collect();
             (partitions, rows)
         });
+}
+
+/// Traffic of one flow that is made to cost time, so many packets of it.
+#[derive(Clone, Copy)]
+struct Hostile(Adversary, u32);
+
+impl fmt::Display for Hostile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.0.0, self.1)
+    }
+}
+
+fn hostile() -> impl Iterator<Item = Hostile> {
+    let sizes = [10_000, 100_000, 1_000_000];
+    adversary::ALL.iter().flat_map(move |kind| sizes.map(|packets| Hostile(*kind, packets)))
+}
+
+/// Fragments, flows and detectors: a packet costs the same however many came before.
+#[divan::bench(args = hostile(), sample_count = 1, sample_size = 1)]
+fn hostile_flow(bencher: Bencher<'_, '_>, Hostile((_, make), packets): Hostile) {
+    let config = Config::default();
+    let file = tempfile::NamedTempFile::with_suffix(".pcap").expect("a file");
+    std::fs::write(file.path(), make(packets).pcap()).expect("written");
+    bencher.counter(ItemsCount::new(packets)).bench_local(|| {
+        let (batches, clock) = batches(file.path(), &config);
+        for mut partition in tracked(&config, &batches) {
+            drop(partition.remaining());
+            black_box(partition.close_remaining((Timestamp::MAX, u64::MAX), clock));
+        }
+    });
 }
 
 struct NoRows;

@@ -122,6 +122,13 @@ impl<D: Detector> Book<D> {
         }
     }
 
+    /// A limit cut a flow, so that nobody who judges flows can.
+    pub fn cut(&mut self) {
+        if matches!(D::RULE.judges, "flows" | "handshakes") {
+            self.not_judged_of("flows", "a limit cut the flow: see what was capped", 1);
+        }
+    }
+
     /// The case to count one more thing in; `None` when cases of lower hashes fill the table.
     pub fn case(&mut self, key: D::Key) -> Option<&mut Case<D::Counts>> {
         // By the subject, so that cases of one subject are kept together and with their total.

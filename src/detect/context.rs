@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::{FileReport, InterfaceReport, LinkType};
-use crate::dissect::PacketRef;
+use crate::dissect::{DefragStats, PacketRef};
 use crate::time::Timestamp;
 
 /// Counts over the whole capture set, summed over partitions and files: facts, not verdicts.
@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub totals: &'a Totals,
     /// The files, in analysis order.
     pub files: &'a [FileReport],
+    /// What became of the IP fragments.
+    pub fragments: DefragStats,
 }
 
 impl Context<'_> {

@@ -183,6 +183,10 @@ impl Detector for DnsUnanswered {
             let asked = book.judged(&flow.server);
             return asked.into_iter().for_each(|asked| asked.answered += 1);
         }
+        if transaction.unheard {
+            return book
+                .not_judged("a response may be in bytes that were not captured, or left out for memory");
+        }
         let name = transaction.name.to_ascii_lowercase();
         let question: Question = (flow.server, flow.client.address, name, transaction.qtype);
         let hash = hash_of(&question);
@@ -204,9 +208,17 @@ impl Detector for DnsUnanswered {
         });
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut questions: BTreeMap<Question, Vec<Tries>> = BTreeMap::new();
         let lost = book.notes.tries.lost();
+        if context.fragments.evicted > 0 {
+            // Large responses come in fragments, and those tell neither port nor id.
+            let unanswered = book.notes.tries.take_if(|_, _| true).len() as u64;
+            book.not_judged_many(
+                "a response may be in IP fragments that were left out for memory",
+                unanswered,
+            );
+        }
         for ((question, _), tries) in book.notes.tries.take_if(|_, _| true) {
             questions.entry(question).or_default().push(tries);
         }

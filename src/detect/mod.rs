@@ -77,8 +77,11 @@ macro_rules! detectors {
                 $(self.$module.transaction(transaction, flow, &mut books.$module);)*
             }
 
-            /// A flow was closed.
+            /// A flow was closed. One that a limit cut is shown to nobody: what it lacks was on the wire.
             pub fn flow(&self, flow: &Flow, books: &mut Books) {
+                if flow.is_cut() {
+                    return {$(books.$module.cut();)*};
+                }
                 $(self.$module.flow(flow, &mut books.$module);)*
             }
 

@@ -292,7 +292,7 @@ mod tests {
 
     use super::*;
     use crate::detect::testing::{fires, silent};
-    use crate::dissect::PacketRef;
+    use crate::dissect::{DefragStats, PacketRef};
     use crate::flow::{Reset, TcpFlow};
     use crate::time::Span;
 
@@ -366,7 +366,8 @@ mod tests {
             last: Some(Timestamp(DAY * 1_000_000_000)),
             ..Totals::default()
         };
-        let verdict = book.finish(&detector, &Context { totals: &totals, files: &[] });
+        let verdict = book
+            .finish(&detector, &Context { totals: &totals, files: &[], fragments: DefragStats::default() });
         let servers: Vec<_> =
             verdict.findings.iter().map(|finding| finding.subject.server.as_deref()).collect();
         assert_eq!(servers, [Some("203.0.113.77")]);
@@ -388,7 +389,10 @@ mod tests {
             let storm = ended([0; 4], 1_000_000 + packet, 5, true);
             detector.flow(&Flow { server: last.server, ..storm }, &mut book);
         }
-        let verdict = book.finish(&detector, &Context { totals: &Totals::default(), files: &[] });
+        let verdict = book.finish(
+            &detector,
+            &Context { totals: &Totals::default(), files: &[], fragments: DefragStats::default() },
+        );
         assert!(verdict.findings.is_empty());
         let missing = &verdict.not_assessed[0];
         assert_eq!(

@@ -76,26 +76,17 @@ impl Assembler {
         let ahead = i64::from(seq.since(next));
         let length = u64::from(length);
         if ahead <= 0 {
-            let skip = ahead.unsigned_abs();
-            if skip >= length {
-                return;
-            }
-            let fresh = bytes.get(skip as usize..).unwrap_or_default();
-            // Bytes of a segment held for later that this one reaches into came first: stop in front of them.
-            let room = self.held.keys().next().map_or(u64::MAX, |start| start - self.offset);
-            let take = (length - skip).min(room);
-            let fresh = &fresh[..fresh.len().min(take as usize)];
-            self.deliver(fresh, take, at, sink);
-            self.drain(sink);
-            if length - skip > take {
-                let from = skip + take;
-                self.segment(
-                    seq.plus(from as u32),
-                    bytes.get(from as usize..).unwrap_or_default(),
-                    (length - from) as u32,
-                    at,
-                    sink,
-                );
+            // Where the segment ends in the stream; what stands below `offset` was delivered.
+            let end = (self.offset + length).saturating_sub(ahead.unsigned_abs());
+            while self.offset < end {
+                let skip = (self.offset + length - end) as usize;
+                let fresh = bytes.get(skip..).unwrap_or_default();
+                // Bytes held for later that this one reaches into came first: stop in front of them.
+                let room = self.held.keys().next().map_or(u64::MAX, |start| start - self.offset);
+                let take = (end - self.offset).min(room);
+                let fresh = &fresh[..fresh.len().min(take as usize)];
+                self.deliver(fresh, take, at, sink);
+                self.drain(sink);
             }
             return;
         }
@@ -223,6 +214,23 @@ mod tests {
     #[test]
     fn what_never_came_is_a_gap() {
         assert_eq!(run(1, &[(0, b"ab"), (4, b"ef")]), (b"abef".to_vec(), 2));
+    }
+
+    #[test]
+    fn a_segment_over_thousands_of_held_bytes_fills_what_is_between_them() {
+        const BYTES: u32 = 60_000;
+        let mut assembler = Assembler::new(1 << 30);
+        assembler.start(Seq(0));
+        let (mut out, mut gaps) = (Vec::new(), 0);
+        let mut sink = |piece: Piece<'_>| match piece {
+            Piece::Data(bytes, _) => out.extend_from_slice(bytes),
+            Piece::Gap(length, _) => gaps += length,
+        };
+        for index in (1..BYTES).step_by(2) {
+            assembler.segment(Seq(index), b"h", 1, PacketRef::default(), &mut sink);
+        }
+        assembler.segment(Seq(0), &[b'w'; BYTES as usize], BYTES, PacketRef::default(), &mut sink);
+        assert_eq!((out, gaps), (b"wh".repeat(BYTES as usize / 2), 0));
     }
 
     #[test]

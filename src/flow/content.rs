@@ -170,14 +170,21 @@ impl Content {
     pub(super) fn finished(&mut self, now: Timestamp) -> Vec<Transaction> {
         let Some(transactions) = &mut self.transactions else { return Vec::new() };
         transactions.expire(now);
-        transactions.drain_finished()
+        self.take_finished()
     }
 
     /// The flow is over: every transaction is finished.
     pub(super) fn close(&mut self) -> Vec<Transaction> {
         let Some(transactions) = &mut self.transactions else { return Vec::new() };
         transactions.finish_all();
-        transactions.drain_finished()
+        self.take_finished()
+    }
+
+    fn take_finished(&mut self) -> Vec<Transaction> {
+        let mut finished = self.transactions.as_mut().map_or_else(Vec::new, |of| of.drain_finished());
+        let unheard = matches!(&self.kind, Kind::Dns(stream) if stream.has_lost(Direction::ToClient));
+        finished.iter_mut().for_each(|transaction| transaction.unheard |= unheard);
+        finished
     }
 
     /// Transactions that did not fit into the table.

@@ -37,6 +37,10 @@ pub struct LimitHits {
     pub reassembly: u64,
     /// DNS transactions beyond the table of a flow.
     pub transactions: u64,
+    /// Segments whose holes had no room in the table of a stream.
+    pub holes: u64,
+    /// Flows that may go on where one was closed for its memory.
+    pub continued: u64,
 }
 
 impl LimitHits {
@@ -45,5 +49,7 @@ impl LimitHits {
         self.events += other.events;
         self.reassembly += other.reassembly;
         self.transactions += other.transactions;
+        self.holes += other.holes;
+        self.continued += other.continued;
     }
 }

@@ -10,6 +10,7 @@ mod copies;
 mod event;
 mod handshake;
 mod history;
+mod holes;
 mod limits;
 mod log;
 mod open;

@@ -186,6 +186,7 @@ pub(super) fn new_flow(
         icmp_errors: Vec::new(),
         icmp_errors_dropped: 0,
         end: End::CaptureEnd,
+        continues: false,
         watched_until: packet.time,
         stream: None,
     })

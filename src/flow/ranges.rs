@@ -58,7 +58,8 @@ impl Ranges {
 
     /// Every byte of the range is in the set.
     pub(super) fn covers(&self, start: Seq, end: Seq) -> bool {
-        self.0.iter().any(|range| !range.0.after(start) && !range.1.before(end))
+        let at = self.0.partition_point(|range| range.1.before(end));
+        self.0.get(at).is_some_and(|range| !range.0.after(start))
     }
 
     /// Bytes in the set at or after `from`.

@@ -138,6 +138,9 @@ pub struct Flow {
     pub icmp_errors_dropped: u64,
     /// Why it was closed.
     pub end: End,
+    /// It may go on where a flow was closed for its memory: a TCP flow when one of its addresses and ports
+    /// was, a flow of another protocol when any was before it began.
+    pub continues: bool,
     /// Up to when the capture watched for more packets of it.
     pub watched_until: Timestamp,
     /// Wireshark's `tcp.stream` number; `None` for other protocols, beyond the limit of numbered streams, and
@@ -160,6 +163,14 @@ impl Flow {
             Direction::ToServer => self.client,
             Direction::ToClient => self.server,
         }
+    }
+
+    /// A limit cut its beginning or its end off, or lost its holes: what is missing from it says nothing. A
+    /// connection that both sides or a RST had closed is whole, because only stragglers could follow.
+    pub fn is_cut(&self) -> bool {
+        let over = self.tcp.as_ref().is_some_and(|tcp| tcp.is_closed());
+        let crowded = self.tcp.as_ref().is_some_and(|tcp| tcp.crowded > 0);
+        self.continues || crowded || (self.end == End::Evicted && !over)
     }
 
     /// Packets were seen in one direction only.
@@ -347,11 +358,18 @@ pub struct TcpFlow {
     pub events: Vec<TcpEvent>,
     /// Events beyond that number.
     pub events_dropped: u64,
+    /// Segments whose holes are not known apart, because a stream had more than are kept.
+    pub crowded: u64,
     /// Packets whose order in the capture contradicts causality and was repaired.
     pub disorder: u32,
 }
 
 impl TcpFlow {
+    /// Both sides said FIN, or one RST.
+    pub fn is_closed(&self) -> bool {
+        !self.resets.is_empty() || self.sides.iter().all(|side| side.fin.is_some())
+    }
+
     /// What `direction`'s sender did.
     pub fn side(&self, direction: Direction) -> &TcpSide {
         &self.sides[direction.index()]

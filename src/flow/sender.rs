@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use crate::dissect::Seq;
 use crate::dissect::{Direction, PacketRef};
+use crate::flow::holes::{Hole, Holes};
 use crate::flow::log::EventLog;
 use crate::flow::ranges::Ranges;
 use crate::flow::round_trip::RoundTrip;
@@ -46,17 +47,6 @@ impl Timing {
         let estimate = self.full.unwrap_or(Span::ZERO) + spread;
         estimate.max(SHORTEST_TIMEOUT)
     }
-}
-
-/// A range below the highest sequence number that was not captured.
-#[derive(Clone, Copy, Debug)]
-struct Hole {
-    start: Seq,
-    end: Seq,
-    /// The segment that jumped over it.
-    opened: PacketRef,
-    stamp: Option<u32>,
-    ip_id: u16,
 }
 
 /// The first segment of a side, and the lowest number captured, which may be of a later one.
@@ -112,7 +102,9 @@ pub(super) struct Sender {
     /// The ACK that said so.
     acked_by: Option<PacketRef>,
     outstanding: VecDeque<Sent>,
-    holes: Vec<Hole>,
+    holes: Holes,
+    /// Changes of the holes that found no room.
+    pub(super) crowded: u64,
     sacked: Ranges,
     ahead: VecDeque<Ahead>,
     /// The ACK that told of this side before it sent anything.
@@ -142,7 +134,7 @@ impl Sender {
     /// Bytes of memory that the segments on their way and the holes between them take.
     pub(super) fn held(&self) -> usize {
         let segments = self.outstanding.capacity() * size_of::<Sent>();
-        segments + self.holes.capacity() * size_of::<Hole>() + self.sacked.held()
+        segments + self.holes.held() + self.sacked.held()
     }
 
     pub(super) fn new(direction: Direction) -> Self {
@@ -154,7 +146,8 @@ impl Sender {
             acked: None,
             acked_by: None,
             outstanding: VecDeque::new(),
-            holes: Vec::new(),
+            holes: Holes::default(),
+            crowded: 0,
             sacked: Ranges::default(),
             ahead: VecDeque::new(),
             told: None,
@@ -219,6 +212,7 @@ impl Sender {
         self.sent = true;
         self.occupied |= segment.occupies() && placed != Placed::OutOfWindow;
         if self.next != before {
+            self.holes.follow(segment.seq);
             self.front = Some(segment.at);
         }
         self.counting_ids |= segment.ip_id != 0 && self.last_id.is_some_and(|id| id != segment.ip_id);
@@ -304,11 +298,12 @@ impl Sender {
         if segment.length > 0 {
             self.count_repeat_bytes(segment, next);
         }
-        let placed = if self.holes.iter().any(|hole| hole.start.before(end) && hole.end.after(segment.seq)) {
-            self.fill(segment, timing, log)
-        } else {
-            self.repeat(segment, timing, log);
-            Placed::Repeat
+        let placed = match self.holes.first_in(segment.seq, end) {
+            Some(hole) => self.fill(segment, hole, timing, log),
+            None => {
+                self.repeat(segment, timing, log);
+                Placed::Repeat
+            }
         };
         if end.after(next) {
             self.next = Some(end);
@@ -322,15 +317,15 @@ impl Sender {
         let Some(first) = self.start.filter(|first| segment.seq.before(first.seq)) else { return };
         self.start = Some(Start { seq: segment.seq, ..first });
         let open = self.acked.is_none_or(|acked| acked.before(first.seq)) && !first.syn;
-        if open && self.holes.len() < OUTSTANDING {
-            let hole = Hole {
+        if open {
+            let filled = self.holes.open(Hole {
                 start: segment.seq,
                 end: first.seq,
                 opened: first.at,
                 stamp: first.stamp,
                 ip_id: first.ip_id,
-            };
-            self.holes.insert(0, hole);
+            });
+            self.crowded += u64::from(!filled);
         }
     }
 
@@ -339,16 +334,7 @@ impl Sender {
         let (start, end) = segment.payload();
         let end = if end.after(next) { next } else { end };
         let within = end.since(start).max(0) as u64;
-        let missing: u64 = self
-            .holes
-            .iter()
-            .map(|hole| {
-                let low = hole.start.max(start);
-                let high = if hole.end.before(end) { hole.end } else { end };
-                high.since(low).max(0) as u64
-            })
-            .sum();
-        self.side.repeated_bytes += within.saturating_sub(missing);
+        self.side.repeated_bytes += within.saturating_sub(self.holes.bytes_in(start, end));
     }
 
     /// Decides about an ACK that ran ahead of the data, now that the next segment shows what it covered.
@@ -400,15 +386,15 @@ impl Sender {
     fn open_hole(&mut self, next: Seq, segment: &Segment, log: &mut EventLog) {
         let length = segment.seq.since(next).max(0) as u32;
         self.log_missing(log, segment.at, EventKind::Gap, next, length);
-        if self.holes.len() < OUTSTANDING {
-            self.holes.push(Hole {
+        let opened = length == 0
+            || self.holes.open(Hole {
                 start: next,
                 end: segment.seq,
                 opened: segment.at,
                 stamp: segment.stamp,
                 ip_id: segment.ip_id,
             });
-        }
+        self.crowded += u64::from(!opened);
         self.next = Some(segment.seq);
     }
 
@@ -489,8 +475,7 @@ impl Sender {
                 self.keep_undelivered(undelivered);
             }
         }
-        self.side.hole_bytes =
-            self.holes.iter().map(|hole| u64::from(hole.end.since(hole.start).unsigned_abs())).sum();
+        self.side.hole_bytes = self.holes.bytes();
         self.side.min_rtt = self.rtt.min();
         self.side.rtt_samples = self.rtt.samples();
     }

@@ -22,6 +22,8 @@ struct Entry {
     /// Whether the side has sent anything: beside the numbers, not in them, an entry takes a quarter less
     /// memory, and there are millions.
     known: [bool; 2],
+    /// A flow on these addresses and ports was closed for its memory since a SYN began the stream.
+    evicted: bool,
 }
 
 impl Entry {
@@ -71,10 +73,22 @@ impl Streams {
         let stream = StreamId(self.count);
         self.count += 1;
         self.born.push(packet);
-        let mut entry = Entry { stream, base: [seq; 2], known: [false; 2] };
+        let mut entry = Entry { stream, base: [seq; 2], known: [false; 2], evicted: false };
         entry.known[side] = true;
         self.open.insert(tuple, entry);
         Some(stream)
+    }
+
+    /// A flow of the latest stream on this tuple was closed for its memory.
+    pub(super) fn evict(&mut self, tuple: u64) {
+        if let Some(entry) = self.open.get_mut(&tuple) {
+            entry.evicted = true;
+        }
+    }
+
+    /// Whether a flow of this stream was closed for its memory; `None` for a stream beyond the limit.
+    pub(super) fn was_evicted(&self, tuple: u64) -> Option<bool> {
+        self.open.get(&tuple).map(|entry| entry.evicted)
     }
 
     /// First packets of the streams since the last call, in the order of their [`StreamId`]s.

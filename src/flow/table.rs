@@ -70,6 +70,8 @@ pub struct FlowTable {
     remaining: Vec<(Timestamp, u64, usize)>,
     finished: Vec<Row>,
     hits: LimitHits,
+    /// Flows of some partition were closed for their memory.
+    evicting: bool,
     /// Bytes of memory that the open flows take, about.
     weight: usize,
 }
@@ -90,6 +92,7 @@ impl FlowTable {
             remaining: Vec::new(),
             finished: Vec::new(),
             hits: LimitHits::default(),
+            evicting: false,
             weight: 0,
         }
     }
@@ -320,7 +323,19 @@ impl FlowTable {
         open.last_clock + idle
     }
 
-    fn open(&mut self, open: Open) -> usize {
+    /// The flow may go on where one was closed for its memory. Datagrams have no SYN that says otherwise.
+    fn continues(&self, open: &Open) -> bool {
+        self.evicting
+            && (open.flow.protocol != 6
+                || self
+                    .streams
+                    .was_evicted(open.key.tuple.partition_hash())
+                    .unwrap_or(!matches!(open.state, State::Attempt(_))))
+    }
+
+    fn open(&mut self, mut open: Open) -> usize {
+        open.flow.continues = self.continues(&open);
+        self.hits.continued += u64::from(open.flow.continues);
         let (hash, id) = (open.hash, open.flow.id);
         let at = self.open.insert(Box::new(open));
         self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
@@ -373,22 +388,26 @@ impl FlowTable {
         if let Ok(slot) = self.index.find_entry(open.hash, |known| *known as usize == at) {
             slot.remove();
         }
+        if end == End::Evicted && open.flow.protocol == 6 {
+            self.streams.evict(open.key.tuple.partition_hash());
+        }
         let last = open.flow.last.time;
         open.state.connection(&mut open.content, &self.limits);
         if let State::Connection(connection) = open.state {
             self.hits.reassembly += connection.given_up();
             let tcp = connection.finish(last, &mut open.content);
             self.hits.events += tcp.events_dropped;
+            self.hits.holes += tcp.crowded;
             open.flow.tcp = Some(Box::new(tcp));
         }
         let head = open.flow.head();
         self.hits.transactions += open.content.overflow();
-        self.finished.extend(
-            open.content
-                .close()
-                .into_iter()
-                .map(|transaction| transaction_row(transaction, head, time, watched_until)),
-        );
+        let mut transactions = open.content.close();
+        for transaction in &mut transactions {
+            transaction.unheard |= end == End::Evicted;
+        }
+        let rows = transactions.into_iter();
+        self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, time, watched_until)));
         open.flow.service = open.content.service();
         open.flow.tls = open.content.into_tls();
         open.flow.end = end;
@@ -432,6 +451,7 @@ impl FlowTable {
 
     /// Ends the flows that stand at `bound` or below.
     pub(crate) fn evict(&mut self, bound: EvictionRank, clock: Timestamp) {
+        self.evicting = true;
         debug_assert!(self.open.iter().all(|(at, open)| self.ranks[at] == Some(open.eviction_rank())));
         for at in 0..self.ranks.len() {
             if self.ranks[at].is_some_and(|rank| rank <= bound) {

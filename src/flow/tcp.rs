@@ -462,6 +462,7 @@ impl Connection {
                 }
             }
         }
+        let crowded = self.senders.iter().map(|sender| sender.crowded).sum();
         let disorder = self.senders.iter().map(|sender| sender.disorder).sum();
         let [mut client, mut server] = self.senders.map(|sender| sender.side);
         let (events, events_dropped) = self.log.finish();
@@ -476,6 +477,7 @@ impl Connection {
             resets: self.resets,
             events,
             events_dropped,
+            crowded,
             disorder,
         }
     }

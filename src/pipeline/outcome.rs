@@ -7,7 +7,7 @@ use super::sequencer::Sequencer;
 use crate::capture::{FileReport, Ignored, Reader, Unreadable};
 use crate::config::Config;
 use crate::detect::{Context, Rule, Totals, Verdict};
-use crate::dissect::DefragStats;
+use crate::dissect::{DefragStats, Stop};
 
 /// A cap that acted, so that the report is marked degraded.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -42,8 +42,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What every run ends with, wherever its stages ran: `state` is merged over all partitions, `evicted` flows
-    /// were closed for their memory, and `refused` streams got no number.
+    /// What every run ends with, wherever its stages ran: `state` is merged over all partitions, `evicted`
+    /// flows were closed for their memory, and `refused` streams got no number.
     pub fn conclude(
         config: &Config,
         reader: Reader,
@@ -56,13 +56,18 @@ impl Outcome {
         let (unreadable, ignored) = (reader.unreadable().to_vec(), reader.ignored().clone());
         let files = reader.into_files();
         let hits = state.hits;
-        let (verdicts, flows) = state.judge(&config.detectors(), &Context { totals: &totals, files: &files });
+        let (verdicts, flows) =
+            state.judge(&config.detectors(), &Context { totals: &totals, files: &files, fragments });
+        let nested = totals.stops.get(&Stop::Depth.to_string()).copied().unwrap_or(0);
         let capped = [
             ("flows closed for their memory", "limits.memory_mib", evicted),
+            ("flows that may go on where one was closed", "limits.memory_mib", hits.continued),
             ("classified tcp segments of one flow", "limits.events_per_flow", hits.events),
             ("gaps given up early in reassembly", "limits.reassembly_kib", hits.reassembly),
             ("numbered tcp streams", "limits.streams", refused),
+            ("holes of one tcp stream", "built-in table", hits.holes),
             ("dns transactions of one flow", "built-in table", hits.transactions),
+            ("packets with too many nested layers", "built-in limit", nested),
             ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
         ];
         let capped = capped

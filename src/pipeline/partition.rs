@@ -136,7 +136,7 @@ impl Partition {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct PartitionState {
     books: Books,
-    /// Flows closed, by protocol number.
+    /// Flows closed, by protocol number, without those that may go on where one was closed for its memory.
     flows: BTreeMap<u8, u64>,
     /// How often the limits of flows acted.
     pub hits: LimitHits,
@@ -148,7 +148,8 @@ impl PartitionState {
         for row in rows {
             match &row.what {
                 Finished::Flow(flow) => {
-                    *self.flows.entry(flow.protocol).or_default() += 1;
+                    // One that goes on was counted when it began.
+                    *self.flows.entry(flow.protocol).or_default() += u64::from(!flow.continues);
                     detectors.flow(flow, &mut self.books);
                 }
                 Finished::Transaction(of) => detectors.transaction(&of.0, &of.1, &mut self.books),

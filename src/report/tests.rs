@@ -43,6 +43,7 @@ pub(crate) fn flow(id: u64) -> Flow {
         icmp_errors: Vec::new(),
         icmp_errors_dropped: 0,
         end: End::CaptureEnd,
+        continues: false,
         watched_until: Timestamp(2_500_000_001),
         stream: Some(0),
     }

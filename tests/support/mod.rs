@@ -6,6 +6,7 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+pub mod adversary;
 pub mod capture;
 pub mod dns;
 pub mod frame;

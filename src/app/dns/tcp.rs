@@ -48,6 +48,11 @@ impl DnsTcp {
         messages
     }
 
+    /// Messages of a direction are not read any more.
+    pub fn has_lost(&self, direction: Direction) -> bool {
+        self.halves[direction.index()].lost
+    }
+
     /// Bytes of a direction were not captured.
     pub fn gap(&mut self, direction: Direction, _length: u64, _at: PacketRef) {
         let half = &mut self.halves[direction.index()];

@@ -56,6 +56,8 @@ pub struct Transaction {
     pub udp_size: Option<u16>,
     /// Further responses, first [`Transaction::MAX_REPEATS`].
     pub extra: Vec<ExtraResponse>,
+    /// A response may have come in bytes that were not captured, or were left out for their memory.
+    pub unheard: bool,
     /// Up to when the capture watched for a response.
     pub watched_until: Timestamp,
     /// When nothing more is waited for, by the capture's clock.

@@ -15,6 +15,8 @@ const MAX_PENDING: usize = 1024;
 pub struct Transactions {
     pending: VecDeque<Pending>,
     finished: Vec<Pending>,
+    /// No pending one is finished by time before this. A repeated query waits longer, so it may be too early.
+    earliest: Option<Timestamp>,
     /// Bytes of memory that both take, about.
     held: usize,
     overflow: u64,
@@ -70,6 +72,8 @@ impl Transactions {
                 self.pending.reserve_exact(1);
             }
             self.held += pending.held();
+            let deadline = pending.deadline();
+            self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
             self.pending.push_back(pending);
         } else {
             self.overflow += 1;
@@ -78,19 +82,22 @@ impl Transactions {
 
     /// Finishes what nothing more is waited for at `now`.
     pub fn expire(&mut self, now: Timestamp) {
+        if self.earliest.is_none_or(|earliest| earliest >= now) {
+            return;
+        }
         let (pending, finished) = (&mut self.pending, &mut self.finished);
         if pending.iter().any(|one| one.deadline() < now) {
             for one in std::mem::take(pending) {
                 if one.deadline() < now { finished.push(one) } else { pending.push_back(one) }
             }
         }
+        self.earliest = pending.iter().map(Pending::deadline).min();
     }
 
-    /// When the next transaction is finished by time.
+    /// When to ask for finished transactions again: no later than the next is finished by time.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let waiting = self.pending.iter().map(Pending::deadline).min();
         // What is finished already is handed out as soon as anybody asks.
-        waiting.into_iter().chain(self.finished.iter().map(Pending::deadline)).min()
+        self.earliest.into_iter().chain(self.finished.iter().map(Pending::deadline)).min()
     }
 
     /// The transactions that are finished.
@@ -103,6 +110,7 @@ impl Transactions {
     /// The flow is over.
     pub fn finish_all(&mut self) {
         self.finished.extend(self.pending.drain(..));
+        self.earliest = None;
     }
 
     /// Transactions that did not fit.

@@ -160,16 +160,10 @@ impl Sender {
 
     /// The peer has what the capture lacks: the capture missed it, the network did not.
     pub(super) fn miss_holes(&mut self, ack: Seq, at: PacketRef, log: &mut EventLog) {
-        while let Some(hole) = self.holes.first().copied().filter(|hole| hole.start.before(ack)) {
-            let end = if hole.end.after(ack) { ack } else { hole.end };
-            let length = end.since(hole.start).unsigned_abs();
+        while let Some(hole) = self.holes.pop_below(ack) {
+            let length = hole.end.distance(hole.start);
             self.side.missed_bytes += u64::from(length);
             self.log_missing(log, at, EventKind::AckedUnseen, hole.start, length);
-            if hole.end.after(ack) {
-                self.holes[0].start = ack;
-            } else {
-                self.holes.remove(0);
-            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! Segments below the highest sequence number: reordered, or sent again, and why (RFC 5681, 6298, 6675,
 //! 8985).
 
-use super::{Hole, Placed, Sender, Timing};
-use crate::dissect::Seq;
+use super::{Placed, Sender, Timing};
 use crate::dissect::{Direction, PacketRef};
+use crate::flow::holes::Hole;
 use crate::flow::log::EventLog;
 use crate::flow::sent::{Segment, Sent};
 use crate::flow::{EventKind, LossPlace, SpuriousProof};
@@ -15,16 +15,16 @@ const REORDER_FLOOR: Span = Span::millis(3);
 
 impl Sender {
     /// A segment that fills a hole: it was overtaken, or sent again after a loss before the capture point.
-    pub(super) fn fill(&mut self, segment: &Segment, timing: Timing, log: &mut EventLog) -> Placed {
-        let end = segment.end();
-        let Some(hole) =
-            self.holes.iter().find(|hole| hole.start.before(end) && hole.end.after(segment.seq)).copied()
-        else {
-            return Placed::New;
-        };
+    pub(super) fn fill(
+        &mut self,
+        segment: &Segment,
+        hole: Hole,
+        timing: Timing,
+        log: &mut EventLog,
+    ) -> Placed {
         let delay = segment.at.time - hole.opened.time;
         let kind = self.late_kind(segment, &hole, delay, timing);
-        self.cut_holes(segment.seq, end);
+        self.crowded += u64::from(!self.holes.cut(segment.seq, segment.end()));
         let mut sent = Sent::new(segment);
         let mut event = self.event(segment, kind);
         event.original = Some(hole.opened);
@@ -103,23 +103,6 @@ impl Sender {
         } else {
             EventKind::LateAmbiguous
         }
-    }
-
-    pub(super) fn cut_holes(&mut self, start: Seq, end: Seq) {
-        let mut remaining = Vec::with_capacity(self.holes.len() + 1);
-        for hole in self.holes.drain(..) {
-            if !hole.end.after(start) || !hole.start.before(end) {
-                remaining.push(hole);
-                continue;
-            }
-            if hole.start.before(start) {
-                remaining.push(Hole { end: start, ..hole });
-            }
-            if hole.end.after(end) {
-                remaining.push(Hole { start: end, ..hole });
-            }
-        }
-        self.holes = remaining;
     }
 
     /// A segment whose bytes the capture has seen before.
