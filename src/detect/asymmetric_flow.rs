@@ -198,13 +198,14 @@ impl Detector for AsymmetricFlow {
             Difference::Visibility => visibility(direction?, &format!("of {server}"), "server's", &flows),
             Difference::State => Draft::new(
                 difference,
-                format!("{server} does not see what its clients send after the SYN"),
+                format!("{server} acknowledges nothing that its clients send after the SYN"),
                 format!(
                     "In {flows} the handshake passed this capture point. The server went on repeating its \
                      SYN-ACK, and acknowledged no data of the client."
                 ),
             )
-            .confidence(Confidence::Likely),
+            .confidence(Confidence::Likely)
+            .severity(case.severity(case.failed)),
             Difference::Path => self.path(server, case, book.total(&server).1?)?,
             Difference::Loss => self.loss(server, case)?,
         })

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
-use crate::detect::{Affected, Evidence, EvidenceSample, Merge, Quality};
+use crate::detect::{Affected, Evidence, EvidenceSample, Merge, Quality, Severity};
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead};
 use crate::time::{Span, Timestamp};
@@ -90,6 +90,12 @@ impl<C> Case<C> {
     /// Its flows, each once (see [`Affected::flows`]).
     pub fn flows(&self) -> u64 {
         self.affected.flows()
+    }
+
+    /// How much it matters that `needed` of its tries failed (see [`Severity::of_failures`]).
+    pub fn severity(&self, needed: u64) -> Severity {
+        let of = self.total.max(self.failed);
+        Severity::of_failures(needed, of, self.affected.clients.count().min(needed), self.lost)
     }
 
     /// The service, when it is one.

@@ -9,19 +9,20 @@
 //! # How it decides
 //! The answer to the SYN is a RST that acknowledges it. By what else the same service and host did:
 //! - `port`: the service opened no connection, or none any more once it had begun to refuse.
-//! - `intermittent`: the service refused some connections and opened others later, as one of several backends
-//!   does, or a service that restarts.
+//! - `intermittent`: the service refused some connections and answered others with SYN-ACK later, as one of
+//!   several backends does, or a service that restarts.
 //! - `host`: the host refused connections to `ports` of its ports or more, from several clients, and opened
 //!   none.
 //!
-//! It is a warning from `insistent` refusals on, when the clients tried at least twice each on average. It is
-//! critical when such a service had opened connections before, or when `clients` clients insist.
+//! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such a
+//! service had opened connections before, or when `clients` clients tried at least twice each.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
 //! - Many refused ports that one client asked for: that is a scan or an inventory, and one finding for
 //!   information.
 //! - Attempts that got no answer (see `missing_syn_ack`).
+//! - Services whose SYN-ACKs no client completed either, as in a half-open scan: that is information.
 //!
 //! # What it does not claim
 //! That the service is down: a device can refuse in the host's place. Where the TTL of the RSTs differs from
@@ -32,6 +33,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -103,6 +106,8 @@ counts! {
     /// What is counted of every attempt that was answered.
     struct Answered {
         opened: u64,
+        /// Answered with SYN-ACK.
+        accepted: u64,
         /// When the last connection was opened, nanoseconds since the epoch.
         last_opened: Most,
         least_ttl: Least,
@@ -121,6 +126,22 @@ impl Answered {
     }
 }
 
+/// Refused connections by host, client and port: who came back, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Tries(Bounded<(IpAddr, IpAddr, u16), ()>);
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 14))
+    }
+}
+
+impl Merge for Tries {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
 impl Detector for ConnectionRefused {
     const RULE: Rule = Rule {
         name: "connection_refused",
@@ -135,7 +156,7 @@ impl Detector for ConnectionRefused {
     type Key = Endpoint;
     type Counts = Refusals;
     type Total = Answered;
-    type Notes = ();
+    type Notes = Tries;
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
@@ -143,7 +164,11 @@ impl Detector for ConnectionRefused {
         let Some(first) = handshake.syns.first() else { return book.not_judged("began before the capture") };
         let ttl = flow.half(Direction::ToClient).ttl;
         let opened = handshake.outcome == HandshakeOutcome::Established;
-        if let Some(answered) = book.judged(&flow.server)
+        let answered = book.judged(&flow.server).map(|answered| {
+            answered.accepted += u64::from(handshake.syn_ack_count > 0);
+            answered
+        });
+        if let Some(answered) = answered
             && opened
             && let Some((least, largest)) = ttl
         {
@@ -155,6 +180,8 @@ impl Detector for ConnectionRefused {
         if handshake.outcome != HandshakeOutcome::Refused {
             return;
         }
+        let tries = (flow.server.address, flow.client.address, flow.server.port);
+        book.notes.0.observe(hash_of(&flow.server.address), tries);
         let Some(case) = book.case(flow.server) else { return };
         case.flow(flow, [*first, flow.last]);
         case.failed += 1;
@@ -176,29 +203,40 @@ impl Detector for ConnectionRefused {
         for (server, _, answered) in book.totals() {
             hosts.entry(server.address).or_default().absorb(answered.clone());
         }
+        let Tries(tries) = std::mem::take(&mut book.notes);
+        let (mut by_host, mut by_service): (BTreeMap<_, u64>, BTreeMap<_, u64>) = Default::default();
+        for ((host, client, port), count, ()) in tries.iter() {
+            *by_host.entry((*host, *client)).or_default() += count;
+            *by_service.entry(Endpoint { address: *host, port: *port }).or_default() += u64::from(count > 1);
+        }
         let opens = |address: &IpAddr| hosts.get(address).is_some_and(|host| host.opened > 0);
         let scans = book.group(self.sweep, |_, case| case.affected.clients.only().copied());
         let dead = book.group(self.ports, |server, _| Some(server.address).filter(|address| !opens(address)));
         let services = book.take(|_, _| true);
         let mut concluded: Vec<Concluded<Self>> = scans.into_iter().map(scan).collect();
-        concluded.extend(dead.into_iter().map(|group| self.host(group)));
+        concluded.extend(dead.into_iter().map(|group| {
+            let insists = |((host, _), count): &(&(IpAddr, IpAddr), &u64)| *host == group.by && **count > 1;
+            let insisting = by_host.iter().filter(insists).count() as u64;
+            self.host(group, insisting)
+        }));
         concluded.extend(services.into_iter().map(|(server, mut case)| {
             let (total, answered) = book.total(&server);
             case.total = total;
             let host = hosts.get(&server.address).cloned().unwrap_or_default();
-            (self.service(server, &case, &answered.cloned().unwrap_or_default(), &host), case)
+            let insisting = by_service.get(&server).copied().unwrap_or(0);
+            (self.service(server, &case, insisting, &answered.cloned().unwrap_or_default(), &host), case)
         }));
         concluded
     }
 }
 
 impl ConnectionRefused {
-    /// How much it matters that a service opens nothing, when it `was_there` before.
-    fn severity(&self, case: &Case<Refusals>, was_there: bool) -> Severity {
-        let clients = case.affected.clients.count();
+    /// How much it matters that a service opens nothing for so many clients that insist, when it `was_there`
+    /// before.
+    fn severity(&self, case: &Case<Refusals>, insisting: u64, was_there: bool) -> Severity {
         match case.failed {
-            failed if failed < self.insistent || failed < 2 * clients => Severity::Info,
-            _ if was_there || clients >= self.clients => Severity::Critical,
+            failed if failed < self.insistent || insisting == 0 => Severity::Info,
+            _ if was_there || insisting >= self.clients => Severity::Critical,
             _ => Severity::Warning,
         }
     }
@@ -207,6 +245,7 @@ impl ConnectionRefused {
         &self,
         server: Endpoint,
         case: &Case<Refusals>,
+        insisting: u64,
         answered: &Answered,
         host: &Answered,
     ) -> Draft<Extent> {
@@ -217,13 +256,18 @@ impl ConnectionRefused {
             _ if stopped => {
                 (Extent::Port, format!("{server} refuses connections, after it had opened others"))
             }
+            0 if answered.accepted > 0 => {
+                (Extent::Intermittent, format!("{server} refuses some connections, and accepts others"))
+            }
             0 if case.failed == of => (Extent::Port, format!("{server} refuses every connection")),
             0 => (Extent::Port, format!("{server} refuses connections and opens none")),
             _ => (Extent::Intermittent, format!("{server} refuses some connections and opens others")),
         };
         let severity = match extent {
-            Extent::Intermittent => self.severity(case, false).min(Severity::Warning),
-            Extent::Port | Extent::Host => self.severity(case, stopped),
+            // Nobody completed what the service accepted: nobody needs it.
+            Extent::Intermittent if opened == 0 => Severity::Info,
+            Extent::Intermittent => self.severity(case, insisting, false).min(Severity::Warning),
+            Extent::Port | Extent::Host => self.severity(case, insisting, stopped),
         };
         let summary = format!(
             "{} could not connect: {} of {} got a RST in answer to the SYN.{}{}",
@@ -240,7 +284,7 @@ impl ConnectionRefused {
         }
     }
 
-    fn host(&self, group: CaseGroup<IpAddr, Refusals>) -> Concluded<Self> {
+    fn host(&self, group: CaseGroup<IpAddr, Refusals>, insisting: u64) -> Concluded<Self> {
         let CaseGroup { by: host, cases, case } = group;
         let ports = plural(cases, "port");
         let summary = format!(
@@ -252,7 +296,7 @@ impl ConnectionRefused {
         // One client that tries several ports of a host which opens none looks for something.
         let severity = match case.affected.clients.count() {
             1 => Severity::Info,
-            _ => self.severity(&case, false),
+            _ => self.severity(&case, insisting, false),
         };
         let draft = Draft::new(Extent::Host, format!("{host} refuses connections to {ports}"), summary);
         (draft.severity(severity).services(cases), case)
@@ -364,6 +408,48 @@ mod tests {
             (0..3).for_each(|client| refused(lab, 7 + client, (9, 445), 10 + u64::from(client) * 9_000));
         });
         one(&findings, "port", Severity::Info);
+    }
+
+    /// One client knocks a hundred times, two others once: that is one client's trouble.
+    #[test]
+    fn clients_that_do_not_come_back_do_not_count() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..100).for_each(|number| refused(lab, 7, (9, 22), 10 + number * 400));
+            refused(lab, 8, (9, 22), 50_000);
+            refused(lab, 9, (9, 22), 60_000);
+        });
+        one(&findings, "port", Severity::Warning);
+    }
+
+    /// Some SYNs get a RST, others a SYN-ACK that the client leaves alone.
+    #[test]
+    fn a_half_open_scan_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..5).for_each(|number| refused(lab, 7, (9, 5900), 10 + number * 900));
+            for number in 0..8 {
+                let mut talk = lab.talk(7, (9, 5900), 300 + number * 900, [30, 1_500]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+            }
+        });
+        one(&findings, "intermittent", Severity::Info);
+    }
+
+    /// The recorder put each RST before the SYN that it answers.
+    #[test]
+    fn a_refusal_recorded_before_its_syn_is_one() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..4 {
+                let mut talk = lab.talk(7, (9, 22), 10 + number * 900, [30, 1_500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                let mut reset = talk.segment(SERVER, RST | ACK, b"");
+                (reset.seq, reset.ack) = (0, syn.seq.wrapping_add(1));
+                talk.record(&mut lab.capture, &reset);
+                talk.record(&mut lab.capture, &syn);
+            }
+        });
+        assert_eq!(one(&findings, "port", Severity::Warning).impact.failed_transactions, 4);
     }
 
     #[test]

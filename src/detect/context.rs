@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::capture::{FileReport, InterfaceReport, LinkType};
 use crate::dissect::{DefragStats, PacketRef};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Counts over the whole capture set, summed over partitions and files: facts, not verdicts.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -60,6 +60,12 @@ impl Context<'_> {
     /// Packets that the capture itself says it dropped; `None` when no file says.
     pub fn reported_drops(&self) -> Option<u64> {
         self.interfaces().filter_map(InterfaceReport::dropped).reduce(u64::saturating_add)
+    }
+
+    /// The time between packets is known: the clock never stepped back by more than a minute. Where it did,
+    /// a silence may be a step.
+    pub fn keeps_time(&self) -> bool {
+        self.totals.backwards_most <= Span::secs(60).0
     }
 
     /// The interfaces of all files.

@@ -7,13 +7,18 @@
 //!
 //! # How it decides
 //! - Response code 2 in the first response of a transaction. Extended errors of the response are quoted.
+//! - Queries of one client for the same name and type are one lookup while less than `together` lies between
+//!   them.
+//! - It is a warning when a name never resolved at the resolver: no lookup for it succeeded. Types that serve
+//!   DNSSEC or policy (DS, DNSKEY, CAA and the like) and reverse names (PTR) do not count for that: an
+//!   application goes on without them.
 //! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
-//!   one finding.
+//!   one finding, and from two zones on when it answers nothing else.
 //! - Where the capture shows the resolver asking another one for the same name while its client waits, the
 //!   finding says what came of that.
 //!
 //! # What it leaves alone
-//! NXDOMAIN and empty answers, which are answers; what another transaction of the client got afterwards.
+//! NOTIFY, UPDATE and the NetBIOS name service; NXDOMAIN and empty answers, which are answers; what another transaction of the client got afterwards.
 //!
 //! # What it does not claim
 //! Why the resolver failed, unless the resolver says so in an extended error.
@@ -30,7 +35,7 @@ use crate::app::dns::{Transaction, error_name, qtype_name};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 thresholds! {
     /// Counts answered lookups by resolver and zone.
@@ -41,6 +46,9 @@ thresholds! {
         zones: u64 = 8.0 "zones",
             "failing zones of a resolver, from which they are one finding on the resolver",
             "ours: more than a handful have little in common but the resolver";
+        together: Span = 30.0 "s",
+            "time between two queries for the same name and type, below which they are one lookup",
+            "BIND, resolver-query-timeout: at most 30 s";
         critical_failures: u64 = 3.0 "lookups",
             "failed lookups of the zone at the resolver, from which it can be critical",
             "ours: glibc alone asks twice per lookup, so three are more than one lookup";
@@ -78,15 +86,19 @@ counts! {
         upstream_unanswered: u64,
         upstream_servers: Distinct<IpAddr>,
         extended_errors: Distinct<(u16, String)>,
+        /// Names that an application needs, and that never resolved.
+        never_resolved: Distinct<String>,
     }
 }
 
 /// A lookup that failed or got no answer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Trouble {
+    /// The query, or the response when there was none.
     query: PacketRef,
     response: Option<PacketRef>,
     server: Option<Endpoint>,
+    qtype: u16,
 }
 
 impl Merge for Trouble {
@@ -96,21 +108,29 @@ impl Merge for Trouble {
     }
 }
 
-/// Lookups that failed or got no answer, by who asked, for what, and the packet.
+/// Lookups that failed or got no answer, by who asked, for what, and the packet. Names that a resolver knew.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Asked(Bounded<(IpAddr, String, u64), Trouble>);
+pub(super) struct Asked {
+    troubles: Bounded<(IpAddr, String, u64), Trouble>,
+    resolved: Bounded<(Endpoint, String), ()>,
+}
 
 impl Default for Asked {
     fn default() -> Self {
-        Self(Bounded::new(1 << 16))
+        Self { troubles: Bounded::new(1 << 16), resolved: Bounded::new(1 << 16) }
     }
 }
 
 impl Merge for Asked {
     fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
+        self.troubles.absorb(other.troubles);
+        self.resolved.absorb(other.resolved);
     }
 }
+
+/// Types that an application goes on without: PTR, and what serves DNSSEC or policy (DS, SSHFP, RRSIG, NSEC,
+/// DNSKEY, NSEC3, NSEC3PARAM, TLSA, CDS, CDNSKEY, ANY, CAA).
+const DISPENSABLE: &[u16] = &[12, 43, 44, 46, 47, 48, 50, 51, 52, 59, 60, 255, 257];
 
 impl Detector for DnsServfail {
     const RULE: Rule = Rule {
@@ -130,25 +150,31 @@ impl Detector for DnsServfail {
     type Notes = Asked;
 
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
+        if !transaction.is_lookup(flow.server.port) {
+            return;
+        }
         let name = transaction.name.to_ascii_lowercase();
         let failed = transaction.rcode == Some(SERVFAIL);
-        if let Some(query) = transaction.query.filter(|_| failed || transaction.response.is_none()) {
+        let known = transaction.query.or(transaction.response);
+        if let Some(query) = known.filter(|_| failed || transaction.response.is_none()) {
             let asked = (flow.client.address, name.clone(), query.packet);
-            if let Some(trouble) = book.notes.0.observe(hash_of(&asked), asked) {
-                *trouble = Trouble { query, response: transaction.response, server: Some(flow.server) };
+            if let Some(trouble) = book.notes.troubles.observe(hash_of(&asked), asked) {
+                let (response, qtype) = (transaction.response, transaction.qtype);
+                *trouble = Trouble { query, response, server: Some(flow.server), qtype };
             }
         }
         let Some(response) = transaction.response.filter(|_| transaction.rcode.is_some()) else {
             return book.not_judged("no response was captured");
         };
         let subject = (flow.server, zone(&name).to_owned());
-        book.judged(&subject);
         if !failed {
+            let resolved = (flow.server, name);
+            book.notes.resolved.observe(hash_of(&resolved), resolved);
+            book.judged(&subject);
             return;
         }
         let Some(case) = book.case((subject,)) else { return };
         case.lookup(transaction, flow, response);
-        case.failed += 1;
         case.lost += transaction.waited().unwrap_or(Span::ZERO);
         for error in &transaction.errors {
             case.counts.extended_errors.add((error.code, error.text.clone()));
@@ -166,8 +192,19 @@ impl Detector for DnsServfail {
     }
 
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
-        ask_upstream(book);
-        let resolvers = book.group(self.zones, |((resolver, _),), _| Some(*resolver));
+        let asked = std::mem::take(&mut book.notes);
+        self.lookups(&asked, book);
+        ask_upstream(&asked, book);
+        let mut answered: BTreeMap<Endpoint, u64> = BTreeMap::new();
+        for ((resolver, _), lookups, ()) in book.totals() {
+            *answered.entry(*resolver).or_default() += lookups;
+        }
+        for (((resolver, _),), case) in book.cases() {
+            answered.entry(*resolver).and_modify(|lookups| *lookups = lookups.saturating_sub(case.failed));
+        }
+        let nothing = |resolver: &Endpoint| answered.get(resolver) == Some(&0);
+        let mut resolvers = book.group(self.zones, |((resolver, _),), _| Some(*resolver));
+        resolvers.extend(book.group(2, |((resolver, _),), _| Some(*resolver).filter(nothing)));
         let whole = resolvers.into_iter().map(|CaseGroup { by: resolver, cases, case }| {
             let what = format!("{} in {}", case.affected.names.of("name"), plural(cases, "zone"));
             (self.draft(resolver, &what, &case), case)
@@ -199,8 +236,8 @@ fn zone(name: &str) -> &str {
 
 /// Adds to each failing resolver what it got itself. It must have asked for the same name while its client
 /// waited.
-fn ask_upstream(book: &mut Book<DnsServfail>) {
-    let Asked(troubles) = std::mem::take(&mut book.notes);
+fn ask_upstream(asked: &Asked, book: &mut Book<DnsServfail>) {
+    let troubles = &asked.troubles;
     let mut asked: BTreeMap<(IpAddr, &str), Vec<&Trouble>> = BTreeMap::new();
     for ((client, name, _), _, trouble) in troubles.iter() {
         asked.entry((*client, name)).or_default().push(trouble);
@@ -231,9 +268,39 @@ fn ask_upstream(book: &mut Book<DnsServfail>) {
 }
 
 impl DnsServfail {
+    /// Counts the lookups that failed: several queries of a client for the same are one.
+    fn lookups(&self, asked: &Asked, book: &mut Book<Self>) {
+        let mut questions: BTreeMap<(Endpoint, IpAddr, &str, u16), Vec<Timestamp>> = BTreeMap::new();
+        for ((client, name, _), _, trouble) in asked.troubles.iter() {
+            if let Some(server) = trouble.server.filter(|_| trouble.response.is_some()) {
+                let question = (server, *client, name.as_str(), trouble.qtype);
+                questions.entry(question).or_default().push(trouble.query.time);
+            }
+        }
+        for ((server, _, name, qtype), mut times) in questions {
+            times.sort();
+            let lookups = times.chunk_by(|one, next| *next - *one < self.together).count() as u64;
+            let subject = (server, zone(name).to_owned());
+            (0..lookups).for_each(|_| drop(book.judged(&subject)));
+            let Some(case) = book.find_mut((subject,)) else { continue };
+            case.failed += lookups;
+            let resolved = (server, name.to_owned());
+            let never = asked.resolved.get(hash_of(&resolved), resolved).is_none();
+            if never && !DISPENSABLE.contains(&qtype) {
+                case.counts.never_resolved.add(name.to_owned());
+            }
+        }
+        book.not_judged_many("more names than are kept apart", asked.troubles.lost());
+    }
+
     fn draft(&self, resolver: Endpoint, what: &str, case: &Case<Failures>) -> Draft<Only> {
-        let Failures { upstream_servfail, upstream_unanswered, upstream_servers, extended_errors } =
-            &case.counts;
+        let Failures {
+            upstream_servfail,
+            upstream_unanswered,
+            upstream_servers,
+            extended_errors,
+            never_resolved,
+        } = &case.counts;
         let most = case.failed >= self.critical_failures
             && case.failed as f64 >= self.critical_share * case.total as f64;
         let mut errors: Vec<String> = extended_errors.iter().map(|(code, text)| said(*code, text)).collect();
@@ -268,7 +335,11 @@ impl DnsServfail {
             ..Subject::of(case)
         };
         let draft = Draft::new(Only::Servfail, format!("{resolver} answers SERVFAIL for {what}"), summary)
-            .severity(if most { Severity::Critical } else { Severity::Warning })
+            .severity(match never_resolved.count() {
+                0 => Severity::Info,
+                _ if most => Severity::Critical,
+                _ => Severity::Warning,
+            })
             .subject(subject)
             .count("servfail", case.failed)
             .count("answered", case.total)
@@ -296,8 +367,9 @@ fn said(code: u16, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{fires, in_scene, in_traffic, silent};
+    use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
     use crate::support::dns;
+    use crate::support::scenes::Lab;
 
     const NAME: &str = DnsServfail::RULE.name;
 
@@ -325,6 +397,67 @@ mod tests {
             findings.iter().any(|finding| finding.summary.contains("While its clients waited")),
             "{findings:#?}"
         );
+    }
+
+    /// A lookup of client 7 that fails, at a millisecond.
+    fn fails(lab: &mut Lab, at: u64, name: &str, qtype: u16) {
+        lab.lookup(at * 1_000, 2_000, name, qtype, |id| dns::response(id, name, qtype, 2, &[]));
+    }
+
+    #[test]
+    fn tries_for_one_name_are_one_lookup() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|number| fails(lab, 10 + number * 5_000, "www.shop.example", dns::A));
+        });
+        assert_eq!(one(&findings, "", Severity::Warning).impact.failed_transactions, 1);
+    }
+
+    /// The type that DNSSEC needs fails, the address resolves.
+    #[test]
+    fn a_name_that_resolves_is_information() {
+        const DS: u16 = 43;
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|number| fails(lab, 10 + number * 40_000, "www.shop.example", DS));
+            lab.resolves(20_000, "www.shop.example");
+        });
+        one(&findings, "", Severity::Info);
+    }
+
+    #[test]
+    fn a_reverse_name_is_information() {
+        const PTR: u16 = 12;
+        let findings = in_traffic(NAME, |lab| {
+            fails(lab, 10, "7.2.0.192.in-addr.arpa", PTR);
+            lab.resolves(20_000, "www.shop.example");
+        });
+        one(&findings, "", Severity::Info);
+    }
+
+    #[test]
+    fn a_resolver_that_answers_nothing_else_is_one_finding() {
+        let findings = in_traffic(NAME, |lab| {
+            fails(lab, 10, "www.shop.example", dns::A);
+            fails(lab, 900, "www.books.example.net", dns::A);
+        });
+        one(&findings, "", Severity::Warning);
+    }
+
+    /// A dynamic update that the server cannot make (RFC 2136).
+    #[test]
+    fn an_update_is_no_lookup() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9 {
+                let at = 10_000 + number * 900_000;
+                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
+                let mut update = dns::query(client.1, "shop.example", 6);
+                update[2] = 5 << 3;
+                lab.udp(at, client, resolver, &update);
+                let mut answer = dns::response(client.1, "shop.example", 6, 2, &[]);
+                answer[2] = 0x80 | 5 << 3;
+                lab.udp(at + 900, resolver, client, &answer);
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     #[test]

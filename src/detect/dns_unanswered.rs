@@ -17,7 +17,7 @@
 //!
 //! # What it leaves alone
 //! - Responses of any code: those are answers (see `dns_servfail`).
-//! - Multicast DNS, LLMNR and the NetBIOS name service, where nobody has to answer.
+//! - Multicast DNS, LLMNR and the NetBIOS name service, where nobody has to answer. NOTIFY and UPDATE.
 //! - Queries shortly before the end of the capture that were sent once.
 //!
 //! # What it does not claim
@@ -134,11 +134,12 @@ impl Merge for Tries {
 pub(super) struct Waiting {
     tries: Bounded<(Question, u64), Tries>,
     two_way: u64,
+    heard: Heard,
 }
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { tries: Bounded::new(1 << 14), two_way: 0 }
+        Self { tries: Bounded::new(1 << 14), two_way: 0, heard: Heard::default() }
     }
 }
 
@@ -146,11 +147,9 @@ impl Merge for Waiting {
     fn absorb(&mut self, other: Self) {
         self.tries.absorb(other.tries);
         self.two_way += other.two_way;
+        self.heard.absorb(other.heard);
     }
 }
-
-/// The port of the NetBIOS name service (RFC 1002), which has the format of DNS and asks everybody.
-const NETBIOS: u16 = 137;
 
 impl Detector for DnsUnanswered {
     const RULE: Rule = Rule {
@@ -170,11 +169,12 @@ impl Detector for DnsUnanswered {
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         book.notes.two_way += u64::from(!flow.is_one_way());
+        book.notes.heard.flow(flow);
     }
 
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
-        if flow.server.port == NETBIOS {
-            return book.not_judged("NetBIOS name service: nobody has to answer");
+        if !transaction.is_lookup(flow.server.port) {
+            return book.not_judged("no lookup: NetBIOS, NOTIFY or UPDATE");
         }
         let Some(query) = transaction.query else {
             return book.not_judged("the query is not in the capture");
@@ -266,6 +266,13 @@ impl Detector for DnsUnanswered {
             _ => Severity::Info,
         };
         let draft = Draft::new(extent, title, summary).severity(severity).count("answered", answered);
+        let draft = match extent {
+            // Other packets of its host pass here, so the host is up, and its answers would pass, too.
+            Extent::Silent if book.notes.heard.sent(resolver.address) => {
+                draft.could_be(["a filter drops UDP port 53, or its answers", "the resolver does not work"])
+            }
+            _ => draft,
+        };
         let heard = book.totals().any(|(_, _, asked)| asked.answered > 0) || book.notes.two_way > 0;
         Some(match heard {
             true => draft,
@@ -401,6 +408,22 @@ mod tests {
         });
         let finding = one(&findings, "silent", Severity::Critical);
         assert_eq!((finding.confidence, finding.impact.failed_transactions), (Confidence::Confirmed, 9));
+    }
+
+    /// TCP connections to the resolver are refused: its host is up.
+    #[test]
+    fn a_host_whose_packets_pass_is_not_down() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9 {
+                unanswered(lab, 20 + number * 100, &format!("api{number}.shop.example"));
+            }
+            let (resolver, client) = ((lab.resolver(), 1900), (lab.client(7), 1900));
+            lab.udp(9_000, resolver, client, b"NOTIFY");
+            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
+            lab.http(&mut talk, 300);
+        });
+        let finding = one(&findings, "silent", Severity::Critical);
+        assert!(!finding.alternatives.iter().any(|text| text.contains("down")), "{finding:#?}");
     }
 
     #[test]

@@ -6,18 +6,48 @@ use serde::Serialize;
 
 use crate::detect::{Case, Count, Evidence, Gate, Scope};
 use crate::dissect::Direction;
+use crate::humanize::share;
 use crate::time::{Span, Timestamp};
 
-/// How much a finding matters.
+/// How much a finding matters: by what it cost, the same for all detectors.
+///
+/// Failures are tries that somebody needed: a client asked again, or waited. A probe, a scan and a lookup
+/// that nothing depends on are none. [`Severity::of_failures`] is the scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth knowing; nothing failed.
+    /// Worth knowing; nobody lost anything, or less than [`Severity::PART`] failed.
     Info,
-    /// Something was slower or failed in part.
+    /// Something was slower, failed in part, or failed for few.
     Warning,
-    /// Something did not work.
+    /// Something did not work: at least [`Severity::MOST`] failed, for [`Severity::CLIENTS`] clients, in
+    /// [`Severity::TRIES`] tries, or for [`Severity::WAITED`].
     Critical,
+}
+
+impl Severity {
+    /// Share of the tries that failed, from which something works in part only.
+    pub const PART: f64 = 0.05;
+    /// Share of the tries that failed, from which something does not work.
+    pub const MOST: f64 = 0.5;
+    /// Clients that failed, from which it is more than their own trouble.
+    pub const CLIENTS: u64 = 3;
+    /// Failures, from which it is more than an accident.
+    pub const TRIES: u64 = 5;
+    /// Time that the clients waited in all, from which nobody goes on working meanwhile.
+    pub const WAITED: Span = Span::secs(30);
+
+    /// How much it matters that `failed` of `of` tries by `clients` clients failed, who waited so long in
+    /// all.
+    pub fn of_failures(failed: u64, of: u64, clients: u64, waited: Span) -> Self {
+        let part = share(failed, of);
+        let felt = clients >= Self::CLIENTS || failed >= Self::TRIES || waited >= Self::WAITED;
+        match part {
+            _ if failed == 0 || part < Self::PART => Self::Info,
+            _ if felt && part >= Self::MOST => Self::Critical,
+            _ => Self::Warning,
+        }
+    }
 }
 
 /// How sure a finding is.

@@ -6,10 +6,14 @@
 //! A client waits 1, 3, 7 ... seconds, up to two minutes, before it gives up. Users see a hang and no error.
 //!
 //! # How it decides
-//! `silent`: SYNs without SYN-ACK, RST or ICMP error, and the capture goes on for at least `patience` after
-//! the last one. `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`:
+//! `silent`: SYNs without SYN-ACK, RST or ICMP error. The client asked again `patience` after the first one or
+//! later, or the capture goes on for as long after the last one. And the capture holds other packets of the
+//! host, or packets for the client's network: without any, an answer may have passed elsewhere. `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`:
 //! the server repeated its SYN-ACK after the client's ACK. `late`: answered after a repeat, at least `late`
 //! after the first SYN.
+//!
+//! How severe it is follows from the connections whose client repeated its SYN. A single SYN that nobody
+//! repeats is information: a probe, or the end of the capture.
 //!
 //! # What it leaves alone
 //! - Refused and unreachable connections: those are answers (see `connection_refused`).
@@ -17,8 +21,11 @@
 //! - An IPv6 attempt that its client gave up because an IPv4 one to the same port opened meanwhile (RFC
 //!   8305).
 //! - A port that an earlier connection still used.
-//! - Many silent services of one client or one host are one finding. It is information when a client tries
-//!   many ports of few hosts or does not repeat its SYNs, as a scan does.
+//! - SYNs with the low TTLs of a route trace.
+//! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
+//! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
+//! - Silent ports of one host, or many silent services of one client, are one finding. It is information when
+//!   a client tries many ports of few hosts or does not repeat its SYNs, as a scan does.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.
@@ -30,6 +37,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, Handshake, HandshakeOutcome};
@@ -39,7 +47,7 @@ thresholds! {
     /// Counts connection attempts by service and by what became of them.
     struct MissingSynAck {
         patience: Span = 1.0 "s",
-            "how long the capture must go on after the last SYN before silence means something",
+            "how long a SYN must go without an answer before silence means something",
             "RFC 6298 section 2.1: the initial retransmission time-out";
         late: Span = 1.0 "s",
             "connect time with at least one repeated SYN, from which it is late",
@@ -54,12 +62,7 @@ variants! {
     /// What became of an attempt.
     enum Outcome {
         Silent "silent" Critical {
-            could_be: &[
-                "a filter drops the SYN or its answer",
-                "no route, or no neighbour, beyond the capture point",
-                "the host is down, or its accept queue is full",
-                "the answer takes another path than this capture point",
-            ],
+            could_be: SILENT_HOST,
             next: NEXT,
             not_claimed: NOT_CLAIMED,
             doubted_by: &[QualityIssue::Drops],
@@ -85,6 +88,15 @@ variants! {
     }
 }
 
+const SILENT_HOST: &[&str] = &[
+    "a filter drops the SYN or its answer",
+    "no route, or no neighbour, beyond the capture point",
+    "the host is down, or its accept queue is full",
+    "the answer takes another path than this capture point",
+];
+/// What remains when other packets of the host pass here.
+const SILENT_PORT: &[&str] =
+    &["a filter drops the SYN or its answer", "the accept queue of the service is full"];
 const ONE_WAY: &[&str] = &[
     "packets in one direction are dropped behind the capture point",
     "a stateful device saw one direction only",
@@ -99,6 +111,8 @@ counts! {
     /// What a case counts beside its flows.
     struct Attempts {
         syns: u64,
+        /// Connections whose client asked again.
+        repeated: u64,
     }
 }
 
@@ -110,6 +124,9 @@ counts! {
         reply_unseen: u64,
     }
 }
+
+/// No path is longer than this (the default of traceroute): a host sends its own packets with more.
+const TRACED_HOPS: u8 = 30;
 
 /// Who opened an IPv4 connection to which port: link address, port.
 type Dialer = ([u8; 6], u16);
@@ -128,28 +145,34 @@ impl Merge for Racer {
     }
 }
 
-/// IPv6 attempts and the IPv4 connections that may have overtaken them, by dialer, second and flow.
+/// IPv6 attempts and the IPv4 connections that may have overtaken them, by dialer, second and flow. Whose
+/// packets the capture holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Races {
+pub(super) struct Notes {
     racers: Bounded<(Dialer, i64, u64), Racer>,
     winners: Bounded<(Dialer, i64), u64>,
+    heard: Heard,
 }
 
-impl Default for Races {
+impl Default for Notes {
     fn default() -> Self {
-        Self { racers: Bounded::new(1 << 14), winners: Bounded::new(1 << 16) }
+        Self { racers: Bounded::new(1 << 14), winners: Bounded::new(1 << 16), heard: Heard::default() }
     }
 }
 
-impl Merge for Races {
+impl Merge for Notes {
     fn absorb(&mut self, other: Self) {
         self.racers.absorb(other.racers);
         self.winners.absorb(other.winners);
+        self.heard.absorb(other.heard);
     }
 }
 
 /// A connection attempt races for two seconds at most (RFC 8305 section 5, the longest attempt delay).
 const RACE_SECONDS: i64 = 2;
+
+/// Silent services of one host, from which they are one finding.
+const SEVERAL: u64 = 2;
 
 /// Linux and Windows send three SYNs and more before they give up.
 const PERSISTENT: u64 = 3;
@@ -168,17 +191,22 @@ impl Detector for MissingSynAck {
     type Key = (Endpoint, Outcome);
     type Counts = Attempts;
     type Total = Opened;
-    type Notes = Races;
+    type Notes = Notes;
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        book.notes.heard.flow(flow);
         let Some(tcp) = &flow.tcp else { return };
         let handshake = &tcp.handshake;
         let Some((first, last)) = handshake.syns.first().zip(handshake.syns.last()) else {
             return book.not_judged("began before the capture");
         };
         let silent = handshake.outcome == HandshakeOutcome::Silent;
-        if silent && flow.watched_until - last.time < self.patience {
+        let repeated = handshake.syn_count > 1 && last.time - first.time >= self.patience;
+        if silent && !repeated && flow.watched_until - last.time < self.patience {
             return book.not_judged("the capture ended too soon after the SYN");
+        }
+        if silent && traces_route(flow, handshake) {
+            return book.not_judged("SYNs with the TTLs of a route trace");
         }
         let unseen = handshake.outcome == HandshakeOutcome::ReplyUnseen;
         let opened = unseen || handshake.outcome == HandshakeOutcome::Established;
@@ -193,6 +221,10 @@ impl Detector for MissingSynAck {
         }
         let waited = handshake.connect_time.unwrap_or(last.time - first.time);
         let Some(outcome) = self.outcome(handshake, waited) else { return };
+        if outcome == Outcome::AckLost && tcp.side(Direction::ToServer).data_segments > 0 {
+            // Its data was not acknowledged, either: asymmetric_flow says so.
+            return;
+        }
         let case = if silent && handshake.syn_count == 1 && flow.client.address.is_ipv6() {
             let racer = book.notes.racers.observe(hash_of(&dialer), (dialer, second, flow.id));
             racer.map(|racer| {
@@ -207,16 +239,37 @@ impl Detector for MissingSynAck {
         case.failed += u64::from(outcome != Outcome::Late);
         case.lost += waited;
         case.counts.syns += u64::from(handshake.syn_count);
+        case.counts.repeated += u64::from(handshake.syn_count > 1);
         case.show(-waited.0, flow.id, || evidence(handshake, *first));
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         end_races(book);
+        if !context.keeps_time() {
+            let timed = book.take(|(_, outcome), _| matches!(outcome, Outcome::Silent | Outcome::Late));
+            let flows = timed.iter().map(|(_, case)| case.flows()).sum();
+            book.not_judged_many("the clock of the capture steps back", flows);
+        }
+        let heard = std::mem::take(&mut book.notes.heard);
+        let receivers = heard.receivers();
+        let unheard = book.take(|(server, outcome), case| {
+            let answers = || {
+                let networks = case.affected.clients.iter().map(|client| network(*client));
+                let beside = networks.filter_map(|network| receivers.get(&network)).flatten();
+                beside.into_iter().any(|address| *address != server.address)
+            };
+            *outcome == Outcome::Silent && !heard.sent(server.address) && !answers()
+        });
+        let flows = unheard.iter().map(|(_, case)| case.flows()).sum();
+        book.not_judged_many("no packet of the host, and none for the client, is in the capture", flows);
         let silent = |key: &(Endpoint, Outcome)| key.1 == Outcome::Silent;
         let asked_by =
             book.group(self.sweep, |key, case| case.affected.clients.only().copied().filter(|_| silent(key)));
-        let on_host = book.group(self.sweep, |key, _| Some(key.0.address).filter(|_| silent(key)));
-        asked_by.into_iter().map(client_sweep).chain(on_host.into_iter().map(host_sweep)).collect()
+        let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
+        let on_host = on_host.into_iter().map(|group| self.host_sweep(group, &heard));
+        let concluded = asked_by.into_iter().map(client_sweep).chain(on_host).collect();
+        book.notes.heard = heard;
+        concluded
     }
 
     fn judge(
@@ -263,11 +316,14 @@ impl Detector for MissingSynAck {
             plural(opened, if outcome == Outcome::Late { "other connection" } else { "connection" }),
             if outcome == Outcome::Late { " in time" } else { "" },
         );
-        // One SYN that nobody repeated, or one failure among many successes, is no outage.
-        let outage = case.flows() >= opened && case.counts.syns >= PERSISTENT;
-        let mut draft = Draft::new(outcome, title, summary).count("opened", opened);
-        if !outage {
-            draft = draft.severity(Severity::Warning);
+        let severity = match outcome {
+            Outcome::Late => Severity::Warning,
+            Outcome::AckLost => case.severity(case.failed),
+            Outcome::Silent | Outcome::LostReturn => case.severity(case.counts.repeated),
+        };
+        let mut draft = Draft::new(outcome, title, summary).count("opened", opened).severity(severity);
+        if outcome == Outcome::Silent && book.notes.heard.sent(server.address) {
+            draft = draft.could_be(SILENT_PORT.iter().copied());
         }
         Some(match unseen_replies(book).filter(|_| outcome == Outcome::Silent) {
             Some(gate) => draft.gate(gate),
@@ -284,12 +340,35 @@ impl MissingSynAck {
             HandshakeOutcome::ReplyLost => Some(Outcome::LostReturn),
             HandshakeOutcome::AckLost => Some(Outcome::AckLost),
             HandshakeOutcome::Established => {
-                let late = handshake.syn_count > 1 && waited >= self.late && handshake.challenge.is_none();
+                // A refusal or a challenge is an answer, too.
+                let late = handshake.syn_count > 1 && waited >= self.late && handshake.answer.is_none();
                 late.then_some(Outcome::Late)
             }
             _ => None,
         }
     }
+
+    /// Several silent services of one host.
+    fn host_sweep(&self, group: CaseGroup<IpAddr, Attempts>, heard: &Heard) -> Concluded<MissingSynAck> {
+        let CaseGroup { by: server, cases, mut case } = group;
+        let scan = case.counts.repeated == 0 || cases >= self.sweep && !insists(&case);
+        let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
+        let draft = sweep(&mut case, scan, title).services(cases).count("services", cases);
+        let draft = match scan {
+            true => draft.could_be(["a port scan or an inventory", "the host drops what it does not serve"]),
+            false if heard.sent(server) => draft.could_be(SILENT_PORT.iter().copied()),
+            false => draft.could_be(["the host is down or cut off", "a filter drops what is sent to it"]),
+        };
+        (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
+    }
+}
+
+/// The SYNs have the TTLs that a route trace sends: low ones, one after the other.
+fn traces_route(flow: &Flow, handshake: &Handshake) -> bool {
+    let ttl = flow.half(Direction::ToServer).ttl;
+    ttl.is_some_and(|(least, largest)| {
+        least <= TRACED_HOPS && (handshake.syn_count == 1 || largest > least + 1)
+    })
 }
 
 fn evidence(handshake: &Handshake, first: PacketRef) -> Vec<Evidence> {
@@ -302,7 +381,8 @@ fn evidence(handshake: &Handshake, first: PacketRef) -> Vec<Evidence> {
 
 /// Counts IPv6 attempts as silent when no IPv4 connection overtook them.
 fn end_races(book: &mut Book<MissingSynAck>) {
-    let Races { mut racers, winners } = std::mem::take(&mut book.notes);
+    let mut racers = std::mem::replace(&mut book.notes.racers, Bounded::new(0));
+    let winners = std::mem::replace(&mut book.notes.winners, Bounded::new(0));
     let (mut overtaken, mut unknown) = (0, racers.lost());
     for ((dialer, second, _), racer) in racers.take_if(|_, _| true) {
         let Some(server) = racer.server else { continue };
@@ -356,20 +436,6 @@ fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> 
     (draft, case)
 }
 
-/// Several clients ask many services of one host.
-fn host_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
-    let CaseGroup { by: server, cases, mut case } = group;
-    let scan = !insists(&case);
-    let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
-    let draft = sweep(&mut case, scan, title).services(cases).count("services", cases).could_be(match scan {
-        true => {
-            ["a port scan or an inventory from several addresses", "the host drops what it does not serve"]
-        }
-        false => ["the host is down or cut off", "a filter drops what is sent to it"],
-    });
-    (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
-}
-
 /// The clients repeated their SYNs, as a client does that wants an answer.
 fn insists(case: &Case<Attempts>) -> bool {
     case.counts.syns >= PERSISTENT * case.flows()
@@ -387,16 +453,17 @@ fn sweep(case: &mut Case<Attempts>, scan: bool, title: String) -> Draft<Outcome>
         // Nobody waits for the answers to a scan.
         (case.lost, case.failed) = (Span::ZERO, 0);
     }
-    Draft::new(Outcome::Silent, title, summary)
-        .severity(if scan { Severity::Info } else { Severity::Critical })
-        .confidence(Confidence::Likely)
+    let severity = if scan { Severity::Info } else { case.severity(case.counts.repeated) };
+    Draft::new(Outcome::Silent, title, summary).severity(severity).confidence(Confidence::Likely)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
-    use crate::support::tcp::{CLIENT, SYN};
+    use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
+    use crate::support::capture::Capture;
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
 
     const NAME: &str = MissingSynAck::RULE.name;
 
@@ -431,6 +498,135 @@ mod tests {
         assert_eq!(finding.scope.servers.sample, ["10.31.2.5:8443"]);
         assert_eq!(finding.scope.networks.sample, ["10.31.1.0/24"]);
         assert!(!finding.scope.intervals.is_empty());
+    }
+
+    /// A client that asks so often at a millisecond, three seconds apart, and gets no answer.
+    fn asks(lab: &mut Lab, client: u8, server: (u8, u16), at: u64, syns: u64) {
+        let mut talk = lab.talk(client, server, at, [30, 500]);
+        let syn = talk.segment(CLIENT, SYN, b"");
+        for _ in 0..syns {
+            talk.record(&mut lab.capture, &syn);
+            talk.wait(3_000_000);
+        }
+    }
+
+    /// Another client, and another server: the capture holds both directions.
+    fn elsewhere(lab: &mut Lab, at: u64) {
+        let mut talk = lab.talk(8, (10, 80), at, [30, 500]);
+        lab.http(&mut talk, 300);
+        talk.close(&mut lab.capture);
+    }
+
+    /// The last SYN is at the end of the capture, the first one nine seconds before.
+    #[test]
+    fn patience_begins_with_the_first_syn() {
+        let findings = in_traffic(NAME, |lab| {
+            elsewhere(lab, 10);
+            asks(lab, 7, (9, 445), 20, 4);
+        });
+        assert_eq!(
+            one(&findings, "silent", Severity::Warning).impact.seconds_lost.as_secs_f64().round(),
+            9.0
+        );
+    }
+
+    #[test]
+    fn a_syn_that_nobody_repeats_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..3).for_each(|number| asks(lab, 7, (9, 443), 20 + number * 70, 1));
+            elsewhere(lab, 9_000);
+        });
+        one(&findings, "silent", Severity::Info);
+    }
+
+    #[test]
+    fn silence_of_a_direction_that_is_not_captured_is_not_known() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..9).for_each(|number| asks(lab, 7, (9, 445), 20 + number * 900, 4));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn silent_ports_of_one_host_are_one_finding() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|client| asks(lab, 20 + client, (9, 445), 20, 4));
+            (0..4).for_each(|client| asks(lab, 20 + client, (9, 80), 20, 4));
+            elsewhere(lab, 9_000);
+        });
+        let finding = one(&findings, "silent", Severity::Critical);
+        assert_eq!((findings.len(), finding.impact.services, finding.impact.clients), (1, 2, 4));
+        assert!(finding.alternatives.iter().any(|text| text.contains("host is down")));
+    }
+
+    #[test]
+    fn a_host_whose_packets_pass_is_not_down() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|client| asks(lab, 20 + client, (10, 445), 20, 4));
+            elsewhere(lab, 9_000);
+        });
+        let finding = one(&findings, "silent", Severity::Critical);
+        assert!(!finding.alternatives.iter().any(|text| text.contains("down")), "{finding:#?}");
+    }
+
+    #[test]
+    fn a_route_trace_is_no_attempt() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 80), 20, [30, 500]);
+            for ttl in 1..20 {
+                let mut syn = talk.segment(CLIENT, SYN, b"");
+                syn.ttl = ttl;
+                talk.record(&mut lab.capture, &syn);
+                talk.wait(1_000_000);
+            }
+            elsewhere(lab, 60_000);
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_tells_no_silence() {
+        let mut lab = Lab::new(Capture::default(), 77);
+        (0..4).for_each(|client| asks(&mut lab, 20 + client, (9, 445), 900_000, 4));
+        elsewhere(&mut lab, 20);
+        let findings = in_files(NAME, &[("pcap", lab.capture.pcap())]);
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A refusal is an answer, though the client asks again and then gets in.
+    #[test]
+    fn a_syn_that_was_refused_first_was_not_answered_late() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 80), 20, [30, 500]);
+            let syn = talk.segment(CLIENT, SYN, b"");
+            talk.record(&mut lab.capture, &syn);
+            let mut reset = talk.segment(SERVER, RST | ACK, b"");
+            (reset.seq, reset.ack) = (0, syn.seq.wrapping_add(1));
+            talk.record(&mut lab.capture, &reset);
+            talk.wait(3_000_000);
+            talk.handshake(&mut lab.capture);
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A replayed client acknowledges a SYN-ACK of another day.
+    #[test]
+    fn an_ack_of_another_connection_ends_no_handshake() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 80), 20, [30, 500]);
+            for _ in 0..5 {
+                let syn = talk.segment(CLIENT, SYN, b"");
+                talk.record(&mut lab.capture, &syn);
+                let mut reply = talk.segment(SERVER, SYN | ACK, b"");
+                reply.ack = syn.seq.wrapping_add(1);
+                talk.record(&mut lab.capture, &reply);
+                let mut ack = talk.segment(CLIENT, ACK, b"");
+                (ack.seq, ack.ack) = (syn.seq.wrapping_add(1), reply.seq.wrapping_add(300_000_000));
+                talk.record(&mut lab.capture, &ack);
+                talk.wait(4_000_000);
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! All of these hold in one direction:
 //! - the same bytes were sent whole at least three times with don't-fragment (or over IPv6) and never
 //!   acknowledged at that size;
-//! - smaller datagrams arrived, at least one of them sent after the first try;
+//! - the connection was open, and smaller datagrams arrived, at least one of them sent after the first try;
 //! - nothing of that size or above was ever acknowledged;
 //! - the capture holds both directions, shows no segmentation offload, and the receive window was open.
 //!
@@ -138,6 +138,9 @@ impl Detector for MtuBlackhole {
         if flow.is_one_way() {
             return book.not_judged("one direction only");
         }
+        if !tcp.handshake.outcome.is_open() {
+            return book.not_judged("the handshake was not completed");
+        }
         book.judged(&flow.server);
         for direction in Direction::BOTH {
             // A closed window stops the sender, too.
@@ -258,7 +261,8 @@ fn limited<'f>(flow: &Flow, tcp: &'f TcpFlow, direction: Direction) -> Vec<&'f U
     let by_size = |segment: &&UndeliveredSegment| {
         segment.dont_fragment
             && !segment.delivered_whole
-            && (segment.smaller_delivered > 0 || told(flow, direction, segment).is_some())
+            && ((segment.smaller_delivered > 0 && sizes.largest_delivered > 0)
+                || told(flow, direction, segment).is_some())
             && sizes.largest_delivered < segment.ip_length
     };
     sizes.undelivered.iter().filter(by_size).collect()

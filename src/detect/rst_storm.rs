@@ -17,6 +17,7 @@
 //! # What it leaves alone
 //! - Resets after a FIN or a TLS close_notify, and by a client that has its answer.
 //! - Connections that a probe opened and closed.
+//! - Refusals of one or two clients alone: nobody loses a connection by them (see `connection_refused`).
 //! - A client's reset in place of the end of the handshake, which is what a port scan does.
 //!
 //! # What it does not claim
@@ -271,17 +272,21 @@ impl RstStorm {
 }
 
 fn draft(server: Endpoint, storm: &Case<Resets>) -> Draft<Kind> {
-    let resets = storm.counts.all();
+    let (resets, kind) = (storm.counts.all(), storm.counts.kind());
     let title = format!("{} of {server} were reset", plural(resets, "connection"));
     let summary = format!(
         "{resets} of {} that ended were reset within {}. {} of the resets came from the server's address. \
-         {} lost their connections.",
+         {} {}.",
         plural(storm.total, "connection"),
         storm.affected.active.span(),
         storm.counts.by_server,
         storm.clients(),
+        if kind == Kind::Refused { "could not connect" } else { "lost their connections" },
     );
-    Draft::new(storm.counts.kind(), title, summary)
+    let few = storm.affected.clients.count() < Severity::CLIENTS;
+    let severity = if kind == Kind::Refused && few { Severity::Info } else { Severity::Critical };
+    Draft::new(kind, title, summary)
+        .severity(severity)
         .count("reset_connections", resets)
         .count("ended_connections", storm.total)
 }

@@ -130,7 +130,8 @@ impl Merge for Affected {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// The /24 of an IPv4 address, the /64 of an IPv6 one.
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(v4) => Ipv4Addr::from(u32::from(v4) & !0xff).into(),
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),

@@ -73,6 +73,8 @@ counts! {
     /// What a case counts beside its flows.
     struct Failures {
         after_handshake: u64,
+        /// The server had chosen version and cipher suite.
+        after_server_hello: u64,
     }
 }
 
@@ -102,6 +104,8 @@ impl Detector for TlsAlert {
         case.flow(flow, [alert.at]);
         case.failed += 1;
         case.counts.after_handshake += u64::from(alert.phase == Phase::Established);
+        let chosen = tls.server_hello.as_ref().is_some_and(|hello| hello.at.packet < alert.at.packet);
+        case.counts.after_server_hello += u64::from(chosen);
         let name = tls.server_name();
         if !name.is_empty() {
             case.affected.names.add(name.to_ascii_lowercase());
@@ -132,6 +136,7 @@ impl Detector for TlsAlert {
         let of = case.total.max(case.failed);
         let often = case.failed as f64 >= self.critical_share * of as f64;
         let readable = description.0.is_some();
+        let agreed = case.counts.after_server_hello == case.failed;
         let confidence = match readable {
             true => Confidence::Confirmed,
             false if case.failed == of && case.affected.clients.count() > 1 => Confidence::Likely,
@@ -153,11 +158,14 @@ impl Detector for TlsAlert {
         let subject = Subject { name: (!name.is_empty()).then(|| name.clone()), ..Subject::of(case) };
         Some(
             Draft::new(*description, title, summary)
-                .severity(if readable && often { Severity::Critical } else { Severity::Warning })
+                .severity(match case.severity(case.failed) {
+                    Severity::Critical if readable && often => Severity::Critical,
+                    _ => Severity::Warning,
+                })
                 .confidence(confidence)
                 .direction(*direction)
                 .subject(subject)
-                .could_be(causes(description.0, *direction).iter().copied())
+                .could_be(causes(description.0, *direction, agreed).iter().copied())
                 .count("failed_sessions", case.failed)
                 .count("sessions", of),
         )
@@ -180,8 +188,12 @@ fn failure(tls: &TlsSession) -> Option<Alert> {
 }
 
 /// What commonly stands behind an alert, by sender (RFC 8446 section 6.2).
-fn causes(description: Option<u8>, direction: Direction) -> &'static [&'static str] {
+fn causes(description: Option<u8>, direction: Direction, agreed: bool) -> &'static [&'static str] {
     match (description, direction) {
+        // Version and cipher suite were chosen before: it is not for want of a common one.
+        (Some(40), Direction::ToClient) if agreed => {
+            &["the server does not accept the client's certificate, or got none"]
+        }
         (None, Direction::ToServer) => &[
             "the client does not accept the server's certificate",
             "the client gave the connection up, which it may say by an alert, too",

@@ -10,7 +10,7 @@ pub(super) struct Opening {
     pub(super) seen: Handshake,
     pub(super) client_isn: Option<Seq>,
     pub(super) server_isn: Option<Seq>,
-    /// What the first SYN-ACK acknowledged.
+    /// What the first SYN-ACK acknowledged, or the RST in its place.
     pub(super) answers: Option<Seq>,
     /// SYNs after the first SYN-ACK, SYN-ACKs after the client's ACK.
     syn_after_reply: u32,
@@ -20,6 +20,8 @@ pub(super) struct Opening {
     /// The server sent data or a FIN, or acknowledged data of the client.
     server_went_on: bool,
     refused: bool,
+    /// A RST that refuses a SYN which is not recorded yet (RFC 9293 section 3.10.7.1).
+    early_refusal: Option<PacketRef>,
     aborted: bool,
     unreachable: bool,
 }
@@ -47,6 +49,10 @@ impl Opening {
             self.seen.syns.push(at);
         }
         self.seen.options[0].get_or_insert(tcp.options);
+        if let Some(at) = self.early_refusal.filter(|_| self.answers == Some(tcp.seq.plus(1))) {
+            self.refused = true;
+            self.seen.answer.get_or_insert(at);
+        }
         self.syn_after_reply += u32::from(self.seen.syn_ack_count > 0);
     }
 
@@ -76,7 +82,12 @@ impl Opening {
         let (rst, ack) = (tcp.flags.rst(), tcp.flags.ack());
         match direction {
             Direction::ToServer => {
-                let answers = self.server_isn.is_some_and(|isn| tcp.ack.after(isn));
+                // Before its first ACK a client gets what its SYN's window takes, which is never scaled (RFC
+                // 7323 section 2.2). Anything further is of another connection.
+                let answers = self.server_isn.is_some_and(|isn| {
+                    let within = self.server_went_on || !tcp.ack.after(isn.plus(1 << 16));
+                    tcp.ack.after(isn) && within
+                });
                 if rst {
                     self.aborted |= self.seen.syn_ack_count > 0 && self.seen.ack.is_none();
                     if self.aborted {
@@ -95,6 +106,11 @@ impl Opening {
                     if self.seen.syn_count > 0 && self.seen.syn_ack_count == 0 && !self.client_went_on {
                         self.refused = true;
                         self.seen.answer.get_or_insert(at);
+                    }
+                    if !self.is_seen() && !self.client_went_on && tcp.flags.ack() && tcp.seq.0 == 0 {
+                        // The recorder may put it before its SYN.
+                        self.answers.get_or_insert(tcp.ack);
+                        self.early_refusal.get_or_insert(at);
                     }
                     return;
                 }
@@ -163,7 +179,7 @@ impl Opening {
         }
         if self.server_went_on {
             HandshakeOutcome::Established
-        } else if self.syn_after_reply > 0 {
+        } else if self.syn_after_reply > 0 && !self.client_went_on {
             HandshakeOutcome::ReplyLost
         } else {
             HandshakeOutcome::HalfOpen

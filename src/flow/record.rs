@@ -238,6 +238,13 @@ pub enum HandshakeOutcome {
     ChallengeAck,
 }
 
+impl HandshakeOutcome {
+    /// Both sides had the connection, as far as the capture shows.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Midstream | Self::Established | Self::ReplyUnseen)
+    }
+}
+
 /// The handshake of a TCP flow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Handshake {

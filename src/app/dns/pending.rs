@@ -17,6 +17,7 @@ impl Pending {
         let question = message.question.as_ref();
         let transaction = Transaction {
             id: message.id,
+            opcode: message.opcode,
             name: question.map_or_else(String::new, |question| question.name.clone()),
             qtype: question.map_or(0, |question| question.qtype),
             query: Some(at),

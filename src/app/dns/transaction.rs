@@ -22,6 +22,8 @@ pub struct ExtraResponse {
 pub struct Transaction {
     /// Transaction id.
     pub id: u16,
+    /// Operation: 0 is a lookup (RFC 1035 section 4.1.1), 4 NOTIFY (RFC 1996), 5 UPDATE (RFC 2136).
+    pub opcode: u8,
     /// Name asked for, case as sent.
     pub name: String,
     /// Type asked for.
@@ -71,6 +73,13 @@ impl Transaction {
     /// How long a transaction waits for responses after its last query. Resolver libraries wait less: glibc
     /// and systemd 5 s per try, BIND 30 s in all.
     pub const WAIT: Span = Span::secs(30);
+
+    /// It asks for a name. The NetBIOS name service on port 137 has the format of DNS and asks everybody (RFC
+    /// 1002); NOTIFY and UPDATE ask for no name.
+    pub fn is_lookup(&self, server_port: u16) -> bool {
+        const NETBIOS: u16 = 137;
+        self.opcode == 0 && server_port != NETBIOS
+    }
 
     /// The packet it is known by: the query, or the response when there was none.
     pub fn first_packet(&self) -> u64 {

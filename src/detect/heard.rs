@@ -1,0 +1,65 @@
+//! Whose packets the capture holds: without any, silence is not known.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::scope::network;
+use crate::detect::{Bounded, Merge, hash_of};
+use crate::dissect::Direction;
+use crate::flow::Flow;
+
+/// Packets by address: those it sent, and those it was sent.
+///
+/// An answer that is missing says something only where its direction is captured. It is when the capture
+/// holds any other packet of the one who is asked, or any packet to the network of the one who asks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Heard(Bounded<IpAddr, [u64; 2]>);
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 16))
+    }
+}
+
+impl Heard {
+    /// Takes the packets of a flow.
+    pub fn flow(&mut self, flow: &Flow) {
+        for direction in Direction::BOTH {
+            let packets = flow.half(direction).packets;
+            let ends = [flow.sender(direction), flow.sender(direction.reverse())];
+            for (role, end) in ends.iter().enumerate().filter(|_| packets > 0) {
+                if let Some(counts) = self.0.observe(hash_of(&end.address), end.address) {
+                    counts[role] += packets;
+                }
+            }
+        }
+    }
+
+    /// The capture holds packets that the address sent.
+    pub fn sent(&self, address: IpAddr) -> bool {
+        let hash = hash_of(&address);
+        let counts = self.0.get(hash, address);
+        // More addresses than are kept apart: a capture of that many holds more than one direction.
+        counts.map_or(!self.0.covers(hash), |(_, [sent, _])| *sent > 0)
+    }
+
+    /// Networks that packets were sent to, with two of the addresses at most.
+    pub fn receivers(&self) -> BTreeMap<IpAddr, Vec<IpAddr>> {
+        let mut receivers: BTreeMap<IpAddr, Vec<IpAddr>> = BTreeMap::new();
+        for (address, _, [_, received]) in self.0.iter() {
+            let known = receivers.entry(network(*address)).or_default();
+            if *received > 0 && known.len() < 2 {
+                known.push(*address);
+            }
+        }
+        receivers
+    }
+}
+
+impl Merge for Heard {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
