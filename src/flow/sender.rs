@@ -124,6 +124,8 @@ pub(super) struct Sender {
     last_hint: Option<PacketRef>,
     /// A recovery under way: its cause and where it ends.
     recovery: Option<(EventKind, Seq)>,
+    /// The end of the last segment sent again after a time-out.
+    resent_to: Option<Seq>,
     rtt: RoundTrip,
     path_mtu: Option<(Timestamp, u32)>,
     counting_ids: bool,
@@ -162,6 +164,7 @@ impl Sender {
             evidence: None,
             last_hint: None,
             recovery: None,
+            resent_to: None,
             rtt: RoundTrip::default(),
             path_mtu: None,
             counting_ids: false,
