@@ -285,8 +285,14 @@ fn every_segment_is_named_as_tshark_names_it_or_we_know_why() {
     let mut unexplained: BTreeMap<String, Tally> = BTreeMap::new();
     for path in &captures {
         let mut ours = Collected::default();
-        let outcome = local::analyze(std::slice::from_ref(path), &Config::default(), Run::default(), &mut ours, &|_| {})
-            .unwrap_or_else(|error| panic!("{error}"));
+        let outcome = local::analyze(
+            std::slice::from_ref(path),
+            &Config::default(),
+            Run::default(),
+            &mut ours,
+            &|_| {},
+        )
+        .unwrap_or_else(|error| panic!("{error}"));
         let mut streams: BTreeMap<u32, oracle::Stream> = BTreeMap::new();
         for segment in oracle::segments(path) {
             let stream = streams.entry(segment.stream).or_default();

@@ -11,6 +11,9 @@
 //!   repeats of path MTU discovery are left out of the rate and stated.
 //! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost`
 //!   without progress; or from `warning_seconds` without progress.
+//! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
+//!   outstanding.
+//! - With a clock that cannot be right (see `capture_disorder`) no time counts, and the share is information.
 //! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that
 //!   repairs it. Its share is of the time between the first and the last segment with data.
 //!
@@ -96,6 +99,7 @@ counts! {
     struct Losses {
         fast: u64,
         timeout: u64,
+        time_outs: u64,
         tail_loss_probe: u64,
         unclassified: u64,
         spurious: u64,
@@ -135,12 +139,14 @@ impl Losses {
         }
     }
 
-    /// `14 after a time-out, 3 fast`, the repeats that were not needed included.
+    /// `14 after 2 time-outs, 3 fast`, the repeats that were not needed included.
     fn by_cause(&self) -> String {
+        let time_outs = format!("after {}", plural(self.time_outs, "time-out"));
+        let probes = if self.tail_loss_probe == 1 { "tail loss probe" } else { "tail loss probes" };
         let kinds = [
-            (self.timeout, "after a time-out"),
+            (self.timeout, time_outs.as_str()),
             (self.fast, "fast"),
-            (self.tail_loss_probe, "tail loss probes"),
+            (self.tail_loss_probe, probes),
             (self.unclassified, "of unknown cause"),
         ];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
@@ -214,6 +220,7 @@ impl Detector for Retransmission {
             let losses = &mut case.counts;
             losses.fast += repeats.fast;
             losses.timeout += repeats.timeout;
+            losses.time_outs += repeats.time_outs;
             losses.tail_loss_probe += repeats.tail_loss_probe;
             losses.unclassified += repeats.unclassified;
             losses.spurious += repeats.spurious;
@@ -233,7 +240,7 @@ impl Detector for Retransmission {
         key: &Self::Key,
         case: &Case<Losses>,
         book: &Book<Self>,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> Option<Draft<Cause>> {
         let ((server, direction), losses) = (*key, &case.counts);
         let needed = losses.needed();
@@ -246,6 +253,7 @@ impl Detector for Retransmission {
         let often =
             share(needed, segments) >= self.warning_share && needed >= self.least && case.lost >= self.cost;
         let long = case.lost >= self.warning_seconds;
+        let timed = context.totals.clock_fault().is_none();
         let way = match direction {
             Direction::ToServer => "to",
             Direction::ToClient => "from",
@@ -257,23 +265,32 @@ impl Detector for Retransmission {
                 plural(needed, "retransmission"),
                 plural(segments, "segment")
             ),
-            _ => format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
+            _ => format!(
+                "{} of the segments {way} {server} were sent again",
+                percent(needed.min(segments), segments)
+            ),
+        };
+        let waited = match (timed, case.lost.0.unsigned_abs(), losses.transfers.0.unsigned_abs()) {
+            (false, ..) => " The clock of the capture does not show how long they waited.".to_owned(),
+            (true, 0, _) | (true, _, 0) => String::new(),
+            (true, lost, whole) => format!(
+                " They made no progress for {}, {} of the time these transfers took.",
+                case.lost,
+                percent(lost.min(whole), whole)
+            ),
         };
         let summary = format!(
-            "{} of {} {way} {server} repeated data: {} among {} ({}). They made no progress for {}, {} of \
-             the time these transfers took.{}",
+            "{} of {} {way} {server} repeated data: {} among {} ({}).{waited}{}",
             case.flows(),
             plural(flows, "connection"),
             plural(losses.repeats(), "repeat"),
             plural(segments, "segment"),
             losses.by_cause(),
-            case.lost,
-            percent(case.lost.0.unsigned_abs(), losses.transfers.0.unsigned_abs()),
             losses.remarks(),
         );
         Some(
             Draft::new(losses.cause(), title, summary)
-                .severity(if often || long { Severity::Warning } else { Severity::Info })
+                .severity(if timed && (often || long) { Severity::Warning } else { Severity::Info })
                 .direction(direction)
                 .count("retransmissions", needed)
                 .count("segments", segments),

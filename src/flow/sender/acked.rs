@@ -164,6 +164,7 @@ impl Sender {
             let end = if hole.end.after(ack) { ack } else { hole.end };
             let length = end.since(hole.start).unsigned_abs();
             self.side.missed_bytes += u64::from(length);
+            self.missed.insert(hole.start, end);
             self.log_missing(log, at, EventKind::AckedUnseen, hole.start, length);
             if hole.end.after(ack) {
                 self.holes[0].start = ack;

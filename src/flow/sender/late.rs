@@ -75,7 +75,8 @@ impl Sender {
         if kind != EventKind::TimeoutRetransmission {
             return;
         }
-        let under_way = self.recovery.is_some_and(|(cause, until)| cause == kind && segment.seq.before(until));
+        let under_way =
+            self.recovery.is_some_and(|(cause, until)| cause == kind && segment.seq.before(until));
         let upwards = self.resent_to.is_some_and(|to| !segment.seq.before(to));
         self.side.retransmissions.time_outs += u64::from(!(under_way && upwards));
         self.resent_to = Some(segment.end());
@@ -170,9 +171,12 @@ impl Sender {
             event.loss = LossPlace::After;
             event.stalled = event.delay;
         }
-        if let (Some((told, mtu)), Some(original)) = (self.path_mtu, &original) {
-            event.path_mtu =
-                original.ip_length > mtu && segment.ip_length <= mtu && original.first.time <= told;
+        if let (Some(too_big), Some(original)) = (self.path_mtu, &original) {
+            let smaller = original.ip_length > too_big.mtu && segment.ip_length <= too_big.mtu;
+            // The router dropped the very segment that it quotes. Some name an MTU that would have held it.
+            let dropped =
+                too_big.seq == Some(original.seq) && too_big.mtu >= original.ip_length && !original.again;
+            event.path_mtu = (smaller || dropped) && original.first.packet <= too_big.at.packet;
         }
         self.count(kind);
         self.count_time_out(segment, kind);
