@@ -8,7 +8,8 @@
 //! # How it decides
 //! The capture holds no packet at all for at least `silence`. Within a second after it, connections that had
 //! begun before acknowledge bytes that were never seen. Connections between the same two hosts are one
-//! witness: one alone is information, because back-off and its own losses make such silences, too. A clock
+//! witness: one alone is information, because back-off and its own losses make such silences, too. One number
+//! alone, which can be a FIN or a keep-alive, is no bytes. A clock
 //! that cannot be right (see `capture_disorder`) shows no gap.
 //!
 //! # What it leaves alone
@@ -85,7 +86,8 @@ impl Detector for CaptureGap {
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
         let missing = tcp.events.iter().filter(|event| {
-            event.kind == EventKind::AckedUnseen && event.at.time - flow.first.time >= Span::secs(1)
+            let before = event.at.time - flow.first.time >= Span::secs(1);
+            event.kind == EventKind::AckedUnseen && event.length > 1 && before
         });
         let mut last = None;
         for event in missing {
