@@ -106,6 +106,7 @@ enum Class {
     AfterCopy,
     NotDissected,
     Padding,
+    CutRecord,
 }
 
 impl Class {
@@ -146,6 +147,9 @@ impl Class {
             Self::AfterCopy => "the packet before it was recorded twice; tshark compares with the copy",
             Self::NotDissected => "the link layer is not dissected",
             Self::Padding => "the padding of a short frame is counted in the IP length: it is no payload",
+            Self::CutRecord => {
+                "the record was cut, the IP header states more; tshark takes the record's length"
+            }
             Self::ClosedWindow => "the window is closed: a probe and its answer, not a keep-alive",
         }
     }
@@ -164,6 +168,8 @@ struct Before<'a> {
     same_run: bool,
     /// pcapsy reads no TCP in this capture.
     undissected: bool,
+    /// Records of this capture are shorter than their IP headers state.
+    cut: bool,
 }
 
 fn explain(segment: &Segment, before: &Before<'_>) -> Option<Class> {
@@ -185,6 +191,12 @@ fn explain(segment: &Segment, before: &Before<'_>) -> Option<Class> {
     }
     if kind(EventKind::CaptureReordered) || before.hasty {
         return Some(Class::CaptureReordering);
+    }
+    if before.cut {
+        return Some(Class::CutRecord);
+    }
+    if before.stream.padded || segment.is_padded() {
+        return Some(Class::Padding);
     }
     if before.undissected {
         return Some(Class::NotDissected);
@@ -219,9 +231,6 @@ fn explain(segment: &Segment, before: &Before<'_>) -> Option<Class> {
     }
     if kind(EventKind::WindowProbe) || kind(EventKind::WindowProbeAck) {
         return Some(Class::ClosedWindow);
-    }
-    if segment.flags == 0x10 && (1..=6).contains(&segment.length) {
-        return Some(Class::Padding);
     }
     before.after_copy.then_some(Class::AfterCopy)
 }
@@ -276,8 +285,14 @@ fn every_segment_is_named_as_tshark_names_it_or_we_know_why() {
     let mut unexplained: BTreeMap<String, Tally> = BTreeMap::new();
     for path in &captures {
         let mut ours = Collected::default();
-        local::analyze(std::slice::from_ref(path), &Config::default(), Run::default(), &mut ours, &|_| {})
-            .unwrap_or_else(|error| panic!("{error}"));
+        let outcome = local::analyze(
+            std::slice::from_ref(path),
+            &Config::default(),
+            Run::default(),
+            &mut ours,
+            &|_| {},
+        )
+        .unwrap_or_else(|error| panic!("{error}"));
         let mut streams: BTreeMap<u32, oracle::Stream> = BTreeMap::new();
         for segment in oracle::segments(path) {
             let stream = streams.entry(segment.stream).or_default();
@@ -302,6 +317,7 @@ fn every_segment_is_named_as_tshark_names_it_or_we_know_why() {
                     peer < last.frame && ours.said.get(&last.frame).is_some_and(told)
                 }),
                 undissected: ours.flows.is_empty(),
+                cut: outcome.totals.cut_records > 0,
             };
             let example = || format!("{} frame {}", oracle::name(path), segment.frame);
             let none = BTreeSet::new();
@@ -312,7 +328,14 @@ fn every_segment_is_named_as_tshark_names_it_or_we_know_why() {
             let class = explain(&segment, &before);
             // Where we do not look at one segment of one connection, no name can be compared.
             let apart = class.filter(|class| {
-                matches!(class, Class::DuplicateObservation | Class::OtherConnection | Class::EndedFlow)
+                matches!(
+                    class,
+                    Class::DuplicateObservation
+                        | Class::OtherConnection
+                        | Class::EndedFlow
+                        | Class::CutRecord
+                        | Class::Padding
+                )
             });
             if let Some(class) = apart {
                 *set_aside.entry(class).or_default() += 1;

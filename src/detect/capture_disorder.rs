@@ -8,7 +8,9 @@
 //!
 //! # How it decides
 //! `steps`: a packet is earlier than the one before it. It is a warning when the furthest step back reaches
-//! `step`. `overlap`: a file begins before the one before it ends. Files are read one after the other, so
+//! `step`. `clock`: a packet is a day or more earlier than the one before it, or no time of many has a fraction
+//! of a second above 10 ms. Such a clock cannot be right: no rule measures delays with it, and its steps are
+//! not reported again. A jump forward of a year and more is information. `overlap`: a file begins before the one before it ends. Files are read one after the other, so
 //! connections that are in both are out of order.
 //!
 //! # What it leaves alone
@@ -47,6 +49,14 @@ variants! {
                 "sort the file by time (reordercap) and analyse it again",
                 "capture with one receive queue or with hardware timestamps",
             ],
+            not_claimed: NOT_CLAIMED,
+        }
+        Clock "clock" Warning {
+            could_be: &[
+                "captures of other times were joined to one file",
+                "the file was damaged, or written by a program with another time format",
+            ],
+            next: &["analyse each capture alone", "capture again with a clock that is set"],
             not_claimed: NOT_CLAIMED,
         }
         Overlap "overlap" Warning {
@@ -93,9 +103,13 @@ impl Detector for CaptureDisorder {
         let whole = || Case::between(context.totals.first, context.totals.last);
         let mut case = whole();
         book.take(|(), _| true).into_iter().for_each(|(_, repaired)| case.absorb(repaired));
-        let steps = self.steps(&case, context.totals).map(|draft| (draft, case));
+        let steps = match context.totals.clock_fault() {
+            None => self.steps(&case, context.totals).map(|draft| (draft, case)),
+            Some(_) => None,
+        };
+        let clock = clock(context.totals).map(|draft| (draft, whole()));
         let overlap = overlap(context).map(|draft| (draft, whole()));
-        steps.into_iter().chain(overlap).collect()
+        steps.into_iter().chain(clock).chain(overlap).collect()
     }
 
     fn assessed(&self, _: u64, context: &Context<'_>) -> u64 {
@@ -129,6 +143,43 @@ impl CaptureDisorder {
             .show(totals.backwards_examples.iter().copied().map(step_back));
         Some(if most < self.step { draft.severity(Severity::Info) } else { draft })
     }
+}
+
+/// Times that no clock gives. Captures that were joined jump forward only, which is information.
+fn clock(totals: &Totals) -> Option<Draft<Disorder>> {
+    let days = |nanos: i64| plural(nanos.unsigned_abs() / 86_400_000_000_000, "day");
+    let fault = totals.clock_fault();
+    let (title, summary) = if totals.jumps > 0 {
+        let jumps = plural(totals.jumps, "time");
+        let back = match totals.jumps_back {
+            0 => String::new(),
+            times => format!(" The jump goes back {}.", plural(times, "time")),
+        };
+        (
+            format!("Time jumps {jumps} by up to {}", days(totals.jump_most)),
+            format!(
+                "In {} time jumps {jumps}, by {} at most.{back} Delays across a jump are not known.",
+                plural(totals.packets, "packet"),
+                days(totals.jump_most)
+            ),
+        )
+    } else {
+        fault?;
+        let most = Span(totals.fraction_most);
+        (
+            "The clock of the capture counts whole seconds only".to_owned(),
+            format!(
+                "No time of {} is more than {most} past a full second. Delays below a second are not known.",
+                plural(totals.packets, "packet")
+            ),
+        )
+    };
+    let jump = |at| Evidence::new(at, Role::StepBack, "far from the time of the packet before it");
+    let draft = Draft::new(Disorder::Clock, title, summary)
+        .count("jumps", totals.jumps)
+        .count("jumps_back", totals.jumps_back)
+        .show(totals.jump_examples.iter().copied().map(jump));
+    Some(if fault.is_none() { draft.severity(Severity::Info) } else { draft })
 }
 
 fn overlap(context: &Context<'_>) -> Option<Draft<Disorder>> {
@@ -184,6 +235,33 @@ mod tests {
         let (shown, findings) = steps(90);
         assert_eq!((shown, one(&findings, "steps", Severity::Warning).evidence[0].role), (1, Role::StepBack));
         one(&steps(20).1, "steps", Severity::Info);
+    }
+
+    /// 32-bit seconds in which one bit is wrong.
+    #[test]
+    fn a_clock_that_cannot_be_right_is_said_once() {
+        let day = 86_400_000;
+        let file = |at: &[u64]| [("pcap", lookups(at.iter().copied()).pcap())];
+        let findings = in_files(NAME, &file(&[100, 900 * day, 300, 250, 400]));
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        assert!(one(&findings, "clock", Severity::Warning).title.ends_with("by up to 899 days"));
+        // Joined captures: each is right.
+        one(&in_files(NAME, &file(&[100, 200, 400 * day, 400 * day + 100])), "clock", Severity::Info);
+        assert!(in_files(NAME, &file(&[100, 200, 300 * day, 300 * day + 100])).is_empty());
+    }
+
+    #[test]
+    fn a_clock_of_whole_seconds_is_a_warning() {
+        let exchanges = |micros: u64| {
+            let mut lab = Lab::new(Capture::default(), 77);
+            (0..60).for_each(|second| lab.resolves(second * 1_000_000 + micros, "www.shop.example"));
+            let mut capture = lab.capture;
+            capture.packets.iter_mut().for_each(|packet| packet.micros -= packet.micros % 1_000_000 - micros);
+            in_files(NAME, &[("pcap", capture.pcap())])
+        };
+        let findings = exchanges(7);
+        assert_eq!((findings.len(), findings[0].variant), (1, "clock"), "{findings:#?}");
+        assert!(exchanges(70_000).is_empty());
     }
 
     #[test]

@@ -7,8 +7,10 @@
 //!
 //! # How it decides
 //! The capture holds no packet at all for at least `silence`. Within a second after it, connections that had
-//! begun before acknowledge bytes that were never seen. One such connection alone is information: it may miss
-//! bytes for another reason.
+//! begun before acknowledge bytes that were never seen. Connections between the same two hosts are one
+//! witness: one alone is information, because back-off and its own losses make such silences, too. One number
+//! alone, which can be a FIN or a keep-alive, is no bytes. A clock
+//! that cannot be right (see `capture_disorder`) shows no gap.
 //!
 //! # What it leaves alone
 //! Quiet times: nothing is missing after them. Only the sixteen longest silences are looked at.
@@ -19,6 +21,8 @@
 //! # References
 //! tcpdump(1) `-C` and `-W`, dumpcap(1) `-b` (files of a ring); Wireshark "ACKed unseen segment"; RFC 6298
 //! section 2.
+
+use std::net::IpAddr;
 
 use crate::detect::*;
 use crate::dissect::PacketRef;
@@ -53,6 +57,8 @@ counts! {
     /// What is missing.
     struct Missing {
         connections: Distinct<u64>,
+        /// Pairs of hosts that they are between.
+        host_pairs: Distinct<(IpAddr, IpAddr)>,
     }
 }
 
@@ -80,7 +86,8 @@ impl Detector for CaptureGap {
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
         let missing = tcp.events.iter().filter(|event| {
-            event.kind == EventKind::AckedUnseen && event.at.time - flow.first.time >= Span::secs(1)
+            let before = event.at.time - flow.first.time >= Span::secs(1);
+            event.kind == EventKind::AckedUnseen && event.length > 1 && before
         });
         let mut last = None;
         for event in missing {
@@ -91,6 +98,7 @@ impl Detector for CaptureGap {
             let Some(case) = book.case((second,)) else { continue };
             case.flow(flow, []);
             case.counts.connections.add(flow.id);
+            case.counts.host_pairs.add((flow.client.address, flow.server.address));
             case.show(0, flow.id, || {
                 let fields = format!("acknowledges {} unseen bytes from seq {}", event.length, event.seq.0);
                 [Evidence::new(event.at, Role::AfterGap, fields)]
@@ -99,6 +107,9 @@ impl Detector for CaptureGap {
     }
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        if context.totals.clock_fault().is_some() {
+            return Vec::new();
+        }
         let mut gaps = context.totals.silences.clone();
         gaps.retain(|gap| length(gap) >= self.silence);
         gaps.retain(|gap| behind(gap).any(|second| book.find((second,)).is_some()));
@@ -108,7 +119,7 @@ impl Detector for CaptureGap {
             case.absorb(missing);
         }
         gaps.iter().for_each(|(before, after)| case.affected.active.add_range(before.time, after.time));
-        draft(&gaps, &case.counts.connections).map(|draft| (draft, case)).into_iter().collect()
+        draft(&gaps, &case.counts).map(|draft| (draft, case)).into_iter().collect()
     }
 
     fn assessed(&self, _: u64, context: &Context<'_>) -> u64 {
@@ -133,7 +144,7 @@ fn second(time: Timestamp) -> i64 {
     time.0.div_euclid(1_000_000_000)
 }
 
-fn draft(gaps: &[Gap], connections: &Distinct<u64>) -> Option<Draft<Kind>> {
+fn draft(gaps: &[Gap], missing: &Missing) -> Option<Draft<Kind>> {
     let longest = gaps.iter().map(length).max()?;
     let all = gaps.iter().map(length).fold(Span::ZERO, |sum, one| sum + one);
     let title = format!("Nothing was recorded for {longest} while connections went on");
@@ -141,7 +152,7 @@ fn draft(gaps: &[Gap], connections: &Distinct<u64>) -> Option<Draft<Kind>> {
         "The capture has {} without any packet, {all} in all. Right after, acknowledged bytes of {} \
          are missing.",
         plural(gaps.len() as u64, "gap"),
-        connections.of("connection"),
+        missing.connections.of("connection"),
     );
     let edges = gaps.iter().take(SHOWN).flat_map(|(before, after)| {
         let before = Evidence::new(*before, Role::BeforeGap, "the last packet before");
@@ -151,7 +162,7 @@ fn draft(gaps: &[Gap], connections: &Distinct<u64>) -> Option<Draft<Kind>> {
         .count("gaps", gaps.len() as u64)
         .count("longest_milliseconds", longest.0.unsigned_abs() / 1_000_000)
         .show(edges);
-    Some(match connections.count() {
+    Some(match missing.host_pairs.count() {
         1 => draft.severity(Severity::Info).confidence(Confidence::Possible),
         _ => draft.confidence(Confidence::Likely),
     })
@@ -204,8 +215,27 @@ mod tests {
         let finding = one(&findings, "", Severity::Info);
         assert_eq!(finding.confidence, Confidence::Possible);
         let counts: Vec<_> = finding.counts.iter().map(|count| (count.name, count.value)).collect();
-        assert_eq!(counts[..2], [("connections", 1), ("gaps", 2)]);
+        assert_eq!(counts[..3], [("connections", 1), ("host_pairs", 1), ("gaps", 2)]);
         assert_eq!(finding.scope.flows.count, 1);
+    }
+
+    /// They share whatever disturbs the one path.
+    #[test]
+    fn connections_of_one_pair_of_hosts_are_one_witness() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..3 {
+                let mut talk = lab.talk(7, (9, 9000 + number), 200 + u64::from(number) * 40, [30, 6_000]);
+                talk.handshake(&mut lab.capture);
+                for round in 0..20 {
+                    talk.exchange(&mut lab.capture, &filler(round, 600), 120);
+                    talk.wait(400_000);
+                }
+            }
+            lab.capture.packets.retain(|packet| ![2, 3].contains(&(packet.micros / 1_000_000)));
+        });
+        let counts = one(&findings, "", Severity::Info).counts;
+        let counts: Vec<_> = counts.iter().map(|count| (count.name, count.value)).collect();
+        assert_eq!(counts[..2], [("connections", 3), ("host_pairs", 1)]);
     }
 
     #[test]

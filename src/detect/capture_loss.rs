@@ -164,7 +164,13 @@ impl CaptureLoss {
     fn reported(&self, context: &Context<'_>) -> Option<Draft<Witness>> {
         let dropped = context.reported_drops().filter(|dropped| *dropped > 0)?;
         let recorded = context.totals.packets;
-        let all = dropped + recorded;
+        // An interface that does not count drops says nothing about those of another.
+        let counting = context.interfaces().filter(|interface| interface.dropped().is_some());
+        let received = |interface: &InterfaceReport| match interface.received {
+            Some(received) => received.max(interface.packets + interface.dropped().unwrap_or(0)),
+            None => interface.packets + interface.dropped().unwrap_or(0),
+        };
+        let all: u64 = counting.map(received).sum();
         let drops = |interface: &&InterfaceReport| interface.dropped().is_some_and(|count| count > 0);
         let dropping: Vec<&InterfaceReport> = context.interfaces().filter(drops).collect();
         let received = dropping.iter().filter_map(|interface| interface.received).sum();
@@ -174,7 +180,7 @@ impl CaptureLoss {
         };
         let title = format!("The recorder dropped {}", plural(dropped, "packet"));
         let summary = format!(
-            "The files report {} as dropped on {}, {} of all. They hold {}. A packet that is missing \
+            "The files report {} as dropped on {}, {} of what was received there. They hold {}. A packet that is missing \
              here may have been on the wire.",
             plural(dropped, "packet"),
             plural(dropping.len() as u64, "interface"),
@@ -193,8 +199,10 @@ impl CaptureLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{fires, in_scene, in_traffic, one, says_nothing, silent};
+    use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, says_nothing, silent};
+    use crate::support::capture::Capture;
     use crate::support::filler;
+    use crate::support::scenes::Lab;
     use crate::support::tcp::{ACK, CLIENT, SERVER};
 
     const NAME: &str = CaptureLoss::RULE.name;
@@ -229,6 +237,39 @@ mod tests {
             NAME,
             &["healthy", "retransmission_receiver_side", "healthy_reordered", "blind_ack_before_data"],
         );
+    }
+
+    /// The records were cut later and state their new length; the IP header knows better.
+    #[test]
+    fn a_file_that_was_cut_later_misses_nothing() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            (0..20).for_each(|piece| talk.exchange(&mut lab.capture, &filler(piece, 900), 700));
+            talk.close(&mut lab.capture);
+            lab.capture.packets.iter_mut().for_each(|packet| packet.frame.truncate(90));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn what_is_recorded_behind_its_acknowledgement_is_not_missing() {
+        let findings = in_files(
+            NAME,
+            &[{
+                let mut lab = Lab::new(Capture::default(), 77);
+                let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+                talk.handshake(&mut lab.capture);
+                (0..6).for_each(|piece| talk.exchange(&mut lab.capture, &filler(piece, 900), 700));
+                lab.capture.sort();
+                // The first request, at the end of the file.
+                let request = lab.capture.packets.iter().position(|packet| packet.frame.len() > 900);
+                let request = lab.capture.packets.remove(request.expect("a request"));
+                lab.capture.packets.push(request);
+                ("pcap", lab.capture.pcap())
+            }],
+        );
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     #[test]

@@ -28,6 +28,18 @@ pub struct Totals {
     pub clipped: u64,
     /// Those of them that were cut inside a header, so that dissection stopped there.
     pub clipped_headers: u64,
+    /// Packets whose IP header states more bytes than the record, which was cut after it was captured.
+    pub cut_records: u64,
+    /// Packets further from the one before them in their file than any clock goes: [`Totals::JUMP`].
+    pub jumps: u64,
+    /// Those of them that are earlier.
+    pub jumps_back: u64,
+    /// Some of the packets after such a jump, lowest ordinals first.
+    pub jump_examples: Vec<PacketRef>,
+    /// The longest jump, nanoseconds.
+    pub jump_most: i64,
+    /// The largest fraction of a second in a packet time, nanoseconds.
+    pub fraction_most: i64,
     /// Packets earlier than the one before them in their file.
     pub backwards: u64,
     /// The furthest step back, in nanoseconds.
@@ -43,6 +55,39 @@ pub struct Totals {
     pub udp_packets: u64,
     /// ICMP packets, both versions.
     pub icmp_packets: u64,
+}
+
+/// Why the times of a capture cannot be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockFault {
+    /// A packet is at least [`Totals::JUMP`] earlier than the one before it.
+    Jumps,
+    /// No time has a fraction of a second that a running clock would have.
+    Fraction,
+}
+
+impl Totals {
+    /// No capture pauses so long, and no clock is corrected by so much: a year. A judgement.
+    pub const JUMP: Span = Span::secs(365 * 86_400);
+    /// Back, a day is enough: a host whose clock is set back by a zone steps by hours. A judgement.
+    pub const JUMP_BACK: Span = Span::secs(86_400);
+    /// A field of microseconds that holds milliseconds stays below 1 ms, one that holds hundredths below
+    /// 10 ms.
+    const FRACTION: i64 = 10_000_000;
+    /// Packets and seconds from which that is no chance.
+    const FRACTION_PACKETS: u64 = 100;
+    const FRACTION_TIME: Span = Span::secs(10);
+
+    /// Why the clock cannot be right; `None` when delays can be measured with it. Captures that were joined
+    /// jump forward only: inside each of them the clock is right.
+    pub fn clock_fault(&self) -> Option<ClockFault> {
+        let lasts = self.first.zip(self.last).map_or(Span::ZERO, |(first, last)| last - first);
+        if self.jumps_back > 0 {
+            return Some(ClockFault::Jumps);
+        }
+        let coarse = self.fraction_most < Self::FRACTION && self.packets >= Self::FRACTION_PACKETS;
+        (coarse && lasts >= Self::FRACTION_TIME).then_some(ClockFault::Fraction)
+    }
 }
 
 /// What detectors know of the whole capture when they judge.

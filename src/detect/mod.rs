@@ -24,7 +24,7 @@ mod testing;
 pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};
 pub use bounded::{Bounded, Distinct, hash_of};
 pub use case::Case;
-pub use context::{Context, Totals};
+pub use context::{ClockFault, Context, Totals};
 pub use counts::{Count, Counts, Least, Listed, Most};
 pub use detector::{Concluded, Detector, State};
 pub use draft::Draft;

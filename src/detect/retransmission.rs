@@ -11,12 +11,16 @@
 //!   repeats of path MTU discovery are left out of the rate and stated.
 //! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost`
 //!   without progress; or from `warning_seconds` without progress.
+//! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
+//!   outstanding.
+//! - With a clock that cannot be right (see `capture_disorder`) no time counts, and the share is information.
 //! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that
 //!   repairs it. Its share is of the time between the first and the last segment with data.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives, window probes, and segments that were only reordered. Repeated SYNs
-//! belong to `missing_syn_ack`.
+//! belong to `missing_syn_ack`. A connection whose SYN comes again behind its data was recorded once and is
+//! replayed: no sender repeats a SYN that was answered (RFC 9293 section 3.10.7.3).
 //!
 //! # What it does not claim
 //! Congestion, or which link loses packets. A loss is before or behind the capture point, or cannot be
@@ -27,7 +31,7 @@
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, LossPlace, TcpEvent};
+use crate::flow::{EventKind, Flow, LossPlace, TcpEvent, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -96,6 +100,7 @@ counts! {
     struct Losses {
         fast: u64,
         timeout: u64,
+        time_outs: u64,
         tail_loss_probe: u64,
         unclassified: u64,
         spurious: u64,
@@ -135,12 +140,14 @@ impl Losses {
         }
     }
 
-    /// `14 after a time-out, 3 fast`, the repeats that were not needed included.
+    /// `14 after 2 time-outs, 3 fast`, the repeats that were not needed included.
     fn by_cause(&self) -> String {
+        let time_outs = format!("after {}", plural(self.time_outs, "time-out"));
+        let probes = if self.tail_loss_probe == 1 { "tail loss probe" } else { "tail loss probes" };
         let kinds = [
-            (self.timeout, "after a time-out"),
+            (self.timeout, time_outs.as_str()),
             (self.fast, "fast"),
-            (self.tail_loss_probe, "tail loss probes"),
+            (self.tail_loss_probe, probes),
             (self.unclassified, "of unknown cause"),
         ];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
@@ -192,6 +199,9 @@ impl Detector for Retransmission {
         if flow.is_one_way() {
             return book.not_judged("one direction only");
         }
+        if is_replayed(flow, tcp) {
+            return book.not_judged("replayed: its SYN comes again behind its data");
+        }
         if let Some(sent) = book.judged(&flow.server) {
             for (index, side) in tcp.sides.iter().enumerate() {
                 sent.flows[index] += u64::from(side.data_segments > 0);
@@ -214,6 +224,7 @@ impl Detector for Retransmission {
             let losses = &mut case.counts;
             losses.fast += repeats.fast;
             losses.timeout += repeats.timeout;
+            losses.time_outs += repeats.time_outs;
             losses.tail_loss_probe += repeats.tail_loss_probe;
             losses.unclassified += repeats.unclassified;
             losses.spurious += repeats.spurious;
@@ -233,7 +244,7 @@ impl Detector for Retransmission {
         key: &Self::Key,
         case: &Case<Losses>,
         book: &Book<Self>,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> Option<Draft<Cause>> {
         let ((server, direction), losses) = (*key, &case.counts);
         let needed = losses.needed();
@@ -246,6 +257,7 @@ impl Detector for Retransmission {
         let often =
             share(needed, segments) >= self.warning_share && needed >= self.least && case.lost >= self.cost;
         let long = case.lost >= self.warning_seconds;
+        let timed = context.totals.clock_fault().is_none();
         let way = match direction {
             Direction::ToServer => "to",
             Direction::ToClient => "from",
@@ -257,28 +269,47 @@ impl Detector for Retransmission {
                 plural(needed, "retransmission"),
                 plural(segments, "segment")
             ),
-            _ => format!("{} of the segments {way} {server} were sent again", percent(needed, segments)),
+            _ => format!(
+                "{} of the segments {way} {server} were sent again",
+                percent(needed.min(segments), segments)
+            ),
+        };
+        let waited = match (timed, case.lost.0.unsigned_abs(), losses.transfers.0.unsigned_abs()) {
+            (false, ..) => " The clock of the capture does not show how long they waited.".to_owned(),
+            (true, 0, _) | (true, _, 0) => String::new(),
+            (true, lost, whole) => format!(
+                " They made no progress for {}, {} of the time these transfers took.",
+                case.lost,
+                percent(lost.min(whole), whole)
+            ),
         };
         let summary = format!(
-            "{} of {} {way} {server} repeated data: {} among {} ({}). They made no progress for {}, {} of \
-             the time these transfers took.{}",
+            "{} of {} {way} {server} repeated data: {} among {} ({}).{waited}{}",
             case.flows(),
             plural(flows, "connection"),
             plural(losses.repeats(), "repeat"),
             plural(segments, "segment"),
             losses.by_cause(),
-            case.lost,
-            percent(case.lost.0.unsigned_abs(), losses.transfers.0.unsigned_abs()),
             losses.remarks(),
         );
         Some(
             Draft::new(losses.cause(), title, summary)
-                .severity(if often || long { Severity::Warning } else { Severity::Info })
+                .severity(if timed && (often || long) { Severity::Warning } else { Severity::Info })
                 .direction(direction)
                 .count("retransmissions", needed)
                 .count("segments", segments),
         )
     }
+}
+
+/// A SYN came again behind data of its sender. With Fast Open the SYN itself may carry the first data.
+fn is_replayed(flow: &Flow, tcp: &TcpFlow) -> bool {
+    let first = tcp.side(Direction::ToServer).transfer.map(|(first, _)| first.packet);
+    let data = first.filter(|first| *first != flow.first.packet);
+    tcp.events.iter().any(|event| {
+        let syn = event.kind == EventKind::RetransmittedSyn && event.direction == Direction::ToServer;
+        syn && event.length == 0 && data.is_some_and(|data| event.at.packet > data)
+    })
 }
 
 /// What the repeat follows, what made the sender repeat, and the repeat.
@@ -303,7 +334,11 @@ fn evidence(event: &TcpEvent) -> impl Iterator<Item = Evidence> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{fires, in_scene, one, silent};
+    use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
+    use crate::support::capture::Capture;
+    use crate::support::filler;
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, SERVER};
 
     const NAME: &str = Retransmission::RULE.name;
 
@@ -334,6 +369,75 @@ mod tests {
                 "missing_syn_ack_late",
             ],
         );
+    }
+
+    /// A time-out, and what is outstanding again behind it.
+    fn upload(lab: &mut Lab, repeats: &[usize]) {
+        let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
+        talk.handshake(&mut lab.capture);
+        for round in 0..3 {
+            talk.exchange(&mut lab.capture, &filler(round, 600), 120);
+        }
+        let sent: Vec<_> = (0..4).map(|piece| talk.segment(CLIENT, ACK, &filler(10 + piece, 900))).collect();
+        let mut data = Vec::new();
+        for (piece, segment) in sent.iter().enumerate() {
+            let mut segment = segment.clone();
+            segment.seq += 900 * piece as u32;
+            talk.record(&mut lab.capture, &segment);
+            data.push(segment);
+        }
+        for piece in repeats {
+            talk.wait(if *piece == 0 { 600_000 } else { 40 });
+            talk.record(&mut lab.capture, &data[*piece]);
+        }
+        data.iter().for_each(|segment| talk.sent(segment));
+        data.iter().for_each(|segment| talk.received(segment));
+        talk.turn(SERVER);
+        talk.ack(&mut lab.capture, SERVER, &[]);
+    }
+
+    #[test]
+    fn time_outs_and_the_segments_behind_them_are_counted_apart() {
+        for (repeats, words) in [
+            (&[0, 1, 2, 3][..], "4 after 1 time-out)"),
+            (&[0, 1, 2, 3, 0], "5 after 2 time-outs)"),
+            (&[0, 0, 1], "3 after 2 time-outs)"),
+        ] {
+            let findings = in_traffic(NAME, |lab| upload(lab, repeats));
+            assert!(findings.len() == 1 && findings[0].summary.contains(words), "{findings:#?}");
+        }
+    }
+
+    /// The same upload with one time that a damaged record gives.
+    #[test]
+    fn no_wait_is_measured_with_a_clock_that_cannot_be_right() {
+        for (jump, severity) in [(0, Severity::Warning), (900 * 86_400_000_000, Severity::Info)] {
+            let mut lab = Lab::new(Capture::default(), 77);
+            upload(&mut lab, &[0, 0, 0, 0, 0, 0]);
+            lab.capture.sort();
+            lab.capture.packets[0].micros += jump;
+            let findings = in_files(NAME, &[("pcap", lab.capture.pcap())]);
+            let finding = one(&findings, "rto", severity);
+            assert_eq!(finding.summary.contains("no progress"), jump == 0, "{}", finding.summary);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_replayed_repeats_nothing() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            let first: Vec<_> = lab.capture.packets.clone();
+            talk.exchange(&mut lab.capture, &filler(1, 900), 120);
+            let all: Vec<_> = lab.capture.packets.clone();
+            assert!(all.len() > first.len());
+            for round in 1..4 {
+                for packet in &all {
+                    lab.capture.record(packet.micros + round * 2_000_000, packet.frame.clone());
+                }
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::path::Path as FilePath;
 use flate2::read::MultiGzDecoder;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
 
-use super::{DefragLimits, Defragmenter, PacketRecord, Transport, Tunnel, dissect, dissect_datagram};
+use super::{DefragLimits, Defragmenter, Faults, PacketRecord, Transport, Tunnel, dissect, dissect_datagram};
 use crate::capture::{LinkType, RawPacket};
 use crate::time::Timestamp;
 
@@ -227,7 +227,11 @@ impl Tally {
         field("tcp ports", tcp.map(|tcp| tcp.destination_port.into()), "tcp.dstport");
         field("seq", tcp.map(|tcp| tcp.seq.0.into()), "tcp.seq_raw");
         field("ack", tcp.map(|tcp| tcp.ack.0.into()), "tcp.ack_raw");
-        field("length", tcp.map(|_| record.payload.length.into()), "tcp.len");
+        // A record that was cut: tshark takes its length. Zeros of a padded frame: tshark takes them for data.
+        let padding = matches!(row.number("tcp.len"), Some(2 | 6)) && record.payload.length == 0;
+        if !record.faults.contains(Faults::IP_LENGTH) && !padding {
+            field("length", tcp.map(|_| record.payload.length.into()), "tcp.len");
+        }
         field("flags", tcp.map(|tcp| tcp.flags.0.into()), "tcp.flags");
         field("window", tcp.map(|tcp| tcp.window.into()), "tcp.window_size_value");
         field("mss", tcp.and_then(|tcp| tcp.options.mss).map(u64::from), "tcp.options.mss_val");

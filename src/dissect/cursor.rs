@@ -53,6 +53,13 @@ impl<'p> Cursor<'p> {
         Self { bytes: &self.bytes[..captured], offset: self.offset, length }
     }
 
+    /// The same run with the length that an IP header states, which holds also beyond the record: no receiver
+    /// takes a datagram that ends early, so such a file was cut after it was captured. A jumbogram's does not.
+    pub(super) fn stated(self, length: u32) -> Self {
+        let limited = self.limit(length);
+        if length <= 40 + u32::from(u16::MAX) { Self { length, ..limited } } else { limited }
+    }
+
     /// Why `needed` octets of `layer` cannot be read here: the capture, or the layer around, ends before.
     pub(super) fn short(self, layer: Layer, needed: usize) -> Stop {
         let needed = needed as u32;

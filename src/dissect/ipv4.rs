@@ -47,7 +47,7 @@ pub(super) fn read<'p>(walk: &mut Walk, at: Cursor<'p>) -> Next<'p> {
         length: if total == 0 { at.length } else { total },
     };
     walk.ip(ip, at.offset);
-    let body = if total == 0 { at } else { at.limit(total) }.past(octets.len());
+    let body = if total == 0 { at } else { at.stated(total) }.past(octets.len());
     if !header.is_fragmenting_payload() {
         return Next::Protocol(protocol, body);
     }

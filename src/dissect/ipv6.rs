@@ -54,7 +54,7 @@ pub(super) fn read<'p>(walk: &mut Walk, at: Cursor<'p>) -> Next<'p> {
         length: total,
     };
     walk.ip(ip, at.offset);
-    extensions(walk, next, at.limit(total).past(40))
+    extensions(walk, next, at.stated(total).past(40))
 }
 
 /// The length of a jumbogram (RFC 2675): option 0xc2 at the start of the hop-by-hop options.

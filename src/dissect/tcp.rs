@@ -42,10 +42,25 @@ pub(super) fn read(walk: &mut Walk, at: Cursor<'_>) -> Stop {
         tcp.options.incomplete = true;
         walk.fault(Faults::TCP_OPTIONS);
     }
-    let payload = at.past(length);
+    let mut payload = at.past(length);
+    if is_padding(walk, &tcp, payload) {
+        payload = payload.limit(0);
+    }
     walk.transport(Transport::Tcp(tcp), payload);
     if !payload.bytes.is_empty() {
         walk.record.payload.hash = xxh3_64(payload.bytes);
     }
     stop
+}
+
+/// Ethernet pads an IP packet to 46 octets (IEEE 802.3 section 4A.2.3.2.4), or to 42 beside a VLAN tag. Some
+/// recorders write the padded length into the IP header. Then an ACK without data seems to carry zeros, which
+/// the next segment repeats. One octet can be a keep-alive or a window probe; who writes zeros pushes them.
+fn is_padding(walk: &Walk, tcp: &Tcp, payload: Cursor<'_>) -> bool {
+    let padded = walk.record.ip.is_some_and(|ip| matches!(ip.length, 42 | 46));
+    padded
+        && (2..=6).contains(&payload.length)
+        && !tcp.flags.contains(TcpFlags::PSH)
+        && payload.bytes.len() as u32 == payload.length
+        && payload.bytes.iter().all(|octet| *octet == 0)
 }

@@ -127,7 +127,7 @@ fn lengths_come_from_the_ip_header_and_lies_are_faults() {
     bytes[2..4].copy_from_slice(&[9, 0]);
     let boasting = whole(101, &bytes);
     assert!(boasting.faults.contains(Faults::IP_LENGTH));
-    assert_eq!((boasting.payload.length, boasting.ip.unwrap().length), (8, 0x900));
+    assert_eq!((boasting.payload.length, boasting.payload.captured), (0x900 - 40, 8));
 
     bytes[2..4].copy_from_slice(&[0, 19]);
     assert_eq!(whole(101, &bytes).stop, Stop::Malformed { layer: Layer::Ipv4 });
@@ -137,6 +137,23 @@ fn lengths_come_from_the_ip_header_and_lies_are_faults() {
     let offloaded = whole(101, &six);
     assert!(offloaded.faults.contains(Faults::ZERO_LENGTH));
     assert_eq!(offloaded.payload.length, 8);
+}
+
+/// A recorder that writes the padded length into the IP header.
+#[test]
+fn zeros_that_fill_a_short_frame_are_no_payload() {
+    let segment = |tail: &[u8], flags: u8| {
+        let mut bytes = tcp(false);
+        bytes.truncate(40);
+        bytes.extend(tail);
+        bytes[3] = 40 + tail.len() as u8;
+        bytes[33] = flags;
+        whole(101, &bytes).payload.length
+    };
+    assert_eq!((segment(&[0; 6], 0x10), segment(&[0; 2], 0x11), segment(&[0; 2], 0x12)), (0, 0, 0));
+    // Pushed, not zero, a keep-alive, or of no padded length.
+    assert_eq!((segment(&[0; 6], 0x18), segment(b"hello!", 0x10)), (6, 6));
+    assert_eq!((segment(&[0; 1], 0x10), segment(&[0; 4], 0x10)), (1, 4));
 }
 
 #[test]

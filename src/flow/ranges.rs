@@ -56,6 +56,22 @@ impl Ranges {
         bytes
     }
 
+    /// Takes out the range.
+    pub(super) fn remove(&mut self, start: Seq, end: Seq) {
+        for (low, high) in std::mem::take(&mut self.0) {
+            if !high.after(start) || !low.before(end) {
+                self.0.push((low, high));
+                continue;
+            }
+            if low.before(start) {
+                self.0.push((low, start));
+            }
+            if high.after(end) {
+                self.0.push((end, high));
+            }
+        }
+    }
+
     /// Every byte of the range is in the set.
     pub(super) fn covers(&self, start: Seq, end: Seq) -> bool {
         let at = self.0.partition_point(|range| range.1.before(end));

@@ -467,6 +467,8 @@ pub struct Retransmissions {
     pub fast: u64,
     /// After the retransmission timer.
     pub timeout: u64,
+    /// Expiries of the timer that they follow: one can make a sender repeat many segments.
+    pub time_outs: u64,
     /// Tail loss probes.
     pub tail_loss_probe: u64,
     /// Cause not visible.

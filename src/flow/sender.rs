@@ -73,6 +73,15 @@ struct Ahead {
     at: PacketRef,
 }
 
+/// An ICMP message that called a datagram of this side too big.
+#[derive(Clone, Copy, Debug)]
+struct TooBig {
+    at: PacketRef,
+    mtu: u32,
+    /// The sequence number that it quotes.
+    seq: Option<Seq>,
+}
+
 /// What a segment turned out to be, for `history` and reassembly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placed {
@@ -116,8 +125,12 @@ pub(super) struct Sender {
     last_hint: Option<PacketRef>,
     /// A recovery under way: its cause and where it ends.
     recovery: Option<(EventKind, Seq)>,
+    /// Acknowledged ranges that were not captured, up to a cap.
+    missed: Ranges,
+    /// The end of the last segment sent again after a time-out.
+    resent_to: Option<Seq>,
     rtt: RoundTrip,
-    path_mtu: Option<(Timestamp, u32)>,
+    path_mtu: Option<TooBig>,
     counting_ids: bool,
     last_id: Option<u16>,
     /// The probe that the peer is about to answer: its number and its packet.
@@ -134,7 +147,7 @@ impl Sender {
     /// Bytes of memory that the segments on their way and the holes between them take.
     pub(super) fn held(&self) -> usize {
         let segments = self.outstanding.capacity() * size_of::<Sent>();
-        segments + self.holes.held() + self.sacked.held()
+        segments + self.holes.held() + self.sacked.held() + self.missed.held()
     }
 
     pub(super) fn new(direction: Direction) -> Self {
@@ -155,6 +168,8 @@ impl Sender {
             evidence: None,
             last_hint: None,
             recovery: None,
+            missed: Ranges::default(),
+            resent_to: None,
             rtt: RoundTrip::default(),
             path_mtu: None,
             counting_ids: false,
@@ -195,8 +210,8 @@ impl Sender {
     }
 
     /// An ICMP message told this side to send smaller datagrams.
-    pub(super) fn path_mtu(&mut self, at: PacketRef, mtu: u32) {
-        self.path_mtu = Some((at.time, mtu));
+    pub(super) fn path_mtu(&mut self, at: PacketRef, mtu: u32, seq: Option<Seq>) {
+        self.path_mtu = Some(TooBig { at, mtu, seq });
     }
 
     /// Takes a segment of this side. `window_closed`: the peer's last announcement was zero.
@@ -295,6 +310,9 @@ impl Sender {
             return Placed::New;
         }
         self.reach_back(segment);
+        if self.was_put_behind(segment, log) {
+            return Placed::Late;
+        }
         if segment.length > 0 {
             self.count_repeat_bytes(segment, next);
         }
@@ -327,6 +345,25 @@ impl Sender {
             });
             self.crowded += u64::from(!filled);
         }
+    }
+
+    /// Bytes that were acknowledged and not captured. What is far behind is forgotten: sequence numbers come again.
+    fn remember_missed(&mut self, start: Seq, end: Seq) {
+        self.missed.remove_before(end.plus(0u32.wrapping_sub(WILD)));
+        self.missed.insert(start, end);
+    }
+
+    /// The recorder put a segment behind the ACK that covers it, by their times: the capture misses nothing.
+    fn was_put_behind(&mut self, segment: &Segment, log: &mut EventLog) -> bool {
+        let (start, end) = segment.payload();
+        let ack = self.acked_by.filter(|ack| segment.at.time < ack.time);
+        let Some(ack) = ack.filter(|_| segment.length > 0 && self.missed.covers(start, end)) else {
+            return false;
+        };
+        self.missed.remove(start, end);
+        self.side.missed_bytes = self.side.missed_bytes.saturating_sub(u64::from(segment.length));
+        self.precede(segment, ack, log);
+        true
     }
 
     /// Bytes of a late segment below `next` and outside of holes were sent before.
@@ -376,6 +413,7 @@ impl Sender {
             return;
         }
         self.side.missed_bytes += u64::from(length);
+        self.remember_missed(next, ahead.ack);
         // Of a direction that was never captured nothing is missing in particular.
         if self.sent {
             self.log_missing(log, ahead.at, EventKind::AckedUnseen, next, length);

@@ -419,7 +419,8 @@ impl Connection {
             quoted.flags.is_some_and(|flags| flags.is_syn()) || quoted.seq == self.opening.client_isn
         });
         if let Some(mtu) = error.icmp.mtu {
-            self.senders[error.quoted.index()].path_mtu(error.at, mtu);
+            let seq = error.icmp.quoted.and_then(|quoted| quoted.seq);
+            self.senders[error.quoted.index()].path_mtu(error.at, mtu, seq);
         } else if quoted_syn && error.quoted == Direction::ToServer {
             self.opening.unreachable();
         }

@@ -60,6 +60,7 @@ impl ChunkSummary {
         totals.captured_bytes += u64::from(record.captured);
         totals.wire_bytes += u64::from(record.wire);
         totals.clipped += u64::from(record.faults.contains(Faults::CLIPPED));
+        totals.cut_records += u64::from(record.faults.contains(Faults::IP_LENGTH));
         totals.clipped_headers += u64::from(matches!(record.stop, Stop::Clipped { .. }));
         match record.transport {
             Transport::Tcp(_) => totals.tcp_packets += 1,
@@ -68,6 +69,7 @@ impl ChunkSummary {
             Transport::None | Transport::Fragment(_) | Transport::Arp(_) | Transport::Other => {}
         }
         if !record.faults.contains(Faults::NO_TIME) {
+            totals.fraction_most = totals.fraction_most.max(record.time.0.rem_euclid(1_000_000_000));
             totals.first = Some(totals.first.map_or(record.time, |first| first.min(record.time)));
             totals.last = Some(totals.last.map_or(record.time, |last| last.max(record.time)));
         }
@@ -87,7 +89,14 @@ impl Totals {
     /// Two packets that follow each other in their file.
     pub(super) fn step(&mut self, before: PacketRef, after: PacketRef) {
         let back = before.time - after.time;
-        if back > Span::ZERO {
+        if back >= Self::JUMP_BACK || Span(back.0.saturating_neg()) >= Self::JUMP {
+            self.jumps += 1;
+            self.jumps_back += u64::from(back > Span::ZERO);
+            self.jump_most = self.jump_most.max(back.0.saturating_abs());
+            if self.jump_examples.len() < Self::EXAMPLES {
+                self.jump_examples.push(after);
+            }
+        } else if back > Span::ZERO {
             self.backwards += 1;
             self.backwards_most = self.backwards_most.max(back.0);
             if self.backwards_examples.len() < Self::EXAMPLES {
@@ -101,7 +110,8 @@ impl Totals {
 
     /// Two packets that follow each other in the capture set.
     pub(super) fn silence(&mut self, before: PacketRef, after: PacketRef) {
-        if after.time - before.time >= Span::secs(1) {
+        // A clock that jumps says nothing about a silence.
+        if (Span::secs(1)..Self::JUMP).contains(&(after.time - before.time)) {
             self.silences.push((before, after));
             self.keep_longest();
         }
@@ -126,6 +136,14 @@ impl Totals {
         }
         self.clipped += later.clipped;
         self.clipped_headers += later.clipped_headers;
+        self.cut_records += later.cut_records;
+        self.jumps += later.jumps;
+        self.jumps_back += later.jumps_back;
+        self.jump_most = self.jump_most.max(later.jump_most);
+        self.jump_examples.extend(later.jump_examples);
+        self.jump_examples.sort_by_key(|at| at.packet);
+        self.jump_examples.truncate(Self::EXAMPLES);
+        self.fraction_most = self.fraction_most.max(later.fraction_most);
         self.backwards += later.backwards;
         self.backwards_most = self.backwards_most.max(later.backwards_most);
         self.backwards_examples.extend(later.backwards_examples);

@@ -61,6 +61,11 @@ impl Segment {
         self.flags & 0x04 != 0
     }
 
+    /// What seems to be its payload can be the padding of a short frame.
+    pub fn is_padded(&self) -> bool {
+        self.flags & 0x08 == 0 && matches!(self.length, 2 | 6)
+    }
+
     fn header(&self) -> (u32, u32, u32, u16) {
         (self.seq, self.ack, self.length, self.flags)
     }
@@ -116,6 +121,8 @@ pub struct Stream {
     pub reused: bool,
     /// A header of the stream was quoted by an ICMP error.
     pub quoted: bool,
+    /// A segment of the stream was padded, as far as one sees.
+    pub padded: bool,
 }
 
 impl Stream {
@@ -134,6 +141,7 @@ impl Stream {
 
     /// Takes the next segment.
     pub fn add(&mut self, segment: Segment) {
+        self.padded |= segment.is_padded();
         self.reused |= segment.analysis.contains("reused_ports") && segment.flags & 0x12 == 0x12;
         if segment.flags & 0x10 != 0 {
             let peer = self.sides.iter_mut().find(|(source, _)| **source != segment.source);

@@ -163,6 +163,7 @@ impl Sender {
         while let Some(hole) = self.holes.pop_below(ack) {
             let length = hole.end.distance(hole.start);
             self.side.missed_bytes += u64::from(length);
+            self.remember_missed(hole.start, hole.end);
             self.log_missing(log, at, EventKind::AckedUnseen, hole.start, length);
         }
     }

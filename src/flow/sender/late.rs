@@ -23,17 +23,26 @@ impl Sender {
         log: &mut EventLog,
     ) -> Placed {
         let delay = segment.at.time - hole.opened.time;
-        let kind = self.late_kind(segment, &hole, delay, timing);
+        let kind = match self.late_kind(segment, &hole, delay, timing) {
+            // A FIN alone repeats no data.
+            kind if kind.is_data_retransmission() && segment.length == 0 => EventKind::RetransmittedFin,
+            kind => kind,
+        };
         self.crowded += u64::from(!self.holes.cut(segment.seq, segment.end()));
         let mut sent = Sent::new(segment);
         let mut event = self.event(segment, kind);
         event.original = Some(hole.opened);
         event.delay = delay;
-        if kind.is_data_retransmission() {
+        if kind == EventKind::RetransmittedFin {
+            event.loss = LossPlace::Before;
+            self.count(kind);
+            sent.again = true;
+        } else if kind.is_data_retransmission() {
             event.loss = LossPlace::Before;
             event.stalled = delay;
             event.trigger = self.evidence.filter(|_| kind == EventKind::FastRetransmission);
             self.count(kind);
+            self.count_time_out(segment, kind);
             self.side.retransmissions.lost_before += 1;
             sent.again = true;
             self.recover(kind);
@@ -48,7 +57,8 @@ impl Sender {
             sent.resent_by(index, segment.stamp);
         }
         self.remember(sent);
-        if kind.is_data_retransmission() { Placed::Repeat } else { Placed::Late }
+        let again = kind.is_data_retransmission() || kind == EventKind::RetransmittedFin;
+        if again { Placed::Repeat } else { Placed::Late }
     }
 
     /// The sender repairs everything up to here before it is back to normal (RFC 6582, RFC 6298 section 5).
@@ -57,6 +67,19 @@ impl Sender {
         if repairs && self.recovery.is_none_or(|(cause, _)| cause != kind) {
             self.recovery = self.next.map(|next| (kind, next));
         }
+    }
+
+    /// One expiry of the timer makes a sender without SACK send everything again that is outstanding, upwards
+    /// (go-back-N): only a segment at or below the last one repeated so is another expiry.
+    fn count_time_out(&mut self, segment: &Segment, kind: EventKind) {
+        if kind != EventKind::TimeoutRetransmission {
+            return;
+        }
+        let under_way =
+            self.recovery.is_some_and(|(cause, until)| cause == kind && segment.seq.before(until));
+        let upwards = self.resent_to.is_some_and(|to| !segment.seq.before(to));
+        self.side.retransmissions.time_outs += u64::from(!(under_way && upwards));
+        self.resent_to = Some(segment.end());
     }
 
     pub(super) fn late_kind(&self, segment: &Segment, hole: &Hole, delay: Span, timing: Timing) -> EventKind {
@@ -131,11 +154,15 @@ impl Sender {
             event.loss = LossPlace::After;
             event.stalled = event.delay;
         }
-        if let (Some((told, mtu)), Some(original)) = (self.path_mtu, &original) {
-            event.path_mtu =
-                original.ip_length > mtu && segment.ip_length <= mtu && original.first.time <= told;
+        if let (Some(too_big), Some(original)) = (self.path_mtu, &original) {
+            let smaller = original.ip_length > too_big.mtu && segment.ip_length <= too_big.mtu;
+            // The router dropped the very segment that it quotes. Some name an MTU that would have held it.
+            let dropped =
+                too_big.seq == Some(original.seq) && too_big.mtu >= original.ip_length && !original.again;
+            event.path_mtu = (smaller || dropped) && original.first.packet <= too_big.at.packet;
         }
         self.count(kind);
+        self.count_time_out(segment, kind);
         if kind.is_data_retransmission() {
             let counts = &mut self.side.retransmissions;
             counts.spurious += u64::from(acked);
