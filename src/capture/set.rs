@@ -2,11 +2,12 @@
 //!
 //! A directory stands for every capture in it by content, not by name, without its sub-directories. A
 //! pattern is expanded here when the shell did not. Both stand for regular files only: opening a pipe that
-//! nobody writes to would wait for ever. Files are ordered by the time of their first packet, then by path; a
-//! file named twice is read once.
+//! nobody writes to would wait for ever. Files are ordered by the time of their first packet, then by path;
+//! a file named twice is read once.
 //!
-//! Every file that is met is read, unreadable, or ignored, and the report says which. A file of a directory is
-//! ignored when it is no capture or empty; a capture that is damaged or cut before its first record is not.
+//! Every file that is met is read, unreadable, or ignored, and the report says which. A file of a directory
+//! is ignored when it is no capture or empty; a capture that is damaged or cut before its first record is
+//! not.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Standard output, when there is one.
 //!
-//! Before `main`, Rust opens /dev/null in place of a closed descriptor: what a program prints would vanish without
-//! an error. So the question is asked earlier.
+//! Before `main`, Rust opens /dev/null in place of a closed descriptor: what a program prints would vanish
+//! without an error. So the question is asked earlier.
 
 use std::io;
 
@@ -20,7 +20,8 @@ pub(super) fn stdout() -> io::Result<io::Stdout> {
 #[cfg(target_os = "linux")]
 static CLOSED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
-// SAFETY: the function makes one system call and sets one atomic; neither needs what Rust sets up before `main`.
+// SAFETY: the function makes one system call and sets one atomic; neither needs what Rust sets up before
+// `main`.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "nothing safe runs before main")]
 #[used]

@@ -113,7 +113,7 @@ impl Detector for CaptureLoss {
         let missed: u64 = sides.iter().map(|side| side.missed_bytes).sum();
         let Some(case) = (missed > 0).then(|| book.case(())).flatten() else { return };
         let unseen = || tcp.events.iter().filter(|event| event.kind == EventKind::AckedUnseen);
-        case.flow(flow, unseen().map(|event| event.at));
+        case.flow_events(flow, unseen().map(|event| event.at));
         case.counts.bytes_missed += missed;
         case.show(0, flow.id, || {
             unseen().take(4).map(|event| {

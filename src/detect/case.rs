@@ -42,16 +42,22 @@ impl<C: Default> Case<C> {
 }
 
 impl<C> Case<C> {
-    /// Takes a flow, and the packets of it that the finding is about. Without any it is about the whole flow.
+    /// Takes a flow, and the packets of it that the finding is about.
     pub fn flow(&mut self, flow: &Flow, seen: impl IntoIterator<Item = PacketRef>) {
         self.affected.add(&flow.head());
         self.quality.add(flow);
         self.other_than_tcp |= flow.tcp.is_none();
+        seen.into_iter().for_each(|at| self.affected.active.add(at.time));
+    }
+
+    /// As [`Case::flow`], of events of which `limits.events_per_flow` may have kept none: then it is about
+    /// the whole flow.
+    pub fn flow_events(&mut self, flow: &Flow, seen: impl IntoIterator<Item = PacketRef>) {
         let mut seen = seen.into_iter().peekable();
         if seen.peek().is_none() {
             self.affected.active.add_range(flow.first.time, flow.last.time);
         }
-        seen.for_each(|at| self.affected.active.add(at.time));
+        self.flow(flow, seen);
     }
 
     /// Takes a lookup of `flow` that the finding is about, at the packet `seen`.

@@ -280,7 +280,7 @@ fn sender_view(
     let told = told(flow, direction, first);
     let view = if told.is_some() { View::IcmpIgnored } else { View::Silent };
     let Some(case) = book.case((flow.server, direction, view)) else { return };
-    case.flow(flow, undelivered.iter().flat_map(|segment| segment.frames.iter().copied()));
+    case.flow_events(flow, undelivered.iter().flat_map(|segment| segment.frames.iter().copied()));
     let resolved = undelivered.iter().any(|segment| segment.resolved_with.is_some());
     case.failed += u64::from(!resolved);
     case.lost += undelivered.iter().map(|segment| segment.stalled).max().unwrap_or(Span::ZERO);

@@ -219,7 +219,7 @@ impl Detector for Retransmission {
                 let own = tcp.events.iter().filter(|event| event.direction == direction);
                 own.filter(|event| event.kind.is_data_retransmission())
             };
-            case.flow(flow, events().map(|event| event.at));
+            case.flow_events(flow, events().map(|event| event.at));
             case.lost += side.stalled;
             let losses = &mut case.counts;
             losses.fast += repeats.fast;

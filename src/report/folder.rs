@@ -1,14 +1,14 @@
 //! The folder of a report: written beside its place and swapped in when it is whole.
 //!
-//! So whoever looks at the folder sees one whole report, the old or the new, at every moment: on Linux and macOS
-//! the two change places in one step. A failure leaves the old one as it was.
+//! So whoever looks at the folder sees one whole report, the old or the new, at every moment: on Linux and
+//! macOS the two change places in one step. A failure leaves the old one as it was.
 //!
-//! The folder must be new, empty, or that of a report. Files that somebody added to a report move into the new
-//! folder; nothing is removed that pcapsy did not write.
+//! The folder must be new, empty, or that of a report. Files that somebody added to a report move into the
+//! new folder; nothing is removed that pcapsy did not write.
 //!
-//! A folder that cannot change places (a mount point, the current directory, a parent that may not be written)
-//! takes the files one by one, the manifest last. A run that is killed in these milliseconds leaves a folder whose
-//! manifest is missing.
+//! A folder that cannot change places (a mount point, the current directory, a parent that may not be
+//! written) takes the files one by one, the manifest last. A run that is killed in these milliseconds
+//! leaves a folder whose manifest is missing.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -91,8 +91,8 @@ impl ReportFolder {
         self.former.as_ref()
     }
 
-    /// Puts the report in its place. The answer is a folder with files that pcapsy did not write, and that have
-    /// the names of new files of the report; there is none as a rule.
+    /// Puts the report in its place. The answer is a folder with files that pcapsy did not write, and that
+    /// have the names of new files of the report; there is none as a rule.
     ///
     /// # Errors
     /// When it cannot be put there; the old report stays.
@@ -179,7 +179,8 @@ fn refuse_what_is_no_report(place: &Path, prefix: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// False for a mount point, which cannot be renamed, and for the current directory, which a shell would lose.
+/// False for a mount point, which cannot be renamed, and for the current directory, which a shell would
+/// lose.
 fn can_move(place: &Path) -> bool {
     // Nothing has this name; between two mounts the system does not even look for it.
     let nothing = format!("{}nothing", prefix(place));

@@ -1,8 +1,8 @@
 //! Where an output goes: its place behind symbolic links, and its temporary name until it is complete.
 //!
 //! A temporary name is beside its place, starts with `.pcapsy-` and ends unpredictably; it is made anew and
-//! follows no symbolic link. Whoever writes there holds a lock on it, which the system drops with the process.
-//! So the next run with the same place knows what a killed one left behind, and removes it.
+//! follows no symbolic link. Whoever writes there holds a lock on it, which the system drops with the
+//! process. So the next run with the same place knows what a killed one left behind, and removes it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
