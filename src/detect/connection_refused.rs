@@ -14,8 +14,8 @@
 //! - `host`: the host refused connections to `ports` of its ports or more, from several clients, and opened
 //!   none.
 //!
-//! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such a
-//! service had opened connections before, or when `clients` clients tried at least twice each.
+//! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such
+//! a service had opened connections before, or when `clients` clients tried at least twice each.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
