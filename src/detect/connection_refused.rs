@@ -164,10 +164,10 @@ impl Detector for ConnectionRefused {
         let Some(first) = handshake.syns.first() else { return book.not_judged("began before the capture") };
         let ttl = flow.half(Direction::ToClient).ttl;
         let opened = handshake.outcome == HandshakeOutcome::Established;
-        let answered = book.judged(&flow.server).map(|answered| {
+        let mut answered = book.judged(&flow.server);
+        if let Some(answered) = &mut answered {
             answered.accepted += u64::from(handshake.syn_ack_count > 0);
-            answered
-        });
+        }
         if let Some(answered) = answered
             && opened
             && let Some((least, largest)) = ttl

@@ -109,6 +109,9 @@ impl Merge for Trouble {
     }
 }
 
+/// What was asked: resolver, client, name, type.
+type Question<'n> = (Endpoint, IpAddr, &'n str, u16);
+
 /// Lookups that failed or got no answer, by who asked, for what, and the packet. Names that a resolver knew.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Asked {
@@ -271,8 +274,7 @@ fn ask_upstream(asked: &Asked, book: &mut Book<DnsServfail>) {
 impl DnsServfail {
     /// Counts the lookups that failed: several queries of a client for the same are one.
     fn lookups(&self, asked: &Asked, book: &mut Book<Self>) {
-        let mut questions: BTreeMap<(Endpoint, IpAddr, &str, u16), Vec<(Timestamp, Timestamp)>> =
-            BTreeMap::new();
+        let mut questions: BTreeMap<Question<'_>, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
         for ((client, name, _), _, trouble) in asked.troubles.iter() {
             if let Some((server, response)) = trouble.server.zip(trouble.response) {
                 let question = (server, *client, name.as_str(), trouble.qtype);
@@ -283,7 +285,9 @@ impl DnsServfail {
             times.sort();
             let lookups = times.chunk_by(|one, next| next.0 - one.1 < self.together).count() as u64;
             let subject = (server, zone(name).to_owned());
-            (0..lookups).for_each(|_| drop(book.judged(&subject)));
+            for _ in 0..lookups {
+                book.judged(&subject);
+            }
             let Some(case) = book.find_mut((subject,)) else { continue };
             case.failed += lookups;
             let resolved = (server, name.to_owned());
