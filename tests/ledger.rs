@@ -110,7 +110,7 @@ fn objections(ledger: &[Line], found: &BTreeMap<Place, String>) -> Vec<String> {
 
 /// `2 of 3 true (67 %)`.
 fn precision(good: usize, all: usize) -> String {
-    let percent = if all == 0 { 100 } else { 100 * good / all };
+    let percent = (100 * good).checked_div(all).unwrap_or(100);
     format!("{good:3} of {all:3} true ({percent} %)")
 }
 

@@ -14,8 +14,8 @@
 //! - `host`: the host refused connections to `ports` of its ports or more, from several clients, and opened
 //!   none.
 //!
-//! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such a
-//! service had opened connections before, or when `clients` clients tried at least twice each.
+//! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such
+//! a service had opened connections before, or when `clients` clients tried at least twice each.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
@@ -164,10 +164,10 @@ impl Detector for ConnectionRefused {
         let Some(first) = handshake.syns.first() else { return book.not_judged("began before the capture") };
         let ttl = flow.half(Direction::ToClient).ttl;
         let opened = handshake.outcome == HandshakeOutcome::Established;
-        let answered = book.judged(&flow.server).map(|answered| {
+        let mut answered = book.judged(&flow.server);
+        if let Some(answered) = &mut answered {
             answered.accepted += u64::from(handshake.syn_ack_count > 0);
-            answered
-        });
+        }
         if let Some(answered) = answered
             && opened
             && let Some((least, largest)) = ttl

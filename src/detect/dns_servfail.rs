@@ -8,7 +8,7 @@
 //! # How it decides
 //! - Response code 2 in the first response of a transaction. Extended errors of the response are quoted.
 //! - Queries of one client for the same name and type are one lookup while less than `together` lies between
-//!   them.
+//!   the answer to one and the next.
 //! - It is a warning when a name never resolved at the resolver: no lookup for it succeeded. Types that serve
 //!   DNSSEC or policy (DS, DNSKEY, CAA and the like) and reverse names (PTR) do not count for that: an
 //!   application goes on without them.
@@ -18,7 +18,8 @@
 //!   finding says what came of that.
 //!
 //! # What it leaves alone
-//! NOTIFY, UPDATE and the NetBIOS name service; NXDOMAIN and empty answers, which are answers; what another transaction of the client got afterwards.
+//! NOTIFY, UPDATE and the NetBIOS name service.
+//! NXDOMAIN and empty answers, which are answers. What another transaction of the client got afterwards.
 //!
 //! # What it does not claim
 //! Why the resolver failed, unless the resolver says so in an extended error.
@@ -46,9 +47,9 @@ thresholds! {
         zones: u64 = 8.0 "zones",
             "failing zones of a resolver, from which they are one finding on the resolver",
             "ours: more than a handful have little in common but the resolver";
-        together: Span = 30.0 "s",
-            "time between two queries for the same name and type, below which they are one lookup",
-            "BIND, resolver-query-timeout: at most 30 s";
+        together: Span = 0.2 "s",
+            "time from a SERVFAIL to the next query for the same, below which both are one lookup",
+            "ours: glibc, dnsmasq and BIND try again as soon as they have the failure";
         critical_failures: u64 = 3.0 "lookups",
             "failed lookups of the zone at the resolver, from which it can be critical",
             "ours: glibc alone asks twice per lookup, so three are more than one lookup";
@@ -107,6 +108,9 @@ impl Merge for Trouble {
         *self = other;
     }
 }
+
+/// What was asked: resolver, client, name, type.
+type Question<'n> = (Endpoint, IpAddr, &'n str, u16);
 
 /// Lookups that failed or got no answer, by who asked, for what, and the packet. Names that a resolver knew.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -270,18 +274,20 @@ fn ask_upstream(asked: &Asked, book: &mut Book<DnsServfail>) {
 impl DnsServfail {
     /// Counts the lookups that failed: several queries of a client for the same are one.
     fn lookups(&self, asked: &Asked, book: &mut Book<Self>) {
-        let mut questions: BTreeMap<(Endpoint, IpAddr, &str, u16), Vec<Timestamp>> = BTreeMap::new();
+        let mut questions: BTreeMap<Question<'_>, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
         for ((client, name, _), _, trouble) in asked.troubles.iter() {
-            if let Some(server) = trouble.server.filter(|_| trouble.response.is_some()) {
+            if let Some((server, response)) = trouble.server.zip(trouble.response) {
                 let question = (server, *client, name.as_str(), trouble.qtype);
-                questions.entry(question).or_default().push(trouble.query.time);
+                questions.entry(question).or_default().push((trouble.query.time, response.time));
             }
         }
         for ((server, _, name, qtype), mut times) in questions {
             times.sort();
-            let lookups = times.chunk_by(|one, next| *next - *one < self.together).count() as u64;
+            let lookups = times.chunk_by(|one, next| next.0 - one.1 < self.together).count() as u64;
             let subject = (server, zone(name).to_owned());
-            (0..lookups).for_each(|_| drop(book.judged(&subject)));
+            for _ in 0..lookups {
+                book.judged(&subject);
+            }
             let Some(case) = book.find_mut((subject,)) else { continue };
             case.failed += lookups;
             let resolved = (server, name.to_owned());
@@ -407,7 +413,7 @@ mod tests {
     #[test]
     fn tries_for_one_name_are_one_lookup() {
         let findings = in_traffic(NAME, |lab| {
-            (0..4).for_each(|number| fails(lab, 10 + number * 5_000, "www.shop.example", dns::A));
+            (0..4).for_each(|number| fails(lab, 10 + number * 90, "www.shop.example", dns::A));
         });
         assert_eq!(one(&findings, "", Severity::Warning).impact.failed_transactions, 1);
     }

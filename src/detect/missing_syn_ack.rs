@@ -6,14 +6,14 @@
 //! A client waits 1, 3, 7 ... seconds, up to two minutes, before it gives up. Users see a hang and no error.
 //!
 //! # How it decides
-//! `silent`: SYNs without SYN-ACK, RST or ICMP error. The client asked again `patience` after the first one or
-//! later, or the capture goes on for as long after the last one. And the capture holds other packets of the
-//! host, or packets for the client's network: without any, an answer may have passed elsewhere. `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`:
-//! the server repeated its SYN-ACK after the client's ACK. `late`: answered after a repeat, at least `late`
-//! after the first SYN.
+//! `silent`: SYNs without SYN-ACK, RST or ICMP error. The client asked again `patience` after the first one
+//! or later, or the capture goes on for as long after the last one. And the capture holds other packets of
+//! the host, or packets for the client's network: without any, an answer may have passed elsewhere.
+//! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server
+//! repeated its SYN-ACK after the client's ACK. `late`: answered after a repeat, at least `late` after the
+//! first SYN.
 //!
-//! How severe it is follows from the connections whose client repeated its SYN. A single SYN that nobody
-//! repeats is information: a probe, or the end of the capture.
+//! Its severity follows from the connections whose client repeated its SYN. A single SYN is information.
 //!
 //! # What it leaves alone
 //! - Refused and unreachable connections: those are answers (see `connection_refused`).
@@ -37,6 +37,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::races::Races;
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
@@ -128,48 +129,19 @@ counts! {
 /// No path is longer than this (the default of traceroute): a host sends its own packets with more.
 const TRACED_HOPS: u8 = 30;
 
-/// Who opened an IPv4 connection to which port: link address, port.
-type Dialer = ([u8; 6], u16);
-
-/// An IPv6 SYN that was neither answered nor repeated: perhaps the loser of a race with IPv4.
+/// What it keeps beside its cases.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Racer {
-    server: Option<Endpoint>,
-    case: Case<Attempts>,
-}
-
-impl Merge for Racer {
-    fn absorb(&mut self, other: Self) {
-        // Keys have the flow in them: nothing is ever counted twice under one.
-        *self = other;
-    }
-}
-
-/// IPv6 attempts and the IPv4 connections that may have overtaken them, by dialer, second and flow. Whose
-/// packets the capture holds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Notes {
-    racers: Bounded<(Dialer, i64, u64), Racer>,
-    winners: Bounded<(Dialer, i64), u64>,
+    races: Races<Attempts>,
     heard: Heard,
-}
-
-impl Default for Notes {
-    fn default() -> Self {
-        Self { racers: Bounded::new(1 << 14), winners: Bounded::new(1 << 16), heard: Heard::default() }
-    }
 }
 
 impl Merge for Notes {
     fn absorb(&mut self, other: Self) {
-        self.racers.absorb(other.racers);
-        self.winners.absorb(other.winners);
+        self.races.absorb(other.races);
         self.heard.absorb(other.heard);
     }
 }
-
-/// A connection attempt races for two seconds at most (RFC 8305 section 5, the longest attempt delay).
-const RACE_SECONDS: i64 = 2;
 
 /// Silent services of one host, from which they are one finding.
 const SEVERAL: u64 = 2;
@@ -214,23 +186,16 @@ impl Detector for MissingSynAck {
             total.opened += u64::from(opened);
             total.reply_unseen += u64::from(unseen);
         }
-        let link = flow.half(Direction::ToServer).links.first().map_or([0; 6], |link| link.source);
-        let (dialer, second) = ((link, flow.server.port), first.time.0.div_euclid(1_000_000_000));
-        if opened && flow.client.address.is_ipv4() {
-            book.notes.winners.observe(hash_of(&dialer), (dialer, second));
+        if opened {
+            book.notes.races.opened(flow, first.time);
         }
         let waited = handshake.connect_time.unwrap_or(last.time - first.time);
         let Some(outcome) = self.outcome(handshake, waited) else { return };
         if outcome == Outcome::AckLost && tcp.side(Direction::ToServer).data_segments > 0 {
-            // Its data was not acknowledged, either: asymmetric_flow says so.
-            return;
+            return; // Its data was not acknowledged, either: asymmetric_flow says so.
         }
         let case = if silent && handshake.syn_count == 1 && flow.client.address.is_ipv6() {
-            let racer = book.notes.racers.observe(hash_of(&dialer), (dialer, second, flow.id));
-            racer.map(|racer| {
-                racer.server = Some(flow.server);
-                &mut racer.case
-            })
+            book.notes.races.ran(flow, first.time)
         } else {
             book.case((flow.server, outcome))
         };
@@ -381,23 +346,14 @@ fn evidence(handshake: &Handshake, first: PacketRef) -> Vec<Evidence> {
 
 /// Counts IPv6 attempts as silent when no IPv4 connection overtook them.
 fn end_races(book: &mut Book<MissingSynAck>) {
-    let mut racers = std::mem::replace(&mut book.notes.racers, Bounded::new(0));
-    let winners = std::mem::replace(&mut book.notes.winners, Bounded::new(0));
-    let (mut overtaken, mut unknown) = (0, racers.lost());
-    for ((dialer, second, _), racer) in racers.take_if(|_, _| true) {
-        let Some(server) = racer.server else { continue };
-        let hash = hash_of(&dialer);
-        let won = |second| winners.get(hash, (dialer, second)).is_some();
-        if (second..=second + RACE_SECONDS).any(won) {
-            overtaken += 1;
-        } else if !winners.covers(hash) {
-            unknown += 1;
-        } else if let Some(case) = book.case((server, Outcome::Silent)) {
-            case.absorb(racer.case);
+    let results = std::mem::take(&mut book.notes.races).end();
+    for (server, racer) in results.alone {
+        if let Some(case) = book.case((server, Outcome::Silent)) {
+            case.absorb(racer);
         }
     }
-    book.not_judged_many("IPv6 attempts that an IPv4 connection overtook", overtaken);
-    book.not_judged_many("more IPv6 attempts or IPv4 connections than are kept apart", unknown);
+    book.not_judged_many("IPv6 attempts that an IPv4 connection overtook", results.overtaken);
+    book.not_judged_many("more IPv6 attempts or IPv4 connections than are kept apart", results.unknown);
 }
 
 /// Where connections open without a SYN-ACK in the capture, a missing one says little.
@@ -565,8 +521,8 @@ mod tests {
             (0..4).for_each(|client| asks(lab, 20 + client, (10, 445), 20, 4));
             elsewhere(lab, 9_000);
         });
-        let finding = one(&findings, "silent", Severity::Critical);
-        assert!(!finding.alternatives.iter().any(|text| text.contains("down")), "{finding:#?}");
+        let could_be = one(&findings, "silent", Severity::Critical).alternatives;
+        assert!(!could_be.iter().any(|text| text.contains("down")), "{could_be:?}");
     }
 
     #[test]

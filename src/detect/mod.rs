@@ -16,6 +16,7 @@ mod finding;
 mod heard;
 mod merge;
 mod quality;
+mod races;
 mod rule;
 mod scope;
 #[cfg(test)]
