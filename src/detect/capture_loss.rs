@@ -7,9 +7,11 @@
 //! on loss, silence and stalls is in doubt.
 //!
 //! # How it decides
-//! `reported`: the drop counters in the files. From `drop_share` of all packets on it is a warning. `missed`:
-//! acknowledged bytes that were never seen. From `missed_share` of all payload bytes on it is a warning. Any
-//! smaller number is information.
+//! `reported`: the drop counters in the files. Their share is of what the interfaces that count drops
+//! received and dropped. From `drop_share` on it is a warning. `missed`: acknowledged bytes that were never
+//! seen, at any place in the file. From `missed_share` of all payload bytes on it is a warning. Any smaller
+//! number is information. A record that is shorter than its IP header states was cut later: the header's
+//! length counts.
 //!
 //! # What it leaves alone
 //! - Flows of which only one direction was recorded: there the other one is missing by design (see
@@ -180,8 +182,8 @@ impl CaptureLoss {
         };
         let title = format!("The recorder dropped {}", plural(dropped, "packet"));
         let summary = format!(
-            "The files report {} as dropped on {}, {} of what was received there. They hold {}. A packet that is missing \
-             here may have been on the wire.",
+            "The files report {} as dropped on {}, {} of what was received there. They hold {}. A packet \
+             that is missing here may have been on the wire.",
             plural(dropped, "packet"),
             plural(dropping.len() as u64, "interface"),
             percent(dropped, all),

@@ -302,13 +302,14 @@ impl Detector for Retransmission {
     }
 }
 
-/// A SYN came again behind data of its sender. With Fast Open the SYN itself may carry the first data.
+/// A SYN came again after data of its sender: by time, since files of two capture points follow each other.
+/// With Fast Open the SYN itself may carry the first data.
 fn is_replayed(flow: &Flow, tcp: &TcpFlow) -> bool {
-    let first = tcp.side(Direction::ToServer).transfer.map(|(first, _)| first.packet);
-    let data = first.filter(|first| *first != flow.first.packet);
+    let first = tcp.side(Direction::ToServer).transfer.map(|(first, _)| first);
+    let data = first.filter(|first| first.packet != flow.first.packet);
     tcp.events.iter().any(|event| {
         let syn = event.kind == EventKind::RetransmittedSyn && event.direction == Direction::ToServer;
-        syn && event.length == 0 && data.is_some_and(|data| event.at.packet > data)
+        syn && event.length == 0 && data.is_some_and(|data| event.at.time > data.time)
     })
 }
 

@@ -218,8 +218,8 @@ impl Sent {
 }
 
 impl UndeliveredSegment {
-    /// Whole tries before a range counts as undelivered: the first and two repeats by time-out. RFC 8899 section
-    /// 5.1.2 (`MAX_PROBES`) gives up a size after three probes.
+    /// Whole tries before a range counts as undelivered: the first and two repeats by time-out. RFC 8899
+    /// section 5.1.2 (`MAX_PROBES`) gives up a size after three probes.
     pub(super) const TRIES: u32 = 3;
     /// Ranges kept per direction.
     pub(super) const MAX: usize = 8;

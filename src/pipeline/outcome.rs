@@ -40,8 +40,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What every run ends with, wherever its stages ran: `state` is merged over all partitions, `evicted` flows
-    /// were closed for their memory, and `refused` streams got no number.
+    /// What every run ends with, wherever its stages ran: `state` is merged over all partitions, `evicted`
+    /// flows were closed for their memory, and `refused` streams got no number.
     pub fn conclude(
         config: &Config,
         reader: Reader,
