@@ -202,7 +202,7 @@ impl CaptureLoss {
 mod tests {
     use super::*;
     use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, says_nothing, silent};
-    use crate::support::capture::Capture;
+    use crate::support::capture::{Capture, Order};
     use crate::support::filler;
     use crate::support::scenes::Lab;
     use crate::support::tcp::{ACK, CLIENT, SERVER};
@@ -230,6 +230,23 @@ mod tests {
         assert_eq!((reported.counts[0].name, reported.counts[0].value), ("packets_dropped", 400));
         assert!(reported.first_seen < reported.last_seen);
         assert_eq!(reported.scope.intervals.len(), 1);
+    }
+
+    /// The packets of an interface that counts no drops are no part of the share.
+    #[test]
+    fn drops_are_of_what_their_interface_received() {
+        let mut lab = Lab::new(Capture::default(), 77);
+        (1..=8).for_each(|number| lab.resolves(number * 100_000, "www.shop.example"));
+        let packets = lab.capture.packets.len() as u64;
+        let mute = lab.capture.pcapng(Order::Little, None).repeat(9);
+        let file = [mute, lab.capture.pcapng(Order::Little, Some(packets))].concat();
+        let finding = one_of(&in_files(NAME, &[("pcapng", file)]));
+        assert!(finding.summary.contains("1 interface, 50 % of what"), "{}", finding.summary);
+    }
+
+    fn one_of(findings: &[Finding]) -> Finding {
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        findings[0].clone()
     }
 
     #[test]
