@@ -8,10 +8,11 @@
 //!
 //! # How it decides
 //! `steps`: a packet is earlier than the one before it. It is a warning when the furthest step back reaches
-//! `step`. `clock`: a packet is a day or more earlier than the one before it, or no time of many has a fraction
-//! of a second above 10 ms. Such a clock cannot be right: no rule measures delays with it, and its steps are
-//! not reported again. A jump forward of a year and more is information. `overlap`: a file begins before the one before it ends. Files are read one after the other, so
-//! connections that are in both are out of order.
+//! `step`. `overlap`: a file begins before the one before it ends. Files are read one after the other, so
+//! connections that are in both are out of order. `clock`: a packet is a day or more earlier than the one
+//! before it, or none of a hundred packets in ten seconds is more than 10 ms past a full second. Such a clock
+//! cannot be right. No rule measures delays with it, and its steps are not reported again. A jump forward of
+//! a year and more alone is information: captures were joined, and inside each of them the clock is right.
 //!
 //! # What it leaves alone
 //! Steps back of micro- and milliseconds, which several receive queues cause. They are information: the flow

@@ -7,9 +7,11 @@
 //! on loss, silence and stalls is in doubt.
 //!
 //! # How it decides
-//! `reported`: the drop counters in the files. From `drop_share` of all packets on it is a warning. `missed`:
-//! acknowledged bytes that were never seen. From `missed_share` of all payload bytes on it is a warning. Any
-//! smaller number is information.
+//! `reported`: the drop counters in the files. Their share is of what the interfaces that count drops
+//! received and dropped. From `drop_share` on it is a warning. `missed`: acknowledged bytes that were never
+//! seen, at any place in the file. From `missed_share` of all payload bytes on it is a warning. Any smaller
+//! number is information. A record that is shorter than its IP header states was cut later: the header's
+//! length counts.
 //!
 //! # What it leaves alone
 //! - Flows of which only one direction was recorded: there the other one is missing by design (see
@@ -180,8 +182,8 @@ impl CaptureLoss {
         };
         let title = format!("The recorder dropped {}", plural(dropped, "packet"));
         let summary = format!(
-            "The files report {} as dropped on {}, {} of what was received there. They hold {}. A packet that is missing \
-             here may have been on the wire.",
+            "The files report {} as dropped on {}, {} of what was received there. They hold {}. A packet \
+             that is missing here may have been on the wire.",
             plural(dropped, "packet"),
             plural(dropping.len() as u64, "interface"),
             percent(dropped, all),
@@ -200,7 +202,7 @@ impl CaptureLoss {
 mod tests {
     use super::*;
     use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, says_nothing, silent};
-    use crate::support::capture::Capture;
+    use crate::support::capture::{Capture, Order};
     use crate::support::filler;
     use crate::support::scenes::Lab;
     use crate::support::tcp::{ACK, CLIENT, SERVER};
@@ -228,6 +230,23 @@ mod tests {
         assert_eq!((reported.counts[0].name, reported.counts[0].value), ("packets_dropped", 400));
         assert!(reported.first_seen < reported.last_seen);
         assert_eq!(reported.scope.intervals.len(), 1);
+    }
+
+    /// The packets of an interface that counts no drops are no part of the share.
+    #[test]
+    fn drops_are_of_what_their_interface_received() {
+        let mut lab = Lab::new(Capture::default(), 77);
+        (1..=8).for_each(|number| lab.resolves(number * 100_000, "www.shop.example"));
+        let packets = lab.capture.packets.len() as u64;
+        let mute = lab.capture.pcapng(Order::Little, None).repeat(9);
+        let file = [mute, lab.capture.pcapng(Order::Little, Some(packets))].concat();
+        let finding = one_of(&in_files(NAME, &[("pcapng", file)]));
+        assert!(finding.summary.contains("1 interface, 50 % of what"), "{}", finding.summary);
+    }
+
+    fn one_of(findings: &[Finding]) -> Finding {
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        findings[0].clone()
     }
 
     #[test]

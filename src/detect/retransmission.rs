@@ -302,13 +302,14 @@ impl Detector for Retransmission {
     }
 }
 
-/// A SYN came again behind data of its sender. With Fast Open the SYN itself may carry the first data.
+/// A SYN came again after data of its sender: by time, since files of two capture points follow each other.
+/// With Fast Open the SYN itself may carry the first data.
 fn is_replayed(flow: &Flow, tcp: &TcpFlow) -> bool {
-    let first = tcp.side(Direction::ToServer).transfer.map(|(first, _)| first.packet);
-    let data = first.filter(|first| *first != flow.first.packet);
+    let first = tcp.side(Direction::ToServer).transfer.map(|(first, _)| first);
+    let data = first.filter(|first| first.packet != flow.first.packet);
     tcp.events.iter().any(|event| {
         let syn = event.kind == EventKind::RetransmittedSyn && event.direction == Direction::ToServer;
-        syn && event.length == 0 && data.is_some_and(|data| event.at.packet > data)
+        syn && event.length == 0 && data.is_some_and(|data| event.at.time > data.time)
     })
 }
 
@@ -338,7 +339,7 @@ mod tests {
     use crate::support::capture::Capture;
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER};
+    use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, Segment};
 
     const NAME: &str = Retransmission::RULE.name;
 
@@ -406,6 +407,59 @@ mod tests {
             let findings = in_traffic(NAME, |lab| upload(lab, repeats));
             assert!(findings.len() == 1 && findings[0].summary.contains(words), "{findings:#?}");
         }
+    }
+
+    /// A router that calls 940 bytes too big and names 1500: its drop is no loss of the path.
+    #[test]
+    fn what_a_router_called_too_big_is_path_mtu_discovery_whatever_mtu_it_names() {
+        let findings = |told: bool| {
+            in_traffic(NAME, |lab| {
+                let router = lab.router();
+                let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
+                talk.handshake(&mut lab.capture);
+                for round in 0..8 {
+                    let big = talk.segment(CLIENT, ACK, &filler(round, 900));
+                    talk.record(&mut lab.capture, &big);
+                    talk.wait(20_000);
+                    if told {
+                        talk.icmp_error(&mut lab.capture, router, (3, 4, 1500), &big);
+                    }
+                    talk.wait(400_000);
+                    talk.record(&mut lab.capture, &big);
+                    talk.sent(&big);
+                    talk.received(&big);
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                }
+            })
+        };
+        one(&findings(false), "rto", Severity::Warning);
+        assert!(findings(true).is_empty());
+    }
+
+    /// Data and FIN are missing until the server repeats them: two things, of which one is data.
+    #[test]
+    fn a_fin_that_fills_a_hole_repeats_no_data() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
+            talk.handshake(&mut lab.capture);
+            talk.exchange(&mut lab.capture, &filler(1, 600), 120);
+            let data = talk.segment(SERVER, ACK, &filler(2, 700));
+            let mut fin = talk.segment(SERVER, FIN | ACK, b"");
+            fin.seq += 700;
+            let mut ack = talk.segment(SERVER, ACK, b"");
+            ack.seq += 701;
+            talk.record(&mut lab.capture, &ack);
+            talk.wait(2_000_000);
+            for again in [data, fin] {
+                // Sent now, as its clock shows.
+                let now = talk.segment(SERVER, ACK, b"");
+                talk.record(&mut lab.capture, &Segment { id: now.id, stamps: now.stamps, ..again });
+                talk.wait(40);
+            }
+        });
+        let summary = &one(&findings, "rto", Severity::Warning).summary;
+        assert!(summary.contains("1 repeat among"), "{summary}");
     }
 
     /// The same upload with one time that a damaged record gives.

@@ -227,7 +227,7 @@ impl Tally {
         field("tcp ports", tcp.map(|tcp| tcp.destination_port.into()), "tcp.dstport");
         field("seq", tcp.map(|tcp| tcp.seq.0.into()), "tcp.seq_raw");
         field("ack", tcp.map(|tcp| tcp.ack.0.into()), "tcp.ack_raw");
-        // A record that was cut: tshark takes its length. Zeros of a padded frame: tshark takes them for data.
+        // tshark takes the length of a record that was cut, and the zeros of a padded frame for data.
         let padding = matches!(row.number("tcp.len"), Some(2 | 6)) && record.payload.length == 0;
         if !record.faults.contains(Faults::IP_LENGTH) && !padding {
             field("length", tcp.map(|_| record.payload.length.into()), "tcp.len");

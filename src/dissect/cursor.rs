@@ -53,8 +53,9 @@ impl<'p> Cursor<'p> {
         Self { bytes: &self.bytes[..captured], offset: self.offset, length }
     }
 
-    /// The same run with the length that an IP header states, which holds also beyond the record: no receiver
-    /// takes a datagram that ends early, so such a file was cut after it was captured. A jumbogram's does not.
+    /// The same run with the length that an IP header states, which holds also beyond the record: no
+    /// receiver takes a datagram that ends early, so such a file was cut after it was captured. That of a
+    /// jumbogram does not.
     pub(super) fn stated(self, length: u32) -> Self {
         let limited = self.limit(length);
         if length <= 40 + u32::from(u16::MAX) { Self { length, ..limited } } else { limited }

@@ -61,6 +61,5 @@ fn is_padding(walk: &Walk, tcp: &Tcp, payload: Cursor<'_>) -> bool {
     padded
         && (2..=6).contains(&payload.length)
         && !tcp.flags.contains(TcpFlags::PSH)
-        && payload.bytes.len() as u32 == payload.length
         && payload.bytes.iter().all(|octet| *octet == 0)
 }

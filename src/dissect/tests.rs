@@ -151,6 +151,11 @@ fn zeros_that_fill_a_short_frame_are_no_payload() {
         whole(101, &bytes).payload.length
     };
     assert_eq!((segment(&[0; 6], 0x10), segment(&[0; 2], 0x11), segment(&[0; 2], 0x12)), (0, 0, 0));
+    // The layer around it, PPPoE, knows the true length.
+    let mut inside = tcp(false);
+    inside.truncate(40);
+    (inside[3], inside[33]) = (46, 0x10);
+    assert_eq!(whole(101, &inside).payload.length, 0);
     // Pushed, not zero, a keep-alive, or of no padded length.
     assert_eq!((segment(&[0; 6], 0x18), segment(b"hello!", 0x10)), (6, 6));
     assert_eq!((segment(&[0; 1], 0x10), segment(&[0; 4], 0x10)), (1, 4));

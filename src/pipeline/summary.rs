@@ -88,6 +88,10 @@ impl Totals {
 
     /// Two packets that follow each other in their file.
     pub(super) fn step(&mut self, before: PacketRef, after: PacketRef) {
+        // A record whose time is zero, the epoch, has none.
+        if [before.time, after.time].contains(&Timestamp(0)) {
+            return;
+        }
         let back = before.time - after.time;
         if back >= Self::JUMP_BACK || Span(back.0.saturating_neg()) >= Self::JUMP {
             self.jumps += 1;
