@@ -347,7 +347,8 @@ impl Sender {
         }
     }
 
-    /// Bytes that were acknowledged and not captured. What is far behind is forgotten: sequence numbers come again.
+    /// Bytes that were acknowledged and not captured. What is far behind is forgotten: sequence numbers come
+    /// again.
     fn remember_missed(&mut self, start: Seq, end: Seq) {
         self.missed.remove_before(end.plus(0u32.wrapping_sub(WILD)));
         self.missed.insert(start, end);
