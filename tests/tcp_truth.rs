@@ -333,6 +333,8 @@ fn every_segment_is_named_as_tshark_names_it_or_we_know_why() {
                     Class::DuplicateObservation
                         | Class::OtherConnection
                         | Class::EndedFlow
+                        // The recorder's order and not the sender's decides.
+                        | Class::CaptureReordering
                         | Class::CutRecord
                         | Class::Padding
                 )
