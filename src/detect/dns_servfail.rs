@@ -318,14 +318,16 @@ impl DnsServfail {
         let mut servers: Vec<String> = upstream_servers.iter().map(IpAddr::to_string).collect();
         servers.sort();
         let passed_on = upstream_servfail + upstream_unanswered > 0;
+        let got = [(*upstream_servfail, "SERVFAIL"), (*upstream_unanswered, "no answer")];
+        let got = got.iter().filter(|(count, _)| *count > 0);
+        let got: Vec<String> =
+            got.map(|(count, what)| format!("{} got {what}", plural(*count, "query"))).collect();
         let behind = match passed_on {
             false => String::new(),
             true => format!(
-                " While its clients waited, the resolver asked {}. {} of its queries got SERVFAIL, \
-                 {} no answer.",
+                " While its clients waited, the resolver asked {}: {}.",
                 servers.join(", "),
-                upstream_servfail,
-                upstream_unanswered,
+                got.join(", "),
             ),
         };
         let summary = format!(
