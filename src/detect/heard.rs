@@ -37,12 +37,10 @@ impl Heard {
         }
     }
 
-    /// The capture holds packets that the address sent.
+    /// The capture is known to hold packets that the address sent. Of an address that found no place nothing is
+    /// known, and that is not silence.
     pub fn sent(&self, address: IpAddr) -> bool {
-        let hash = hash_of(&address);
-        let counts = self.0.get(hash, address);
-        // More addresses than are kept apart: a capture of that many holds more than one direction.
-        counts.map_or(!self.0.covers(hash), |(_, [sent, _])| *sent > 0)
+        self.0.get(hash_of(&address), address).is_some_and(|(_, [sent, _])| *sent > 0)
     }
 
     /// Networks that packets were sent to, with two of the addresses at most.
