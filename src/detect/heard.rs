@@ -37,8 +37,8 @@ impl Heard {
         }
     }
 
-    /// The capture is known to hold packets that the address sent. Of an address that found no place nothing is
-    /// known, and that is not silence.
+    /// The capture is known to hold packets that the address sent. Of an address that found no place nothing
+    /// is known, and that is not silence.
     pub fn sent(&self, address: IpAddr) -> bool {
         self.0.get(hash_of(&address), address).is_some_and(|(_, [sent, _])| *sent > 0)
     }
