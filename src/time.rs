@@ -23,6 +23,12 @@ impl Timestamp {
     /// Later than every packet.
     pub const MAX: Self = Self(i64::MAX);
 
+    /// Reads RFC 3339, also with a blank in place of the `T`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time: jiff::Timestamp = text.parse().ok()?;
+        i64::try_from(time.as_nanosecond()).ok().map(Self)
+    }
+
     /// RFC 3339 in UTC with nine decimals, e.g. `2026-02-22T10:02:11.000123456Z`.
     pub fn rfc3339(self) -> String {
         match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {

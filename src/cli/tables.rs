@@ -12,6 +12,7 @@ use crate::flow::Row;
 use crate::pipeline::Rows;
 use crate::report::files::WriteError;
 use crate::report::place::Pending;
+use crate::report::query::Wanted;
 use crate::report::table::{FileIndex, Streamed};
 use crate::report::table_writer::{Format, TableWriter};
 
@@ -29,6 +30,16 @@ pub(super) struct TableArgs {
     /// Write only these columns, in this order. `pcapsy explain tables` lists them
     #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
     columns: Vec<String>,
+    /// Write only rows for which this holds: COLUMN, one of = != < <= > >= ~ (contains), VALUE. Several have
+    /// to hold all; - stands for no value
+    #[arg(long = "where", short, value_name = "CONDITION")]
+    conditions: Vec<String>,
+    /// Write the rows in the order of this column; with - before it, the largest first
+    #[arg(long, short, value_name = "COLUMN", requires = "limit", allow_hyphen_values = true)]
+    sort: Option<String>,
+    /// Write at most so many rows
+    #[arg(long, short = 'n', value_name = "N")]
+    limit: Option<u64>,
 }
 
 /// Rows of one table on their way out; the first error stops it.
@@ -96,8 +107,9 @@ impl TableArgs {
             false if error.kind() == io::ErrorKind::InvalidInput => Failure::Usage(error.to_string()),
             false => WriteError::new(&self.output, error).into(),
         };
-        let writer = TableWriter::<T>::new(format, io::BufWriter::with_capacity(1 << 16, out), &self.columns)
-            .map_err(&failed)?;
+        let wanted = Wanted { conditions: &self.conditions, sort: self.sort.as_deref(), limit: self.limit };
+        let out = io::BufWriter::with_capacity(1 << 16, out);
+        let writer = TableWriter::<T>::new(format, out, &self.columns, &wanted).map_err(&failed)?;
         let mut rows = OneTable { writer, files: FileIndex::default(), failed: None };
         let outcome = self.source.analyze(&config, reader, &mut rows)?;
         if rows.failed.is_none() {

@@ -15,6 +15,7 @@ use crate::flow::Row;
 use crate::pipeline::Rows;
 use crate::report::manifest::MANIFEST;
 use crate::report::model::Report;
+use crate::report::query::Wanted;
 use crate::report::table::{
     Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows, Icmp, Streamed,
     Table, TableDoc, TcpEvents, TcpSides, Tls,
@@ -95,7 +96,8 @@ struct TableFile<T: Table> {
 impl<T: Table> TableFile<T> {
     fn create(folder: &Path) -> Result<Self, WriteError> {
         let path = folder.join(format!("{}.parquet", T::NAME));
-        let start = || TableWriter::new(Format::Parquet, BufWriter::new(File::create(&path)?), &[]);
+        let all = Wanted::default();
+        let start = || TableWriter::new(Format::Parquet, BufWriter::new(File::create(&path)?), &[], &all);
         match start() {
             Ok(writer) => Ok(Self { writer, path }),
             Err(error) => Err(WriteError::new(path, error)),

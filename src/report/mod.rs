@@ -6,6 +6,7 @@
 pub mod escape;
 pub mod value;
 pub mod table;
+pub mod query;
 pub mod row_writer;
 pub mod parquet;
 pub mod table_writer;

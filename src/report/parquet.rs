@@ -234,6 +234,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+    use crate::report::query::Wanted;
     use crate::report::table::{FileIndex, FlowRow, Flows};
     use crate::report::table_writer::{Format, TableWriter};
     use crate::report::tests::flow;
@@ -243,7 +244,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("flows.parquet");
         let file = File::create(&path).expect("file");
-        let mut writer = TableWriter::<Flows>::new(Format::Parquet, file, &[]).expect("start");
+        let mut writer =
+            TableWriter::<Flows>::new(Format::Parquet, file, &[], &Wanted::default()).expect("start");
         let files = FileIndex::default();
         let count = 2 * group_rows(0) + 5;
         let flows: Vec<_> = (1..=count as u64).map(flow).collect();
@@ -270,7 +272,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("flows.parquet");
         let file = File::create(&path).expect("file");
-        TableWriter::<Flows>::new(Format::Parquet, file, &[]).expect("start").finish().expect("finish");
+        TableWriter::<Flows>::new(Format::Parquet, file, &[], &Wanted::default())
+            .expect("start")
+            .finish()
+            .expect("finish");
         let frame = ParquetReader::new(File::open(&path).expect("file")).finish().expect("frame");
         assert_eq!(frame.shape(), (0, Flows::COLUMNS.len()));
     }
@@ -287,10 +292,12 @@ mod tests {
             }
         }
         let files = FileIndex::default();
-        let written = TableWriter::<Flows>::new(Format::Parquet, Full, &[]).and_then(|mut writer| {
-            writer.rows(&[FlowRow { flow: &flow(1), files: &files }])?;
-            writer.finish()
-        });
+        let written = TableWriter::<Flows>::new(Format::Parquet, Full, &[], &Wanted::default()).and_then(
+            |mut writer| {
+                writer.rows(&[FlowRow { flow: &flow(1), files: &files }])?;
+                writer.finish()
+            },
+        );
         assert_eq!(written.expect_err("full").kind(), io::ErrorKind::StorageFull);
     }
 }

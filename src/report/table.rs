@@ -71,6 +71,18 @@ pub trait Table: 'static {
     type Row<'a>: Copy + Send + Sync;
 }
 
+/// The column of `T` with that name.
+///
+/// # Errors
+/// A sentence with the nearest name there is.
+pub fn column<T: Table>(name: &str) -> Result<&'static Column<T>, String> {
+    T::COLUMNS.iter().find(|column| column.header.name == name).ok_or_else(|| {
+        let names = T::COLUMNS.iter().map(|column| column.header.name);
+        let hint = crate::config::nearest(name, names).map(|near| format!("; did you mean {near}?"));
+        format!("no column {name} in {}{}", T::NAME, hint.unwrap_or_default())
+    })
+}
+
 /// Declares the columns of a table: `"name" ColumnType "meaning" = |row| value;`
 macro_rules! columns {
     ($table:ty: $($name:literal $kind:ident $doc:literal = |$row:ident| $value:expr;)*) => {

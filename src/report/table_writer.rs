@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use crate::report::parquet::ParquetFile;
+use crate::report::query::{Query, Sorted, Wanted};
 use crate::report::row_writer::{Aligned, Csv, JsonLines, RowWriter};
-use crate::report::table::{Column, Header, Table};
+use crate::report::table::{Column, Header, Table, column};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -23,6 +24,8 @@ pub enum Format {
 /// Rows of `T` on their way into a file or a pipe.
 pub struct TableWriter<T: Table> {
     columns: Vec<&'static Column<T>>,
+    query: Query<T>,
+    sorted: Sorted,
     out: Out<T>,
     rows: u64,
 }
@@ -38,9 +41,19 @@ impl<T: Table> TableWriter<T> {
     /// useful).
     ///
     /// # Errors
-    /// When the format cannot be started, or a column does not exist.
-    pub fn new(format: Format, out: impl Write + Send + 'static, wanted: &[String]) -> io::Result<Self> {
-        let columns = choose::<T>(format, wanted)?;
+    /// When the format cannot be started, a column does not exist, or rows are asked for in a way that cannot
+    /// be.
+    pub fn new(
+        format: Format,
+        out: impl Write + Send + 'static,
+        columns: &[String],
+        rows: &Wanted<'_>,
+    ) -> io::Result<Self> {
+        let query = Query::new(rows).map_err(wrong)?;
+        if query.sorts() && format == Format::Parquet {
+            return Err(wrong("parquet is written as rows come: sort it where it is read".to_owned()));
+        }
+        let columns = choose::<T>(format, columns)?;
         let headers: Vec<Header> = columns.iter().map(|column| column.header).collect();
         let out = match format {
             Format::Table => Out::Rows(Box::new(Aligned::new(headers, out))),
@@ -48,14 +61,28 @@ impl<T: Table> TableWriter<T> {
             Format::Jsonl => Out::Rows(Box::new(JsonLines::new(headers, out))),
             Format::Parquet => Out::Columns(Box::new(ParquetFile::new(&columns, Box::new(out))?)),
         };
-        Ok(Self { columns, out, rows: 0 })
+        Ok(Self { columns, query, sorted: Sorted::default(), out, rows: 0 })
     }
 
-    /// Writes rows.
+    /// Writes those rows that are wanted.
     ///
     /// # Errors
     /// When they cannot be written.
     pub fn rows(&mut self, rows: &[T::Row<'_>]) -> io::Result<()> {
+        if self.query.is_everything() {
+            return self.write(rows);
+        }
+        let mut kept: Vec<T::Row<'_>> = rows.iter().copied().filter(|row| self.query.keeps(row)).collect();
+        if self.query.sorts() {
+            kept.iter().for_each(|row| self.sorted.add(&self.query, &self.columns, row));
+            return Ok(());
+        }
+        let left = self.query.limit().saturating_sub(self.rows);
+        kept.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        self.write(&kept)
+    }
+
+    fn write(&mut self, rows: &[T::Row<'_>]) -> io::Result<()> {
         self.rows += rows.len() as u64;
         match &mut self.out {
             Out::Columns(file) => file.rows(rows),
@@ -71,22 +98,24 @@ impl<T: Table> TableWriter<T> {
     /// When it cannot be written.
     pub fn finish(self) -> io::Result<u64> {
         match self.out {
-            Out::Rows(mut text) => text.finish()?,
+            Out::Rows(mut text) => {
+                for row in self.sorted.finish(&self.query) {
+                    text.row(&mut row.into_iter())?;
+                }
+                text.finish()?;
+            }
             Out::Columns(file) => file.finish()?,
         }
         Ok(self.rows)
     }
 }
 
+fn wrong(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
 fn choose<T: Table>(format: Format, wanted: &[String]) -> io::Result<Vec<&'static Column<T>>> {
-    let named = |name: &str| {
-        T::COLUMNS.iter().find(|column| column.header.name == name).ok_or_else(|| {
-            let names = T::COLUMNS.iter().map(|column| column.header.name);
-            let hint = crate::config::nearest(name, names).map(|near| format!("; did you mean {near}?"));
-            let message = format!("no column {name} in {}{}", T::NAME, hint.unwrap_or_default());
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        })
-    };
+    let named = |name: &str| column::<T>(name).map_err(wrong);
     match format {
         _ if !wanted.is_empty() => wanted.iter().map(|name| named(name)).collect(),
         Format::Table => T::BRIEF.iter().map(|name| named(name)).collect(),
@@ -118,7 +147,8 @@ mod tests {
     fn written(format: Format, columns: &[&str]) -> String {
         let sink = Sink::default();
         let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-        let mut writer = TableWriter::<Flows>::new(format, sink.clone(), &columns).expect("columns");
+        let mut writer =
+            TableWriter::<Flows>::new(format, sink.clone(), &columns, &Wanted::default()).expect("columns");
         let mut files = FileIndex::default();
         files.push("=a,b.pcap", 0);
         writer.rows(&[FlowRow { flow: &flow(7), files: &files }]).expect("memory");
@@ -154,9 +184,10 @@ mod tests {
 
     #[test]
     fn unknown_columns_name_the_nearest() {
-        let error = TableWriter::<Flows>::new(Format::Csv, io::sink(), &["durration".to_owned()]).err();
+        let error =
+            TableWriter::<Flows>::new(Format::Csv, io::sink(), &["durration".to_owned()], &Wanted::default());
         assert_eq!(
-            error.expect("no such column").to_string(),
+            error.err().expect("no such column").to_string(),
             "no column durration in flows; did you mean duration?"
         );
     }

@@ -59,6 +59,17 @@ impl ColumnType {
         }
     }
 
+    /// What a user has to write to be compared with it.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::Bool => "true or false",
+            Self::U8 | Self::U16 | Self::U32 | Self::U64 => "a whole number",
+            Self::F64 => "a number",
+            Self::Text => "text",
+            Self::Time => "a time such as 2026-11-21T14:09:52Z",
+        }
+    }
+
     /// True when `value` can stand in a column of this kind.
     pub fn holds(self, value: &Value<'_>) -> bool {
         match value {
@@ -68,6 +79,20 @@ impl ColumnType {
             Value::Real(_) => self == Self::F64,
             Value::Text(_) => self == Self::Text,
             Value::Time(_) => self == Self::Time,
+        }
+    }
+}
+
+impl Value<'_> {
+    /// The same value, which borrows nothing.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Number(value) => Value::Number(value),
+            Self::Real(value) => Value::Real(value),
+            Self::Text(value) => Value::Text(Cow::Owned(value.into_owned())),
+            Self::Time(value) => Value::Time(value),
         }
     }
 }
