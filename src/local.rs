@@ -63,6 +63,15 @@ pub fn open(inputs: &[PathBuf], config: &Config, run: Run) -> Result<Reader, Cap
     Reader::open(inputs, &limits)
 }
 
+/// Opens every capture set among the inputs, see [`Reader::open_each`].
+///
+/// # Errors
+/// When none of the inputs can be read as a capture.
+pub fn open_each(inputs: &[PathBuf], config: &Config, run: Run) -> Result<Vec<Reader>, CaptureError> {
+    let limits = CaptureLimits { sha256: run.sha256, ..config.capture_limits() };
+    Reader::open_each(inputs, &limits)
+}
+
 /// As [`analyze`], of a set that is open.
 ///
 /// # Errors

@@ -101,6 +101,22 @@ pub enum CaptureError {
         /// Files whose first bytes were read.
         files: u64,
     },
+    /// The same file under another name.
+    #[error("{path}: the same file as {of}; it is read once")]
+    Again {
+        /// The input as given.
+        path: String,
+        /// Its other name.
+        of: String,
+    },
+    /// A file with the content of another.
+    #[error("{path}: a copy of {of}, byte for byte; a second time it would repeat every packet")]
+    Copy {
+        /// The input as given.
+        path: String,
+        /// The file that is read.
+        of: String,
+    },
     /// A pattern that matches no file, or is not a pattern.
     #[error("{path}: {reason}")]
     Pattern {

@@ -17,6 +17,7 @@ mod pcapng_option;
 mod reader;
 mod report;
 mod resync;
+mod rotation;
 mod set;
 mod sniff;
 mod source;

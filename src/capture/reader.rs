@@ -9,6 +9,7 @@ use super::error::{CaptureError, Ignored, Unreadable};
 use super::limits::CaptureLimits;
 use super::report::{DamageKind, FileReport};
 use super::resync;
+use super::rotation;
 use super::set::{self, Entry, Set};
 use super::source::Source;
 use super::split::{Splitter, Stop};
@@ -43,6 +44,13 @@ impl Reader {
     /// when not one of them can be read; see [`Reader::unreadable`] for the others.
     pub fn open(inputs: &[PathBuf], limits: &CaptureLimits) -> Result<Self, CaptureError> {
         Ok(Self::new(Set::find(inputs, limits)?, limits))
+    }
+
+    /// As [`Reader::open`], with a reader for every capture set: the files of one continue one another by
+    /// name, time and link type. What could not be read, or was left out, is with the first.
+    pub fn open_each(inputs: &[PathBuf], limits: &CaptureLimits) -> Result<Vec<Self>, CaptureError> {
+        let found = Set::find(inputs, limits)?;
+        Ok(found.split(rotation::sets).into_iter().map(|set| Self::new(set, limits)).collect())
     }
 
     /// Reads one capture from anything that gives bytes, compressed or not. `name` is its path in reports.

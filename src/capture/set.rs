@@ -2,30 +2,36 @@
 //!
 //! A directory stands for every capture in it by content, not by name, without its sub-directories. A
 //! pattern is expanded here when the shell did not. Both stand for regular files only: opening a pipe that
-//! nobody writes to would wait for ever. Files are ordered by the time of their first packet, then by path;
-//! a file named twice is read once.
+//! nobody writes to would wait for ever. Files are ordered by the time of their first packet, then by path.
+//! A file named twice is read once. A copy of a file, byte for byte, is refused: it would repeat every
+//! packet.
 //!
 //! Every file that is met is read, unreadable, or ignored, and the report says which. A file of a directory
 //! is ignored when it is no capture or empty; a capture that is damaged or cut before its first record is
 //! not.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::error::{CaptureError, Ignored, Unreadable};
 use super::limits::CaptureLimits;
+use super::link_type::LinkType;
 use super::pcap::{self, FileHeader};
 use super::pcapng;
 use super::report::FileReport;
 use super::sniff::{self, Magic};
-use super::source::Source;
+use super::source::{Compression, Source};
 use super::split::Splitter;
 use crate::time::Timestamp;
 
 /// Decompressed bytes looked through for the first packet's time.
 const PROBE: usize = 1 << 20;
+/// Bytes at the end of a file looked through for the last packet's time.
+const TAIL: u64 = 1 << 20;
+/// Files that a file is compared with, when they begin at the same time and are as long.
+const MOST_COPIES: usize = 16;
 /// Bytes that suffice to tell what a file is.
 const HEAD: usize = 512;
 
@@ -36,7 +42,8 @@ pub(super) struct Set {
     pub(super) unreadable: Vec<Unreadable>,
     /// What directories and patterns hold that is no capture.
     pub(super) ignored: Ignored,
-    seen: BTreeSet<PathBuf>,
+    /// The files behind the names, and the names.
+    seen: BTreeMap<PathBuf, String>,
 }
 
 /// One file to read.
@@ -48,7 +55,21 @@ pub(super) struct Entry {
     pub(super) source: Option<Source>,
     /// Size on disk in bytes; `None` for a stream.
     pub(super) size: Option<u64>,
-    first: Option<Timestamp>,
+    /// What its beginning and its end say.
+    pub(super) probe: Probe,
+    /// Named itself, and not found in a directory or by a pattern.
+    pub(super) given: bool,
+}
+
+/// What is known of a file before it is read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Probe {
+    /// Time of the first packet.
+    pub(super) first: Option<Timestamp>,
+    /// Time of the last packet; `None` where only reading the whole file would tell.
+    pub(super) last: Option<Timestamp>,
+    /// Link types of the interfaces that come before the first packet.
+    pub(super) links: Vec<LinkType>,
 }
 
 impl Set {
@@ -72,23 +93,54 @@ impl Set {
             });
         }
         // Files without a packet time come last.
-        set.files.sort_by(|a, b| {
-            (a.first.is_none(), a.first, &a.path).cmp(&(b.first.is_none(), b.first, &b.path))
-        });
+        let order = |file: &Entry| (file.probe.first.is_none(), file.probe.first, file.path.clone());
+        set.files.sort_by_cached_key(order);
+        set.refuse_copies();
         Ok(set)
+    }
+
+    /// Leaves copies of files out. A copy begins at the same time and has the same size.
+    fn refuse_copies(&mut self) {
+        let mut kept: Vec<Entry> = Vec::with_capacity(self.files.len());
+        for file in std::mem::take(&mut self.files) {
+            let alike = |other: &&Entry| {
+                file.size.is_some() && (other.size, other.probe.first) == (file.size, file.probe.first)
+            };
+            let near = kept.iter().rev().take_while(|other| other.probe.first == file.probe.first);
+            let original =
+                near.filter(alike).take(MOST_COPIES).find(|other| same_bytes(&other.path, &file.path));
+            match original.map(|original| original.name.clone()) {
+                None => kept.push(file),
+                Some(of) => {
+                    let error = CaptureError::Copy { path: file.name.clone(), of };
+                    match file.given {
+                        true => self.reject(file.name, &error),
+                        false => self.ignored.add(file.name, &error),
+                    }
+                }
+            }
+        }
+        self.files = kept;
     }
 
     /// A set of one stream.
     pub(super) fn stream(name: &str, mut source: Source) -> Result<Self, CaptureError> {
-        let first = probe(&mut source, name)?;
+        let probe = probe(&mut source, name, None)?;
         let entry = Entry {
             path: PathBuf::from(name),
             name: name.to_owned(),
             source: Some(source),
             size: None,
-            first,
+            probe,
+            given: true,
         };
         Ok(Self { files: vec![entry], ..Self::default() })
+    }
+
+    /// The sets that `divide` makes of the files. What was not read is with the first.
+    pub(super) fn split(mut self, divide: impl FnOnce(Vec<Entry>) -> Vec<Vec<Entry>>) -> Vec<Self> {
+        let sets = divide(std::mem::take(&mut self.files));
+        sets.into_iter().map(|files| Self { files, ..std::mem::take(&mut self) }).collect()
     }
 
     fn reject(&mut self, path: String, error: &CaptureError) {
@@ -98,7 +150,7 @@ impl Set {
     fn add_input(&mut self, input: &Path, limits: &CaptureLimits) -> Result<(), CaptureError> {
         let name = input.display().to_string();
         if name == "-" {
-            if self.seen.insert(input.to_owned()) {
+            if self.seen.insert(input.to_owned(), name.clone()).is_none() {
                 let source = Source::stream(io::stdin(), limits.sha256)
                     .map_err(|error| CaptureError::io("standard input", error))?;
                 self.files.extend(Self::stream(&name, source)?.files);
@@ -107,7 +159,7 @@ impl Set {
         }
         match fs::metadata(input) {
             Ok(meta) if meta.is_dir() => self.add_directory(input, &name, limits),
-            Ok(_) => self.add_file(input, limits),
+            Ok(_) => self.add_file(input, true, limits),
             Err(error) if error.kind() == io::ErrorKind::NotFound && name.contains(['*', '?', '[']) => {
                 self.add_pattern(&name, limits)
             }
@@ -137,7 +189,7 @@ impl Set {
             let shown = path.display().to_string();
             let added = only_files(&path, &shown).and_then(|()| {
                 looked += 1;
-                self.add_file(&path, limits)
+                self.add_file(&path, false, limits)
             });
             match added {
                 Ok(()) => used += 1,
@@ -177,7 +229,7 @@ impl Set {
             match only_files(&path, &shown) {
                 Ok(()) => {
                     matched = true;
-                    if let Err(error) = self.add_file(&path, limits) {
+                    if let Err(error) = self.add_file(&path, false, limits) {
                         self.reject(shown, &error);
                     }
                 }
@@ -187,24 +239,30 @@ impl Set {
         if matched { Ok(()) } else { Err(bad("no file matches this pattern".to_owned())) }
     }
 
-    fn add_file(&mut self, path: &Path, limits: &CaptureLimits) -> Result<(), CaptureError> {
+    fn add_file(&mut self, path: &Path, given: bool, limits: &CaptureLimits) -> Result<(), CaptureError> {
         let name = path.display().to_string();
         let fail = |error| CaptureError::io(&name, error);
         let meta = fs::metadata(path).map_err(fail)?;
         let key = fs::canonicalize(path).map_err(fail)?;
-        if self.seen.contains(&key) {
+        if let Some(of) = self.seen.get(&key) {
+            if *of != name {
+                let error = CaptureError::Again { path: name.clone(), of: of.clone() };
+                self.ignored.add(name, &error);
+            }
             return Ok(());
         }
         let mut source = Source::open(path, &name, false, limits.sha256)?;
-        let first = probe(&mut source, &name)?;
-        self.seen.insert(key);
         let regular = meta.is_file();
+        let plain = regular && source.compression == Compression::None;
+        let probe = probe(&mut source, &name, plain.then_some((path, meta.len())))?;
+        self.seen.insert(key, name.clone());
         self.files.push(Entry {
             path: path.to_owned(),
             name,
             source: (!regular).then_some(source),
             size: regular.then_some(meta.len()),
-            first,
+            probe,
+            given,
         });
         Ok(())
     }
@@ -270,8 +328,9 @@ fn not_a_capture(source: &Source, name: &str) -> CaptureError {
     CaptureError::NotCapture { path, looks, advice }
 }
 
-/// Finds the first packet's time without moving the cursor.
-fn probe(source: &mut Source, name: &str) -> Result<Option<Timestamp>, CaptureError> {
+/// What the first packets say, without moving the cursor; of a `plain` file of so many bytes also what the
+/// last ones say.
+fn probe(source: &mut Source, name: &str, plain: Option<(&Path, u64)>) -> Result<Probe, CaptureError> {
     let (_, header) = begin(source, name, FileReport::default(), PROBE)?;
     let mut want = PROBE / 16;
     loop {
@@ -286,10 +345,50 @@ fn probe(source: &mut Source, name: &str) -> Result<Option<Timestamp>, CaptureEr
                 break;
             }
         }
-        let found = splitter.report.first_seen;
-        if found.is_some() || source.ended() || want >= PROBE {
-            return Ok(found);
+        let first = splitter.report.first_seen;
+        if first.is_some() || source.ended() || want >= PROBE {
+            let links = splitter.section.interfaces.iter().map(|interface| interface.link_type).collect();
+            let last = match (plain, first) {
+                (Some((path, size)), Some(_)) => last_time(splitter, path, header as u64, size),
+                _ => None,
+            };
+            return Ok(Probe { first, last, links });
         }
         want *= 4;
     }
+}
+
+/// The time of the last packet of a file whose first one `splitter` passed; `None` where the last bytes do
+/// not tell, which is no error here.
+fn last_time(mut splitter: Splitter, path: &Path, header: u64, size: u64) -> Option<Timestamp> {
+    let mut file = File::open(path).ok()?;
+    let from = size.saturating_sub(TAIL).max(header);
+    file.seek(SeekFrom::Start(from)).ok()?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes).ok()?;
+    let at = splitter.pattern().find(&bytes, 0, true).ok()?;
+    splitter.walk(&bytes[at..], from + at as u64, true, usize::MAX);
+    splitter.report.last_seen
+}
+
+/// Two files have the same content.
+fn same_bytes(one: &Path, other: &Path) -> bool {
+    let open = |path: &Path| File::open(path).map(BufReader::new);
+    let compare = || -> io::Result<bool> {
+        let (mut one, mut other) = (open(one)?, open(other)?);
+        loop {
+            let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+            let length = left.len().min(right.len());
+            if length == 0 {
+                return Ok(left.len() == right.len());
+            }
+            if left[..length] != right[..length] {
+                return Ok(false);
+            }
+            one.consume(length);
+            other.consume(length);
+        }
+    };
+    // One that cannot be read says so when its turn comes.
+    compare().unwrap_or(false)
 }

@@ -1,5 +1,6 @@
 //! `pcapsy analyze`: the main job.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,11 @@ use crate::capture::{FileReport, Reader};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
+use crate::config::Config;
 use crate::detect::Severity;
 use crate::humanize::plural;
 use crate::pipeline::{Outcome, Rows};
+use crate::report::capture::unread;
 use crate::report::escape::terminal;
 use crate::report::files::{self, TableFiles, WriteError};
 use crate::report::folder::ReportFolder;
@@ -25,7 +28,8 @@ use crate::report::{json, text};
 pub(super) struct Analyze {
     #[command(flatten)]
     source: Source,
-    /// Write the files of the report to this folder [default: reports/<name of the first input>]
+    /// Write the files of the report to this folder, of several captures to folders in it [default:
+    /// reports/<name of the capture>]
     #[arg(long, value_name = "DIR", conflicts_with = "no_files")]
     out: Option<PathBuf>,
     /// Write no files
@@ -67,39 +71,54 @@ struct NoRows;
 impl Rows for NoRows {}
 
 impl Analyze {
-    /// Analyses, writes the files, prints the summary.
+    /// Analyses every capture set, writes its files, prints its summary.
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let started = Started::now();
         let config = self.source.config()?;
-        let reader = self.source.open(&config, self.sha256)?;
-        let (outcome, written) = match self.folder(&reader)? {
-            None => (self.source.analyze(&config, reader, &mut NoRows)?, None),
+        let readers = self.source.open(&config, self.sha256)?;
+        let targets = self.targets(&readers);
+        let many = readers.len() > 1;
+        if many && !self.json {
+            let captures = plural(readers.len() as u64, "capture");
+            let why = "neither names nor times continue one another";
+            writeln!(stdout()?.lock(), "{captures}, each analysed for itself: {why} (one with --set)")?;
+        }
+        let mut exit = Exit::Clean;
+        for (reader, target) in readers.into_iter().zip(&targets) {
+            if many && !self.json {
+                writeln!(stdout()?.lock())?;
+            }
+            exit = exit.max(self.one(&config, reader, target)?);
+        }
+        Ok(exit)
+    }
+
+    /// Analyses a capture set.
+    fn one(&self, config: &Config, reader: Reader, target: &Path) -> Result<Exit, Failure> {
+        let started = Started::now();
+        let (outcome, written) = match self.folder(&reader, target)? {
+            None => (self.source.analyze(config, reader, &mut NoRows)?, None),
             Some(folder) => {
                 let mut tables = TableFiles::create(folder.path())?;
-                let outcome = self.source.analyze(&config, reader, &mut tables)?;
+                let outcome = self.source.analyze(config, reader, &mut tables)?;
                 (outcome, Some((folder, tables)))
             }
         };
-        let report = Report::new(&outcome, &config);
+        let report = Report::new(&outcome, config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
         let written = written.map(|(folder, tables)| {
             let manifest = |outputs: &[PathBuf]| {
-                Manifest::new(&outcome, &config, self.source.threads(), started, outputs)
+                Manifest::new(&outcome, config, self.source.threads(), started, outputs)
             };
             write_files(tables, &report, &outcome.files, folder, manifest)
         });
         self.print(&report)?;
-        match written {
-            Some(Err(error)) => Err(error.into()),
-            Some(Ok(())) => {
-                if !self.json {
-                    let folder = self.target().display().to_string();
-                    writeln!(stdout()?.lock(), "\nfiles in {}", terminal(&folder))?;
-                }
-                Ok(self.exit(&outcome, &report))
+        if let Some(written) = written {
+            written?;
+            if !self.json {
+                writeln!(stdout()?.lock(), "\nfiles in {}", terminal(&target.display().to_string()))?;
             }
-            None => Ok(self.exit(&outcome, &report)),
         }
+        Ok(self.exit(&outcome, &report))
     }
 
     fn print(&self, report: &Report) -> io::Result<()> {
@@ -116,29 +135,39 @@ impl Analyze {
             complain(&unreadable.reason);
         }
         match self.fail_on.severity() {
-            _ if !outcome.unreadable.is_empty() => Exit::Failed,
+            _ if !unread(outcome).is_empty() => Exit::Failed,
             Some(severity) if report.fails_on(severity) => Exit::Findings,
             _ => Exit::Clean,
         }
     }
 
     /// The folder of the report, unless nobody wants one. None of its files may be an input.
-    fn folder(&self, reader: &Reader) -> Result<Option<ReportFolder>, Failure> {
+    fn folder(&self, reader: &Reader, target: &Path) -> Result<Option<ReportFolder>, Failure> {
         if self.no_files {
             return Ok(None);
         }
-        let target = self.target();
         for file in files::names().iter().map(|name| target.join(name)) {
             spare(reader, &file, &file.display().to_string())?;
         }
-        Ok(Some(ReportFolder::create(&target)?))
+        Ok(Some(ReportFolder::create(target)?))
     }
 
-    fn target(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| {
+    /// The folder of every report: that of the only one is named after the first input, those of several
+    /// after the first files, and numbered where these are alike.
+    fn targets(&self, readers: &[Reader]) -> Vec<PathBuf> {
+        let home = self.out.clone().unwrap_or_else(|| PathBuf::from("reports"));
+        if readers.len() == 1 {
             let input = self.source.inputs.first().map_or(Path::new("-"), PathBuf::as_path);
-            Path::new("reports").join(report_name(input))
-        })
+            return vec![self.out.clone().unwrap_or_else(|| home.join(report_name(input)))];
+        }
+        let mut taken = BTreeSet::new();
+        let names = readers.iter().map(|reader| {
+            let name = report_name(reader.waiting().next().unwrap_or(Path::new("-")));
+            let numbered = (2u64..).map(|number| format!("{name}-{number}"));
+            let free = std::iter::once(name.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
+            free.unwrap_or(name)
+        });
+        names.map(|name| home.join(name)).collect()
     }
 }
 

@@ -36,7 +36,8 @@ Exit codes:
   0  no finding reaches the severity of --fail-on
   1  a finding reaches the severity of --fail-on
   2  an argument or the configuration is wrong
-  3  an input could not be read, or an output could not be written; the rest is still reported";
+  3  an input could not be read, is damaged or cut, or an output could not be written; the rest is
+     still reported";
 
 #[derive(Debug, Subcommand)]
 enum Command {

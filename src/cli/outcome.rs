@@ -7,7 +7,7 @@ use crate::capture::CaptureError;
 use crate::report::files::{WriteError, reason};
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Nothing found at or above `--fail-on`.
     Clean,
@@ -15,7 +15,7 @@ pub enum Exit {
     Findings,
     /// An argument or the configuration is wrong.
     Usage,
-    /// An input could not be read, or an output could not be written.
+    /// An input could not be read to its end, or an output could not be written.
     Failed,
 }
 

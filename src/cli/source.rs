@@ -18,9 +18,12 @@ use crate::report::place::same_file;
 #[derive(Clone, Debug, Args)]
 pub(super) struct Source {
     /// Captures: files (pcap, pcapng; also as gz, zst, lz4), directories, patterns, or - for standard input.
-    /// Several inputs are one capture set in time order
+    /// Files whose names and times continue one another are one capture
     #[arg(value_name = "FILE|DIR|GLOB|-", required = true)]
     pub(super) inputs: Vec<PathBuf>,
+    /// Take all inputs as one capture, in time order, whatever their names and times
+    #[arg(long)]
+    set: bool,
     /// Configuration file [default: ./pcapsy.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,16 +47,36 @@ impl Source {
         usize::from(self.threads)
     }
 
-    /// Opens the inputs. Nothing has been written before that, so a wrong input leaves nothing behind.
-    pub(super) fn open(&self, config: &Config, sha256: bool) -> Result<Reader, Failure> {
+    /// Opens the inputs, a reader for each capture set. Nothing has been written before that, so a wrong
+    /// input leaves nothing behind.
+    pub(super) fn open(&self, config: &Config, sha256: bool) -> Result<Vec<Reader>, Failure> {
         if self.inputs.iter().any(|input| input.as_os_str() == "-") && io::stdin().is_terminal() {
             return Err(Failure::Usage("standard input is a terminal; pipe a capture into it".to_owned()));
         }
-        let reader = local::open(&self.inputs, config, Run { threads: self.threads(), sha256 })?;
+        let run = Run { threads: self.threads(), sha256 };
+        let readers = match self.set {
+            true => vec![local::open(&self.inputs, config, run)?],
+            false => local::open_each(&self.inputs, config, run)?,
+        };
         if cfg!(unix) {
-            spare(&reader, Path::new("/dev/stdout"), "standard output")?;
+            for reader in &readers {
+                spare(reader, Path::new("/dev/stdout"), "standard output")?;
+            }
         }
-        Ok(reader)
+        Ok(readers)
+    }
+
+    /// As [`Source::open`], of inputs that are one capture set.
+    pub(super) fn open_one(&self, config: &Config) -> Result<Reader, Failure> {
+        let mut readers = self.open(config, false)?;
+        match (readers.pop(), readers.len()) {
+            (Some(reader), 0) => Ok(reader),
+            (_, others) => Err(Failure::Usage(format!(
+                "the inputs are {} captures: neither names nor times continue one another; name one of \
+                 them, or take them as one with --set",
+                others + 1
+            ))),
+        }
     }
 
     /// Analyses the inputs; rows go to `rows`.

@@ -10,6 +10,7 @@ use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
 use crate::flow::Row;
 use crate::pipeline::Rows;
+use crate::report::capture::unread;
 use crate::report::files::WriteError;
 use crate::report::place::Pending;
 use crate::report::query::Wanted;
@@ -32,7 +33,7 @@ pub(super) struct TableArgs {
     columns: Vec<String>,
     /// Write only rows for which this holds: COLUMN, one of = != < <= > >= ~ (contains), VALUE. Several have
     /// to hold all; - stands for no value
-    #[arg(long = "where", short, value_name = "CONDITION")]
+    #[arg(long = "where", short = 'w', value_name = "CONDITION")]
     conditions: Vec<String>,
     /// Write the rows in the order of this column; with - before it, the largest first
     #[arg(long, short, value_name = "COLUMN", requires = "limit", allow_hyphen_values = true)]
@@ -94,7 +95,7 @@ impl TableArgs {
                 "parquet is binary: name a file with --output, or write to a pipe".to_owned(),
             ));
         }
-        let reader = self.source.open(&config, false)?;
+        let reader = self.source.open_one(&config)?;
         let (pending, out): (_, Box<dyn Write + Send>) = if to_stdout {
             (None, Box::new(stdout()?))
         } else {
@@ -123,10 +124,9 @@ impl TableArgs {
         if let Some(pending) = pending {
             pending.finish()?;
         }
-        for unreadable in &outcome.unreadable {
-            complain(&unreadable.reason);
-        }
-        Ok(if outcome.unreadable.is_empty() { Exit::Clean } else { Exit::Failed })
+        let missing = unread(&outcome);
+        missing.iter().for_each(|missing| complain(missing));
+        Ok(if missing.is_empty() { Exit::Clean } else { Exit::Failed })
     }
 
     fn format(&self) -> Format {

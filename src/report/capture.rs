@@ -105,17 +105,17 @@ impl CaptureSummary {
             },
         }
     }
+}
 
-    /// What could not be read, one sentence each.
-    pub fn unread(&self) -> Vec<String> {
-        let inputs = self.unreadable.iter().map(|input| input.reason.clone());
-        let damages = self.files.iter().flat_map(|file| {
-            file.damages.iter().map(|damage| {
-                let Damage { offset, length, reason, .. } = damage;
-                format!("{}: {length} bytes at offset {offset}: {reason}", file.path)
-            })
-        });
-        let cut = self.files.iter().filter(|file| file.truncated && file.damages.is_empty());
-        inputs.chain(damages).chain(cut.map(|file| format!("{}: ends inside a record", file.path))).collect()
-    }
+/// What could not be read, one sentence each.
+pub fn unread(outcome: &Outcome) -> Vec<String> {
+    let inputs = outcome.unreadable.iter().map(|input| input.reason.clone());
+    let damages = outcome.files.iter().flat_map(|file| {
+        file.damages.iter().map(|damage| {
+            let Damage { offset, length, reason, .. } = damage;
+            format!("{}: {length} bytes at offset {offset}: {reason}", file.path)
+        })
+    });
+    let cut = outcome.files.iter().filter(|file| file.truncated && file.damages.is_empty());
+    inputs.chain(damages).chain(cut.map(|file| format!("{}: ends inside a record", file.path))).collect()
 }

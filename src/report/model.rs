@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::detect::{Evidence, Finding, NotAssessed, Rule, Severity, Verdict};
 use crate::pipeline::{Capped, Outcome};
-use crate::report::capture::CaptureSummary;
+use crate::report::capture::{CaptureSummary, unread};
 use crate::report::filter::{FrameFilter, frame_filters};
 use crate::report::rank;
 use crate::report::table::FileIndex;
@@ -143,7 +143,7 @@ impl Report {
             schema_version: SCHEMA_VERSION,
             tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
             config_hash: config.hash(),
-            verdict: Answer::new(&findings, &capture, &outcome.capped),
+            verdict: Answer::new(&findings, outcome),
             capture,
             findings,
             ruled_out: outcome
@@ -206,7 +206,7 @@ fn ruled_out(rule: &Rule, verdict: &Verdict) -> Option<RuledOut> {
 }
 
 impl Answer {
-    fn new(findings: &[RankedFinding], capture: &CaptureSummary, capped: &[Capped]) -> Self {
+    fn new(findings: &[RankedFinding], outcome: &Outcome) -> Self {
         let mut counts = Counts::default();
         for ranked in findings {
             match ranked.finding.severity {
@@ -216,8 +216,8 @@ impl Answer {
             }
         }
         let worst = findings.iter().map(|ranked| ranked.finding.severity).max();
-        let mut reasons = capture.unread();
-        if capture.packets == 0 {
+        let (mut reasons, capped) = (unread(outcome), &outcome.capped);
+        if outcome.totals.packets == 0 {
             reasons.push("there are no packets to judge".to_owned());
         }
         let (incomplete, degraded) = (!reasons.is_empty(), !capped.is_empty());

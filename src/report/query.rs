@@ -1,7 +1,7 @@
 //! Which rows of a table are wanted, in what order, and how many.
 //!
-//! Conditions are `COLUMN OPERATOR VALUE` and all have to hold. There is no value in some cells: `-` stands for
-//! that, and no other condition but `!=` holds for it.
+//! Conditions are `COLUMN OPERATOR VALUE` and all have to hold. There is no value in some cells: `-` stands
+//! for that, and no other condition but `!=` holds for it.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
