@@ -8,6 +8,7 @@ mod catalogue;
 mod events;
 mod explain;
 mod info;
+mod memory;
 mod outcome;
 mod pages;
 mod progress;
@@ -18,6 +19,7 @@ mod tables;
 
 use clap::{Parser, Subcommand};
 
+pub use memory::out_of_memory;
 pub use outcome::Exit;
 use outcome::Failure;
 
