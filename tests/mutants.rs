@@ -1,0 +1,106 @@
+//! Captures damaged at random: no panic, no endless run, and the same report with one thread and with two.
+//!
+//! `PCAPSY_MUTANTS=20000 cargo test --test mutants -- --nocapture` tries more of them; `PCAPSY_SEED` is the
+//! number of the first one. A mutant that fails is left in the folder for temporary files and named.
+
+#![allow(clippy::print_stdout)]
+
+mod support;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pcapsy::config::Config;
+use pcapsy::local::{self, Run};
+use pcapsy::pipeline::Rows;
+use pcapsy::report::model::Report;
+use rayon::prelude::*;
+use support::mutator::{Dice, mutate};
+
+/// Longest capture that is damaged, bytes: many small ones reach more than few large ones.
+const LONGEST: u64 = 100_000;
+/// No capture of that size takes so long, even on a machine that is busy with other things.
+const TOO_LONG: Duration = Duration::from_secs(60);
+
+struct NoRows;
+
+impl Rows for NoRows {}
+
+fn captures() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let folders = [root.join("synthetic"), root.join("lab/captures")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("committed"));
+    let mut files: Vec<PathBuf> = files.map(|file| file.expect("readable").path()).collect();
+    let is_capture = |path: &Path| path.extension().is_some_and(|ending| ending != "toml" && ending != "md");
+    files.retain(|path| is_capture(path) && fs::metadata(path).is_ok_and(|meta| meta.len() <= LONGEST));
+    files.sort();
+    files
+}
+
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect(name))
+}
+
+/// The report as JSON, or why there is none.
+fn report(path: &Path, threads: usize) -> String {
+    let config = Config::default();
+    let run = Run { threads, sha256: false };
+    match local::analyze(&[path.to_owned()], &config, run, &mut NoRows, &|_| {}) {
+        Ok(outcome) => serde_json::to_string(&Report::new(&outcome, &config)).expect("JSON"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What is wrong with the mutant at `path`.
+fn fault(path: &Path) -> Option<String> {
+    let begin = Instant::now();
+    let judged = catch_unwind(AssertUnwindSafe(|| report(path, 1) == report(path, 2)));
+    match judged {
+        Err(_) => Some("panics".to_owned()),
+        Ok(false) => Some("one thread and two give different reports".to_owned()),
+        Ok(true) if begin.elapsed() > TOO_LONG => Some(format!("took {:?}", begin.elapsed())),
+        Ok(true) => None,
+    }
+}
+
+#[test]
+fn damaged_captures_are_survived() {
+    let (captures, first) = (captures(), setting("PCAPSY_SEED", 0));
+    let mutants = setting("PCAPSY_MUTANTS", 200);
+    let folder = tempfile::tempdir().expect("a folder");
+    let failed: Vec<String> = (first..first + mutants)
+        .into_par_iter()
+        .filter_map(|number| {
+            let mut dice = Dice::new(number);
+            let original = &captures[dice.below(captures.len())];
+            let mut bytes = fs::read(original).expect("committed");
+            mutate(&mut bytes, &mut dice);
+            let path = folder.path().join(format!("mutant-{number}.pcap"));
+            fs::write(&path, &bytes).expect("written");
+            let fault = fault(&path);
+            let kept = fault.map(|fault| {
+                let kept = std::env::temp_dir().join(format!("pcapsy-mutant-{number}.pcap"));
+                fs::copy(&path, &kept).expect("copied");
+                format!("{}: {fault} (mutant {number} of {})", kept.display(), original.display())
+            });
+            fs::remove_file(&path).expect("ours");
+            kept
+        })
+        .collect();
+    println!("{mutants} mutants of {} captures, {} failed", captures.len(), failed.len());
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn the_same_seed_damages_in_the_same_way() {
+    let original = fs::read(&captures()[0]).expect("committed");
+    let mutant = |seed| {
+        let mut bytes = original.clone();
+        mutate(&mut bytes, &mut Dice::new(seed));
+        bytes
+    };
+    assert_eq!(mutant(7), mutant(7));
+    assert!((0..20).all(|seed| mutant(seed) != original));
+}
