@@ -18,6 +18,10 @@ corpus:
 synthesize:
     cargo run --example synthesize -- testdata/synthetic
 
-# Fuzz one target for a minute (needs cargo-fuzz and a nightly toolchain)
-fuzz target:
-    cargo fuzz run {{target}} -- -max_total_time=60
+# Fuzz every reader, a minute each; stable Rust and g++ are enough
+fuzz seconds="60":
+    fuzz/run {{seconds}}
+
+# Damage 20 000 captures at random and analyse them with one thread and with two
+mutants:
+    PCAPSY_MUTANTS=20000 cargo test --test mutants -- --nocapture
