@@ -17,7 +17,9 @@ use pcapsy::config::Config;
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
 use pcapsy::report::model::Report;
+use support::capture::Capture;
 use support::mutator::{Dice, mutate};
+use support::tcp::{CLIENT, Talk};
 
 /// Longest capture that is damaged, bytes: many small ones reach more than few large ones.
 const LONGEST: u64 = 100_000;
@@ -115,4 +117,18 @@ fn the_same_seed_damages_in_the_same_way() {
     };
     assert_eq!(mutant(7), mutant(7));
     assert!((0..20).all(|seed| mutant(seed) != original));
+}
+
+/// What a mutant found: one more than the largest scale does not fit.
+#[test]
+fn a_window_scale_of_255_is_survived() {
+    let mut capture = Capture::default();
+    let address = |number| std::net::IpAddr::from([10, 0, 0, number]);
+    let mut talk = Talk::new((address(1), 40_000), (address(2), 443), 0, [30, 900]);
+    talk.ends[CLIENT].window_scale = 255;
+    talk.handshake(&mut capture);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("scale.pcap");
+    fs::write(&path, capture.pcap()).expect("written");
+    assert!(report(&path, 1).contains("\"packets\":3"));
 }

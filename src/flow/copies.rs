@@ -52,7 +52,7 @@ impl Seen {
         let stamps = options.timestamps.map_or(0, |(value, echo)| pair(value, echo));
         let flags = [
             tcp.flags.0,
-            options.window_scale.map_or(0, |scale| scale + 1),
+            options.window_scale.map_or(0, |scale| scale.saturating_add(1)),
             options.sack_count,
             u8::from(options.timestamps.is_some()),
             u8::from(options.mss.is_some()),
