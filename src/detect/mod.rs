@@ -118,6 +118,7 @@ detectors! {
     missing_syn_ack::MissingSynAck,
     connection_refused::ConnectionRefused,
     rst_storm::RstStorm,
+    zero_window::ZeroWindow,
     tls_alert::TlsAlert,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,
