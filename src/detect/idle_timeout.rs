@@ -31,10 +31,12 @@
 //! RFC 5382 section 5 (NAT session time-outs); RFC 1122 section 4.2.3.6 (keep-alives); RFC 9293 section
 //! 3.10.7.1 (a host without the connection answers with RST).
 
+use std::collections::BTreeSet;
+
 use crate::detect::*;
-use crate::dissect::{Direction, Endpoint};
+use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Breaker, FatalPause, Flow, TcpFlow};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 thresholds! {
     /// Counts pauses by service and by what became of the connection.
@@ -91,9 +93,9 @@ counts! {
         tries: u64,
         shortest_died_ms: Least,
         longest_died_ms: Most,
-        first_death: FirstTime,
+        first_death: Earliest,
         /// When the last of the dead connections was opened.
-        last_start: LastTime,
+        last_start: Latest,
     }
 }
 
@@ -103,7 +105,7 @@ counts! {
         /// The longest pause that was survived, milliseconds.
         longest_survived_ms: Most,
         /// When the server sent something, last.
-        last_heard: LastTime,
+        last_heard: Latest,
         /// Connections that died in the middle of activity.
         died_active: u64,
         survived: u64,
@@ -181,8 +183,8 @@ impl Detector for IdleTimeout {
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         book.without_time(context);
         let broken = book.totals().filter(|(_, _, lived)| lived.died_active > 0);
-        let broken: Vec<Endpoint> = broken.map(|(server, _, _)| *server).collect();
-        let active = book.take(|(server, _), _| broken.binary_search(server).is_ok() || broken.contains(server));
+        let broken: BTreeSet<Endpoint> = broken.map(|(server, _, _)| *server).collect();
+        let active = book.take(|(server, _), _| broken.contains(server));
         let flows = active.iter().map(|(_, case)| case.flows()).sum();
         book.not_judged_many("connections of the service died in activity, too", flows);
         Vec::new()
@@ -220,13 +222,15 @@ impl Detector for IdleTimeout {
         };
         let limit = match survived {
             0 => String::new(),
-            _ if in_order => format!(" The longest pause that a connection survived was {}.", seconds(survived)),
+            _ if in_order => {
+                format!(" The longest pause that a connection survived was {}.", seconds(survived))
+            }
             _ => format!(" Another connection survived {}.", seconds(survived)),
         };
         let later = if answers { " The service answered other packets later." } else { "" };
         let summary = format!("{flows} of {} {what} after a pause of {range}.{limit}{later}", case.clients());
-        let severity = if warns { case.severity(case.failed).max(Severity::Warning) } else { Severity::Info };
-        let severity = if *death == Death::Reset { severity.min(Severity::Warning) } else { severity };
+        // New connections work: it is a failure in part, however many wait.
+        let severity = if warns { Severity::Warning } else { Severity::Info };
         let confidence = if warns { Confidence::Likely } else { Confidence::Possible };
         let draft = Draft::new(*death, title, summary).severity(severity).confidence(confidence);
         Some(draft.count("longest_survived_ms", survived))
@@ -240,12 +244,11 @@ impl IdleTimeout {
         let fatal = waits.fatal?;
         let pause = fatal.pause;
         let asked = matches!(pause.with, Breaker::Data | Breaker::KeepAlive);
-        let before = |fin: Option<crate::dissect::PacketRef>| {
-            fin.is_some_and(|fin| fin.packet < fatal.last_try.packet)
-        };
+        let before = |fin: Option<PacketRef>| fin.is_some_and(|fin| fin.packet < fatal.last_try.packet);
         let closing = before(tcp.side(Direction::ToClient).fin)
             || tcp.side(Direction::ToServer).fin.is_some_and(|fin| fin.packet < pause.after.packet);
-        if !asked || closing || fatal.heard || pause.by == Direction::ToClient || pause.length() < self.least {
+        if !asked || closing || fatal.heard || pause.by == Direction::ToClient || pause.length() < self.least
+        {
             return None;
         }
         let quoted = flow.icmp_errors.iter().any(|error| error.at.packet > pause.after.packet);
@@ -305,7 +308,10 @@ mod tests {
 
     #[test]
     fn it_stays_silent() {
-        says_nothing(NAME, &["healthy_resets", "blind_keepalive_race", "retransmission_rto", "rst_storm_abort"]);
+        says_nothing(
+            NAME,
+            &["healthy_resets", "blind_keepalive_race", "retransmission_rto", "rst_storm_abort"],
+        );
     }
 
     #[test]
@@ -320,7 +326,11 @@ mod tests {
             works(lab, 5432, 500_000);
         });
         let finding = one(&findings, "reset", Severity::Warning);
-        assert!(finding.summary.contains("6 min") || finding.summary.contains("360 s"), "{}", finding.summary);
+        assert!(
+            finding.summary.contains("6 min") || finding.summary.contains("360 s"),
+            "{}",
+            finding.summary
+        );
         assert!(finding.summary.contains("survived was 290 s"), "{}", finding.summary);
     }
 

@@ -1,16 +1,45 @@
 //! Connections that stand still.
 
 use super::super::filler;
+use super::super::tcp::FIN;
 use super::*;
 
-pub(super) const SCENES: &[Scene] = &[scene(
-    "zero_window",
-    "A server does not read an upload for twelve seconds: its window closes, the clients probe.",
-    111,
-    30,
-    closed_window,
-    &[warning("zero_window", "server").at(31, 9092)],
-)];
+pub(super) const SCENES: &[Scene] = &[
+    scene(
+        "zero_window",
+        "A server does not read an upload for twelve seconds: its window closes, the clients probe.",
+        111,
+        30,
+        closed_window,
+        &[warning("zero_window", "server").at(31, 9092)],
+    ),
+    scene(
+        "idle_timeout_silent",
+        "Something forgets connections that are idle for a minute: 45 s survive, 61 s and more do not.",
+        112,
+        100,
+        forgotten,
+        &[warning("idle_timeout", "silent").at(32, 5432)],
+    )
+    .allowing(&["retransmission"]),
+    scene(
+        "keepalive_race",
+        "A server closes idle connections after five seconds, just when its proxy uses them again.",
+        113,
+        60,
+        races,
+        &[warning("keepalive_race", "").at(33, 8000)],
+    ),
+    scene(
+        "path_outage",
+        "The path to one server breaks: connections in use repeat small requests and get nothing back.",
+        114,
+        40,
+        breaks,
+        &[warning("path_outage", "silent").at(34, 9443)],
+    )
+    .allowing(&["retransmission"]),
+];
 
 /// Sends half an upload, waits for the window of the server and sends the rest.
 fn closed_window(lab: &mut Lab) {
@@ -39,5 +68,68 @@ fn closed_window(lab: &mut Lab) {
         talk.stream(&mut lab.capture, CLIENT, &filler(32, 30_000));
         talk.exchange(&mut lab.capture, b"done", 200);
         talk.close(&mut lab.capture);
+    }
+}
+
+/// A pool of connections: one is used again in time, the others are not.
+fn forgotten(lab: &mut Lab) {
+    for number in 0..5 {
+        let mut talk = lab.talk(32, (32, 5_432), 700 + 300 * number, [35, 5_200]);
+        lab.http(&mut talk, 700);
+        if number == 0 {
+            talk.wait(45_000_000);
+            talk.exchange(&mut lab.capture, b"SELECT 1", 90);
+            continue;
+        }
+        talk.wait((60 + number) * 1_000_000);
+        let query = talk.send_lost(&mut lab.capture, CLIENT, b"SELECT 1");
+        for number in 0..6 {
+            talk.wait(225_000 << number);
+            talk.resend(&mut lab.capture, &query);
+        }
+    }
+    let mut talk = lab.talk(32, (32, 5_432), 78_000, [35, 5_200]);
+    lab.http(&mut talk, 700);
+    talk.close(&mut lab.capture);
+}
+
+/// Every request but the first of a connection meets the FIN of the server.
+fn races(lab: &mut Lab) {
+    for number in 0..6 {
+        let mut talk = lab.talk(33, (33, 8_000), 600 + 6_100 * number, [40, 9_000]);
+        lab.http(&mut talk, 700);
+        talk.wait(4_996_000 + 1_000 * number);
+        let mut fin = talk.segment(SERVER, FIN | ACK, b"");
+        let request = talk.send_lost(&mut lab.capture, CLIENT, b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+        talk.wait(7_000);
+        fin.ack = request.seq;
+        talk.record(&mut lab.capture, &fin);
+        talk.sent(&fin);
+        talk.received(&fin);
+        talk.wait(120);
+        talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+        talk.wait(11_000);
+        let mut reset = talk.segment(SERVER, RST, b"");
+        reset.seq = fin.seq;
+        talk.record(&mut lab.capture, &reset);
+    }
+}
+
+/// Four connections in use; from the tenth second on nothing gets through.
+fn breaks(lab: &mut Lab) {
+    for number in 0..4 {
+        let client = 34 + number as u8 % 2;
+        let mut talk = lab.talk(client, (34, 9_443), 7_000 + 150 * number, [30, 6_000]);
+        lab.http(&mut talk, 900);
+        for _ in 0..4 {
+            talk.wait(700_000);
+            talk.exchange(&mut lab.capture, b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n", 900);
+        }
+        talk.wait(700_000);
+        let request = talk.send_lost(&mut lab.capture, CLIENT, b"GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+        for number in 0..7 {
+            talk.wait(215_000 << number);
+            talk.resend(&mut lab.capture, &request);
+        }
     }
 }
