@@ -1,7 +1,7 @@
 //! Connections that stand still.
 
 use super::super::filler;
-use super::super::tcp::FIN;
+use super::super::tcp::{FIN, SYN, Segment};
 use super::*;
 
 pub(super) const SCENES: &[Scene] = &[
@@ -39,6 +39,22 @@ pub(super) const SCENES: &[Scene] = &[
         &[warning("path_outage", "silent").at(34, 9443)],
     )
     .allowing(&["retransmission"]),
+    scene(
+        "half_close_leak",
+        "A server does not close what its clients have closed; the capture goes on for two minutes.",
+        115,
+        130,
+        leaks,
+        &[warning("half_close_leak", "server").at(35, 8097)],
+    ),
+    scene(
+        "port_reuse",
+        "A NAT with four ports uses them again while the server holds them in TIME-WAIT.",
+        116,
+        30,
+        collisions,
+        &[warning("port_reuse", "collision").at(36, 8095)],
+    ),
 ];
 
 /// Sends half an upload, waits for the window of the server and sends the rest.
@@ -131,5 +147,42 @@ fn breaks(lab: &mut Lab) {
             talk.wait(215_000 << number);
             talk.resend(&mut lab.capture, &request);
         }
+    }
+}
+
+/// Two dozen connections that only their clients close.
+fn leaks(lab: &mut Lab) {
+    for number in 0..24 {
+        let mut talk = lab.talk(36, (35, 8_097), 500 + 400 * number, [7_000, 40]);
+        lab.http(&mut talk, 600);
+        talk.wait(2_000);
+        talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+        talk.turn(CLIENT);
+        talk.ack(&mut lab.capture, SERVER, &[]);
+    }
+}
+
+/// The server answers SYNs on ports in TIME-WAIT with its old ACK.
+fn collisions(lab: &mut Lab) {
+    for number in 0..8 {
+        let mut old = lab.talk(37, (36, 8_095), 600 + 2_700 * number, [9_000, 40]);
+        old.ends[CLIENT].port = 40_000 + number as u16 % 4;
+        lab.http(&mut old, 300);
+        old.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+        old.turn(SERVER);
+        old.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+        old.turn(CLIENT);
+        let last = old.ack(&mut lab.capture, SERVER, &[]);
+        let mut new = old.clone();
+        new.wait(900_000);
+        // Below the old numbers: TIME-WAIT does not accept it (RFC 6191).
+        new.ends[CLIENT].next = old.ends[CLIENT].next.wrapping_sub(300_000);
+        let syn = new.segment(CLIENT, SYN, b"");
+        new.record(&mut lab.capture, &syn);
+        new.turn(CLIENT);
+        new.record(&mut lab.capture, &last);
+        new.turn(SERVER);
+        let reset = Segment { seq: last.ack, ..new.segment(CLIENT, RST, b"") };
+        new.record(&mut lab.capture, &reset);
     }
 }
