@@ -6,13 +6,13 @@
 //! nobody any more.
 //!
 //! # How it decides
-//! One side sent a FIN, which was acknowledged. The other sent neither FIN nor RST nor data after it, until the
-//! capture ended or the flow was given up. Such connections are counted by service and by who does not close:
-//! `server` or `client`.
+//! One side sent a FIN, which was acknowledged. The other sent neither FIN nor RST nor data after it, until
+//! the capture ended or the flow was given up. Such connections are counted by service and by who does not
+//! close: `server` or `client`.
 //!
-//! From `leaks` connections on they are reported, or from `few` that stayed so for `patience`. It is a warning
-//! when `leaks` connections stayed half closed by a server for `patience`, and those are at least half of all
-//! that its clients closed. Everything else is information.
+//! From `leaks` connections on they are reported, or from `few` that stayed so for `patience`. It is a
+//! warning when `leaks` connections stayed half closed by a server for `patience`, and those are at least
+//! half of all that its clients closed. Everything else is information.
 //!
 //! # What it leaves alone
 //! - Connections on which data goes on after the FIN: half closed on purpose.
@@ -176,8 +176,8 @@ impl Detector for HalfCloseLeak {
             count => format!(" {} for {} or longer.", plural(count, "connection"), self.patience),
         };
         let summary = format!(
-            "{} of {} that the {closer} closed stayed half closed. The FIN was acknowledged; no FIN, no RST and \
-             no data followed. The longest stayed so for {}.{long}",
+            "{} of {} that the {closer} closed stayed half closed. The FIN was acknowledged; no FIN, no RST \
+             and no data followed. The longest stayed so for {}.{long}",
             plural(counts.half_closed, "connection"),
             plural(of, "connection"),
             Span::millis(counts.longest_ms.get() as i64),

@@ -5,9 +5,9 @@
 //! The server is healthy and did nothing wrong, and still a request fails now and then: a proxy answers 502.
 //!
 //! # How it decides
-//! After a pause the server sent a FIN and the client data, within a second. The FIN does not acknowledge the
-//! data, and the data does not acknowledge the FIN: each was sent before the other arrived. The server
-//! answered with a RST.
+//! After a pause of `idle` or more the server sent a FIN and the client data, within a second. The FIN does
+//! not acknowledge the data, and the data does not acknowledge the FIN: each was sent before the other
+//! arrived. The server answered with a RST.
 //!
 //! It is a warning when at least `races` requests of a service were lost so, and information otherwise. The
 //! idle limit of the server is the silence before its FINs, over all connections of the service.
@@ -35,6 +35,9 @@ thresholds! {
         races: u64 = 3.0 "connections",
             "requests of a service that met a FIN, from which it is a warning",
             "ours: once in a while it happens to every pool";
+        idle: Span = 0.75 "s",
+            "pause before the FIN and the data, below which the connection was not idle",
+            "ours: servers keep idle connections for a second and more";
     }
 }
 
@@ -108,7 +111,7 @@ impl Detector for KeepaliveRace {
         let fin = waits.closing.filter(|pause| pause.with == Breaker::Fin && pause.by == Direction::ToClient);
         let crossing = waits
             .crossing
-            .filter(|crossing| crossing.by == Direction::ToClient && crossing.idle > Span::ZERO);
+            .filter(|crossing| crossing.by == Direction::ToClient && crossing.idle >= self.idle);
         let idle = crossing.as_ref().map(silence).or(fin.map(|pause| pause.length()));
         if let (Some(total), Some(idle)) = (total, idle) {
             total.closed_idle += 1;
@@ -147,8 +150,8 @@ impl Detector for KeepaliveRace {
         let (requests, clients) = (plural(case.failed, "request"), case.clients());
         let verb = if case.failed == 1 { "was" } else { "were" };
         let summary = format!(
-            "{requests} of {clients} met the FIN of the server on the way and {verb} reset. They came after \
-             {} of silence. The server closed {} after {} of silence.",
+            "{requests} of {clients} met the FIN of the server on the way and {verb} reset, after {} of \
+             silence. The server closed {} after {} of silence.",
             range(counts.least_idle_ms, counts.most_idle_ms),
             plural(closed.closed_idle, "connection"),
             range(closed.least_idle_ms, closed.most_idle_ms),
@@ -181,8 +184,8 @@ mod tests {
 
     const NAME: &str = KeepaliveRace::RULE.name;
 
-    /// The server closes after so many milliseconds, and a request meets its FIN. With `far` the capture point
-    /// is at the server: the FIN is recorded before the request.
+    /// The server closes after so many milliseconds, and a request meets its FIN. With `far` the capture
+    /// point is at the server: the FIN is recorded before the request.
     fn race(lab: &mut Lab, at: u64, idle: u64, far: bool) {
         let mut talk = lab.talk(7, (9, 8080), at, if far { [9_000, 30] } else { [30, 9_000] });
         lab.http(&mut talk, 400);

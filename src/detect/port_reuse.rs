@@ -150,7 +150,7 @@ impl Detector for PortReuse {
         }
         let attempts = plural(case.failed, "connection attempt");
         let ports = match (total.clients.only(), total.ports.count()) {
-            (Some(client), ports) => format!(
+            (Some(client), ports) if ports < case.total => format!(
                 " The {} of {client} shared {}{} between {} and {}.",
                 plural(case.total, "attempt"),
                 if total.ports.is_full() { "at least " } else { "" },
@@ -158,7 +158,7 @@ impl Detector for PortReuse {
                 total.least_port.get(),
                 total.largest_port.get(),
             ),
-            (None, _) => String::new(),
+            _ => String::new(),
         };
         let (title, what) = match met {
             Met::Collision => (
@@ -171,10 +171,9 @@ impl Detector for PortReuse {
             ),
         };
         let summary = format!(
-            "{attempts} of {} {what}. The clients waited {} in all. {} of the service used a port again.{ports}",
+            "{attempts} of {} {what}. The clients waited {} in all.{ports}",
             case.clients(),
             case.lost,
-            plural(total.reused, "attempt"),
         );
         let felt = *met == Met::Silent || case.failed >= self.collisions;
         let severity = if felt { case.severity(case.failed).min(Severity::Warning) } else { Severity::Info };
