@@ -197,6 +197,14 @@ impl<D: Detector> Book<D> {
         groups.into_iter().map(|(by, (case, cases))| Group { by, cases, case }).collect()
     }
 
+    /// Cases rest on how long something took: without a clock that says so nothing can be judged.
+    pub fn without_time(&mut self, context: &Context<'_>) {
+        if !context.keeps_time() {
+            let flows = self.take(|_, _| true).iter().map(|(_, case)| case.flows()).sum();
+            self.not_judged_many("the clock of the capture steps back", flows);
+        }
+    }
+
     /// Judges what was counted in all partitions.
     pub fn finish(mut self, detector: &D, context: &Context<'_>) -> Verdict {
         let rule = &D::RULE;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{Distinct, Merge};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// A number that a finding states.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -114,6 +114,64 @@ impl Merge for Most {
 impl Listed for Most {
     fn listed(&self) -> Option<u64> {
         self.0.listed()
+    }
+}
+
+/// The earliest time seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earliest(Option<Timestamp>);
+
+impl Earliest {
+    /// Takes a time.
+    pub fn add(&mut self, time: Timestamp) {
+        self.absorb(Self(Some(time)));
+    }
+
+    /// The earliest; `None` when there was none.
+    pub fn get(self) -> Option<Timestamp> {
+        self.0
+    }
+}
+
+impl Merge for Earliest {
+    fn absorb(&mut self, other: Self) {
+        self.0 = self.0.into_iter().chain(other.0).min();
+    }
+}
+
+/// Times go into words.
+impl Listed for Earliest {
+    fn listed(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// The latest time seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latest(Option<Timestamp>);
+
+impl Latest {
+    /// Takes a time.
+    pub fn add(&mut self, time: Timestamp) {
+        self.absorb(Self(Some(time)));
+    }
+
+    /// The latest; `None` when there was none.
+    pub fn get(self) -> Option<Timestamp> {
+        self.0
+    }
+}
+
+impl Merge for Latest {
+    fn absorb(&mut self, other: Self) {
+        self.0 = self.0.max(other.0);
+    }
+}
+
+/// Times go into words.
+impl Listed for Latest {
+    fn listed(&self) -> Option<u64> {
+        None
     }
 }
 

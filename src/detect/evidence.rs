@@ -46,6 +46,20 @@ pub enum Role {
     SynAck,
     /// A RST.
     Reset,
+    /// A FIN.
+    Fin,
+    /// A segment with payload.
+    Data,
+    /// An announcement of a receive window of zero.
+    ZeroWindow,
+    /// A probe of a closed window.
+    WindowProbe,
+    /// The window opens again.
+    WindowUpdate,
+    /// The last packet before a connection was silent.
+    BeforePause,
+    /// The packet that broke the silence of a connection.
+    AfterPause,
     /// A datagram that never arrived at its size.
     TooBig,
     /// A smaller datagram that arrived.

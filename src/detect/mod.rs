@@ -26,7 +26,7 @@ pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};
 pub use bounded::{Bounded, Distinct, hash_of};
 pub use case::Case;
 pub use context::{ClockFault, Context, Totals};
-pub use counts::{Count, Counts, Least, Listed, Most};
+pub use counts::{Count, Counts, Earliest, Latest, Least, Listed, Most};
 pub use detector::{Concluded, Detector, State};
 pub use draft::Draft;
 pub use evidence::{Evidence, EvidenceSample, Role};
@@ -114,10 +114,16 @@ detectors! {
     capture_gap::CaptureGap,
     mtu_blackhole::MtuBlackhole,
     asymmetric_flow::AsymmetricFlow,
+    path_outage::PathOutage,
     retransmission::Retransmission,
     missing_syn_ack::MissingSynAck,
     connection_refused::ConnectionRefused,
     rst_storm::RstStorm,
+    zero_window::ZeroWindow,
+    idle_timeout::IdleTimeout,
+    keepalive_race::KeepaliveRace,
+    half_close_leak::HalfCloseLeak,
+    port_reuse::PortReuse,
     tls_alert::TlsAlert,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,

@@ -1,8 +1,8 @@
 //! The classified segments of one flow, up to a cap.
 
-use crate::dissect::Direction;
-use crate::dissect::Seq;
+use crate::dissect::{Direction, PacketRef, Seq};
 use crate::flow::TcpEvent;
+use crate::time::{Span, Timestamp};
 
 /// Events searched for the retransmission that a duplicate SACK reports: it is one round trip old at most.
 const LOOK_BACK: usize = 1024;
@@ -56,4 +56,28 @@ impl EventLog {
         self.events.sort_by_key(|event| (event.at.packet, event.kind));
         (self.events, self.dropped)
     }
+}
+
+/// Time during which losses held the stream up: the union of what the retransmissions of data waited. A SYN
+/// that is repeated holds up the connection, not the stream: that is `connect_time`.
+pub(super) fn stalled(
+    events: &[TcpEvent],
+    direction: Direction,
+    transfer: Option<(PacketRef, PacketRef)>,
+) -> Span {
+    let mut waits: Vec<(Timestamp, Timestamp)> = events
+        .iter()
+        .filter(|event| event.kind.is_data_retransmission() && event.stalled > Span::ZERO)
+        .filter(|event| event.direction == direction)
+        .map(|event| (event.at.time - event.stalled, event.at.time))
+        .collect();
+    waits.sort();
+    let (mut total, mut until) = (Span::ZERO, transfer.map_or(Timestamp::MIN, |(first, _)| first.time));
+    for (from, to) in waits {
+        if to > until {
+            total += to - from.max(until);
+            until = to;
+        }
+    }
+    total
 }

@@ -23,6 +23,7 @@ mod sent;
 mod streams;
 mod table;
 mod tcp;
+mod waits;
 #[cfg(test)]
 mod tests;
 
@@ -33,3 +34,4 @@ pub use limits::{FlowLimits, LimitHits};
 pub use record::*;
 pub use streams::StreamId;
 pub use table::{Finished, FlowTable, Row};
+pub use waits::{Breaker, Closure, Crossing, FatalPause, Pause, Reopened, Unanswered, Waits};

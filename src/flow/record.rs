@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
-use crate::flow::{ConnState, TcpEvent};
+use crate::flow::{ConnState, TcpEvent, Waits};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
@@ -369,6 +369,8 @@ pub struct TcpFlow {
     pub crowded: u64,
     /// Packets whose order in the capture contradicts causality and was repaired.
     pub disorder: u32,
+    /// The times in which it stood still; `None` for one that never did.
+    pub waits: Option<Box<Waits>>,
 }
 
 impl TcpFlow {

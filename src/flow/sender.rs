@@ -12,7 +12,7 @@ use crate::flow::log::EventLog;
 use crate::flow::ranges::Ranges;
 use crate::flow::round_trip::RoundTrip;
 use crate::flow::sent::{Segment, Sent};
-use crate::flow::{EventKind, LossPlace, TcpEvent, TcpSide};
+use crate::flow::{EventKind, LossPlace, TcpEvent, TcpSide, Unanswered};
 use crate::time::{Span, Timestamp};
 
 /// Segments remembered while unacknowledged. A one-way capture never sees ACKs; the oldest then fall out.
@@ -495,6 +495,21 @@ impl Sender {
     fn log_missing(&self, log: &mut EventLog, at: PacketRef, kind: EventKind, seq: Seq, length: u32) {
         let missing = Segment { at, seq, length, ..Segment::default() };
         self.log(log, &missing, kind);
+    }
+
+    /// The oldest segment that was sent several times and not acknowledged.
+    pub(super) fn unanswered(&self) -> Option<Unanswered> {
+        let oldest = self.outstanding.front().filter(|sent| !sent.sacked)?;
+        let (first, last, tries) = (oldest.first, oldest.last(), oldest.tries());
+        let bytes = self.next.zip(self.acked).map_or(0, |(next, acked)| next.since(acked).max(0) as u32);
+        let later_arrived = self.outstanding.iter().any(|sent| sent.sacked);
+        let ip_length = oldest.ip_length;
+        (tries > 1).then_some(Unanswered { first, last, tries, bytes, ip_length, later_arrived })
+    }
+
+    /// The oldest segment on its way, when it has payload and was sent once.
+    pub(super) fn on_its_way(&self) -> Option<PacketRef> {
+        self.outstanding.front().filter(|sent| !sent.again && sent.length > 0).map(|sent| sent.first)
     }
 
     /// The flow is over: what is still open stays so.

@@ -137,6 +137,12 @@ impl Sent {
         }
     }
 
+    /// How often it was sent, whole or in pieces.
+    pub(super) fn tries(&self) -> u32 {
+        let again = |trouble: &Trouble| trouble.repeats + trouble.pieces.map_or(0, |pieces| pieces.count);
+        1 + self.trouble.as_deref().map_or(0, again)
+    }
+
     /// When it was sent last.
     pub(super) fn last(&self) -> PacketRef {
         self.trouble.as_ref().and_then(|trouble| trouble.last).unwrap_or(self.first)

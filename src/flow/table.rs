@@ -391,7 +391,7 @@ impl FlowTable {
         if end == End::Evicted && open.flow.protocol == 6 {
             self.streams.evict(open.key.tuple.partition_hash());
         }
-        let last = open.flow.last.time;
+        let last = open.flow.last;
         open.state.connection(&mut open.content, &self.limits);
         if let State::Connection(connection) = open.state {
             self.hits.reassembly += connection.given_up();

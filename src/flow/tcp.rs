@@ -7,11 +7,12 @@ use crate::flow::content::Content;
 use crate::flow::copies::Copies;
 use crate::flow::handshake::Opening;
 use crate::flow::history::{Ending, History, conn_state};
-use crate::flow::log::EventLog;
+use crate::flow::log::{EventLog, stalled};
 use crate::flow::reset::{Circumstances, classify};
 use crate::flow::sender::{Placed, Sender, Timing};
 use crate::flow::sent::Segment;
-use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpEvent, TcpFlow, Vantage};
+use crate::flow::waits::{Closing, Passing, Pause, Reopened, Waiting};
+use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, Vantage};
 use crate::time::{Span, Timestamp};
 
 /// What the receive window of one side looks like.
@@ -23,7 +24,7 @@ struct Window {
     ack: Option<Seq>,
     /// The packet that announced `raw`.
     announced: Option<PacketRef>,
-    closed_since: Option<Timestamp>,
+    closed: Option<Closing>,
     closed_for: Span,
 }
 
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     idle: Span,
     last_time: Option<Timestamp>,
     payload: [u64; 2],
+    /// Behind a pointer: few connections stand still.
+    waiting: Option<Box<Waiting>>,
 }
 
 impl Connection {
@@ -74,6 +77,7 @@ impl Connection {
             idle: Span::ZERO,
             last_time: None,
             payload: [0; 2],
+            waiting: None,
         }
     }
 
@@ -96,7 +100,8 @@ impl Connection {
         let senders: usize = self.senders.iter().map(Sender::held).sum();
         let assemblers: usize = self.assemblers.iter().map(Assembler::held).sum();
         let copies: usize = self.copies.iter().map(Copies::held).sum();
-        size_of::<Self>() + SHORT_LISTS + senders + assemblers + copies + self.log.held()
+        let waiting = self.waiting.as_ref().map_or(0, |waiting| waiting.held());
+        size_of::<Self>() + SHORT_LISTS + senders + assemblers + copies + self.log.held() + waiting
     }
 
     pub(super) fn is_established(&self) -> bool {
@@ -165,6 +170,7 @@ impl Connection {
             self.idle = silence;
         }
         self.last_time = Some(self.last_time.map_or(at.time, |last| last.max(at.time)));
+        let broken = (silence >= Pause::LEAST).then(|| self.rested()).flatten();
         let challenge = self.opening.is_challenge(direction, tcp);
         self.open(direction, tcp, &segment);
         if challenge {
@@ -181,7 +187,16 @@ impl Connection {
         if tcp.flags.ack() && !acks_elsewhere {
             self.acknowledge(direction, tcp, &segment, content);
         }
+        let met = segment.length > 0 && self.senders[direction.reverse().index()].side.fin.is_some();
         let placed = self.send(direction, &segment);
+        if broken.is_some() || self.waiting.is_some() {
+            let ack = tcp.flags.ack().then_some(tcp.ack);
+            let before = broken;
+            self.waiting().packet(&Passing { direction, segment: &segment, placed, ack, before });
+        }
+        if placed == Placed::New && (met || segment.fin) {
+            self.meet(direction, tcp, at, segment.fin);
+        }
         if acks_elsewhere && placed != Placed::OutOfWindow && !segment.rst {
             self.senders[direction.index()].log(&mut self.log, &segment, EventKind::OutOfWindow);
         }
@@ -286,14 +301,16 @@ impl Connection {
             self.senders[other.index()].side.fin_acked = true;
         }
         let zero = tcp.window == 0 && !segment.syn && !segment.fin && !segment.rst;
+        let sent = self.senders[other.index()].next();
+        let unacknowledged = sent.map_or(0, |next| next.since(tcp.ack).max(0) as u32);
         let window = &mut self.windows[direction.index()];
         window.ack = Some(window.ack.map_or(tcp.ack, |ack| ack.max(tcp.ack)));
         if !segment.syn && !segment.rst {
             (window.raw, window.announced) = (Some(tcp.window), Some(at));
             if zero {
-                window.closed_since.get_or_insert(at.time);
-            } else if let Some(since) = window.closed_since.take() {
-                window.closed_for += at.time - since;
+                window.closed.get_or_insert(Closing { closed: at, probes: 0, unacknowledged });
+            } else if tcp.window > 0 {
+                self.window_ends(direction, at, Reopened::Opened);
             }
         }
         if zero {
@@ -328,6 +345,11 @@ impl Connection {
             side.largest_payload = side.largest_payload.max(segment.length);
             side.transfer = Some((side.transfer.map_or(segment.at, |(first, _)| first), segment.at));
         }
+        if placed == Placed::Probe
+            && let Some(closed) = &mut self.windows[direction.reverse().index()].closed
+        {
+            closed.probes = closed.probes.saturating_add(1);
+        }
         if segment.fin && placed != Placed::OutOfWindow {
             side.fin.get_or_insert(segment.at);
         }
@@ -359,6 +381,12 @@ impl Connection {
 
     fn reset(&mut self, direction: Direction, tcp: &Tcp, ip: &Ip, at: PacketRef, close_notify: bool) {
         let index = direction.index();
+        for side in Direction::BOTH {
+            self.window_ends(side, at, Reopened::Reset);
+        }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.reset(direction, at);
+        }
         if let Some(known) = self.resets.iter_mut().find(|reset| reset.direction == direction) {
             known.count += 1;
             return;
@@ -426,23 +454,59 @@ impl Connection {
         }
     }
 
+    fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// The last packet, when nothing was on its way after it and both windows were open.
+    fn rested(&self) -> Option<PacketRef> {
+        let busy = self.senders.iter().any(Sender::has_outstanding)
+            || self.windows.iter().any(|window| window.closed.is_some());
+        let last = self.last.iter().flatten().map(|last| last.at);
+        last.max_by_key(|at| at.packet).filter(|_| !busy)
+    }
+
+    /// A FIN of one side and data of the other may pass each other: `direction` has just sent the later one.
+    fn meet(&mut self, direction: Direction, tcp: &Tcp, at: PacketRef, fin: bool) {
+        let other = direction.reverse();
+        let peer = &self.senders[other.index()];
+        if fin {
+            if let Some(data) = peer.on_its_way() {
+                self.waiting().meet(direction, at, data);
+            }
+        } else if let Some(fin) = peer.side.fin
+            && peer.next().is_some_and(|next| tcp.ack.before(next))
+        {
+            self.waiting().meet(other, fin, at);
+        }
+    }
+
+    /// The window of `direction` is no longer closed.
+    fn window_ends(&mut self, direction: Direction, at: PacketRef, end: Reopened) {
+        let window = &mut self.windows[direction.index()];
+        if let Some(closed) = window.closed.take() {
+            window.closed_for += closed.until(at.time);
+            self.waiting().closed(direction, closed.ends(at, end));
+        }
+    }
+
     /// Bytes that were held for reassembly and given up.
     pub(super) fn given_up(&self) -> u64 {
         self.assemblers.iter().map(|assembler| assembler.given_up).sum()
     }
 
     /// The connection is over.
-    pub(super) fn finish(mut self, last: Timestamp, content: &mut Content) -> TcpFlow {
+    pub(super) fn finish(mut self, last: PacketRef, content: &mut Content) -> TcpFlow {
         for direction in [Direction::ToServer, Direction::ToClient] {
             let index = direction.index();
             self.assemblers[index].finish(&mut |piece| feed(content, direction, piece));
-            self.senders[index].finish(last, &mut self.log);
-            let window = &mut self.windows[index];
-            if let Some(since) = window.closed_since.take() {
-                window.closed_for += last - since;
+            if let Some(unanswered) = self.senders[index].unanswered() {
+                self.waiting().unanswered(direction, unanswered);
             }
+            self.senders[index].finish(last.time, &mut self.log);
+            self.window_ends(direction, last, Reopened::Never);
             let side = &mut self.senders[index].side;
-            side.zero_window_time = window.closed_for;
+            side.zero_window_time = self.windows[index].closed_for;
             side.unique_bytes += self.payload[index].saturating_sub(side.repeated_bytes);
             side.delivered_bytes = self.assemblers[index].delivered();
         }
@@ -480,6 +544,7 @@ impl Connection {
             events_dropped,
             crowded,
             disorder,
+            waits: self.waiting.and_then(Waiting::finish),
         }
     }
 
@@ -494,26 +559,6 @@ impl Connection {
             Some(_) => Vantage::Middle,
         }
     }
-}
-
-/// Time during which losses held the stream up: the union of what the retransmissions of data waited. A SYN
-/// that is repeated holds up the connection, not the stream: that is `connect_time`.
-fn stalled(events: &[TcpEvent], direction: Direction, transfer: Option<(PacketRef, PacketRef)>) -> Span {
-    let mut waits: Vec<(Timestamp, Timestamp)> = events
-        .iter()
-        .filter(|event| event.kind.is_data_retransmission() && event.stalled > Span::ZERO)
-        .filter(|event| event.direction == direction)
-        .map(|event| (event.at.time - event.stalled, event.at.time))
-        .collect();
-    waits.sort();
-    let (mut total, mut until) = (Span::ZERO, transfer.map_or(Timestamp::MIN, |(first, _)| first.time));
-    for (from, to) in waits {
-        if to > until {
-            total += to - from.max(until);
-            until = to;
-        }
-    }
-    total
 }
 
 fn feed(content: &mut Content, direction: Direction, piece: Piece<'_>) {

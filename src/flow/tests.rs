@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use crate::capture::{LinkType, RawPacket};
-use crate::dissect::Direction;
+use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Ip, PacketRecord, Payload, Seq, Tcp, TcpFlags, TcpOptions, Transport, dissect};
 use crate::flow::content::Content;
 use crate::flow::tcp::Connection;
@@ -217,7 +217,8 @@ impl Wire {
     }
 
     fn finish(mut self) -> (TcpFlow, Content) {
-        let flow = self.connection.finish(Timestamp(self.packet as i64 * STEP), &mut self.content);
+        let last = PacketRef { packet: self.packet, time: Timestamp(self.packet as i64 * STEP) };
+        let flow = self.connection.finish(last, &mut self.content);
         (flow, self.content)
     }
 }
