@@ -44,6 +44,7 @@ use rule::{thresholds, variants};
 use std::collections::BTreeMap;
 
 use crate::app::dns::Transaction;
+use crate::dissect::{Arp, PacketRecord};
 use crate::flow::{Flow, FlowHead};
 
 /// Thresholds by detector and name, as the configuration has them.
@@ -80,6 +81,11 @@ macro_rules! detectors {
                 $(self.$module.transaction(transaction, flow, &mut books.$module);)*
             }
 
+            /// Somebody asked for a link address, or said one.
+            pub fn neighbour(&self, packet: &PacketRecord, arp: &Arp, books: &mut Books) {
+                $(self.$module.neighbour(packet, arp, &mut books.$module);)*
+            }
+
             /// A flow was closed. One that a limit cut is shown to nobody: what it lacks was on the wire.
             pub fn flow(&self, flow: &Flow, books: &mut Books) {
                 if flow.is_cut() {
@@ -114,6 +120,12 @@ detectors! {
     capture_gap::CaptureGap,
     mtu_blackhole::MtuBlackhole,
     asymmetric_flow::AsymmetricFlow,
+    icmp_unreachable::IcmpUnreachable,
+    routing_loop::RoutingLoop,
+    pmtud::Pmtud,
+    echo_loss::EchoLoss,
+    arp_unanswered::ArpUnanswered,
+    duplicate_ip::DuplicateIp,
     retransmission::Retransmission,
     missing_syn_ack::MissingSynAck,
     connection_refused::ConnectionRefused,
