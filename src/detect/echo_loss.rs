@@ -27,6 +27,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::detect::*;
 use crate::dissect::Direction;
 use crate::flow::{Echoes, Flow};
@@ -73,7 +75,7 @@ variants! {
             could_be: &["the host answers no ping", "something drops ICMP", "the host is not there"],
             next: &["try the service that is needed, not a ping"],
             not_claimed: &["that the host is down"],
-            doubted_by: &[QualityIssue::Drops],
+            doubted_by: &[QualityIssue::Drops, QualityIssue::OneWay],
         }
     }
 }
@@ -97,6 +99,22 @@ counts! {
     }
 }
 
+/// Who sent replies to whom whose requests are not in the same flow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Unasked(Bounded<(IpAddr, IpAddr), ()>);
+
+impl Default for Unasked {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 12))
+    }
+}
+
+impl Merge for Unasked {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
 impl Detector for EchoLoss {
     const RULE: Rule = Rule {
         name: "echo_loss",
@@ -112,12 +130,16 @@ impl Detector for EchoLoss {
     type Key = (IpAddr, IpAddr);
     type Counts = Pings;
     type Total = ();
-    type Notes = ();
+    type Notes = Unasked;
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(sides) = &flow.echoes else { return };
         for direction in Direction::BOTH {
             let echoes = &sides[direction.index()];
+            let (asker, asked) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
+            if echoes.unasked > 0 {
+                book.notes.0.observe(hash_of(&(asked, asker)), (asked, asker));
+            }
             let Some((first, last)) = echoes.sent else { continue };
             if flow.half(direction.reverse()).packets == 0 && flow.half(direction).packets < 2 {
                 book.not_judged_many("one request only", echoes.judged());
@@ -133,7 +155,6 @@ impl Detector for EchoLoss {
                 book.not_judged_many("a flood, which hosts answer in part", echoes.judged());
                 continue;
             }
-            let (asker, asked) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
             if is_group(asked) {
                 continue;
             }
@@ -161,7 +182,7 @@ impl Detector for EchoLoss {
         &self,
         (asked, asker): &Self::Key,
         case: &Case<Pings>,
-        _: &Book<Self>,
+        book: &Book<Self>,
         _: &Context<'_>,
     ) -> Option<Draft<Pattern>> {
         let counts = &case.counts;
@@ -180,8 +201,12 @@ impl Detector for EchoLoss {
             Some(Draft::new(pattern, title, summary).subject(subject.clone()))
         };
         if counts.answered == 0 {
-            let title = format!("{asked} answers no ping of {asker}");
-            return draft(Pattern::NoAnswer, title, format!("{requests} got no answer."));
+            if book.notes.0.get(hash_of(&(*asked, *asker)), (*asked, *asker)).is_some() {
+                // The replies are there, apart from their requests: another tunnel by direction.
+                return None;
+            }
+            let title = format!("No answer to the pings of {asker} to {asked}");
+            return draft(Pattern::NoAnswer, title, format!("{requests} got no answer in the capture."));
         }
         if counts.lost_large >= self.sizes && counts.lost_large == lost {
             let (largest, smallest) = (counts.largest_answered.get(), counts.smallest_lost.get());

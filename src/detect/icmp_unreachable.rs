@@ -24,6 +24,7 @@
 //! - Errors about answers: a client that has closed its socket says "port unreachable" to a late answer.
 //! - Errors that a connection survived (RFC 1122 section 4.2.3.9: they are hints), and errors that quote a
 //!   packet that the capture does not hold, as in backscatter.
+//! - One or two datagrams that nobody sends again.
 //! - Many services that one client alone asked for: a scan or an inventory, for information.
 //! - IPv6 attempts that fail at once: clients go on with IPv4 (RFC 8305). Information.
 //!
@@ -232,6 +233,8 @@ impl Detector for IcmpUnreachable {
             (reporter != server.address).then_some((*kind, reporter))
         };
         let devices = book.group(self.services, of_device);
+        // A datagram or two that nobody sends again.
+        book.take(|_, case| case.counts.connections == 0 && case.counts.messages < self.insistent);
         let services = book.take(|_, _| true);
         let mut concluded: Vec<Concluded<Self>> = sweeps.into_iter().map(sweep).collect();
         concluded.extend(devices.into_iter().map(|group| self.device(group)));

@@ -126,6 +126,7 @@ detectors! {
     echo_loss::EchoLoss,
     arp_unanswered::ArpUnanswered,
     duplicate_ip::DuplicateIp,
+    fragment_loss::FragmentLoss,
     retransmission::Retransmission,
     missing_syn_ack::MissingSynAck,
     connection_refused::ConnectionRefused,

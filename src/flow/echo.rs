@@ -37,6 +37,8 @@ pub struct Echoes {
     pub lost_at: Vec<PacketRef>,
     /// Requests with a TTL that no host begins with: traceroute.
     pub low_ttl: u64,
+    /// Replies whose request is not in this flow: it went before the capture, or through another tunnel.
+    pub unasked: u64,
     /// The first answered request and its answer.
     pub answer: Option<(PacketRef, PacketRef)>,
     /// The most unanswered requests in a row.
@@ -87,7 +89,13 @@ impl Echoes {
 
     pub(super) fn reply(&mut self, packet: &PacketRecord, echo: (u16, u16)) {
         let at = PacketRef { packet: packet.packet, time: packet.time };
-        let Some(request) = self.waiting.get_mut(&echo).filter(|request| !request.answered) else { return };
+        let Some(request) = self.waiting.get_mut(&echo) else {
+            self.unasked += 1;
+            return;
+        };
+        if request.answered {
+            return;
+        }
         let took = at.time - request.at.time;
         request.answered = true;
         if took >= Span::ZERO {

@@ -252,8 +252,11 @@ impl FlowTable {
             if let Some(echo) = icmp.echo {
                 let direction = direction_of(flow, Endpoint { address: ip.source, port: 0 });
                 let sides = flow.echoes.get_or_insert_default();
+                // A host that pings itself has one direction only.
+                let alone = ip.source == ip.destination;
                 match icmp.kind {
-                    0 | 129 => sides[direction.reverse().index()].reply(packet, echo),
+                    0 | 129 if !alone => sides[direction.reverse().index()].reply(packet, echo),
+                    0 | 129 => sides[direction.index()].reply(packet, echo),
                     _ => sides[direction.index()].request(packet, ip, echo),
                 }
             }

@@ -71,6 +71,14 @@ pub(super) const SCENES: &[Scene] = &[
         two_owners,
         &[warning("duplicate_ip", "")],
     ),
+    scene(
+        "fragment_loss",
+        "Every third fragmented datagram lacks its middle; the others are whole.",
+        178,
+        20,
+        |lab| (0..30).for_each(|id| fragments(lab, id, if id % 3 == 1 { &[0, 2] } else { &[0, 1, 2] })),
+        &[warning("fragment_loss", "incomplete").at(5, 0)],
+    ),
 ];
 
 /// Attempts of so many clients, each with two repeats; an ICMP error for each SYN follows after three seconds.
@@ -217,5 +225,32 @@ fn two_owners(lab: &mut Lab) {
         for (later, link) in [(180, wanted.0), (410, [2, 0, 10, lab.net, 1, 91])] {
             lab.capture.record(at + later, arp(true, (link, wanted.1), asker));
         }
+    }
+}
+
+/// Some of the three fragments of datagram number `id` from server 5 to client 7, one datagram every 200 ms.
+pub fn fragments(lab: &mut Lab, id: u16, parts: &[u8]) {
+    for (number, part) in (0u64..).zip(parts) {
+        let ip = Ip { source: lab.server(5), destination: lab.client(7), ttl: 60, id: 1_000 + id };
+        let etherparse::IpHeaders::Ipv4(mut header, _) = ip.headers(etherparse::IpNumber::UDP) else {
+            return;
+        };
+        let length = if *part == 2 { 504 } else { 1_480 };
+        header.dont_fragment = false;
+        header.more_fragments = *part != 2;
+        header.fragment_offset =
+            etherparse::IpFragOffset::try_new(u16::from(*part) * 185).expect("an offset");
+        header.set_payload_len(length).expect("a length");
+        let mut packet = Vec::new();
+        header.write(&mut packet).expect("a header");
+        let mut payload = filler(u32::from(id) * 3 + u32::from(*part), length);
+        if *part == 0 {
+            // Ports, length of the whole datagram, no checksum.
+            payload.splice(..8, [0, 88, 0x9c, 0x40, 0x0d, 0x88, 0, 0]);
+        }
+        packet.extend(payload);
+        let macs = [[2, 0x5e, 0, 10, lab.net, 1], [2, 0, 10, lab.net, 1, 7]];
+        let at = 300_000 + u64::from(id) * 200_000 + number * 40;
+        lab.capture.record(at, ethernet(macs[0], macs[1], None, &packet));
     }
 }
