@@ -6,9 +6,9 @@
 //! seconds, and on the wire there is nothing but the requests.
 //!
 //! # How it decides
-//! At least `requests` requests in a row, over `lasting` seconds or more, got no reply, and the address was not
-//! heard of in any other way since. The capture holds packets sent to the one who asks, so that it would hold
-//! a reply.
+//! At least `requests` requests in a row, over `lasting` seconds or more, got no reply, and the address was
+//! not heard of in any other way since. The capture holds packets sent to the one who asks, so that it would
+//! hold a reply.
 //! - `gateway`: the address forwarded packets to other addresses before. A warning, critical when several
 //!   hosts miss it.
 //! - `host`: a warning when connections to it failed at the same time, otherwise information: people ask for
@@ -16,8 +16,8 @@
 //!
 //! # What it leaves alone
 //! - Probes and announcements of the sender's own address (RFC 5227): they want no reply.
-//! - Askers that the capture holds no packet to: elsewhere on the link one sees the broadcast requests and not
-//!   the replies.
+//! - Askers that the capture holds no packet to: elsewhere on the link one sees the broadcast requests and
+//!   not the replies.
 //! - One asker that asks for many addresses in vain: a scan or an inventory, for information.
 //! - Duplicate observations of a request.
 //!

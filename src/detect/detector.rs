@@ -47,8 +47,8 @@ pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// A DNS transaction of `flow` was finished.
     fn transaction(&self, _transaction: &Transaction, _flow: &FlowHead, _book: &mut Book<Self>) {}
 
-    /// An ARP message, or a neighbour solicitation or advertisement, in capture order for messages between the
-    /// same two addresses. No flow has them.
+    /// An ARP message, or a neighbour solicitation or advertisement. No flow has them. Messages between the
+    /// same two addresses come in capture order, and to one book.
     fn neighbour(&self, _packet: &PacketRecord, _arp: &Arp, _book: &mut Book<Self>) {}
 
     /// Says what is about several cases, or about none. For that it takes cases out of the book, adds them

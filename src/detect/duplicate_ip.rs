@@ -7,15 +7,15 @@
 //!
 //! # How it decides
 //! A request by ARP, or a neighbour solicitation, got answers with two link addresses within `within`
-//! seconds. It is a warning when that happened `requests` times or more, and neither answer comes from a shared or a proxy
-//! address. Otherwise it is information.
+//! seconds. It is a warning when that happened `requests` times or more, and neither answer comes from a
+//! shared or a proxy address. Otherwise it is information.
 //!
 //! # What it leaves alone
 //! - An address that moves: one host announces it and the other is silent from then on, as after a fail-over
 //!   with gratuitous ARP. Bonded interfaces answer each asker with one of their addresses.
 //! - Shared link addresses of redundant routers and clusters: VRRP and CARP (00-00-5e-00-01, -02), HSRP
-//!   (00-00-0c-07-ac, 00-00-0c-9f-f, 00-05-73-a0), GLBP (00-07-b4), VARP (00-1c-73), NLB (02-bf, 03-bf), and any group
-//!   address.
+//!   (00-00-0c-07-ac, 00-00-0c-9f-f, 00-05-73-a0), GLBP (00-07-b4), VARP (00-1c-73), NLB (02-bf, 03-bf), and
+//!   any group address.
 //! - Proxies that answer for `proxied` addresses or more, as a router with proxy ARP does. Information.
 //! - IPv6: anycast addresses have several owners (RFC 4861 section 7.2.7). Information.
 //!

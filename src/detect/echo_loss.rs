@@ -8,7 +8,7 @@
 //! An ICMP echo request is lost when no echo reply with its identifier and sequence number followed.
 //! - `loss`: at least `losses` requests and `share` of them were lost, and others of the same size were
 //!   answered. A warning.
-//! - `size`: up to some size all were answered, and above it none of `sizes` or more, in turns. Information: the path
+//! - `size`: all that were lost are larger than any that was answered, `sizes` or more. Information: the path
 //!   or the host passes no larger datagrams; see `mtu_blackhole` for what it does to connections.
 //! - `no_answer`: none was answered. Information: many hosts and devices answer no ping.
 //!
@@ -158,7 +158,9 @@ impl Detector for EchoLoss {
             if is_group(asked) {
                 continue;
             }
-            (0..echoes.judged()).for_each(|_| drop(book.judged(&asked)));
+            for _ in 0..echoes.judged() {
+                book.judged(&asked);
+            }
             let Some(case) = book.case((asked, asker)) else { continue };
             case.flow(flow, echoes.lost_at.iter().copied());
             case.failed += echoes.lost;

@@ -6,7 +6,8 @@
 //! The message names who gave up and why. Without it the same failure is silence.
 //!
 //! # How it decides
-//! An ICMP error quotes a packet that the client sent, and nothing of the server follows it. By type and code:
+//! An ICMP error quotes a packet that the client sent, and nothing of the server follows it. By type and
+//! code:
 //! - `network`: no route to the network.
 //! - `host`: the last router does not reach the host, most often because ARP gets no answer.
 //! - `port`: nothing listens on the port, or a rule answers so.
@@ -25,6 +26,7 @@
 //! - Errors that a connection survived (RFC 1122 section 4.2.3.9: they are hints), and errors that quote a
 //!   packet that the capture does not hold, as in backscatter.
 //! - One or two datagrams that nobody sends again.
+//! - Several services behind one device that one client alone asked for once or twice each. Information.
 //! - Many services that one client alone asked for: a scan or an inventory, for information.
 //! - IPv6 attempts that fail at once: clients go on with IPv4 (RFC 8305). Information.
 //!
@@ -298,8 +300,13 @@ impl IcmpUnreachable {
             meaning(&case),
             waited(&case),
         );
-        let draft = Draft::new(kind, title, summary).severity(self.severity(&case, false)).services(cases);
-        (draft, case)
+        // One client that asks for several services once or twice each looks for peers.
+        let alone = case.affected.clients.count() == 1;
+        let severity = match alone && case.counts.connections < self.insistent * cases {
+            true => Severity::Info,
+            false => self.severity(&case, false),
+        };
+        (Draft::new(kind, title, summary).severity(severity).services(cases), case)
     }
 }
 
@@ -477,6 +484,14 @@ mod tests {
         });
         assert_eq!(findings.len(), 1);
         one(&findings, "admin_prohibited", Severity::Info);
+    }
+
+    #[test]
+    fn a_client_that_looks_for_peers_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..5).for_each(|peer| unreachable(lab, 1, (20 + peer, 6881), (3, 1), u64::from(peer) * 400));
+        });
+        one(&findings, "host", Severity::Info);
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! time.
 //!
 //! # Why it matters
-//! Routers send a network to each other. What goes there never arrives, and every packet fills the link dozens
-//! of times before its TTL ends.
+//! Routers send a network to each other. What goes there never arrives, and every packet fills the link
+//! dozens of times before its TTL ends.
 //!
 //! # How it decides
-//! A packet with the same addresses, identification, length, transport header and payload was seen three times
-//! or more with the same link addresses, VLAN and interface, and its TTL fell from sighting to sighting. The
-//! packets are put together by the network that they were sent to.
+//! A packet with the same addresses, identification, length, transport header and payload was seen three
+//! times or more with the same link addresses, VLAN and interface, and its TTL fell each time. Where the link
+//! has no addresses, it takes six times. Packets are put together by the network that they were sent to.
 //! - `persistent`: nothing of the destination followed.
 //! - `transient`: the destination answered later, as when routes change. Information.
 //!

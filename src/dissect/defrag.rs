@@ -132,8 +132,8 @@ pub struct Defragmenter {
 }
 
 impl Defragmenter {
-    /// Fragments of a datagram follow each other at once. When the capture ends this soon after the first, the
-    /// others may be on their way.
+    /// Fragments of a datagram follow each other at once. When the capture ends this soon after the first,
+    /// the others may be on their way.
     const SOON: Span = Span::secs(2);
 
     /// An empty one.

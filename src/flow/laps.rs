@@ -65,6 +65,7 @@ impl Laps {
     /// Takes a packet whose TTL is lower than that of others of its direction.
     pub(super) fn see(&mut self, packet: &PacketRecord, ip: &Ip, direction: Direction) {
         let (identity, way) = (identity(packet, ip, direction), way(packet));
+        let linked = (packet.link.source, packet.link.destination) != ([0; 6], [0; 6]);
         let rung = Rung { at: PacketRef { packet: packet.packet, time: packet.time }, ttl: ip.ttl };
         let Some(climb) = self.recent.iter_mut().find(|climb| climb.identity == identity) else {
             return self.remember(Climb {
@@ -104,14 +105,16 @@ impl Laps {
         climb.visits += 1;
         let step = climb.way_ttl - ip.ttl;
         climb.way_ttl = ip.ttl;
-        if climb.visits == Self::PROOF {
+        // Without link addresses two mirrors look like one.
+        let needed = if linked { Self::PROOF } else { 2 * Self::PROOF };
+        if climb.visits == needed {
             self.packets += 1;
             if self.rungs.is_empty() {
                 (self.step, self.to_client) = (step, direction == Direction::ToClient);
                 (self.rungs, self.most) = (climb.rungs.clone(), climb.visits);
             }
         }
-        if climb.visits >= Self::PROOF {
+        if climb.visits >= needed {
             self.most = self.most.max(climb.visits);
             self.died += u64::from(ip.ttl <= 1);
             if self.rungs.first() == climb.rungs.first() && self.rungs.len() < climb.rungs.len() {

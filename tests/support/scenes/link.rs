@@ -81,7 +81,7 @@ pub(super) const SCENES: &[Scene] = &[
     ),
 ];
 
-/// Attempts of so many clients, each with two repeats; an ICMP error for each SYN follows after three seconds.
+/// Attempts of so many clients, each with two repeats; three seconds later comes an ICMP error for each SYN.
 pub fn unreachable(lab: &mut Lab, clients: u8, server: (u8, u16), error: (u8, u8), at: u64) {
     for client in 0..clients {
         let mut talk = lab.talk(7 + client, server, at + u64::from(client) * 40, [30, 2_000]);
