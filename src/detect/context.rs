@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::{FileReport, InterfaceReport, LinkType};
-use crate::dissect::{DefragStats, PacketRef};
+use crate::dissect::{DefragStats, FragmentPath, PacketRef};
 use crate::time::{Span, Timestamp};
 
 /// Counts over the whole capture set, summed over partitions and files: facts, not verdicts.
@@ -49,6 +49,8 @@ pub struct Totals {
     /// The packets before and after the longest times without any packet, longest time first. Only times of
     /// a second and more count.
     pub silences: Vec<(PacketRef, PacketRef)>,
+    /// What became of the IP fragments, by source and destination; at most [`FragmentPath::MOST`].
+    pub fragment_paths: Vec<FragmentPath>,
     /// TCP packets.
     pub tcp_packets: u64,
     /// UDP packets.

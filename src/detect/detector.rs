@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::app::dns::Transaction;
 use crate::detect::{Book, Case, Context, Counts, Draft, Key, Merge, Rule, Thresholds, Variant};
+use crate::dissect::{Arp, PacketRecord};
 use crate::flow::{Flow, FlowHead};
 
 /// Something that is counted, added up and travels between the stages.
@@ -45,6 +46,10 @@ pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
 
     /// A DNS transaction of `flow` was finished.
     fn transaction(&self, _transaction: &Transaction, _flow: &FlowHead, _book: &mut Book<Self>) {}
+
+    /// An ARP message, or a neighbour solicitation or advertisement. No flow has them. Messages between the
+    /// same two addresses come in capture order, and to one book.
+    fn neighbour(&self, _packet: &PacketRecord, _arp: &Arp, _book: &mut Book<Self>) {}
 
     /// Says what is about several cases, or about none. For that it takes cases out of the book, adds them
     /// up, or makes its own.

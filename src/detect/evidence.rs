@@ -68,6 +68,20 @@ pub enum Role {
     Resolved,
     /// An ICMP message.
     Icmp,
+    /// The packet that an ICMP message quotes.
+    Quoted,
+    /// The same packet again, with a lower TTL.
+    Lap,
+    /// An ICMP echo request.
+    EchoRequest,
+    /// The answer to one.
+    EchoReply,
+    /// An ARP request or a neighbour solicitation.
+    ArpRequest,
+    /// An ARP reply or a neighbour advertisement.
+    ArpReply,
+    /// An IP fragment.
+    Fragment,
     /// A packet that is earlier than the one before it.
     StepBack,
     /// A TLS ClientHello.

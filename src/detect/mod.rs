@@ -44,6 +44,7 @@ use rule::{thresholds, variants};
 use std::collections::BTreeMap;
 
 use crate::app::dns::Transaction;
+use crate::dissect::{Arp, PacketRecord};
 use crate::flow::{Flow, FlowHead};
 
 /// Thresholds by detector and name, as the configuration has them.
@@ -78,6 +79,11 @@ macro_rules! detectors {
             /// A DNS transaction was finished.
             pub fn transaction(&self, transaction: &Transaction, flow: &FlowHead, books: &mut Books) {
                 $(self.$module.transaction(transaction, flow, &mut books.$module);)*
+            }
+
+            /// Somebody asked for a link address, or said one.
+            pub fn neighbour(&self, packet: &PacketRecord, arp: &Arp, books: &mut Books) {
+                $(self.$module.neighbour(packet, arp, &mut books.$module);)*
             }
 
             /// A flow was closed. One that a limit cut is shown to nobody: what it lacks was on the wire.
@@ -115,6 +121,13 @@ detectors! {
     mtu_blackhole::MtuBlackhole,
     asymmetric_flow::AsymmetricFlow,
     path_outage::PathOutage,
+    icmp_unreachable::IcmpUnreachable,
+    routing_loop::RoutingLoop,
+    pmtud::Pmtud,
+    echo_loss::EchoLoss,
+    arp_unanswered::ArpUnanswered,
+    duplicate_ip::DuplicateIp,
+    fragment_loss::FragmentLoss,
     retransmission::Retransmission,
     missing_syn_ack::MissingSynAck,
     connection_refused::ConnectionRefused,

@@ -15,7 +15,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::fragment_buffer::{FragmentBuffer, Overlap};
-use crate::dissect::{Fragment, PacketRecord, Transport};
+use crate::dissect::{Fragment, FragmentPath, PacketRecord, PacketRef, Transport};
 use crate::time::{Span, Timestamp};
 
 /// Longest payload of a datagram: offsets have 13 bits of eight octets.
@@ -96,7 +96,10 @@ type Piece = (u32, u32, u64);
 struct Assembly {
     serial: u64,
     since: Timestamp,
-    first_packet: u64,
+    /// The fragment that arrived first.
+    first: PacketRef,
+    /// A fragment of it was cut by the snapshot length.
+    clipped: bool,
     protocol: u8,
     end: Option<u32>,
     octets: FragmentBuffer,
@@ -122,10 +125,17 @@ pub struct Defragmenter {
     order: BTreeMap<u64, Key>,
     serial: u64,
     held: usize,
+    /// Latest time of all packets that were told.
+    clock: Timestamp,
     stats: DefragStats,
+    paths: BTreeMap<(IpAddr, IpAddr), FragmentPath>,
 }
 
 impl Defragmenter {
+    /// Fragments of a datagram follow each other at once. When the capture ends this soon after the first,
+    /// the others may be on their way.
+    const SOON: Span = Span::secs(2);
+
     /// An empty one.
     pub fn new(limits: DefragLimits) -> Self {
         Self {
@@ -134,7 +144,9 @@ impl Defragmenter {
             order: BTreeMap::new(),
             serial: 0,
             held: 0,
+            clock: Timestamp::MIN,
             stats: DefragStats::default(),
+            paths: BTreeMap::new(),
         }
     }
 
@@ -160,6 +172,7 @@ impl Defragmenter {
         if record.payload.captured < length || bytes.len() < length as usize {
             self.stats.clipped += 1;
         }
+        let clipped = record.payload.captured < length || bytes.len() < length as usize;
         if fragment.offset.saturating_add(length) > MAX_DATAGRAM {
             self.stats.oversized += 1;
             return None;
@@ -175,7 +188,18 @@ impl Defragmenter {
         let bytes = &bytes[..bytes.len().min(length as usize)];
         let piece = (fragment.offset, length, xxh3_64(bytes));
         let mut assembly = self.take(key, record);
+        assembly.clipped |= clipped;
+        let conflicts = self.stats.conflicting;
         let finished = self.add(&mut assembly, fragment, piece, bytes);
+        if self.stats.conflicting > conflicts
+            && let Some(path) = self.path(&key)
+        {
+            path.conflicting += 1;
+            path.show(PacketRef { packet: record.packet, time: record.time });
+        }
+        if finished && let Some(path) = self.path(&key) {
+            path.complete += 1;
+        }
         let datagram = finished.then(|| {
             assembly.done = true;
             assembly.before = Vec::new();
@@ -183,7 +207,7 @@ impl Defragmenter {
             Datagram {
                 bytes: std::mem::take(&mut assembly.octets).into_bytes(),
                 protocol: assembly.protocol,
-                first_packet: assembly.first_packet,
+                first_packet: assembly.first.packet,
                 fragments: assembly.seen.len() as u32,
             }
         });
@@ -196,12 +220,13 @@ impl Defragmenter {
 
     /// Drops datagrams whose time was up at `clock`.
     pub fn expire(&mut self, clock: Timestamp) {
+        self.clock = self.clock.max(clock);
         while let Some((_, key)) = self.order.first_key_value() {
             let late = self.open.get(key).is_none_or(|open| clock - open.since > self.limits.timeout);
             if !late {
                 break;
             }
-            if self.drop_oldest() {
+            if self.drop_oldest(true) {
                 self.stats.expired += 1;
             }
         }
@@ -209,9 +234,10 @@ impl Defragmenter {
 
     /// The end of the capture: what is unfinished stays so. Gives the final counts.
     pub fn finish(&mut self) -> DefragStats {
-        self.expire(Timestamp::MAX);
-        while !self.order.is_empty() {
-            if self.drop_oldest() {
+        let ends = self.clock;
+        while let Some((_, key)) = self.order.first_key_value() {
+            let waited = self.open.get(key).is_none_or(|open| ends - open.since > Self::SOON);
+            if self.drop_oldest(waited) {
                 self.stats.expired += 1;
             }
         }
@@ -234,7 +260,8 @@ impl Defragmenter {
         Assembly {
             serial: self.serial,
             since: record.clock,
-            first_packet: record.packet,
+            first: PacketRef { packet: record.packet, time: record.time },
+            clipped: false,
             protocol: record.ip.map_or(0, |ip| ip.protocol),
             end: None,
             octets: FragmentBuffer::default(),
@@ -285,7 +312,7 @@ impl Defragmenter {
 
     fn evict(&mut self) {
         while self.order.len() > self.limits.datagrams || self.held > self.limits.bytes {
-            if self.drop_oldest() {
+            if self.drop_oldest(false) {
                 self.stats.evicted += 1;
             }
             if self.order.is_empty() {
@@ -294,8 +321,20 @@ impl Defragmenter {
         }
     }
 
-    /// Drops the oldest; true when it was unfinished and not just late copies.
-    fn drop_oldest(&mut self) -> bool {
+    /// What became of the fragments, by source and destination.
+    pub fn into_paths(self) -> Vec<FragmentPath> {
+        self.paths.into_values().collect()
+    }
+
+    fn path(&mut self, key: &Key) -> Option<&mut FragmentPath> {
+        let ends = (key.source, key.destination);
+        let room = self.paths.len() < FragmentPath::MOST || self.paths.contains_key(&ends);
+        room.then(|| self.paths.entry(ends).or_insert_with(|| FragmentPath::new(ends.0, ends.1)))
+    }
+
+    /// Drops the oldest; true when it was unfinished and not just late copies. `waited`: its fragments had
+    /// time to come.
+    fn drop_oldest(&mut self, waited: bool) -> bool {
         let Some((_, key)) = self.order.pop_first() else {
             return false;
         };
@@ -306,6 +345,18 @@ impl Defragmenter {
         if assembly.echo && !assembly.done {
             self.stats.duplicates += assembly.seen.len() as u64;
             return false;
+        }
+        if !assembly.done
+            && let Some(path) = self.path(&key)
+        {
+            if assembly.clipped || !waited {
+                path.unknown += 1;
+            } else {
+                path.incomplete += 1;
+                path.first_only += u64::from(assembly.seen.iter().all(|(offset, ..)| *offset == 0));
+                path.rest_only += u64::from(assembly.seen.iter().all(|(offset, ..)| *offset > 0));
+                path.show(assembly.first);
+            }
         }
         !assembly.done
     }

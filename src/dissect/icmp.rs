@@ -31,3 +31,38 @@ pub(super) fn read(walk: &mut Walk, v6: bool, at: Cursor<'_>) -> Stop {
     walk.transport(Transport::Icmp(icmp), data);
     Stop::Payload
 }
+
+impl Icmp {
+    /// Type and code of an error by the names of the IANA registries; `None` for those that are no errors.
+    pub fn meaning(&self) -> Option<&'static str> {
+        Some(match (self.v6, self.kind, self.code) {
+            (false, 3, 0) => "network unreachable",
+            (false, 3, 1) => "host unreachable",
+            (false, 3, 2) => "protocol unreachable",
+            (false, 3, 3) => "port unreachable",
+            (false, 3, 4) => "fragmentation needed",
+            (false, 3, 5) => "source route failed",
+            (false, 3, 9) => "network administratively prohibited",
+            (false, 3, 10) => "host administratively prohibited",
+            (false, 3, 13) => "communication administratively prohibited",
+            (false, 3, _) => "destination unreachable",
+            (false, 4, _) => "source quench",
+            (false, 5, _) => "redirect",
+            (false, 11, 0) => "time to live exceeded",
+            (false, 11, _) => "fragment reassembly time exceeded",
+            (false, 12, _) => "parameter problem",
+            (true, 1, 0) => "no route to destination",
+            (true, 1, 1) => "communication administratively prohibited",
+            (true, 1, 3) => "address unreachable",
+            (true, 1, 4) => "port unreachable",
+            (true, 1, 5) => "source address failed policy",
+            (true, 1, 6) => "reject route to destination",
+            (true, 1, _) => "destination unreachable",
+            (true, 2, _) => "packet too big",
+            (true, 3, 0) => "hop limit exceeded",
+            (true, 3, _) => "fragment reassembly time exceeded",
+            (true, 4, _) => "parameter problem",
+            _ => return None,
+        })
+    }
+}

@@ -7,10 +7,12 @@
 mod assembler;
 mod content;
 mod copies;
+mod echo;
 mod event;
 mod handshake;
 mod history;
 mod holes;
+mod laps;
 mod limits;
 mod log;
 mod open;
@@ -28,8 +30,10 @@ mod waits;
 mod tests;
 
 pub use crate::dissect::Endpoint;
+pub use echo::{EchoSize, Echoes};
 pub use event::{EventKind, LossPlace, SpuriousProof, TcpEvent};
 pub use history::ConnState;
+pub use laps::{Laps, Rung};
 pub use limits::{FlowLimits, LimitHits};
 pub use record::*;
 pub use streams::StreamId;

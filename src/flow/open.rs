@@ -6,7 +6,7 @@ use crate::dissect::{Endpoint, Faults, FiveTuple, Ip, Link, PacketRecord, Path, 
 use crate::flow::content::Content;
 use crate::flow::streams::StreamId;
 use crate::flow::tcp::Connection;
-use crate::flow::{End, Flow, FlowLimits, Half, IcmpError, LinkUse, Roles};
+use crate::flow::{Echoes, End, Flow, FlowLimits, Half, IcmpError, LinkUse, Roles};
 use crate::time::Timestamp;
 
 /// Both directions of a conversation have the same key. VLANs are left out, so that a path that differs by
@@ -61,7 +61,9 @@ impl Open {
             State::Connection(connection) => connection.held(),
         };
         let errors = self.flow.icmp_errors.len() * size_of::<IcmpError>();
-        size_of::<Self>() + size_of::<Flow>() + PLACES + state + self.content.held() + errors
+        let laps = self.flow.laps.as_ref().map_or(0, |laps| laps.held());
+        let echoes = self.flow.echoes.as_ref().map_or(0, |sides| sides.iter().map(Echoes::held).sum());
+        size_of::<Self>() + size_of::<Flow>() + PLACES + state + self.content.held() + errors + laps + echoes
     }
 
     pub(super) fn eviction_rank(&self) -> EvictionRank {
@@ -185,6 +187,8 @@ pub(super) fn new_flow(
         service: None,
         icmp_errors: Vec::new(),
         icmp_errors_dropped: 0,
+        laps: None,
+        echoes: None,
         end: End::CaptureEnd,
         continues: false,
         watched_until: packet.time,
@@ -195,6 +199,10 @@ pub(super) fn new_flow(
 /// What holds for every observation of a packet, copies included.
 pub(super) fn touch(flow: &mut Flow, packet: &PacketRecord, ip: &Ip, direction: Direction) {
     let at = PacketRef { packet: packet.packet, time: packet.time };
+    // Packets of one way have one TTL: only of others somebody has to remember something.
+    if flow.half(direction).ttl.is_some_and(|(_, highest)| ip.ttl < highest) {
+        flow.laps.get_or_insert_default().see(packet, ip, direction);
+    }
     if at.time >= flow.last.time {
         flow.last = at;
     }

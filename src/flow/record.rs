@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
-use crate::flow::{ConnState, TcpEvent, Waits};
+use crate::flow::{ConnState, Echoes, Laps, TcpEvent, Waits};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
@@ -136,6 +136,10 @@ pub struct Flow {
     pub icmp_errors: Vec<IcmpError>,
     /// ICMP errors beyond that number.
     pub icmp_errors_dropped: u64,
+    /// Packets of it that came by again and again with a falling TTL.
+    pub laps: Option<Box<Laps>>,
+    /// ICMP echo requests of each side and what became of them; index with [`Direction::index`].
+    pub echoes: Option<Box<[Echoes; 2]>>,
     /// Why it was closed.
     pub end: End,
     /// It may go on where a flow was closed for its memory: a TCP flow when one of its addresses and ports

@@ -21,7 +21,7 @@ use crate::flow::open::{
 };
 use crate::flow::streams::{StreamId, Streams};
 use crate::flow::tcp::Connection;
-use crate::flow::{End, Flow, FlowHead, FlowLimits, IcmpError, LimitHits, Roles};
+use crate::flow::{End, Flow, FlowHead, FlowLimits, IcmpError, Laps, LimitHits, Roles};
 use crate::time::Timestamp;
 
 /// Something that is final.
@@ -247,7 +247,20 @@ impl FlowTable {
 
     fn icmp(&mut self, packet: &PacketRecord, ip: &Ip, icmp: &Icmp, clock: Timestamp) -> Option<usize> {
         let (Some(quoted), Some(tuple)) = (icmp.quoted, FiveTuple::quoted(packet)) else {
-            return self.datagram(packet, ip, clock);
+            let at = self.datagram(packet, ip, clock)?;
+            let flow = &mut self.open[at].flow;
+            if let Some(echo) = icmp.echo {
+                let direction = direction_of(flow, Endpoint { address: ip.source, port: 0 });
+                let sides = flow.echoes.get_or_insert_default();
+                // A host that pings itself has one direction only.
+                let alone = ip.source == ip.destination;
+                match icmp.kind {
+                    0 | 129 if !alone => sides[direction.reverse().index()].reply(packet, echo),
+                    0 | 129 => sides[direction.index()].reply(packet, echo),
+                    _ => sides[direction.index()].request(packet, ip, echo),
+                }
+            }
+            return Some(at);
         };
         let FiveTuple { source, destination, protocol } = tuple;
         let key = Key::new(tuple, &packet.path);
@@ -412,6 +425,10 @@ impl FlowTable {
         open.flow.tls = open.content.into_tls();
         open.flow.end = end;
         open.flow.watched_until = watched_until;
+        open.flow.laps = open.flow.laps.take().and_then(Laps::finish);
+        if let Some(sides) = &mut open.flow.echoes {
+            sides.iter_mut().for_each(|side| side.finish(watched_until));
+        }
         let what = Finished::Flow(open.flow);
         self.finished.push(Row { time, packet: head.id, stream: open.stream, what });
     }

@@ -9,6 +9,7 @@ use super::batch::Batch;
 use super::records::Records;
 use super::sequencer::Leads;
 use crate::detect::{Books, Context, Detectors, Merge, Rule, Verdict};
+use crate::dissect::{PacketRecord, Transport};
 use crate::flow::{Finished, FlowLimits, FlowTable, LimitHits, Row};
 use crate::time::Timestamp;
 
@@ -58,7 +59,14 @@ impl Partition {
     /// The same for the packets behind ordinal `after`, up to and with `until`.
     pub(super) fn track_between(&mut self, batch: &Batch, after: u64, until: u64) {
         for (record, clock) in batch.between(self.index, after, until) {
-            self.table.packet(record, clock, batch.payload(record));
+            self.take(record, clock, batch.payload(record));
+        }
+    }
+
+    fn take(&mut self, record: &PacketRecord, clock: Timestamp, payload: &[u8]) {
+        match &record.transport {
+            Transport::Arp(arp) => self.detectors.neighbour(record, arp, &mut self.state.books),
+            _ => self.table.packet(record, clock, payload),
         }
     }
 
@@ -74,7 +82,7 @@ impl Partition {
                 return Err(OutOfOrder { packet: record.packet, before: self.last.0 });
             }
             self.last = (record.packet, record.clock);
-            self.table.packet(&record, record.clock, payload);
+            self.take(&record, record.clock, payload);
         }
         Ok(())
     }

@@ -150,6 +150,9 @@ impl Sequencer {
         for (stop, count) in self.stops {
             *self.totals.stops.entry(stop.to_string()).or_default() += count;
         }
-        (self.totals, self.defragmenter.finish())
+        self.defragmenter.expire(self.clock);
+        let stats = self.defragmenter.finish();
+        self.totals.fragment_paths = self.defragmenter.into_paths();
+        (self.totals, stats)
     }
 }

@@ -41,6 +41,8 @@ pub(crate) fn flow(id: u64) -> Flow {
         tls: None,
         service: Some(Service::Tls),
         icmp_errors: Vec::new(),
+        laps: None,
+        echoes: None,
         icmp_errors_dropped: 0,
         end: End::CaptureEnd,
         continues: false,

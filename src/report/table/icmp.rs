@@ -40,7 +40,7 @@ const ERROR: &[Column<Icmp>] = columns! { Icmp:
     "v6" Bool "ICMPv6" = |row| row.error.icmp.v6;
     "type" U8 "ICMP type" = |row| row.error.icmp.kind;
     "code" U8 "ICMP code" = |row| row.error.icmp.code;
-    "meaning" Text "type and code in words" = |row| meaning(row.error);
+    "meaning" Text "type and code in words" = |row| row.error.icmp.meaning();
     "mtu" U32 "next-hop MTU that it announces, bytes" = |row| row.error.icmp.mtu;
     "quoted" Text "who sent the quoted packet: orig (client), resp (server)" = |row| side(row.error.quoted);
     "quoted_seq" U32 "sequence number in the quoted TCP header, raw"
@@ -53,37 +53,3 @@ const ERROR: &[Column<Icmp>] = columns! { Icmp:
     "id.resp_p" U16 "server port of the flow" = |row| row.flow.server.port;
     "proto" Text "transport protocol of the flow" = |row| protocol(row.flow.protocol);
 };
-
-/// Type and code by the names of the IANA registries; `None` for those that are no errors.
-fn meaning(error: &IcmpError) -> Option<&'static str> {
-    let icmp = &error.icmp;
-    Some(match (icmp.v6, icmp.kind, icmp.code) {
-        (false, 3, 0) => "network unreachable",
-        (false, 3, 1) => "host unreachable",
-        (false, 3, 2) => "protocol unreachable",
-        (false, 3, 3) => "port unreachable",
-        (false, 3, 4) => "fragmentation needed",
-        (false, 3, 5) => "source route failed",
-        (false, 3, 9) => "network administratively prohibited",
-        (false, 3, 10) => "host administratively prohibited",
-        (false, 3, 13) => "communication administratively prohibited",
-        (false, 3, _) => "destination unreachable",
-        (false, 4, _) => "source quench",
-        (false, 5, _) => "redirect",
-        (false, 11, 0) => "time to live exceeded",
-        (false, 11, _) => "fragment reassembly time exceeded",
-        (false, 12, _) => "parameter problem",
-        (true, 1, 0) => "no route to destination",
-        (true, 1, 1) => "communication administratively prohibited",
-        (true, 1, 3) => "address unreachable",
-        (true, 1, 4) => "port unreachable",
-        (true, 1, 5) => "source address failed policy",
-        (true, 1, 6) => "reject route to destination",
-        (true, 1, _) => "destination unreachable",
-        (true, 2, _) => "packet too big",
-        (true, 3, 0) => "hop limit exceeded",
-        (true, 3, _) => "fragment reassembly time exceeded",
-        (true, 4, _) => "parameter problem",
-        _ => return None,
-    })
-}

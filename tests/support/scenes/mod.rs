@@ -4,6 +4,7 @@ mod artefact;
 mod blind;
 mod connect;
 mod healthy;
+pub mod link;
 mod loss;
 mod messages;
 mod path;
@@ -188,6 +189,7 @@ pub fn all() -> impl Iterator<Item = &'static Scene> {
         loss::SCENES,
         connect::SCENES,
         path::SCENES,
+        link::SCENES,
         messages::SCENES,
         artefact::SCENES,
         blind::SCENES,

@@ -1,0 +1,344 @@
+//! # What it finds
+//! One IP address that two hosts have: both answer the same request with link addresses of their own.
+//!
+//! # Why it matters
+//! Whoever asks believes the last answer. Connections go to one host and then to the other, which knows
+//! nothing of them and resets them.
+//!
+//! # How it decides
+//! A request by ARP, or a neighbour solicitation, got answers with two link addresses within `within`
+//! seconds. It is a warning when that happened `requests` times or more, and neither answer comes from a
+//! shared or a proxy address. Otherwise it is information.
+//!
+//! # What it leaves alone
+//! - An address that moves: one host announces it and the other is silent from then on, as after a fail-over
+//!   with gratuitous ARP. Bonded interfaces answer each asker with one of their addresses.
+//! - Shared link addresses of redundant routers and clusters: VRRP and CARP (00-00-5e-00-01, -02), HSRP
+//!   (00-00-0c-07-ac, 00-00-0c-9f-f, 00-05-73-a0), GLBP (00-07-b4), VARP (00-1c-73), NLB (02-bf, 03-bf), and
+//!   any group address.
+//! - Proxies that answer for `proxied` addresses or more, as a router with proxy ARP does. Information.
+//! - IPv6: anycast addresses have several owners (RFC 4861 section 7.2.7). Information.
+//!
+//! # What it does not claim
+//! Which of the two is the right one.
+//!
+//! # References
+//! RFC 826, RFC 5227 section 2.4, RFC 9568 section 7.3 (VRRP), RFC 2281 section 5 (HSRP).
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::*;
+use crate::dissect::{Arp, PacketRecord, PacketRef};
+use crate::flow::Flow;
+use crate::time::Span;
+
+thresholds! {
+    /// Compares the answers to requests for link addresses.
+    struct DuplicateIp {
+        requests: u64 = 2.0 "requests",
+            "requests that two link addresses answered, below which it is information only",
+            "ours: once can be a fail-over that strikes between two answers";
+        within: Span = 2.0 "s",
+            "time after a request in which both answers come",
+            "RFC 1122 section 2.3.2.1: the next request comes after one second";
+        proxied: u64 = 4.0 "addresses",
+            "addresses that a link address answers for, from which it is a proxy or a router",
+            "ours: a host has few addresses on a link";
+    }
+}
+
+variants! {
+    /// One kind only.
+    enum Conflict {
+        Conflict "" Warning {
+            could_be: &[
+                "two hosts are configured with the same address",
+                "an address of a DHCP pool is also given by hand",
+                "a copied virtual machine runs beside its original",
+            ],
+            next: &[
+                "look both link addresses up in the switches' tables",
+                "compare with the DHCP server's leases",
+            ],
+            not_claimed: &["which of the two is the right one"],
+            doubted_by: &[],
+        }
+    }
+}
+
+counts! {
+    /// What a case counts.
+    struct Answers {
+        /// Requests that were answered twice.
+        requests: u64,
+        link_addresses: Distinct<[u8; 6], 8>,
+    }
+}
+
+/// The last request of one host for one address, and who answered it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Asked {
+    request: Option<PacketRef>,
+    first: Option<([u8; 6], PacketRef)>,
+    counted: bool,
+}
+
+impl Merge for Asked {
+    /// One partition has all messages between two addresses: there is never anything to add up.
+    fn absorb(&mut self, other: Self) {
+        if other.request > self.request {
+            *self = other;
+        }
+    }
+}
+
+/// What is kept beside the cases.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Claims {
+    /// By target, who asks, and VLAN.
+    asked: Bounded<(IpAddr, IpAddr, u16), Asked>,
+    /// Addresses that a link address answers for.
+    owns: Bounded<[u8; 6], Distinct<IpAddr, 16>>,
+    /// Hosts that were sent something, or answered: nothing else is needed of the flows.
+    resets: Bounded<IpAddr, u64>,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self { asked: Bounded::new(1 << 14), owns: Bounded::new(1 << 13), resets: Bounded::new(1 << 12) }
+    }
+}
+
+impl Merge for Claims {
+    fn absorb(&mut self, other: Self) {
+        self.asked.absorb(other.asked);
+        self.owns.absorb(other.owns);
+        self.resets.absorb(other.resets);
+    }
+}
+
+impl Detector for DuplicateIp {
+    const RULE: Rule = Rule {
+        name: "duplicate_ip",
+        group: Group::Path,
+        summary: "one IP address that two hosts have",
+        judges: "address lookups",
+        variants: Conflict::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("duplicate_ip.rs"),
+    };
+    type Variant = Conflict;
+    /// The address, and the VLAN.
+    type Key = (IpAddr, u16);
+    type Counts = Answers;
+    type Total = ();
+    type Notes = Claims;
+
+    fn neighbour(&self, packet: &PacketRecord, arp: &Arp, book: &mut Book<Self>) {
+        if arp.sender.is_unspecified() || arp.sender == arp.target {
+            return;
+        }
+        let at = PacketRef { packet: packet.packet, time: packet.time };
+        let vlan = packet.path.vlan;
+        if !arp.reply {
+            let key = (arp.target, arp.sender, vlan);
+            let Some(asked) = book.notes.asked.observe(hash_of(&key), key) else { return };
+            *asked = Asked { request: Some(at), ..Asked::default() };
+            return;
+        }
+        if let Some(owns) = book.notes.owns.observe(hash_of(&arp.sender_link), arp.sender_link) {
+            owns.add(arp.sender);
+        }
+        let key = (arp.sender, arp.target, vlan);
+        let Some(asked) = book.notes.asked.get_mut(hash_of(&key), key) else { return };
+        let Some(request) = asked.request.filter(|request| at.time - request.time <= self.within) else {
+            return;
+        };
+        let Some((link, first)) = asked.first else {
+            asked.first = Some((arp.sender_link, at));
+            book.judged(&arp.sender);
+            return;
+        };
+        if link == arp.sender_link || is_shared(&link) || is_shared(&arp.sender_link) || asked.counted {
+            return;
+        }
+        asked.counted = true;
+        let Some(case) = book.case((arp.sender, vlan)) else { return };
+        case.failed += 1;
+        case.affected.clients.add(arp.target);
+        case.affected.active.add(at.time);
+        case.counts.requests += 1;
+        for link in [link, arp.sender_link] {
+            case.counts.link_addresses.add(link);
+        }
+        let second = arp.sender_link;
+        case.show(0, request.packet, || {
+            [
+                Evidence::new(request, Role::ArpRequest, ""),
+                Evidence::new(first, Role::ArpReply, format!("from {}", text(&link))),
+                Evidence::new(at, Role::ArpReply, format!("from {}", text(&second))),
+            ]
+        });
+    }
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let resets = flow.tcp.as_ref().map_or(0, |tcp| tcp.resets.len() as u64);
+        if resets > 0
+            && let Some(count) = book.notes.resets.observe(hash_of(&flow.server.address), flow.server.address)
+        {
+            *count += resets;
+        }
+    }
+
+    fn judge(
+        &self,
+        (address, vlan): &Self::Key,
+        case: &Case<Answers>,
+        book: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Conflict>> {
+        let counts = &case.counts;
+        let mut links: Vec<&[u8; 6]> = counts.link_addresses.iter().collect();
+        links.sort_unstable();
+        let proxy = links.iter().any(|link| {
+            let owned = book.notes.owns.get(hash_of(*link), **link);
+            owned.is_some_and(|(_, addresses)| addresses.count() >= self.proxied)
+        });
+        let names: Vec<String> = links.iter().map(|link| text(link)).collect();
+        let title = match proxy {
+            false => format!("Two hosts have the address {address}"),
+            true => format!("A host and a proxy answer for the address {address}"),
+        };
+        let resets = book.notes.resets.get(hash_of(address), *address).map_or(0, |(_, count)| *count);
+        let reset = match resets {
+            0 => String::new(),
+            count => format!(" {} to the address saw a RST.", plural(count, "connection")),
+        };
+        let tag = if *vlan > 0 { format!(" in VLAN {vlan}") } else { String::new() };
+        let summary = format!(
+            "{}{tag} for {address} got answers of {} within {}: {}.{reset}",
+            plural(counts.requests, "request"),
+            plural(counts.link_addresses.count(), "link address"),
+            self.within,
+            names.join(", "),
+        );
+        let severity = match counts.requests >= self.requests && !proxy && address.is_ipv4() {
+            true => Severity::Warning,
+            false => Severity::Info,
+        };
+        let draft = Draft::new(Conflict::Conflict, title, summary).severity(severity);
+        let draft = draft.subject(Subject { server: Some(address.to_string()), ..Subject::default() });
+        Some(match (proxy, address.is_ipv6()) {
+            (true, _) => draft.could_be(["a router answers for other networks' hosts (proxy ARP)"]),
+            (_, true) => draft.could_be(["an anycast address", "two hosts with the same address"]),
+            _ => draft,
+        })
+    }
+}
+
+/// Several hosts have this link address by turns or together, or it is a group.
+fn is_shared(link: &[u8; 6]) -> bool {
+    match *link {
+        [0, 0, 0x5e, 0, 1 | 2, _] | [0, 0, 0x0c, 7, 0xac, _] | [0, 5, 0x73, 0xa0, ..] => true,
+        [0, 0, 0x0c, 0x9f, high, _] => high >> 4 == 0xf,
+        [0, 7, 0xb4, ..] | [0, 0x1c, 0x73, ..] | [2 | 3, 0xbf, ..] => true,
+        [first, ..] => first & 1 == 1 || *link == [0; 6],
+    }
+}
+
+fn text(link: &[u8; 6]) -> String {
+    let [a, b, c, d, e, f] = link;
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_traffic, one, says_nothing};
+    use crate::support::frame::{Mac, arp};
+    use crate::support::scenes::Lab;
+    use crate::support::scenes::link::replies;
+
+    const NAME: &str = DuplicateIp::RULE.name;
+    const ONE: Mac = [0x52, 0x54, 0, 1, 2, 3];
+    const OTHER: Mac = [0x52, 0x54, 0, 1, 2, 4];
+
+    /// Client 7 asks for an address, and these link addresses answer.
+    fn asks(lab: &mut Lab, at: u64, host: u8, links: &[Mac]) {
+        let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
+        let address = [10, lab.net, 1, host];
+        lab.capture.record(at, arp(false, client, ([0; 6], address)));
+        for (number, link) in (1u64..).zip(links) {
+            lab.capture.record(at + number * 300, arp(true, (*link, address), client));
+        }
+    }
+
+    #[test]
+    fn it_fires() {
+        fires(NAME, &[("duplicate_ip", "", Severity::Warning)]);
+    }
+
+    #[test]
+    fn it_says_nothing() {
+        says_nothing(NAME, &["arp_unanswered", "healthy_resets"]);
+    }
+
+    #[test]
+    fn one_double_answer_is_information() {
+        let findings = in_traffic(NAME, |lab| asks(lab, 10, 9, &[ONE, OTHER]));
+        one(&findings, "", Severity::Info);
+    }
+
+    #[test]
+    fn three_owners_are_one_finding() {
+        let third = [0x52, 0x54, 0, 1, 2, 5];
+        let findings = in_traffic(NAME, |lab| {
+            (0..3).for_each(|number| asks(lab, number * 900_000, 9, &[ONE, OTHER]));
+            (3..6).for_each(|number| asks(lab, number * 900_000, 9, &[third, OTHER]));
+        });
+        let finding = one(&findings, "", Severity::Warning);
+        assert!(finding.summary.contains("3 link addresses"), "{}", finding.summary);
+    }
+
+    #[test]
+    fn redundant_routers_are_no_conflict() {
+        for shared in [[0, 0, 0x5e, 0, 1, 9], [0, 0, 0x0c, 7, 0xac, 1], [0, 7, 0xb4, 0, 1, 2]] {
+            let findings = in_traffic(NAME, |lab| {
+                (0..6).for_each(|number| asks(lab, number * 900_000, 1, &[ONE, shared]));
+            });
+            assert!(findings.is_empty(), "{findings:#?}");
+        }
+    }
+
+    /// The second node takes the address over and announces it.
+    #[test]
+    fn a_fail_over_is_no_conflict() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|number| asks(lab, number * 900_000, 9, &[ONE]));
+            let own = [10, lab.net, 1, 9];
+            lab.capture.record(4_000_000, arp(true, (OTHER, own), ([0xff; 6], own)));
+            (5..9).for_each(|number| asks(lab, number * 900_000, 9, &[OTHER]));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn a_proxy_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..6).for_each(|number| asks(lab, number * 900_000, 9, &[ONE, OTHER]));
+            (20..26).for_each(|host| asks(lab, 9_000_000 + u64::from(host), host, &[OTHER]));
+        });
+        assert!(one(&findings, "", Severity::Info).title.contains("proxy"));
+    }
+
+    #[test]
+    fn copies_of_an_answer_are_no_second_answer() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..6).for_each(|number| asks(lab, number * 900_000, 9, &[ONE, ONE]));
+            replies(lab, 9_000_000, 7, 77);
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}

@@ -1,0 +1,337 @@
+//! # What it finds
+//! Pings without an answer, from a host that answers others: how many, how many in a row, of which size.
+//!
+//! # Why it matters
+//! A ping has no retransmission that would hide a loss. It shows the loss of the path as it is.
+//!
+//! # How it decides
+//! An ICMP echo request is lost when no echo reply with its identifier and sequence number followed.
+//! - `loss`: at least `losses` requests and `share` of them were lost, and others of the same size were
+//!   answered. A warning.
+//! - `size`: all that were lost are larger than any that was answered, `sizes` or more. Information: the path
+//!   or the host passes no larger datagrams; see `mtu_blackhole` for what it does to connections.
+//! - `no_answer`: none was answered. Information: many hosts and devices answer no ping.
+//!
+//! # What it leaves alone
+//! - Requests in the last seconds of the capture.
+//! - Requests that are sent with a low TTL, as traceroute does.
+//! - Floods with less than `interval` between requests: hosts limit how many they answer.
+//! - Captures of one direction only: nobody knows whether an answer came.
+//!
+//! # What it does not claim
+//! Where the packets were lost, and in which direction. A router that is pinged itself may answer late or
+//! seldom while it forwards everything.
+//!
+//! # References
+//! RFC 792 (echo), RFC 4443 section 4, RFC 1812 section 4.3.2.8 (rate limiting).
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::*;
+use crate::dissect::Direction;
+use crate::flow::{Echoes, Flow};
+use crate::time::Span;
+
+thresholds! {
+    /// Counts echo requests by who sent them and who was asked.
+    struct EchoLoss {
+        losses: u64 = 3.0 "requests",
+            "lost requests, below which it is information only",
+            "ours: one or two are an accident";
+        share: f64 = 0.05 "share",
+            "share of the requests lost, below which it is information only",
+            "the share from which something works in part only (severity)";
+        sizes: u64 = 3.0 "requests",
+            "larger requests of which none was answered, from which the size decides",
+            "mtu_blackhole: three tries";
+        interval: f64 = 0.1 "s",
+            "time between requests on average, below which hosts limit their answers",
+            "Linux net.ipv4.icmp_ratelimit and icmp_msgs_per_sec, 1000 a second for all hosts together";
+    }
+}
+
+variants! {
+    /// How requests were lost.
+    enum Pattern {
+        Loss "loss" Warning {
+            could_be: &["packets are lost on the path", "the host or a router limits its answers"],
+            next: &["ping a host behind it, too", "compare with retransmissions on the same path"],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops],
+        }
+        Size "size" Info {
+            could_be: &[
+                "a link on the path has a smaller MTU, and nobody says so",
+                "fragments are dropped",
+                "the host answers no large requests",
+            ],
+            next: &["send the sizes between with don't-fragment set: ping -M do -s"],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops],
+        }
+        NoAnswer "no_answer" Info {
+            could_be: &["the host answers no ping", "something drops ICMP", "the host is not there"],
+            next: &["try the service that is needed, not a ping"],
+            not_claimed: &["that the host is down"],
+            doubted_by: &[QualityIssue::Drops, QualityIssue::OneWay],
+        }
+    }
+}
+
+const NOT_CLAIMED: &[&str] = &["where the packets were lost", "in which direction they were lost"];
+
+counts! {
+    /// What a case counts beside its flows.
+    struct Pings {
+        answered: u64,
+        lost: u64,
+        longest_run: Most,
+        /// Of the requests of at least a size that was never answered.
+        lost_large: u64,
+        largest_answered: Most,
+        smallest_lost: Least,
+        /// Nanoseconds; for words only.
+        round_trip: [Most; 1],
+        shortest: [Least; 1],
+        sum: Span,
+    }
+}
+
+/// Who sent replies to whom whose requests are not in the same flow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Unasked(Bounded<(IpAddr, IpAddr), ()>);
+
+impl Default for Unasked {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 12))
+    }
+}
+
+impl Merge for Unasked {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
+impl Detector for EchoLoss {
+    const RULE: Rule = Rule {
+        name: "echo_loss",
+        group: Group::Path,
+        summary: "pings without an answer, from a host that answers others",
+        judges: "requests",
+        variants: Pattern::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("echo_loss.rs"),
+    };
+    type Variant = Pattern;
+    /// Who was asked, and who asked.
+    type Key = (IpAddr, IpAddr);
+    type Counts = Pings;
+    type Total = ();
+    type Notes = Unasked;
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let Some(sides) = &flow.echoes else { return };
+        for direction in Direction::BOTH {
+            let echoes = &sides[direction.index()];
+            let (asker, asked) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
+            if echoes.unasked > 0 {
+                book.notes.0.observe(hash_of(&(asked, asker)), (asked, asker));
+            }
+            let Some((first, last)) = echoes.sent else { continue };
+            if flow.half(direction.reverse()).packets == 0 && flow.half(direction).packets < 2 {
+                book.not_judged_many("one request only", echoes.judged());
+                continue;
+            }
+            book.not_judged_many("sent when the capture ended", echoes.pending);
+            if echoes.low_ttl > 0 {
+                book.not_judged_many("sent with a low TTL, as traceroute does", echoes.judged());
+                continue;
+            }
+            let apart = (last.time - first.time).as_secs_f64() / (echoes.judged().max(2) - 1) as f64;
+            if apart < self.interval && echoes.judged() > 20 {
+                book.not_judged_many("a flood, which hosts answer in part", echoes.judged());
+                continue;
+            }
+            if is_group(asked) {
+                continue;
+            }
+            for _ in 0..echoes.judged() {
+                book.judged(&asked);
+            }
+            let Some(case) = book.case((asked, asker)) else { continue };
+            case.flow(flow, echoes.lost_at.iter().copied());
+            case.failed += echoes.lost;
+            case.counts.take(echoes);
+            case.show(-(echoes.lost as i64), flow.id, || {
+                let lost = echoes.lost_at.iter().take(5);
+                let lost = lost.map(|at| Evidence::new(*at, Role::EchoRequest, "no answer"));
+                let answer = echoes.answer.into_iter().flat_map(|(request, reply)| {
+                    let took = format!("{} after the request", reply.time - request.time);
+                    [
+                        Evidence::new(request, Role::EchoRequest, "answered"),
+                        Evidence::new(reply, Role::EchoReply, took),
+                    ]
+                });
+                lost.chain(answer).collect::<Vec<_>>()
+            });
+        }
+    }
+
+    fn judge(
+        &self,
+        (asked, asker): &Self::Key,
+        case: &Case<Pings>,
+        book: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Pattern>> {
+        let counts = &case.counts;
+        let (lost, of) = (counts.lost, counts.lost + counts.answered);
+        if lost == 0 {
+            return None;
+        }
+        let requests = plural(of, "echo request");
+        let subject = Subject {
+            client: Some(asker.to_string()),
+            server: Some(asked.to_string()),
+            protocol: Some("icmp"),
+            ..Subject::default()
+        };
+        let draft = |pattern, title: String, summary: String| {
+            Some(Draft::new(pattern, title, summary).subject(subject.clone()))
+        };
+        if counts.answered == 0 {
+            if book.notes.0.get(hash_of(&(*asked, *asker)), (*asked, *asker)).is_some() {
+                // The replies are there, apart from their requests: another tunnel by direction.
+                return None;
+            }
+            let title = format!("No answer to the pings of {asker} to {asked}");
+            return draft(Pattern::NoAnswer, title, format!("{requests} got no answer in the capture."));
+        }
+        if counts.lost_large >= self.sizes && counts.lost_large == lost {
+            let (largest, smallest) = (counts.largest_answered.get(), counts.smallest_lost.get());
+            let title = format!("{asked} answers no ping of {asker} above {largest} bytes");
+            let summary = format!(
+                "{} of {smallest} bytes or more got no answer, {} of up to {largest} bytes did.",
+                plural(lost, "echo request"),
+                counts.answered,
+            );
+            return draft(Pattern::Size, title, summary);
+        }
+        let round_trip = format!(
+            " The round trip took {} to {}.",
+            Span(counts.shortest[0].get() as i64),
+            Span(counts.round_trip[0].get() as i64),
+        );
+        let part = percent(lost, of);
+        let summary = format!(
+            "{asker} got no answer to {lost} of {requests}, {part}. Up to {} in a row were lost.{round_trip}",
+            counts.longest_run.get(),
+        );
+        let severity = match lost >= self.losses && share(lost, of) >= self.share {
+            true => Severity::Warning,
+            false => Severity::Info,
+        };
+        let title = format!("{part} of the pings to {asked} are lost");
+        draft(Pattern::Loss, title, summary).map(|draft| draft.severity(severity))
+    }
+}
+
+impl Pings {
+    fn take(&mut self, echoes: &Echoes) {
+        self.answered += echoes.answered;
+        self.lost += echoes.lost;
+        self.longest_run.add(echoes.longest_run);
+        let answered = echoes.sizes.iter().filter(|(_, size)| size.answered > 0).map(|(length, _)| *length);
+        let largest = answered.max().unwrap_or(0);
+        self.largest_answered.add(largest);
+        let beyond = echoes.sizes.range(largest + 1..);
+        self.lost_large += beyond.map(|(_, size)| size.lost).sum::<u64>();
+        let lost = echoes.sizes.iter().filter(|(_, size)| size.lost > 0).map(|(length, _)| *length);
+        lost.min().into_iter().for_each(|length| self.smallest_lost.add(length));
+        if let Some((least, most, sum)) = echoes.round_trip {
+            self.shortest[0].add(least.0.unsigned_abs());
+            self.round_trip[0].add(most.0.unsigned_abs());
+            self.sum += sum;
+        }
+    }
+}
+
+/// Nobody has to answer for a group or for all.
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast() || address.octets()[3] == 255,
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_traffic, one, says_nothing};
+    use crate::support::scenes::link::{ping, pings};
+
+    const NAME: &str = EchoLoss::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(NAME, &[("echo_loss", "loss", Severity::Warning), ("echo_loss", "no_answer", Severity::Info)]);
+    }
+
+    #[test]
+    fn it_says_nothing_without_pings() {
+        says_nothing(NAME, &["healthy_resets", "icmp_unreachable_host", "pmtud", "routing_loop"]);
+    }
+
+    #[test]
+    fn an_interruption_is_a_loss() {
+        let findings = in_traffic(NAME, |lab| pings(lab, 9, 60, 1_000, |number| !(20..32).contains(&number)));
+        let finding = one(&findings, "loss", Severity::Warning);
+        assert!(finding.summary.contains("Up to 12 in a row"), "{}", finding.summary);
+    }
+
+    #[test]
+    fn sizes_that_never_arrive_are_information() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..30u16 {
+                let size = [56, 1_372, 1_472][usize::from(number % 3)];
+                let at = u64::from(number) * 400_000;
+                ping(lab, at, (7, 9), (3, number), size, size < 1_400);
+            }
+            ping(lab, 20_000_000, (7, 9), (3, 30), 56, true);
+        });
+        let finding = one(&findings, "size", Severity::Info);
+        assert!(finding.title.ends_with("above 1400 bytes"), "{}", finding.title);
+    }
+
+    #[test]
+    fn answers_that_the_end_of_the_capture_cuts_off_are_not_lost() {
+        let findings = in_traffic(NAME, |lab| pings(lab, 9, 40, 500, |number| number < 34));
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn a_flood_is_not_judged() {
+        let findings = in_traffic(NAME, |lab| pings(lab, 9, 900, 2, |number| number % 3 == 0));
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn one_lost_ping_is_information() {
+        let findings = in_traffic(NAME, |lab| pings(lab, 9, 50, 500, |number| number != 20));
+        one(&findings, "loss", Severity::Info);
+    }
+
+    /// A mirror records every request and every answer twice.
+    #[test]
+    fn copies_are_no_requests() {
+        let findings = in_traffic(NAME, |lab| {
+            pings(lab, 9, 50, 500, |_| true);
+            let seen = lab.capture.packets.clone();
+            seen.into_iter().for_each(|packet| lab.capture.record(packet.micros + 9, packet.frame));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}

@@ -1,0 +1,266 @@
+//! # What it finds
+//! Fragmented IP datagrams that are never whole, by who sent them to whom, and fragments that contradict each
+//! other.
+//!
+//! # Why it matters
+//! One missing fragment costs the whole datagram. Large DNS answers, Kerberos, RADIUS and IKE depend on
+//! fragments, and nothing tells the sender.
+//!
+//! # How it decides
+//! A datagram is incomplete when a fragment of it was seen and others did not come within 30 s.
+//! - `first_only`: of `datagrams` or more only the first fragment was seen, the one with the ports. A warning
+//!   when the capture holds later fragments of others; otherwise information.
+//! - `incomplete`: `datagrams` or more and `share` of those of the two hosts are incomplete in another way. A
+//!   warning.
+//! - `overlap`: fragments contradict earlier ones of their datagram. Information.
+//!
+//! # What it leaves alone
+//! - Fragments cut by the snapshot length, and datagrams begun in the last two seconds of the capture.
+//! - Captures whose filter names ports: such a filter keeps first fragments only.
+//!
+//! # What it does not claim
+//! Where fragments were dropped, and that overlapping ones are meant to deceive.
+//!
+//! # References
+//! RFC 791 section 3.2, RFC 8200 section 4.5, RFC 5722 (overlaps), RFC 8900 (fragments are fragile).
+
+use crate::detect::*;
+use crate::dissect::FragmentPath;
+
+thresholds! {
+    /// Judges what became of fragments, by path.
+    struct FragmentLoss {
+        datagrams: u64 = 3.0 "datagrams",
+            "incomplete datagrams of a path, below which it is information only",
+            "ours: one or two are an accident";
+        share: f64 = 0.05 "share",
+            "share of a path's fragmented datagrams that are incomplete, below which it is information only",
+            "the share from which something works in part only (severity)";
+    }
+}
+
+variants! {
+    /// What is wrong with the fragments.
+    enum Fragments {
+        FirstOnly "first_only" Warning {
+            could_be: &[
+                "a stateless rule for ports drops the other fragments: they have no ports",
+                "the capture filter left the other fragments out",
+            ],
+            next: NEXT,
+            not_claimed: &["where the fragments were dropped"],
+            doubted_by: &[QualityIssue::Drops],
+        }
+        Incomplete "incomplete" Warning {
+            could_be: &["packets are lost on the path", "a device passes some fragments only"],
+            next: NEXT,
+            not_claimed: &["where the fragments were dropped"],
+            doubted_by: &[QualityIssue::Drops],
+        }
+        Overlap "overlap" Info {
+            could_be: &[
+                "an identification was used again too soon",
+                "a test or an attempt to get past an inspection",
+            ],
+            next: &["look at the sender"],
+            not_claimed: &["that it was meant to deceive"],
+            doubted_by: &[],
+        }
+    }
+}
+
+const NEXT: &[&str] =
+    &["capture on both sides of the devices on the path", "send smaller datagrams, or use TCP"];
+
+counts! {
+    /// What a case counts.
+    struct Datagrams {
+        complete: u64,
+        incomplete: u64,
+        first_only: u64,
+        rest_only: u64,
+        conflicting: u64,
+    }
+}
+
+impl Detector for FragmentLoss {
+    const RULE: Rule = Rule {
+        name: "fragment_loss",
+        group: Group::Path,
+        summary: "fragmented datagrams that are never whole, and fragments that contradict each other",
+        judges: "fragmented datagrams",
+        variants: Fragments::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("fragment_loss.rs"),
+    };
+    type Variant = Fragments;
+    type Key = ();
+    type Counts = Datagrams;
+    type Total = ();
+    type Notes = ();
+
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let paths = &context.totals.fragment_paths;
+        let unknown = paths.iter().map(|path| path.unknown).sum();
+        book.not_judged_many("cut by the snapshot length, or begun when the capture ended", unknown);
+        let later_seen = paths.iter().any(|path| path.complete > 0 || path.incomplete > path.first_only);
+        let by_port = context.filter().is_some_and(|filter| filter.contains("port"));
+        let mut concluded = Vec::new();
+        for path in paths {
+            if path.incomplete > 0 && by_port {
+                book.not_judged_many("the capture filter names ports", path.incomplete);
+            } else if path.incomplete > 0 {
+                concluded.push(self.incomplete(path, later_seen));
+            }
+            if path.conflicting > 0 {
+                concluded.push(overlap(path));
+            }
+        }
+        concluded
+    }
+
+    fn assessed(&self, _: u64, context: &Context<'_>) -> u64 {
+        context.totals.fragment_paths.iter().map(|path| path.complete + path.incomplete).sum()
+    }
+}
+
+impl FragmentLoss {
+    fn incomplete(&self, path: &FragmentPath, later_seen: bool) -> Concluded<Self> {
+        let FragmentPath { source, destination, complete, incomplete, first_only, rest_only, .. } = path;
+        let of = complete + incomplete;
+        let variant = match first_only * 2 > *incomplete {
+            true => Fragments::FirstOnly,
+            false => Fragments::Incomplete,
+        };
+        let enough = *incomplete >= self.datagrams && share(*incomplete, of) >= self.share;
+        let severity = match variant {
+            Fragments::FirstOnly if !later_seen => Severity::Info,
+            _ if enough => Severity::Warning,
+            _ => Severity::Info,
+        };
+        let title = format!("Fragmented datagrams from {source} to {destination} are never whole");
+        let seen = match (first_only, rest_only) {
+            (0, 0) => String::new(),
+            (first, 0) => format!(" Of {first} only the first fragment was seen."),
+            (0, rest) => format!(" Of {rest} the first fragment was not seen."),
+            (first, rest) => {
+                format!(" Of {first} only the first fragment was seen, of {rest} all but the first.")
+            }
+        };
+        let summary = format!(
+            "{destination} did not get {incomplete} of {} from {source} whole: fragments are missing.{seen}",
+            plural(of, "fragmented datagram"),
+        );
+        let mut case = case_of(path, "first fragment seen of an incomplete datagram");
+        (case.failed, case.total) = (*incomplete, of);
+        (Draft::new(variant, title, summary).severity(severity).subject(subject(path)), case)
+    }
+}
+
+fn overlap(path: &FragmentPath) -> Concluded<FragmentLoss> {
+    let FragmentPath { source, destination, conflicting, .. } = path;
+    let title = format!("Fragments from {source} to {destination} contradict each other");
+    let summary = format!(
+        "{} of {source} had other content, or another end, than earlier ones of the same datagram.",
+        plural(*conflicting, "fragment"),
+    );
+    let draft = Draft::new(Fragments::Overlap, title, summary).subject(subject(path));
+    (draft, case_of(path, "contradicts an earlier fragment, or is the first of an incomplete datagram"))
+}
+
+fn subject(path: &FragmentPath) -> Subject {
+    Subject {
+        client: Some(path.destination.to_string()),
+        server: Some(path.source.to_string()),
+        ..Subject::default()
+    }
+}
+
+fn case_of(path: &FragmentPath, shown: &'static str) -> Case<Datagrams> {
+    let (first, last) = path.seen.unzip();
+    let mut case: Case<Datagrams> = Case::between(first, last);
+    case.affected.clients.add(path.destination);
+    case.counts = Datagrams {
+        complete: path.complete,
+        incomplete: path.incomplete,
+        first_only: path.first_only,
+        rest_only: path.rest_only,
+        conflicting: path.conflicting,
+    };
+    case.show(0, 0, || path.shown.iter().map(|at| Evidence::new(*at, Role::Fragment, shown)));
+    case
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_traffic, one, says_nothing};
+    use crate::support::scenes::link::fragments;
+
+    const NAME: &str = FragmentLoss::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(NAME, &[("fragment_loss", "incomplete", Severity::Warning)]);
+    }
+
+    #[test]
+    fn it_says_nothing_without_fragments() {
+        says_nothing(NAME, &["healthy_resets", "echo_loss"]);
+    }
+
+    #[test]
+    fn whole_datagrams_are_left_alone() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..9).for_each(|id| fragments(lab, id, &[0, 1, 2]));
+            (10..19).for_each(|id| fragments(lab, id, &[2, 0, 1]));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn copies_complete_nothing_and_lack_nothing() {
+        let findings = in_traffic(NAME, |lab| (0..9).for_each(|id| fragments(lab, id, &[0, 0, 1, 1, 2, 2])));
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A filter for a port leaves the others out, and nothing in the file says so.
+    #[test]
+    fn first_fragments_alone_are_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..9).for_each(|id| fragments(lab, id, &[0]));
+            lab.resolves(9_000_000, "www.shop.example");
+        });
+        one(&findings, "first_only", Severity::Info);
+    }
+
+    #[test]
+    fn first_fragments_beside_whole_datagrams_are_a_warning() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..9).for_each(|id| fragments(lab, id, &[0]));
+            (10..14).for_each(|id| fragments(lab, id, &[0, 1, 2]));
+            lab.resolves(9_000_000, "www.shop.example");
+        });
+        let finding = one(&findings, "first_only", Severity::Warning);
+        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (9, 13));
+    }
+
+    #[test]
+    fn one_incomplete_datagram_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            fragments(lab, 1, &[0, 2]);
+            (2..9).for_each(|id| fragments(lab, id, &[0, 1, 2]));
+            lab.resolves(9_000_000, "www.shop.example");
+        });
+        one(&findings, "incomplete", Severity::Info);
+    }
+
+    #[test]
+    fn a_datagram_that_the_end_cuts_off_is_not_judged() {
+        let findings = in_traffic(NAME, |lab| {
+            (2..9).for_each(|id| fragments(lab, id, &[0, 1, 2]));
+            (9..14).for_each(|id| fragments(lab, id, &[0, 1]));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}
