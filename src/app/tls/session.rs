@@ -41,6 +41,8 @@ pub struct TlsSession {
     pub last_handshake: [Option<(u8, PacketRef)>; 2],
     /// The last record by direction: content type, length, packet.
     pub last_record: [Option<(u8, u16, PacketRef)>; 2],
+    /// A record or a handshake message of the direction was begun and never ended.
+    pub unfinished: [bool; 2],
     /// Bytes that are no TLS followed.
     pub malformed: Option<PacketRef>,
     /// Missing bytes ended the reading of a direction.
@@ -53,6 +55,11 @@ impl TlsSession {
     /// The version in force; drafts count as the version they became.
     pub(super) fn version(&self) -> Option<u16> {
         self.server_hello.as_ref().map(|hello| if hello.version >> 8 == 0x7f { TLS13 } else { hello.version })
+    }
+
+    /// TLS 1.3 or a draft of it is in force: everything after the ServerHello is encrypted.
+    pub fn is_tls13(&self) -> bool {
+        self.version() == Some(TLS13)
     }
 
     /// A side said that it closes (close_notify), or sent an alert that cannot be read after the handshake,
