@@ -46,6 +46,12 @@ pub enum Role {
     SynAck,
     /// A RST.
     Reset,
+    /// A FIN.
+    Close,
+    /// Bytes that are no TLS.
+    NotTls,
+    /// The last packet before a side went silent.
+    Last,
     /// A datagram that never arrived at its size.
     TooBig,
     /// A smaller datagram that arrived.
@@ -60,6 +66,8 @@ pub enum Role {
     ClientHello,
     /// A TLS ServerHello.
     ServerHello,
+    /// A TLS Certificate message.
+    Certificate,
     /// A TLS alert.
     Alert,
     /// A DNS query.

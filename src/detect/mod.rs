@@ -119,6 +119,9 @@ detectors! {
     connection_refused::ConnectionRefused,
     rst_storm::RstStorm,
     tls_alert::TlsAlert,
+    tls_certificate::TlsCertificate,
+    tls_stall::TlsStall,
+    tls_abort::TlsAbort,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,
 }

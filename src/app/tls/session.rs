@@ -76,6 +76,17 @@ impl TlsSession {
         self.client_hello.as_ref().and_then(|hello| hello.sni.as_deref()).unwrap_or_default()
     }
 
+    /// The alert that ended it: the first that is fatal, or that cannot be read and came before the handshake
+    /// was complete.
+    pub fn fatal_alert(&self) -> Option<Alert> {
+        let ends = |alert: &&Alert| match (alert.level, alert.description) {
+            (_, Some(Alert::CLOSE_NOTIFY | Alert::USER_CANCELED)) => false,
+            (Some(level), Some(_)) => level == 2,
+            _ => alert.phase != Phase::Established,
+        };
+        self.alerts.iter().find(ends).copied()
+    }
+
     /// TLS 1.3 hides alerts in application data. True when the last record of `direction` has an alert's
     /// length: 2 + 1 + 16, or 2 + 1 + 8 with CCM_8 (RFC 8446 section 5.2).
     pub fn may_end_with_alert(&self, direction: Direction) -> bool {
