@@ -9,6 +9,7 @@ mod book;
 mod case;
 mod context;
 mod counts;
+mod described;
 mod detector;
 mod draft;
 mod evidence;

@@ -1,7 +1,8 @@
 //! # What it finds
 //! TLS handshakes that ended without an alert that would say why, by server and server name:
 //! - `reset_after_hello`: a RST in the server's name answers the ClientHello.
-//! - `no_alert`: the server closes or resets during the handshake, or the client does after the server's flight.
+//! - `no_alert`: the server closes or resets during the handshake, or the client does after the server's
+//!   flight.
 //! - `not_tls`: the server answers the ClientHello with bytes that are no TLS.
 //! - `plain_text`: the client speaks plain text to a port that wants TLS, and is turned away.
 //!
@@ -10,11 +11,11 @@
 //!
 //! # How it decides
 //! By what came last, who ended it, and what the same server did in other sessions: other server names that
-//! went through, clients that succeeded. A port wants TLS when a session succeeded there, when it answers plain
-//! text with an alert, or when it is registered for TLS.
+//! went through, clients that succeeded. A port wants TLS when a session succeeded there, when it answers
+//! plain text with an alert, or when it is registered for TLS.
 //!
-//! It is information below `insistent` failures, when one client alone closes after the server's flight, and for
-//! one client without a server name where nobody succeeds: those are probes.
+//! It is information below `insistent` failures, when one client alone closes after the server's flight,
+//! and for one client without a server name where nobody succeeds: those are probes.
 //!
 //! # What it leaves alone
 //! - Sessions with an alert, encrypted ones included (see `tls_alert`).

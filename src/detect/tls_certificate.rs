@@ -10,17 +10,18 @@
 //! - `weak`: RSA below 2048 bits, or a signature with MD5 or SHA-1, after public authorities had to stop.
 //!
 //! # Why it matters
-//! Clients differ in what they check, fetch and have cached. So one chain fails for some of them and works for
-//! others, and a test from the next host proves little.
+//! Clients differ in what they check, fetch and have cached. So one chain fails for some of them and works
+//! for others, and a test from the next host proves little.
 //!
 //! # How it decides
 //! Times are compared with the clock of the capture, never with today. What it cost decides how much it
 //! matters: sessions that the client ended after the certificate, by an alert about certificates or without
-//! any. An alert is only counted for a fault that it fits: unknown_ca not for an expired certificate. Each such
-//! session counts for one fault. Silent endings count only when several clients end so: one may be a monitor.
+//! any. An alert is only counted for a fault that it fits: unknown_ca not for an expired certificate. Each
+//! such session counts for one fault. Silent endings count only when several clients end so: one may be a
+//! monitor.
 //!
-//! Where all clients went on, it is information. An incomplete chain is then no finding at all: a root of one's
-//! own may sign leaves itself.
+//! Where all clients went on, it is information. An incomplete chain is then no finding at all: a root of
+//! one's own may sign leaves itself.
 //!
 //! # What it leaves alone
 //! - Roots at the end of a chain, sent or not, whoever's they are.
@@ -37,13 +38,11 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
-use crate::app::tls::{Alert, Certificate, ChainFault, TlsSession, alert_name, chain_faults};
+use crate::app::tls::{Alert, ChainFault, TlsSession, alert_name, chain_faults};
+use crate::detect::described::{Described, Known, day};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, NegotiationEnd, Stage};
-use crate::time::Timestamp;
 
 thresholds! {
     /// Counts sessions by the faults of the server's chain.
@@ -105,7 +104,7 @@ variants! {
             doubted_by: DOUBTED_BY,
         }
         IncompleteChain "incomplete_chain" Warning {
-            could_be: &["the server was not given the intermediate: clients that have it from elsewhere go on",
+            could_be: &["the server was not given the intermediate: clients that have it anyway go on",
                 "a root signed the leaf itself, and these clients do not have that root"],
             next: NEXT,
             not_claimed: NOT_CLAIMED,
@@ -184,41 +183,6 @@ counts! {
     }
 }
 
-/// What is said of a certificate.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Described {
-    subject: String,
-    issuer: String,
-    names: String,
-    key: String,
-    valid: Option<(Timestamp, Timestamp)>,
-}
-
-impl Merge for Described {
-    fn absorb(&mut self, other: Self) {
-        // The same fingerprint is the same certificate.
-        if self.valid.is_none() {
-            *self = other;
-        }
-    }
-}
-
-/// Certificates with a fault by fingerprint, however many sessions presented them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Known(Bounded<[u8; 32], Described>);
-
-impl Default for Known {
-    fn default() -> Self {
-        Self(Bounded::new(TlsCertificate::CASES))
-    }
-}
-
-impl Merge for Known {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
-
 /// What a client made of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reaction {
@@ -258,7 +222,7 @@ impl Detector for TlsCertificate {
         let faults = chain_faults(chain, at.time, &name);
         let server = (flow.server, name);
         if let Some(chains) = book.judged(&server) {
-            chains.in_time += u64::from(!faults.iter().any(|(fault, _)| Fault::of(*fault).is_of_time()));
+            chains.in_time += u64::from(!faults.iter().any(|(fault, _)| fault.is_of_time()));
         }
         let reaction = reaction(flow, tls);
         let blamed = match reaction {
@@ -277,7 +241,7 @@ impl Detector for TlsCertificate {
             self.count(flow, (server.clone(), fault, certificate.fingerprint), reaction, blamed, book);
             let hash = hash_of(&certificate.fingerprint);
             if let Some(known) = book.notes.0.observe(hash, certificate.fingerprint) {
-                known.absorb(described(certificate));
+                known.absorb(Described::of(certificate));
             }
         }
     }
@@ -359,11 +323,8 @@ impl TlsCertificate {
         if first < year {
             return Some("the times of the capture are no dates: validity is not known");
         }
-        let servers: Distinct<Endpoint> = {
-            let mut servers = Distinct::default();
-            book.totals().for_each(|((server, _), ..)| servers.add(*server));
-            servers
-        };
+        let mut servers: Distinct<Endpoint> = Distinct::default();
+        book.totals().for_each(|((server, _), ..)| servers.add(*server));
         let valid = book.totals().any(|(.., chains)| chains.in_time > 0);
         let rejected = book.cases().any(|(_, case)| case.counts.rejected > 0);
         (servers.count() > 1 && !valid && !rejected)
@@ -433,37 +394,6 @@ fn reaction(flow: &Flow, tls: &TlsSession) -> Reaction {
         }
         _ => Reaction::Other,
     }
-}
-
-fn described(certificate: &Certificate) -> Described {
-    let names = certificate.names.iter().take(3).map(|name| short(name)).collect::<Vec<_>>().join(", ");
-    let more = certificate.names.len().saturating_sub(3) as u64 + u64::from(certificate.more_names);
-    let common = || short(certificate.common_name.as_deref().unwrap_or("no name"));
-    Described {
-        subject: short(&certificate.subject),
-        issuer: short(&certificate.issuer),
-        names: match more {
-            _ if certificate.names.is_empty() => common(),
-            0 => names,
-            more => format!("{names} and {more} more"),
-        },
-        key: format!("{} {} bit, {}", certificate.key, certificate.key_bits, certificate.signature),
-        valid: Some((certificate.not_before, certificate.not_after)),
-    }
-}
-
-/// Names are hostile input: enough of them to be recognised.
-fn short(text: &str) -> String {
-    const MOST: usize = 80;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// The date of a time in UTC.
-fn day(time: Timestamp) -> String {
-    time.rfc3339().chars().take_while(|character| *character != 'T').collect()
 }
 
 fn headline(fault: Fault, described: &Described, name: &str) -> String {

@@ -1,6 +1,6 @@
 //! # What it finds
-//! TLS handshakes that stopped: a side had to speak and said nothing, or what it said did not arrive. By server,
-//! server name and stage:
+//! TLS handshakes that stopped: a side had to speak and said nothing, or what it said did not arrive. By
+//! server, server name and stage:
 //! - `client_hello`: the ClientHello was sent again and never acknowledged, on a connection that had opened.
 //! - `server_hello`: the server acknowledged the ClientHello and never answered.
 //! - `server_flight`: the ServerHello or what follows it never arrived whole.
@@ -8,19 +8,21 @@
 //! - `server_finished`: the server did not answer the client's key exchange and Finished.
 //!
 //! # Why it matters
-//! The client waits until its own time-out, with a connection that looks open. No alert and no reset says why.
+//! The client waits until its own time-out, with a connection that looks open. No alert and no reset says
+//! why.
 //!
 //! # How it decides
-//! From the last record of the handshake on nothing came for `wait`, until one of them closed or the capture
-//! ended. What was not acknowledged did not arrive; what was acknowledged and not answered did. Sessions of the
-//! same server that went well set the failing apart: by name, or by the size of what had to arrive.
+//! From the last record of the handshake on nothing came for `wait`, until one of them closed or the
+//! capture ended. What was not acknowledged did not arrive; what was acknowledged and not answered did.
+//! Sessions of the same server that went well set the failing apart: by name, or by the size of what had to
+//! arrive.
 //!
-//! It is information when it is one client without a server name, as of a probe, or the client that is silent: a
-//! person may be asked for a certificate.
+//! It is information when it is one client without a server name, as of a probe, or the client that is
+//! silent: a person may be asked for a certificate.
 //!
 //! # What it leaves alone
-//! - Handshakes that somebody ended sooner (see `tls_abort`), by an alert (see `tls_alert`), or that the end of
-//!   the capture cut.
+//! - Handshakes that somebody ended sooner (see `tls_abort`), by an alert (see `tls_alert`), or that the
+//!   end of the capture cut.
 //! - Datagrams above a size that never arrive (see `mtu_blackhole`).
 //! - Clients that vanished: nothing was sent again.
 //!

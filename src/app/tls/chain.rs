@@ -34,14 +34,15 @@ impl ChainFault {
     }
 }
 
-/// When public authorities had to stop issuing RSA keys below 2048 bits: 2014-01-01 (CA/Browser Forum Baseline
-/// Requirements, appendix A).
+/// When public authorities had to stop issuing RSA keys below 2048 bits: 2014-01-01 (CA/Browser Forum
+/// Baseline Requirements, appendix A).
 const SHORT_KEYS: Timestamp = Timestamp(1_388_534_400_000_000_000);
 /// When SHA-1 signatures had to stop: 2017-01-01 (CA/Browser Forum ballot 118).
 const SHA1: Timestamp = Timestamp(1_483_228_800_000_000_000);
 
-/// The faults of a server's chain, leaf first, as it was sent `at` that time to a client that asked for `host`
-/// (empty: for none), each with the position of the certificate at fault. In the order of the faults.
+/// The faults of a server's chain, leaf first, as it was sent `at` that time to a client that asked for
+/// `host` (empty: for none), each with the position of the certificate at fault. In the order of the
+/// faults.
 pub fn chain_faults(chain: &[Certificate], at: Timestamp, host: &str) -> Vec<(ChainFault, usize)> {
     let Some(leaf) = chain.first() else { return Vec::new() };
     let path = path(chain, at);

@@ -62,8 +62,8 @@ pub struct Certificates;
 
 impl Table for Certificates {
     const NAME: &'static str = "certificates";
-    const DOC: &'static str = "One row per certificate that was sent in a TLS session: TLS 1.3 encrypts them, \
-        and a resumed session sends none.";
+    const DOC: &'static str = "One row per certificate that was sent in a TLS session: TLS 1.3 encrypts \
+        them, and a resumed session sends none.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "id.resp_h",
@@ -107,7 +107,7 @@ const CHAIN: &[Column<Certificates>] = columns! { Certificates:
     "signature" Text "algorithm of its signature" = |row| row.certificate.signature.as_str();
     "self_issued" Bool "subject and issuer are the same" = |row| row.certificate.self_issued;
     "authority" Bool "it may sign others (basic constraints)" = |row| row.certificate.authority;
-    "faults" Text "what is wrong with it at the time of the packet, joined by commas: expired, not_yet_valid, \
-        expired_intermediate, name_mismatch, self_signed, incomplete_chain, chain_order, weak"
+    "faults" Text "what is wrong with it at the time of the packet, joined by commas: expired, \
+        not_yet_valid, expired_intermediate, name_mismatch, self_signed, incomplete_chain, chain_order, weak"
         = |row| row.faults();
 };
