@@ -197,6 +197,10 @@ impl TlsAbort {
             }
             return;
         }
+        // Also where a filter kept the TLS messages only.
+        if tcp.handshake.outcome != HandshakeOutcome::Established {
+            return book.not_judged("the opening of the connection was not captured");
+        }
         if flow.is_one_way() {
             return book.not_judged("one direction only");
         }
@@ -254,6 +258,11 @@ impl TlsAbort {
         }
         let closed = matches!(negotiation.end, NegotiationEnd::Fin | NegotiationEnd::Reset);
         if !closed || negotiation.waited >= self.wait || tls.fatal_alert().is_some() {
+            return None;
+        }
+        // It closed before it had the answer: another connection was faster, or nobody wanted it any more.
+        let unheard = negotiation.ended.is_some_and(|at| at.packet < negotiation.since.packet);
+        if by == ToServer && unheard {
             return None;
         }
         match (negotiation.stage, by) {
@@ -546,6 +555,11 @@ mod tests {
                 let mut talk = opened(lab, number, 443);
                 if number % 2 == 0 {
                     talk.send(&mut lab.capture, CLIENT, ACK, &tls::client_hello("a.example", true, 4));
+                }
+                if number % 4 == 0 {
+                    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+                    talk.turn(CLIENT);
+                    tls::server_flight13(&mut talk, &mut lab.capture);
                 }
                 talk.wait(200);
                 talk.send(&mut lab.capture, CLIENT, RST | ACK, b"");

@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 use crate::app::tls::TlsSession;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, Negotiation, NegotiationEnd, Stage, TcpFlow};
+use crate::flow::{Flow, HandshakeOutcome, Negotiation, NegotiationEnd, Stage, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -158,8 +158,8 @@ impl Detector for TlsStall {
             return book.not_judged(why);
         }
         let over = negotiation.end != NegotiationEnd::Silence;
-        if !over && negotiation.waited < self.wait {
-            return book.not_judged("the capture ended during the handshake");
+        if !over && flow.last.time - negotiation.since.time < self.wait {
+            return book.not_judged("nothing of the connection was captured after the handshake stopped");
         }
         let server = (flow.server, tls.server_name().to_ascii_lowercase());
         let hello = tls.client_hello.as_ref().map_or(0, |hello| hello.length);
@@ -210,6 +210,10 @@ fn unknown(flow: &Flow, tls: &TlsSession, tcp: &TcpFlow, negotiation: &Negotiati
     let missed = || tcp.sides.iter().any(|side| side.missed_bytes > 0);
     match negotiation.stage {
         Stage::Complete => None,
+        // Also where a filter kept the TLS messages only.
+        _ if tcp.handshake.outcome != HandshakeOutcome::Established => {
+            Some("the opening of the connection was not captured")
+        }
         _ if flow.is_one_way() => Some("one direction only"),
         _ if tls.lost.contains(&true) || missed() || flow.halves.iter().any(|half| half.clipped > 0) => {
             Some("bytes of the handshake are missing from the capture")
@@ -400,6 +404,24 @@ mod tests {
         assert_eq!(finding.subject.name.as_deref(), Some("api.shop.example"));
         let findings = in_traffic(NAME, |lab| unanswered(lab, 4, "api.shop.example", 1_000));
         assert!(findings.is_empty(), "given up too soon: {findings:#?}");
+    }
+
+    /// A filter that keeps the messages of TLS leaves neither acknowledgements nor ends.
+    #[test]
+    fn what_the_capture_does_not_hold_is_no_silence() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let mut talk = lab.talk(20 + number, (30, 443), 100, [30, 5_000]);
+                if number > 2 {
+                    talk.handshake(&mut lab.capture);
+                }
+                talk.send(&mut lab.capture, CLIENT, ACK, &tls::client_hello("a.example", true, 4));
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, ACK, &tls::server_hello(true, 4));
+            }
+            lab.resolves(60_000_000, "www.shop.example");
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     #[test]
