@@ -14,8 +14,10 @@
 //! went through, clients that succeeded. A port wants TLS when a session succeeded there, when it answers
 //! plain text with an alert, or when it is registered for TLS.
 //!
-//! It is information below `insistent` failures, when one client alone closes after the server's flight,
-//! and for one client without a server name where nobody succeeds: those are probes.
+//! It is a warning at most for plain text, for clients that close after the server's flight, and without a
+//! server name: what asks so is often no user. It is information below `insistent` failures, when clients
+//! without a server name or one client alone close after the server's flight, and for one client without a
+//! server name where nobody succeeds: those are probes.
 //!
 //! # What it leaves alone
 //! - Sessions with an alert, encrypted ones included (see `tls_alert`).
@@ -335,12 +337,14 @@ impl TlsAbort {
             summary += &format!(" {} for other names went well at this server.", plural(others, "session"));
         }
         let one = case.affected.clients.count() == 1;
-        let probe = one && ((name.is_empty() && completed == 0) || by == Direction::ToServer);
+        // Load balancers check so, several of them at times, and without a name.
+        let leaves = way == Way::NoAlert && by == Direction::ToServer;
+        let probe = (one && name.is_empty() && completed == 0) || (leaves && (one || name.is_empty()));
         let severity = match way {
-            _ if case.failed < self.insistent => Severity::Info,
-            Way::PlainText => case.severity(case.failed).min(Severity::Warning),
-            _ if probe => Severity::Info,
-            _ => case.severity(case.failed),
+            _ if case.failed < self.insistent || (probe && way != Way::PlainText) => Severity::Info,
+            Way::ResetAfterHello | Way::NotTls if !name.is_empty() => case.severity(case.failed),
+            Way::NoAlert if !leaves && !name.is_empty() => case.severity(case.failed),
+            _ => case.severity(case.failed).min(Severity::Warning),
         };
         let subject = Subject { name: (!name.is_empty()).then(|| name.clone()), ..Subject::of(case) };
         let draft = Draft::new(way, title, summary)
@@ -488,7 +492,7 @@ mod tests {
     #[test]
     fn clients_that_leave_after_the_servers_flight() {
         let findings = in_traffic(NAME, |lab| (0..5).for_each(|number| leaves(lab, number)));
-        let finding = one(&findings, "no_alert", Severity::Critical);
+        let finding = one(&findings, "no_alert", Severity::Warning);
         assert!(finding.alternatives[0].contains("certificate"), "{finding:#?}");
         // A health check of a load balancer does the same all day.
         let check = in_traffic(NAME, |lab| (0..5).for_each(|_| leaves(lab, 1)));

@@ -17,8 +17,8 @@
 //! Times are compared with the clock of the capture, never with today. What it cost decides how much it
 //! matters: sessions that the client ended after the certificate, by an alert about certificates or without
 //! any. An alert is only counted for a fault that it fits: unknown_ca not for an expired certificate. Each
-//! such session counts for one fault. Silent endings count only when several clients end so: one may be a
-//! monitor.
+//! such session counts for one fault. Silent endings count only when several clients end so, and are a warning
+//! at most: one may be a monitor.
 //!
 //! Where all clients went on, it is information. An incomplete chain is then no finding at all: a root of
 //! one's own may sign leaves itself.
@@ -347,7 +347,12 @@ impl TlsCertificate {
         let shown = if name.is_empty() { server.to_string() } else { format!("{name} ({server})") };
         let title = format!("{shown} presents {}", headline(fault, described, name));
         let summary = summary(fault, described, &case);
-        let severity = if case.failed > 0 { case.severity(case.failed) } else { Severity::Info };
+        let severity = match counts.rejected {
+            // Health checks end so, too, and those have no name to ask for.
+            0 if case.failed == 0 || name.is_empty() => Severity::Info,
+            0 => case.severity(case.failed).min(Severity::Warning),
+            _ => case.severity(case.failed),
+        };
         let proven = !matches!(fault, Fault::IncompleteChain) && (case.failed == 0 || counts.rejected > 0);
         let subject = Subject { name: (!name.is_empty()).then(|| name.clone()), ..Subject::of(&case) };
         let draft = Draft::new(fault, title, summary)
@@ -458,7 +463,6 @@ mod tests {
     use crate::support::tls;
 
     const NAME: &str = TlsCertificate::RULE.name;
-
     #[derive(Clone, Copy)]
     enum End {
         Alert(u8),
@@ -498,7 +502,6 @@ mod tests {
     const HOST: &str = "www.shop.example";
     const OLD: [&[u8]; 2] = [tls::UNDER_OLD, tls::OLD_INTERMEDIATE];
     const GOOD: [&[u8]; 2] = [tls::LEAF, tls::INTERMEDIATE];
-
     #[test]
     fn it_fires() {
         fires(NAME, &[("tls_alert_certificate_expired", "expired", Severity::Critical)]);
@@ -543,7 +546,6 @@ mod tests {
             let findings = in_traffic(NAME, |lab| sessions(lab, 1, 5, host, chain, End::Alert(alert)));
             one(&findings, variant, Severity::Critical);
             assert_eq!(findings.len(), 1, "{findings:#?}");
-            // Nobody minds: nobody lost anything.
             let findings = in_traffic(NAME, |lab| sessions(lab, 1, 5, host, chain, End::GoesOn));
             match variant {
                 "incomplete_chain" => assert!(findings.is_empty(), "{findings:#?}"),
@@ -589,9 +591,8 @@ mod tests {
         sessions(&mut lab, 1, 5, HOST, &[tls::EXPIRED, tls::INTERMEDIATE], End::Alert(45));
         lab.capture.sort();
         let mut file = lab.capture.pcap();
-        // A packet of 1970 at the end.
-        let length = lab.capture.packets.last().map_or(0, |packet| packet.frame.len());
-        let stamp = file.len() - length - 16;
+        // The last packet is of 1970.
+        let stamp = file.len() - lab.capture.packets.last().map_or(0, |packet| packet.frame.len()) - 16;
         file[stamp..stamp + 4].fill(0);
         let findings = in_files(NAME, &[("pcap", file)]);
         assert!(findings.is_empty(), "{findings:#?}");

@@ -17,8 +17,8 @@
 //! Sessions of the same server that went well set the failing apart: by name, or by the size of what had to
 //! arrive.
 //!
-//! It is information when it is one client without a server name, as of a probe, or the client that is
-//! silent: a person may be asked for a certificate.
+//! Without a server name it is a warning at most, and information for one client alone: a probe. It is
+//! information when the client is the silent one: a person may be asked for a certificate.
 //!
 //! # What it leaves alone
 //! - Handshakes that somebody ended sooner (see `tls_abort`), by an alert (see `tls_alert`), or that the
@@ -332,6 +332,7 @@ fn draft(
     let severity = match missing {
         Missing::ClientFlight => Severity::Info,
         _ if probe => Severity::Info,
+        _ if name.is_empty() => case.severity(case.failed).min(Severity::Warning),
         _ => case.severity(case.failed),
     };
     let direction = match missing {
