@@ -15,9 +15,9 @@
 //! plain text with an alert, or when it is registered for TLS.
 //!
 //! It is a warning at most for plain text, for clients that close after the server's flight, and without a
-//! server name: what asks so is often no user. It is information below `insistent` failures, when clients
-//! without a server name or one client alone close after the server's flight, and for one client without a
-//! server name where nobody succeeds: those are probes.
+//! server name: what asks so is often no user. It is information for probes: below `insistent` failures, when
+//! clients without a name try once each, when they or one client alone close after the server's flight, and
+//! for one client without a name where nobody succeeds.
 //!
 //! # What it leaves alone
 //! - Sessions with an alert, encrypted ones included (see `tls_alert`).
@@ -336,12 +336,17 @@ impl TlsAbort {
         } else if others > 0 {
             summary += &format!(" {} for other names went well at this server.", plural(others, "session"));
         }
-        let one = case.affected.clients.count() == 1;
+        let clients = case.affected.clients.count();
+        let unknown = name.is_empty() && case.failed < 2 * clients;
         // Load balancers check so, several of them at times, and without a name.
         let leaves = way == Way::NoAlert && by == Direction::ToServer;
-        let probe = (one && name.is_empty() && completed == 0) || (leaves && (one || name.is_empty()));
+        let probe = match way {
+            Way::PlainText => unknown,
+            _ if leaves => clients == 1 || name.is_empty(),
+            _ => unknown || (clients == 1 && name.is_empty() && completed == 0),
+        };
         let severity = match way {
-            _ if case.failed < self.insistent || (probe && way != Way::PlainText) => Severity::Info,
+            _ if case.failed < self.insistent || probe => Severity::Info,
             Way::ResetAfterHello | Way::NotTls if !name.is_empty() => case.severity(case.failed),
             Way::NoAlert if !leaves && !name.is_empty() => case.severity(case.failed),
             _ => case.severity(case.failed).min(Severity::Warning),
@@ -532,13 +537,16 @@ mod tests {
         let alert = tls::alert(tls::FATAL, 10);
         for (port, answer, tls_too) in [(443, bad, false), (9000, &alert[..], false), (9000, &[], true)] {
             let findings = in_traffic(NAME, |lab| {
-                (0..4).for_each(|number| plain(lab, number, port, answer));
+                (0..4).for_each(|number| plain(lab, number / 2, port, answer));
                 if tls_too {
                     (5..9).for_each(|number| served(lab, number, port, "www.shop.example"));
                 }
             });
             one(&findings, "plain_text", Severity::Warning);
         }
+        // As scanners do.
+        let once = in_traffic(NAME, |lab| (0..4).for_each(|number| plain(lab, number, 443, bad)));
+        one(&once, "plain_text", Severity::Info);
     }
 
     #[test]

@@ -17,8 +17,8 @@
 //! Times are compared with the clock of the capture, never with today. What it cost decides how much it
 //! matters: sessions that the client ended after the certificate, by an alert about certificates or without
 //! any. An alert is only counted for a fault that it fits: unknown_ca not for an expired certificate. Each
-//! such session counts for one fault. Silent endings count only when several clients end so, and are a warning
-//! at most: one may be a monitor.
+//! such session counts for one fault. Silent endings count only when several clients end so, and are a
+//! warning at most: one may be a monitor.
 //!
 //! Where all clients went on, it is information. An incomplete chain is then no finding at all: a root of
 //! one's own may sign leaves itself.
