@@ -13,7 +13,9 @@ use pcapsy::local::{self, Run};
 use pcapsy::pipeline::{Outcome, Rows};
 use pcapsy::report::files::{TableFiles, write_report};
 use pcapsy::report::model::Report;
-use pcapsy::report::table::{Dns, FileIndex, Files, Flows, Icmp, Streamed, Table, TcpEvents, TcpSides, Tls};
+use pcapsy::report::table::{
+    Certificates, Dns, FileIndex, Files, Flows, Icmp, Streamed, Table, TcpEvents, TcpSides, Tls,
+};
 use polars::prelude::{DataFrame, ParquetReader, SerReader};
 use support::capture::Capture;
 use support::tcp::{CLIENT, SYN, Talk};
@@ -50,6 +52,7 @@ impl Rows for Typed {
         check::<TcpEvents>(&TcpEvents::finished(rows, files), counts);
         check::<Dns>(&Dns::finished(rows, files), counts);
         check::<Tls>(&Tls::finished(rows, files), counts);
+        check::<Certificates>(&Certificates::finished(rows, files), counts);
         check::<Icmp>(&Icmp::finished(rows, files), counts);
     }
 }
@@ -62,7 +65,7 @@ fn every_value_is_of_the_type_of_its_column() {
         let outcome = analyze(&[path], &mut typed);
         check::<Files>(&Files::concluded(&outcome), &mut typed.rows);
     }
-    assert!(typed.rows.len() == 7 && typed.rows.values().all(|rows| *rows > 0), "{:?}", typed.rows);
+    assert!(typed.rows.len() == 8 && typed.rows.values().all(|rows| *rows > 0), "{:?}", typed.rows);
 }
 
 /// The tables that a run on `inputs` writes into `folder`.

@@ -60,6 +60,10 @@ pub enum Role {
     BeforePause,
     /// The packet that broke the silence of a connection.
     AfterPause,
+    /// Bytes that are no TLS.
+    NotTls,
+    /// The last packet before a side went silent.
+    Last,
     /// A datagram that never arrived at its size.
     TooBig,
     /// A smaller datagram that arrived.
@@ -88,6 +92,8 @@ pub enum Role {
     ClientHello,
     /// A TLS ServerHello.
     ServerHello,
+    /// A TLS Certificate message.
+    Certificate,
     /// A TLS alert.
     Alert,
     /// A DNS query.

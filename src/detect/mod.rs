@@ -9,6 +9,7 @@ mod book;
 mod case;
 mod context;
 mod counts;
+mod described;
 mod detector;
 mod draft;
 mod evidence;
@@ -138,6 +139,9 @@ detectors! {
     half_close_leak::HalfCloseLeak,
     port_reuse::PortReuse,
     tls_alert::TlsAlert,
+    tls_certificate::TlsCertificate,
+    tls_stall::TlsStall,
+    tls_abort::TlsAbort,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,
 }

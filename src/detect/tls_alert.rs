@@ -174,17 +174,12 @@ impl Detector for TlsAlert {
 
 /// The alert that ended a session: fatal, or encrypted before the handshake was complete.
 fn failure(tls: &TlsSession) -> Option<Alert> {
-    let ends = |alert: &&Alert| match (alert.level, alert.description) {
-        (_, Some(Alert::CLOSE_NOTIFY | Alert::USER_CANCELED)) => false,
-        (Some(level), Some(_)) => level == 2,
-        _ => alert.phase != Phase::Established,
-    };
     let refused = || {
         let at = tls.answered_with_alert()?;
         let direction = Direction::ToClient;
         Some(Alert { at, direction, level: None, description: None, phase: Phase::Handshake })
     };
-    tls.alerts.iter().find(ends).copied().or_else(refused)
+    tls.fatal_alert().or_else(refused)
 }
 
 /// What commonly stands behind an alert, by sender (RFC 8446 section 6.2).

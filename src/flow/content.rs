@@ -3,7 +3,7 @@
 use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
 use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::dissect::{Direction, PacketRef};
-use crate::flow::Service;
+use crate::flow::{Greeting, Service};
 use crate::time::Timestamp;
 
 /// Bytes kept per direction until the protocol is known.
@@ -28,6 +28,7 @@ pub(super) struct Content {
     kind: Kind,
     transactions: Option<Box<Transactions>>,
     dns_port: bool,
+    greetings: [Greeting; 2],
     /// The latest time of all packets of the capture so far.
     pub(super) clock: Timestamp,
 }
@@ -36,17 +37,29 @@ impl Content {
     /// For a byte stream. `dns_port`: one of its ports is DNS's, so length-prefixed messages are expected.
     pub(super) fn stream(dns_port: bool) -> Self {
         let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(Default::default()) };
-        Self { kind, transactions: None, dns_port, clock: Timestamp::MIN }
+        Self { kind, transactions: None, dns_port, greetings: Default::default(), clock: Timestamp::MIN }
     }
 
     /// For datagrams.
     pub(super) fn datagrams(dns_port: bool) -> Self {
-        Self { kind: Kind::Datagrams, transactions: None, dns_port, clock: Timestamp::MIN }
+        Self {
+            kind: Kind::Datagrams,
+            transactions: None,
+            dns_port,
+            greetings: Default::default(),
+            clock: Timestamp::MIN,
+        }
     }
 
     /// For bytes that nobody reads.
     pub(super) fn none() -> Self {
-        Self { kind: Kind::Other, transactions: None, dns_port: false, clock: Timestamp::MIN }
+        Self {
+            kind: Kind::Other,
+            transactions: None,
+            dns_port: false,
+            greetings: Default::default(),
+            clock: Timestamp::MIN,
+        }
     }
 
     /// Remembers all that it is fed.
@@ -74,6 +87,11 @@ impl Content {
         stream + self.transactions.as_ref().map_or(0, |transactions| transactions.held())
     }
 
+    /// The first bytes of each side.
+    pub(super) fn greetings(&self) -> [Greeting; 2] {
+        self.greetings
+    }
+
     /// The service, when it was recognised.
     pub(super) fn service(&self) -> Option<Service> {
         match self.kind {
@@ -92,6 +110,7 @@ impl Content {
 
     /// The next bytes of a stream.
     pub(super) fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
+        self.greetings[direction.index()].add(bytes, at);
         match &mut self.kind {
             Kind::Tls(parser) => parser.data(direction, bytes, at),
             Kind::Dns(stream) => {
@@ -132,6 +151,7 @@ impl Content {
 
     /// Bytes of a stream that were not captured.
     pub(super) fn gap(&mut self, direction: Direction, length: u64, at: PacketRef) {
+        self.greetings[direction.index()].gap();
         match &mut self.kind {
             Kind::Tls(parser) => parser.gap(direction, length, at),
             Kind::Dns(stream) => stream.gap(direction, length, at),

@@ -184,6 +184,7 @@ pub(super) fn new_flow(
         halves: [Half::default(), Half::default()],
         tcp: None,
         tls: None,
+        greetings: Default::default(),
         service: None,
         icmp_errors: Vec::new(),
         icmp_errors_dropped: 0,

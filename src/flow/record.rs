@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
-use crate::flow::{ConnState, Echoes, Laps, TcpEvent, Waits};
+use crate::flow::{ConnState, Echoes, Greeting, Laps, TcpEvent, Waits};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
@@ -130,6 +130,8 @@ pub struct Flow {
     pub tcp: Option<Box<TcpFlow>>,
     /// TLS, when its bytes were recognised.
     pub tls: Option<Box<TlsSession>>,
+    /// The first bytes of each side of a TCP connection; index with [`Direction::index`].
+    pub greetings: [Greeting; 2],
     /// The application protocol, when its content was recognised.
     pub service: Option<Service>,
     /// ICMP errors that quote it, in order; at most [`Flow::MAX_ICMP`].

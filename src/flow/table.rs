@@ -422,6 +422,7 @@ impl FlowTable {
         let rows = transactions.into_iter();
         self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, time, watched_until)));
         open.flow.service = open.content.service();
+        open.flow.greetings = open.content.greetings();
         open.flow.tls = open.content.into_tls();
         open.flow.end = end;
         open.flow.watched_until = watched_until;

@@ -17,8 +17,8 @@ use crate::report::manifest::MANIFEST;
 use crate::report::model::Report;
 use crate::report::query::Wanted;
 use crate::report::table::{
-    Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows, Icmp, Streamed,
-    Table, TableDoc, TcpEvents, TcpSides, Tls,
+    Certificates, Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows,
+    Icmp, Streamed, Table, TableDoc, TcpEvents, TcpSides, Tls,
 };
 use crate::report::table_writer::{Format, TableWriter};
 
@@ -151,6 +151,7 @@ impl TableFiles {
             Box::new(TableFile::<TcpEvents>::create(folder)?),
             Box::new(TableFile::<Dns>::create(folder)?),
             Box::new(TableFile::<Tls>::create(folder)?),
+            Box::new(TableFile::<Certificates>::create(folder)?),
             Box::new(TableFile::<Icmp>::create(folder)?),
         ];
         Ok(Self { files: FileIndex::default(), tables, complete: Vec::new(), failed: None })
@@ -250,6 +251,7 @@ mod tests {
         assert_eq!(
             found(&out),
             [
+                "certificates.parquet",
                 "dns.parquet",
                 "evidence.parquet",
                 "files.parquet",

@@ -11,6 +11,7 @@
 
 use crate::report::value::{ColumnType, Value};
 
+mod certificates;
 mod dns;
 mod evidence;
 mod files;
@@ -25,6 +26,7 @@ mod tcp_sides;
 mod tls;
 pub mod tshark;
 
+pub use certificates::{CertificateRow, Certificates};
 pub use dns::{Dns, DnsRow};
 pub use evidence::{EvidenceRow, EvidenceTable};
 pub use files::{FileRow, Files};
@@ -123,6 +125,7 @@ impl TableDoc {
             Self::of::<TcpEvents>(),
             Self::of::<Dns>(),
             Self::of::<Tls>(),
+            Self::of::<Certificates>(),
             Self::of::<Icmp>(),
             Self::of::<Findings>(),
             Self::of::<EvidenceTable>(),
@@ -160,6 +163,7 @@ mod tests {
         check::<TcpEvents>();
         check::<Dns>();
         check::<Tls>();
+        check::<Certificates>();
         check::<Icmp>();
         check::<Findings>();
         check::<EvidenceTable>();

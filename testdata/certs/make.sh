@@ -46,4 +46,8 @@ sign root root authority 20240101000000Z 20440101000000Z "/O=Example/CN=Example 
 sign intermediate root authority 20250101000000Z 20350101000000Z "/O=Example/CN=Example Issuing CA"
 sign leaf intermediate leaf 20260901000000Z 20270901000000Z "/O=Example/CN=shop.example"
 sign expired intermediate leaf 20250901000000Z 20261101000000Z "/O=Example/CN=shop.example"
-cp "$work"/{intermediate,leaf,expired}.der .
+# An intermediate that expired three days before the captures and its leaf, a leaf that is its own issuer, and one of a root.
+sign old_intermediate root authority 20240101000000Z 20261107000000Z "/O=Example/CN=Example Old CA"
+sign under_old old_intermediate leaf 20260901000000Z 20270901000000Z "/O=Example/CN=shop.example"
+sign self_signed self_signed leaf 20260901000000Z 20270901000000Z "/O=Example/CN=shop.example"
+cp "$work"/{intermediate,leaf,expired,old_intermediate,under_old,self_signed}.der .

@@ -11,6 +11,13 @@ pub const EXPIRED: &[u8] = include_bytes!("../../testdata/certs/expired.der");
 /// Issuer of both; its own issuer is a root that is not sent.
 pub const INTERMEDIATE: &[u8] = include_bytes!("../../testdata/certs/intermediate.der");
 
+/// Expired three days before; its own issuer is not sent.
+pub const OLD_INTERMEDIATE: &[u8] = include_bytes!("../../testdata/certs/old_intermediate.der");
+/// Valid, for the names of [`LEAF`], issued by [`OLD_INTERMEDIATE`].
+pub const UNDER_OLD: &[u8] = include_bytes!("../../testdata/certs/under_old.der");
+/// Valid, for the same names, its own issuer.
+pub const SELF_SIGNED: &[u8] = include_bytes!("../../testdata/certs/self_signed.der");
+
 pub const CHANGE_CIPHER_SPEC: u8 = 20;
 pub const ALERT: u8 = 21;
 pub const HANDSHAKE: u8 = 22;

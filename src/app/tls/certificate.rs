@@ -2,8 +2,13 @@
 
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::objects::{oid_registry, oid2sn};
+use x509_parser::oid_registry::Oid;
+use x509_parser::public_key::PublicKey;
 
 use crate::time::Timestamp;
 
@@ -26,8 +31,20 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// Valid until.
     pub not_after: Timestamp,
-    /// DNS names and IP addresses it is for (subject alternative names).
+    /// DNS names and IP addresses it is for (subject alternative names), first 64.
     pub names: Vec<String>,
+    /// Names beyond that number.
+    pub more_names: u32,
+    /// The last common name of the subject.
+    pub common_name: Option<String>,
+    /// Kind of its public key: `RSA`, `EC`, or the name of the algorithm.
+    pub key: String,
+    /// Length of its public key, bits; 0 when the kind has one length only.
+    pub key_bits: u32,
+    /// Algorithm of its signature, e.g. `sha256WithRSAEncryption`.
+    pub signature: String,
+    /// SHA-256 of its DER form.
+    pub fingerprint: [u8; 32],
     /// Subject and issuer are the same.
     pub self_issued: bool,
     /// It may sign others (basic constraints).
@@ -40,17 +57,27 @@ impl Certificate {
         let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
         let time =
             |time: x509_parser::time::ASN1Time| Timestamp(time.timestamp().saturating_mul(1_000_000_000));
-        let mut names = Vec::new();
+        let (mut names, mut more_names) = (Vec::new(), 0);
         let mut authority = false;
         for extension in parsed.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(list) => {
-                    names.extend(list.general_names.iter().filter_map(alternative_name).take(MAX_NAMES));
+                    let mut all = list.general_names.iter().filter_map(alternative_name);
+                    names.extend(all.by_ref().take(MAX_NAMES.saturating_sub(names.len())));
+                    more_names += all.count() as u32;
                 }
                 ParsedExtension::BasicConstraints(constraints) => authority = constraints.ca,
                 _ => {}
             }
         }
+        let public_key = parsed.public_key();
+        let (key, key_bits) = match public_key.parsed() {
+            Ok(PublicKey::RSA(key)) => ("RSA".to_owned(), key.key_size()),
+            // The points of P-521 are whole octets.
+            Ok(PublicKey::EC(point)) => ("EC".to_owned(), point.key_size().min(521)),
+            _ => (algorithm(&public_key.algorithm.algorithm), 0),
+        };
+        let common_name = parsed.subject().iter_common_name().last().and_then(|name| name.as_str().ok());
         Some(Self {
             subject: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
@@ -58,10 +85,50 @@ impl Certificate {
             not_before: time(parsed.validity().not_before),
             not_after: time(parsed.validity().not_after),
             names,
+            more_names,
+            common_name: common_name.map(str::to_owned),
+            key,
+            key_bits: key_bits as u32,
+            signature: algorithm(&parsed.signature_algorithm.algorithm),
+            fingerprint: Sha256::digest(der).into(),
             self_issued: parsed.subject() == parsed.issuer(),
             authority,
         })
     }
+}
+
+impl Certificate {
+    /// Its fingerprint in hexadecimal.
+    pub fn fingerprint_text(&self) -> String {
+        HEXLOWER.encode(&self.fingerprint)
+    }
+
+    /// The time is within its validity (RFC 5280 section 4.1.2.5: both ends belong to it).
+    pub fn is_valid_at(&self, time: Timestamp) -> bool {
+        (self.not_before..=Timestamp(self.not_after.0.saturating_add(999_999_999))).contains(&time)
+    }
+
+    /// It names this host (RFC 9525 section 6: a wildcard stands for the whole first label). Without
+    /// alternative names the common name counts, as RFC 6125 section 6.4.4 had it. `None` when not all of
+    /// its names were kept.
+    pub fn is_for(&self, host: &str) -> Option<bool> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        let fits = |name: &String| {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            name == host || name.strip_prefix("*.").is_some_and(|rest| Some(rest) == parent)
+        };
+        let found = match self.names.is_empty() {
+            true => self.common_name.iter().any(fits),
+            false => self.names.iter().any(fits),
+        };
+        (found || self.more_names == 0).then_some(found)
+    }
+}
+
+/// OpenSSL's short name of an algorithm, or its object identifier.
+fn algorithm(oid: &Oid<'_>) -> String {
+    oid2sn(oid, oid_registry()).map_or_else(|_| oid.to_id_string(), str::to_owned)
 }
 
 fn alternative_name(name: &GeneralName<'_>) -> Option<String> {

@@ -4,6 +4,7 @@
 
 mod alert;
 mod certificate;
+mod chain;
 mod hello;
 mod parser;
 mod record;
@@ -11,6 +12,7 @@ mod session;
 
 pub use alert::{ALERT_NAMES, Alert, Phase, alert_name};
 pub use certificate::Certificate;
+pub use chain::{ChainFault, chain_faults};
 pub use hello::{ClientHello, ServerHello, cipher_name, version_name};
 pub use parser::TlsParser;
 pub use record::{Recognition, looks_like_tls};

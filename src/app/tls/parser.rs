@@ -36,6 +36,12 @@ struct Half {
     encrypted: bool,
 }
 
+impl Half {
+    fn is_unfinished(&self) -> bool {
+        self.records.is_unfinished() || !self.handshake.is_empty() || self.skip > 0
+    }
+}
+
 fn wanted(kind: u8) -> bool {
     matches!(kind, ALERT | HANDSHAKE | CHANGE_CIPHER_SPEC)
 }
@@ -47,7 +53,8 @@ impl TlsParser {
     }
 
     /// No byte follows: what was read.
-    pub fn finish(self) -> TlsSession {
+    pub fn finish(mut self) -> TlsSession {
+        self.session.unfinished = self.halves.each_ref().map(Half::is_unfinished);
         self.session
     }
 

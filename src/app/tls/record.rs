@@ -77,6 +77,11 @@ impl Records {
         self.body.len()
     }
 
+    /// A record was begun and not ended.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.current.is_some() || self.head.1 > 0
+    }
+
     /// Takes bytes from the front of `bytes` and gives the record they complete. `keep`: the types whose
     /// bodies are wanted.
     pub(super) fn next(&mut self, bytes: &mut &[u8], keep: fn(u8) -> bool, at: PacketRef) -> Option<Record> {

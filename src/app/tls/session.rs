@@ -41,6 +41,8 @@ pub struct TlsSession {
     pub last_handshake: [Option<(u8, PacketRef)>; 2],
     /// The last record by direction: content type, length, packet.
     pub last_record: [Option<(u8, u16, PacketRef)>; 2],
+    /// A record or a handshake message of the direction was begun and never ended.
+    pub unfinished: [bool; 2],
     /// Bytes that are no TLS followed.
     pub malformed: Option<PacketRef>,
     /// Missing bytes ended the reading of a direction.
@@ -55,6 +57,11 @@ impl TlsSession {
         self.server_hello.as_ref().map(|hello| if hello.version >> 8 == 0x7f { TLS13 } else { hello.version })
     }
 
+    /// TLS 1.3 or a draft of it is in force: everything after the ServerHello is encrypted.
+    pub fn is_tls13(&self) -> bool {
+        self.version() == Some(TLS13)
+    }
+
     /// A side said that it closes (close_notify), or sent an alert that cannot be read after the handshake,
     /// which is one as a rule.
     pub fn said_goodbye(&self) -> bool {
@@ -67,6 +74,17 @@ impl TlsSession {
     /// The client's name for the server, or empty.
     pub fn server_name(&self) -> &str {
         self.client_hello.as_ref().and_then(|hello| hello.sni.as_deref()).unwrap_or_default()
+    }
+
+    /// The alert that ended it: the first that is fatal, or that cannot be read and came before the handshake
+    /// was complete.
+    pub fn fatal_alert(&self) -> Option<Alert> {
+        let ends = |alert: &&Alert| match (alert.level, alert.description) {
+            (_, Some(Alert::CLOSE_NOTIFY | Alert::USER_CANCELED)) => false,
+            (Some(level), Some(_)) => level == 2,
+            _ => alert.phase != Phase::Established,
+        };
+        self.alerts.iter().find(ends).copied()
     }
 
     /// TLS 1.3 hides alerts in application data. True when the last record of `direction` has an alert's

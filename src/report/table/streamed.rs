@@ -1,8 +1,8 @@
 //! Which rows of a table finished flows, transactions and the end of a run give.
 
 use super::{
-    Dns, DnsRow, EventRow, FileIndex, FileRow, Files, FlowRow, Flows, Icmp, IcmpRow, SideRow, Table,
-    TcpEvents, TcpSides, Tls, TlsRow,
+    CertificateRow, Certificates, Dns, DnsRow, EventRow, FileIndex, FileRow, Files, FlowRow, Flows, Icmp,
+    IcmpRow, SideRow, Table, TcpEvents, TcpSides, Tls, TlsRow,
 };
 use crate::flow::{Finished, Flow, Row};
 use crate::pipeline::Outcome;
@@ -53,6 +53,12 @@ impl Streamed for Tls {
     fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<TlsRow<'a>> {
         let session = |flow: &'a Flow| Some(TlsRow { flow, session: flow.tls.as_deref()?, files });
         flows(finished).filter_map(session).collect()
+    }
+}
+
+impl Streamed for Certificates {
+    fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<CertificateRow<'a>> {
+        flows(finished).flat_map(|flow| CertificateRow::of(flow, files)).collect()
     }
 }
 

@@ -3,8 +3,8 @@
 use super::shared::{FileIndex, community_id, ordinal, side, word};
 use super::{Column, Table, columns};
 use crate::app::tls::{Alert, Certificate, ClientHello, ServerHello, TlsSession, cipher_name, version_name};
-use crate::dissect::PacketRef;
-use crate::flow::Flow;
+use crate::dissect::{Direction, PacketRef};
+use crate::flow::{Flow, Negotiation};
 use crate::time::Span;
 
 /// A session and its flow.
@@ -44,6 +44,15 @@ impl<'a> TlsRow<'a> {
     /// The ClientHello, or else the flow's first packet.
     fn first(self) -> PacketRef {
         self.client().map_or(self.flow.first, |hello| hello.at)
+    }
+
+    fn negotiation(self) -> Option<Negotiation> {
+        self.flow.negotiation()
+    }
+
+    fn foreign(self) -> Option<String> {
+        let greeting = &self.flow.greetings[Direction::ToClient.index()];
+        (!greeting.octets().is_empty() && !greeting.is_tls()).then(|| greeting.text())
     }
 
     fn names(self) -> Option<String> {
@@ -140,14 +149,20 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
         = |row| row.session.certificate_requested;
     "subject" Text "subject of the server's certificate" = |row| row.leaf().map(|leaf| leaf.subject.as_str());
     "issuer" Text "issuer of the server's certificate" = |row| row.leaf().map(|leaf| leaf.issuer.as_str());
-    "serial" Text "serial number of the server's certificate, hexadecimal"
-        = |row| row.leaf().map(|leaf| leaf.serial.as_str());
     "not_valid_before" Time "start of its validity" = |row| row.leaf().map(|leaf| leaf.not_before);
     "not_valid_after" Time "end of its validity" = |row| row.leaf().map(|leaf| leaf.not_after);
     "san" Text "names it is for, joined by commas" = |row| row.names();
     "malformed_packet" U64 "ordinal of the packet with bytes that are no TLS"
         = |row| ordinal(row.session.malformed);
     "malformed_frame" U64 "its frame number in its file" = |row| row.files.frame_of(row.session.malformed);
+    "stage" Text "what the handshake waited for last: server_hello, server_flight, client_flight, \
+        server_finished; complete when for nothing" = |row| row.negotiation().map(|of| word(&of.stage));
+    "ended" Text "how the handshake ended: complete, alert, not_tls, reset, fin, silence"
+        = |row| row.negotiation().map(|of| word(&of.end));
+    "ended_by" Text "who ended it: orig, resp; for a silence, who had to speak"
+        = |row| row.negotiation().and_then(|of| of.by).map(side);
+    "resp_began" Text "first bytes of the server when they are no TLS, others than ASCII escaped"
+        = |row| row.foreign();
     "orig_lost" Bool "missing bytes ended the reading of the client's side" = |row| row.session.lost[0];
     "resp_lost" Bool "missing bytes ended the reading of the server's side" = |row| row.session.lost[1];
 };

@@ -53,6 +53,23 @@ pub(super) const SCENES: &[Scene] = &[
         &[alert("encrypted").at(113, 443)],
     ),
     scene(
+        "tls_stall_server_silent",
+        "A server acknowledges each ClientHello and says nothing; the clients close after nine seconds.",
+        104,
+        16,
+        |lab| keeps_silent(lab, 114),
+        &[warning("tls_stall", "server_hello").at(114, 443)],
+    ),
+    scene(
+        "tls_abort_reset",
+        "A device resets connections on the ClientHello with one server name; another name goes through.",
+        105,
+        8,
+        |lab| resets_name(lab, 115),
+        &[warning("tls_abort", "reset_after_hello").at(115, 443)],
+    )
+    .allowing(&["rst_storm"]),
+    scene(
         "dns_unanswered",
         "A resolver answers some names and drops the queries for others.",
         103,
@@ -114,6 +131,36 @@ fn rejects(lab: &mut Lab, description: u8, leaf: &[u8]) {
         talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
         talk.turn(SERVER);
         talk.ack(&mut lab.capture, CLIENT, &[]);
+    }
+}
+
+fn keeps_silent(lab: &mut Lab, server: u8) {
+    for number in 0..4 {
+        let mut talk = lab.talk(150 + number as u8, (server, 443), 500 + number * 700, [30, 9_000]);
+        talk.handshake(&mut lab.capture);
+        tls::hello(&mut talk, &mut lab.capture, "pay.shop.example", true);
+        talk.wait(9_000_000);
+        talk.close(&mut lab.capture);
+    }
+}
+
+/// The RST has another TTL than the server.
+fn resets_name(lab: &mut Lab, server: u8) {
+    for number in 0..8u64 {
+        let mut talk = lab.talk(150 + number as u8, (server, 443), 500 + number * 700, [30, 9_000]);
+        talk.handshake(&mut lab.capture);
+        if number % 2 == 0 {
+            tls::handshake13(&mut talk, &mut lab.capture, "www.shop.example");
+            tls::exchange(&mut talk, &mut lab.capture, 900);
+            tls::close(&mut talk, &mut lab.capture, true);
+            continue;
+        }
+        talk.wait(350);
+        talk.send(&mut lab.capture, CLIENT, ACK, &tls::client_hello("chat.shop.example", true, 4));
+        talk.wait(900);
+        let mut reset = talk.segment(SERVER, RST, b"");
+        (reset.ttl, reset.seq) = (250, talk.ends[CLIENT].expects);
+        talk.record(&mut lab.capture, &reset);
     }
 }
 

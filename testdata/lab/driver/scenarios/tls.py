@@ -62,7 +62,7 @@ def tls_expired_intermediate(lab):
         place.ask(2, "--tls-max", "1.2", *place.root(old), port=8443)
         place.ask(1, "--tls-max", "1.2", "--insecure", port=8443)
     lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=8443, mentions="certificate_expired", failed=4)
-    lab.truth.expect("tls_certificate", variant="expired", server=place.server.v4, port=8443)
+    lab.truth.expect("tls_certificate", variant="expired_intermediate", server=place.server.v4, port=8443)
     lab.truth.shows = sends(45, port=8443)
 
 
@@ -173,7 +173,7 @@ def tls_hello_silence(lab):
         for client in place.clients:
             thread(curl, client, f"https://{HOST}/", "--resolve", f"{HOST}:443:{place.server.v4}")
         place.ask(1)
-    lab.truth.expect("tls_stall", server=place.server.v4, port=443)
+    lab.truth.expect("tls_stall", variant="server_hello", server=place.server.v4, port=443)
     lab.truth.shows = "tcp.dstport == 443 && tls.handshake.type == 1"
 
 
@@ -186,7 +186,7 @@ def tls_plain_text(lab):
         place.ask(3, *place.root(), port=8443)
     # What clients say then, protocol version, is an alert all the same.
     lab.truth.allow("tls_alert")
-    lab.truth.expect("tls_plaintext", server=place.server.v4, port=8443)
+    lab.truth.expect("tls_abort", variant="not_tls", server=place.server.v4, port=8443)
     lab.truth.shows = "tcp.srcport == 8443 && tcp.len > 0"
 
 
@@ -200,7 +200,7 @@ def tls_http_on_tls_port(lab):
             for client in place.clients:
                 curl(client, f"http://{place.server.v4}:443/small")
                 time.sleep(0.2)
-    lab.truth.expect("tls_plaintext", server=place.server.v4, port=443)
+    lab.truth.expect("tls_abort", variant="plain_text", server=place.server.v4, port=443)
     lab.truth.shows = 'tcp.dstport == 443 && frame contains "GET /small"'
 
 

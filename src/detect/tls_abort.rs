@@ -1,0 +1,582 @@
+//! # What it finds
+//! TLS handshakes that ended without an alert that would say why, by server and server name:
+//! - `reset_after_hello`: a RST in the server's name answers the ClientHello.
+//! - `no_alert`: the server closes or resets during the handshake, or the client does after the server's
+//!   flight.
+//! - `not_tls`: the server answers the ClientHello with bytes that are no TLS.
+//! - `plain_text`: the client speaks plain text to a port that wants TLS, and is turned away.
+//!
+//! # Why it matters
+//! The application reports a reset or an unexpected end of file, and nothing in its log names TLS.
+//!
+//! # How it decides
+//! By what came last, who ended it, and what the same server did in other sessions: other server names that
+//! went through, clients that succeeded. A port wants TLS when a session succeeded there, when it answers
+//! plain text with an alert, or when it is registered for TLS.
+//!
+//! It is a warning at most for plain text, for clients that close after the server's flight, and without a
+//! server name: what asks so is often no user. It is information for probes: below `insistent` failures, when
+//! clients without a name try once each, when they or one client alone close after the server's flight, and
+//! for one client without a name where nobody succeeds.
+//!
+//! # What it leaves alone
+//! - Sessions with an alert, encrypted ones included (see `tls_alert`).
+//! - Silence of `wait` or more before the end (see `tls_stall`).
+//! - A client that closes before the server answered: connections that were opened to be first, or ahead of
+//!   their use, and health checks.
+//! - A client that closes after a chain with a fault of its own (see `tls_certificate`).
+//! - Plain text that is served: some ports take both.
+//!
+//! # What it does not claim
+//! Who sent a RST, or why a side closed.
+//!
+//! # References
+//! RFC 8446 section 6 (errors are to be told by an alert); RFC 9112 section 4; IANA service names (ports of
+//! protocols over TLS).
+
+use std::collections::BTreeMap;
+
+use crate::app::tls::{TlsSession, chain_faults};
+use crate::detect::*;
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{Flow, HandshakeOutcome, Negotiation, NegotiationEnd, Stage, TcpFlow};
+use crate::time::Span;
+
+thresholds! {
+    /// Counts handshakes by how they ended.
+    struct TlsAbort {
+        insistent: u64 = 3.0 "handshakes",
+            "failed handshakes of a server and name, below which it is information only",
+            "ours: a client that needs the service tries again";
+        wait: Span = 3.0 "s",
+            "silence before the end, from which the silence is what happened",
+            "the same number as in tls_stall";
+    }
+}
+
+/// Ports of protocols that begin with TLS (IANA service names: https, ldaps, ftps, imaps, pop3s, sips, ...).
+const TLS_PORTS: [u16; 14] = [443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5671, 8443];
+
+/// A TTL differs by more than load balancing over equal paths shifts it.
+const OTHER_TTL: u8 = 2;
+
+const NEXT: &[&str] = &[
+    "try another server name, and none: openssl s_client -connect HOST:PORT -servername NAME",
+    "look into the log of the server at that time",
+    "capture at the server: did it see the ClientHello, and did it send the RST?",
+];
+const NOT_CLAIMED: &[&str] = &["who sent the RST or the FIN", "why a side closed"];
+const DOUBTED_BY: &[QualityIssue] = &[QualityIssue::Missed, QualityIssue::Clipped, QualityIssue::OneWay];
+
+variants! {
+    /// How it ended.
+    enum Way {
+        ResetAfterHello "reset_after_hello" Warning {
+            could_be: &[
+                "a device on the path resets connections for this server name",
+                "the server does not serve this name, or takes no TLS on this port",
+                "a load balancer has no backend for it",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED_BY,
+        }
+        NoAlert "no_alert" Warning {
+            could_be: &[],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED_BY,
+        }
+        NotTls "not_tls" Warning {
+            could_be: &[
+                "the port speaks plain text: TLS is not switched on, or on another port",
+                "a proxy or a portal answers in the server's place",
+            ],
+            next: &["ask the server without TLS: curl -v http://HOST:PORT/"],
+            not_claimed: &["that the server's configuration is wrong: the client may have the wrong port"],
+            doubted_by: DOUBTED_BY,
+        }
+        PlainText "plain_text" Warning {
+            could_be: &[
+                "the address of the service is configured with http instead of https",
+                "a load balancer checks or forwards without TLS",
+            ],
+            next: &["look up how the client was told to reach the service"],
+            not_claimed: &["that the client's configuration is wrong: the server may have changed"],
+            doubted_by: DOUBTED_BY,
+        }
+    }
+}
+
+counts! {
+    /// What a case counts beside its flows.
+    struct Ends {
+        /// Ended by a RST.
+        reset: u64,
+        /// RSTs with another TTL than the server's other packets.
+        other_ttl: u64,
+        /// Plain text that was answered with an alert.
+        alerted: u64,
+        /// After the client had sent its key exchange.
+        after_client: u64,
+        /// What came instead of TLS, by its first bytes.
+        began: Distinct<String, 8>,
+    }
+}
+
+counts! {
+    /// What is counted of all handshakes of a server and name.
+    struct Handshakes {
+        completed: u64,
+    }
+}
+
+impl Detector for TlsAbort {
+    const RULE: Rule = Rule {
+        name: "tls_abort",
+        group: Group::Tls,
+        summary: "TLS handshakes that ended without an alert: reset, closed, or not TLS at all",
+        judges: "handshakes",
+        variants: Way::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("tls_abort.rs"),
+    };
+    type Variant = Way;
+    /// Server and server name, how, who ended it.
+    type Key = ((Endpoint, String), Way, Direction);
+    type Counts = Ends;
+    type Total = Handshakes;
+    type Notes = ();
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let Some(tcp) = flow.tcp.as_deref() else { return };
+        match (flow.tls.as_deref(), flow.negotiation()) {
+            (Some(tls), Some(negotiation)) => self.handshake(flow, tls, tcp, &negotiation, book),
+            (None, _) => plain_text(flow, tcp, book),
+            _ => {}
+        }
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        let mut servers: BTreeMap<Endpoint, (u64, u64)> = BTreeMap::new();
+        for ((server, _), judged, handshakes) in book.totals() {
+            let (all, completed) = servers.entry(*server).or_default();
+            (*all, *completed) = (*all + judged, *completed + handshakes.completed);
+        }
+        let mut concluded = Vec::new();
+        for ((server, way, by), mut case) in book.take(|_, _| true) {
+            let (total, same) = book.total(&server);
+            let same = same.map_or(0, |same| same.completed);
+            let (all, completed) = servers.get(&server.0).copied().unwrap_or_default();
+            case.total = total;
+            if way == Way::PlainText {
+                let wanted = completed > 0 || case.counts.alerted > 0 || TLS_PORTS.contains(&server.0.port);
+                if !wanted {
+                    continue;
+                }
+                // Plain text was judged nowhere else: it failed among all that the port was asked.
+                case.total = all + case.failed;
+            }
+            concluded.push((self.draft(&server, way, by, &case, same, completed), case));
+        }
+        concluded
+    }
+}
+
+impl TlsAbort {
+    fn handshake(
+        &self,
+        flow: &Flow,
+        tls: &TlsSession,
+        tcp: &TcpFlow,
+        negotiation: &Negotiation,
+        book: &mut Book<Self>,
+    ) {
+        let server = (flow.server, tls.server_name().to_ascii_lowercase());
+        if negotiation.end == NegotiationEnd::Complete {
+            if let Some(handshakes) = book.judged(&server) {
+                handshakes.completed += 1;
+            }
+            return;
+        }
+        // Also where a filter kept the TLS messages only.
+        if tcp.handshake.outcome != HandshakeOutcome::Established {
+            return book.not_judged("the opening of the connection was not captured");
+        }
+        if flow.is_one_way() {
+            return book.not_judged("one direction only");
+        }
+        let missed = tcp.sides.iter().any(|side| side.missed_bytes > 0);
+        let clipped = flow.halves.iter().any(|half| half.clipped > 0);
+        if tls.lost.contains(&true) || missed || clipped {
+            return book.not_judged("bytes of the handshake are missing from the capture");
+        }
+        if negotiation.end == NegotiationEnd::Silence && negotiation.waited < self.wait {
+            return book.not_judged("the capture ended during the handshake");
+        }
+        book.judged(&server);
+        let Some((way, by)) = self.way(flow, tls, negotiation) else { return };
+        let name = server.1.clone();
+        let Some(case) = book.case((server, way, by)) else { return };
+        let ended = negotiation.ended.unwrap_or(flow.last);
+        case.flow(flow, [negotiation.since, ended]);
+        if !name.is_empty() {
+            case.affected.names.add(name);
+        }
+        case.failed += 1;
+        let counts = &mut case.counts;
+        counts.reset += u64::from(negotiation.end == NegotiationEnd::Reset);
+        counts.other_ttl += u64::from(has_other_ttl(flow, tcp));
+        counts.after_client += u64::from(negotiation.stage == Stage::ServerFinished);
+        let began = flow.greetings[Direction::ToClient.index()];
+        if way == Way::NotTls {
+            counts.began.add(began.text());
+        }
+        case.show(0, flow.id, || {
+            let hello = tls.client_hello.as_ref().map(|hello| {
+                Evidence::new(hello.at, Role::ClientHello, hello.sni.as_deref().unwrap_or("no server name"))
+            });
+            let server =
+                tls.server_hello.as_ref().map(|hello| Evidence::new(hello.at, Role::ServerHello, ""));
+            let after = format!("{} after the last record", negotiation.waited);
+            let end = match negotiation.end {
+                NegotiationEnd::Reset => Evidence::new(ended, Role::Reset, after),
+                NegotiationEnd::NotTls => Evidence::new(began.at, Role::NotTls, began.text()),
+                _ => Evidence::new(ended, Role::Fin, after),
+            };
+            [hello, server, Some(end)].into_iter().flatten()
+        });
+    }
+
+    /// How the handshake failed; `None` when it did not, or when that is told elsewhere.
+    fn way(&self, flow: &Flow, tls: &TlsSession, negotiation: &Negotiation) -> Option<(Way, Direction)> {
+        use Direction::{ToClient, ToServer};
+        let by = negotiation.by?;
+        let foreign = flow.greetings[ToClient.index()];
+        if negotiation.end == NegotiationEnd::NotTls {
+            // Later in a stream it is damage, and not another protocol.
+            let other = by == ToClient && !foreign.octets().is_empty() && !foreign.is_tls();
+            return other.then_some((Way::NotTls, by));
+        }
+        let closed = matches!(negotiation.end, NegotiationEnd::Fin | NegotiationEnd::Reset);
+        if !closed || negotiation.waited >= self.wait || tls.fatal_alert().is_some() {
+            return None;
+        }
+        // It closed before it had the answer: another connection was faster, or nobody wanted it any more.
+        let unheard = negotiation.ended.is_some_and(|at| at.packet < negotiation.since.packet);
+        if by == ToServer && unheard {
+            return None;
+        }
+        match (negotiation.stage, by) {
+            // The server's first bytes are no record yet, and may never be one.
+            (Stage::ServerHello, ToClient) if !foreign.is_silent() => None,
+            (Stage::ServerHello, ToClient) if negotiation.end == NegotiationEnd::Reset => {
+                Some((Way::ResetAfterHello, by))
+            }
+            (Stage::ClientFlight, ToServer) => (!has_faulty_chain(tls)).then_some((Way::NoAlert, by)),
+            (Stage::Complete, _) | (_, ToServer) => None,
+            (_, ToClient) => Some((Way::NoAlert, by)),
+        }
+    }
+
+    fn draft(
+        &self,
+        (server, name): &(Endpoint, String),
+        way: Way,
+        by: Direction,
+        case: &Case<Ends>,
+        same: u64,
+        completed: u64,
+    ) -> Draft<Way> {
+        let shown = if name.is_empty() { server.to_string() } else { format!("{name} ({server})") };
+        let counts = &case.counts;
+        let title = match (way, by) {
+            (Way::ResetAfterHello, _) => format!("TLS to {shown} is reset right after the ClientHello"),
+            (Way::NoAlert, Direction::ToClient) => {
+                format!("{shown} closes during the TLS handshake, without an alert")
+            }
+            (Way::NoAlert, Direction::ToServer) => {
+                format!("Clients of {shown} close after its TLS flight, without an alert")
+            }
+            (Way::NotTls, _) => format!("{shown} answers TLS with something else"),
+            (Way::PlainText, _) => format!("Clients speak plain text to the TLS port {shown}"),
+        };
+        let of = case.total.max(case.failed);
+        let mut summary = match way {
+            Way::PlainText => format!(
+                "{} could not use the service: {} began with plain text and were turned away.",
+                case.clients(),
+                plural(case.failed, "connection"),
+            ),
+            _ => format!(
+                "{} could not finish the handshake: {} of {} with this server and name ended so.",
+                case.clients(),
+                case.failed,
+                plural(of, "session"),
+            ),
+        };
+        let began: Vec<&str> = counts.began.iter().take(3).map(String::as_str).collect();
+        if !began.is_empty() {
+            let who = if way == Way::NotTls { "server" } else { "client" };
+            summary += &format!(" The {who} began with {}.", began.join(" or "));
+        }
+        if counts.other_ttl > 0 && counts.reset > 0 {
+            summary += &format!(
+                " {} another TTL than the server's other packets.",
+                if counts.other_ttl == 1 {
+                    "One RST has".to_owned()
+                } else {
+                    format!("{} RSTs have", counts.other_ttl)
+                },
+            );
+        }
+        let others = completed.saturating_sub(same);
+        if same > 0 {
+            summary += &format!(" {} went well.", plural(same, "session"));
+        } else if others > 0 {
+            summary += &format!(" {} for other names went well at this server.", plural(others, "session"));
+        }
+        let clients = case.affected.clients.count();
+        let unknown = name.is_empty() && case.failed < 2 * clients;
+        // Load balancers check so, several of them at times, and without a name.
+        let leaves = way == Way::NoAlert && by == Direction::ToServer;
+        let probe = match way {
+            Way::PlainText => unknown,
+            _ if leaves => clients == 1 || name.is_empty(),
+            _ => unknown || (clients == 1 && name.is_empty() && completed == 0),
+        };
+        let severity = match way {
+            _ if case.failed < self.insistent || probe => Severity::Info,
+            Way::ResetAfterHello | Way::NotTls if !name.is_empty() => case.severity(case.failed),
+            Way::NoAlert if !leaves && !name.is_empty() => case.severity(case.failed),
+            _ => case.severity(case.failed).min(Severity::Warning),
+        };
+        let subject = Subject { name: (!name.is_empty()).then(|| name.clone()), ..Subject::of(case) };
+        let draft = Draft::new(way, title, summary)
+            .severity(severity)
+            .confidence(match way {
+                Way::NotTls | Way::PlainText => Confidence::Confirmed,
+                Way::ResetAfterHello | Way::NoAlert => Confidence::Likely,
+            })
+            .direction(by)
+            .subject(subject)
+            .count("completed", same);
+        match (way, by) {
+            (Way::NoAlert, Direction::ToServer) => draft.could_be([
+                "the client does not accept the server's certificate, and does not say so",
+                "a monitor that only reads the certificate",
+            ]),
+            (Way::NoAlert, Direction::ToClient) if counts.after_client == case.failed => draft.could_be([
+                "the server does not accept the client's certificate, or got none",
+                "the server process failed during the handshake",
+            ]),
+            (Way::NoAlert, Direction::ToClient) => draft.could_be([
+                "the server process closes what it does not want: no common version, no such name, too many \
+                 connections",
+                "a load balancer has no backend for it",
+            ]),
+            _ => draft,
+        }
+    }
+}
+
+/// A client that rejects such a chain is told of elsewhere.
+fn has_faulty_chain(tls: &TlsSession) -> bool {
+    let [_, at] = tls.certificates_at;
+    let name = tls.server_name().to_ascii_lowercase();
+    at.is_some_and(|at| !chain_faults(&tls.certificates[1], at.time, &name).is_empty())
+}
+
+/// The server's RST has a TTL that its other packets do not have.
+fn has_other_ttl(flow: &Flow, tcp: &TcpFlow) -> bool {
+    let Some((least, most)) = flow.half(Direction::ToClient).ttl else { return false };
+    let mut resets = tcp.resets.iter().filter(|reset| reset.direction == Direction::ToClient);
+    most.saturating_sub(least) > OTHER_TTL && resets.any(|reset| reset.ttl == least || reset.ttl == most)
+}
+
+/// Plain text that a port turned away; whether the port wants TLS is known in the end.
+fn plain_text(flow: &Flow, tcp: &TcpFlow, book: &mut Book<TlsAbort>) {
+    let [client, server] = flow.greetings;
+    let first = client.at.packet < server.at.packet || server.is_silent();
+    if !client.is_text() || !first || tcp.handshake.outcome != HandshakeOutcome::Established {
+        return;
+    }
+    let alerted = server.octets().first() == Some(&21) && server.is_tls();
+    let closed = || {
+        let end = tcp.resets.iter().find(|reset| reset.direction == Direction::ToClient).map(|one| one.at);
+        let end = end.or(tcp.side(Direction::ToClient).fin)?;
+        let first = tcp.side(Direction::ToServer).fin.is_none_or(|fin| end.packet < fin.packet);
+        (server.is_silent() && first && client.is_http_request()).then_some(end)
+    };
+    let refused = server.http_status() == Some(400) && client.is_http_request();
+    let end = if alerted || refused { Some(server.at) } else { closed() };
+    let Some(end) = end else { return };
+    let Some(case) = book.case(((flow.server, String::new()), Way::PlainText, Direction::ToServer)) else {
+        return;
+    };
+    case.flow(flow, [client.at, end]);
+    case.failed += 1;
+    case.counts.alerted += u64::from(alerted);
+    let method = client.text().split(' ').next().unwrap_or_default().to_owned();
+    case.counts.began.add(method);
+    case.show(0, flow.id, || {
+        let (role, fields) = match (alerted, refused) {
+            (true, _) => (Role::Alert, "in answer to plain text".to_owned()),
+            (_, true) => (Role::NotTls, server.text()),
+            _ => (Role::Fin, "without an answer".to_owned()),
+        };
+        [Evidence::new(client.at, Role::NotTls, client.text()), Evidence::new(end, role, fields)]
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_traffic, one, says_nothing, silent};
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, Talk};
+    use crate::support::tls;
+
+    const NAME: &str = TlsAbort::RULE.name;
+
+    fn opened(lab: &mut Lab, number: u8, port: u16) -> Talk {
+        let mut talk = lab.talk(20 + number, (30, port), 100 + u64::from(number) * 300, [30, 5_000]);
+        talk.handshake(&mut lab.capture);
+        talk.wait(300);
+        talk
+    }
+
+    fn served(lab: &mut Lab, number: u8, port: u16, name: &str) {
+        let mut talk = opened(lab, number, port);
+        tls::handshake13(&mut talk, &mut lab.capture, name);
+        tls::exchange(&mut talk, &mut lab.capture, 700);
+        tls::close(&mut talk, &mut lab.capture, true);
+    }
+
+    #[test]
+    fn it_fires() {
+        fires(NAME, &[("tls_abort_reset", "reset_after_hello", Severity::Critical)]);
+    }
+
+    #[test]
+    fn it_stays_silent() {
+        silent(NAME, &["healthy", "healthy_resets", "healthy_happy_eyeballs", "tls_stall_server_silent"]);
+        says_nothing(NAME, &["healthy_close_notify", "tls_alert_encrypted_client", "tls_alert_unknown_ca"]);
+    }
+
+    #[test]
+    fn a_name_that_is_reset_by_another_ttl() {
+        let findings = crate::detect::testing::in_scene(NAME, "tls_abort_reset");
+        let finding = one(&findings, "reset_after_hello", Severity::Critical);
+        assert!(finding.summary.contains("4 RSTs have another TTL"), "{finding:#?}");
+        assert!(finding.summary.contains("for other names went well"), "{finding:#?}");
+    }
+
+    #[test]
+    fn a_server_that_closes_without_a_word() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..5 {
+                let mut talk = opened(lab, number, 443);
+                tls::hello(&mut talk, &mut lab.capture, "www.shop.example", true);
+                talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+                talk.turn(SERVER);
+                talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+            }
+        });
+        one(&findings, "no_alert", Severity::Critical);
+    }
+
+    fn leaves(lab: &mut Lab, number: u8) {
+        let mut talk = opened(lab, number, 443);
+        tls::hello(&mut talk, &mut lab.capture, "www.shop.example", true);
+        tls::server_flight13(&mut talk, &mut lab.capture);
+        talk.wait(500);
+        talk.send(&mut lab.capture, CLIENT, RST | ACK, b"");
+    }
+
+    #[test]
+    fn clients_that_leave_after_the_servers_flight() {
+        let findings = in_traffic(NAME, |lab| (0..5).for_each(|number| leaves(lab, number)));
+        let finding = one(&findings, "no_alert", Severity::Warning);
+        assert!(finding.alternatives[0].contains("certificate"), "{finding:#?}");
+        // A health check of a load balancer does the same all day.
+        let check = in_traffic(NAME, |lab| (0..5).for_each(|_| leaves(lab, 1)));
+        one(&check, "no_alert", Severity::Info);
+    }
+
+    #[test]
+    fn a_plain_port_that_is_asked_for_tls() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..4 {
+                let mut talk = opened(lab, number, 8080);
+                tls::hello(&mut talk, &mut lab.capture, "www.shop.example", true);
+                talk.send(&mut lab.capture, SERVER, ACK, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+                talk.close(&mut lab.capture);
+            }
+        });
+        let finding = one(&findings, "not_tls", Severity::Critical);
+        assert!(finding.summary.contains("The server began with HTTP/1.1 400"), "{finding:#?}");
+    }
+
+    /// Plain HTTP that is answered by `answer`, or closed at once.
+    fn plain(lab: &mut Lab, number: u8, port: u16, answer: &[u8]) {
+        let mut talk = opened(lab, number, port);
+        talk.send(&mut lab.capture, CLIENT, ACK, b"GET / HTTP/1.1\r\nHost: www.shop.example\r\n\r\n");
+        talk.turn(CLIENT);
+        if !answer.is_empty() {
+            talk.send(&mut lab.capture, SERVER, ACK, answer);
+        }
+        talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+        talk.turn(SERVER);
+        talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+    }
+
+    #[test]
+    fn plain_text_on_a_port_for_tls() {
+        let bad: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        let alert = tls::alert(tls::FATAL, 10);
+        for (port, answer, tls_too) in [(443, bad, false), (9000, &alert[..], false), (9000, &[], true)] {
+            let findings = in_traffic(NAME, |lab| {
+                (0..4).for_each(|number| plain(lab, number / 2, port, answer));
+                if tls_too {
+                    (5..9).for_each(|number| served(lab, number, port, "www.shop.example"));
+                }
+            });
+            one(&findings, "plain_text", Severity::Warning);
+        }
+        // As scanners do.
+        let once = in_traffic(NAME, |lab| (0..4).for_each(|number| plain(lab, number, 443, bad)));
+        one(&once, "plain_text", Severity::Info);
+    }
+
+    #[test]
+    fn plain_text_that_is_served_or_refused_on_a_plain_port_is_left_alone() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|number| plain(lab, number, 443, b"HTTP/1.1 301 Moved\r\n\r\n"));
+            (5..9).for_each(|number| served(lab, number, 443, "www.shop.example"));
+            (10..14).for_each(|number| plain(lab, number, 80, b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// Connections opened ahead of their use, and clients that say hello and change their mind.
+    #[test]
+    fn clients_that_close_before_the_answer_are_left_alone() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let mut talk = opened(lab, number, 443);
+                if number % 2 == 0 {
+                    talk.send(&mut lab.capture, CLIENT, ACK, &tls::client_hello("a.example", true, 4));
+                }
+                if number % 4 == 0 {
+                    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+                    talk.turn(CLIENT);
+                    tls::server_flight13(&mut talk, &mut lab.capture);
+                }
+                talk.wait(200);
+                talk.send(&mut lab.capture, CLIENT, RST | ACK, b"");
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}

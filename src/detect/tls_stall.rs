@@ -1,0 +1,487 @@
+//! # What it finds
+//! TLS handshakes that stopped: a side had to speak and said nothing, or what it said did not arrive. By
+//! server, server name and stage:
+//! - `client_hello`: the ClientHello was sent again and never acknowledged, on a connection that had opened.
+//! - `server_hello`: the server acknowledged the ClientHello and never answered.
+//! - `server_flight`: the ServerHello or what follows it never arrived whole.
+//! - `client_flight`: the client had all of the server's flight and said nothing.
+//! - `server_finished`: the server did not answer the client's key exchange and Finished.
+//!
+//! # Why it matters
+//! The client waits until its own time-out, with a connection that looks open. No alert and no reset says
+//! why.
+//!
+//! # How it decides
+//! From the last record of the handshake on nothing came for `wait`, until one of them closed or the
+//! capture ended. What was not acknowledged did not arrive; what was acknowledged and not answered did.
+//! Sessions of the same server that went well set the failing apart: by name, or by the size of what had to
+//! arrive.
+//!
+//! Without a server name it is a warning at most, and information for one client alone: a probe. It is
+//! information when the client is the silent one: a person may be asked for a certificate.
+//!
+//! # What it leaves alone
+//! - Handshakes that somebody ended sooner (see `tls_abort`), by an alert (see `tls_alert`), or that the
+//!   end of the capture cut.
+//! - Datagrams above a size that never arrive (see `mtu_blackhole`).
+//! - Clients that vanished: nothing was sent again.
+//!
+//! # What it does not claim
+//! Where the bytes were lost, or why the server was silent.
+//!
+//! # References
+//! RFC 5246 section 7.3; RFC 8446 section 2; RFC 6298 section 2 (the first time-outs are at 1 and 3 seconds).
+
+use std::collections::BTreeMap;
+
+use crate::app::tls::TlsSession;
+use crate::detect::*;
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{Flow, HandshakeOutcome, Negotiation, NegotiationEnd, Stage, TcpFlow};
+use crate::time::Span;
+
+thresholds! {
+    /// Counts handshakes in which nothing moved.
+    struct TlsStall {
+        wait: Span = 3.0 "s",
+            "time without a record of the handshake, from which it stopped",
+            "RFC 6298 section 2: a lost segment has been sent again twice by then";
+    }
+}
+
+const NEXT_SERVER: &[&str] = &[
+    "look at the server at that time: threads, entropy, lookups of names and certificates, its own upstreams",
+    "try another server name, and none: openssl s_client -connect HOST:PORT -servername NAME",
+];
+const NEXT_PATH: &[&str] = &[
+    "capture on the other side of the path as well, and compare which segments arrive",
+    "try a smaller ClientHello and another server name: openssl s_client -connect HOST:PORT -groups X25519",
+];
+const NOT_CLAIMED: &[&str] = &["where the bytes were lost", "why a side was silent"];
+const DOUBTED_BY: &[QualityIssue] = &[QualityIssue::OneWay, QualityIssue::Missed, QualityIssue::Clipped];
+
+variants! {
+    /// What never came.
+    enum Missing {
+        ClientHello "client_hello" Warning {
+            could_be: &[
+                "a device on the path drops ClientHellos of more than one segment, or with this server name",
+                "the path stopped carrying anything after the connection had opened",
+            ],
+            next: NEXT_PATH,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED_BY,
+        }
+        ServerHello "server_hello" Warning {
+            could_be: &[
+                "the server accepts connections and serves none: its workers are busy or hang",
+                "a load balancer waits for a backend",
+                "the port speaks another protocol, and waits for it",
+            ],
+            next: NEXT_SERVER,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED_BY,
+        }
+        ServerFlight "server_flight" Warning {
+            could_be: &[
+                "the path drops datagrams above a size: the certificates are the first large thing",
+                "the path lost the same segments again and again",
+                "the server stopped in the middle of its flight",
+            ],
+            next: NEXT_PATH,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED_BY,
+        }
+        ClientFlight "client_flight" Info {
+            could_be: &[
+                "a person is asked for a certificate or for a decision",
+                "the client asks about the server's certificate elsewhere and gets no answer",
+            ],
+            next: &["look at the client: what it looks up or fetches at that time"],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED_BY,
+        }
+        ServerFinished "server_finished" Warning {
+            could_be: &[
+                "the server checks the client's certificate elsewhere and gets no answer",
+                "the server's workers are busy or hang",
+            ],
+            next: NEXT_SERVER,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED_BY,
+        }
+    }
+}
+
+counts! {
+    /// What a case counts beside its flows.
+    struct Stalls {
+        /// The bytes that did not come were sent again, in vain.
+        sent_again: u64,
+        /// Largest ClientHello, bytes.
+        client_hello_bytes: Most,
+        /// The client gave up.
+        given_up: u64,
+    }
+}
+
+counts! {
+    /// What is counted of all handshakes of a server and name.
+    struct Handshakes {
+        completed: u64,
+        /// Largest ClientHello of those, bytes.
+        hello_bytes: Most,
+    }
+}
+
+impl Detector for TlsStall {
+    const RULE: Rule = Rule {
+        name: "tls_stall",
+        group: Group::Tls,
+        summary: "TLS handshakes in which a side said nothing more, or was not heard",
+        judges: "handshakes",
+        variants: Missing::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("tls_stall.rs"),
+    };
+    type Variant = Missing;
+    /// Server and server name, what never came.
+    type Key = ((Endpoint, String), Missing);
+    type Counts = Stalls;
+    type Total = Handshakes;
+    type Notes = ();
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let (Some(tls), Some(tcp)) = (flow.tls.as_deref(), flow.tcp.as_deref()) else { return };
+        let Some(negotiation) = flow.negotiation() else { return };
+        if let Some(why) = unknown(flow, tls, tcp, &negotiation) {
+            return book.not_judged(why);
+        }
+        let over = negotiation.end != NegotiationEnd::Silence;
+        if !over && flow.last.time - negotiation.since.time < self.wait {
+            return book.not_judged("nothing of the connection was captured after the handshake stopped");
+        }
+        let server = (flow.server, tls.server_name().to_ascii_lowercase());
+        let hello = tls.client_hello.as_ref().map_or(0, |hello| hello.length);
+        if let Some(handshakes) = book.judged(&server)
+            && negotiation.end == NegotiationEnd::Complete
+        {
+            handshakes.completed += 1;
+            handshakes.hello_bytes.add(hello);
+        }
+        if negotiation.waited < self.wait || tls.fatal_alert().is_some() {
+            return;
+        }
+        let Some((missing, sent_again)) = missing(tcp, &negotiation) else { return };
+        let name = server.1.clone();
+        let Some(case) = book.case((server, missing)) else { return };
+        let until = negotiation.ended.unwrap_or(flow.last);
+        case.flow(flow, [negotiation.since, until]);
+        if !name.is_empty() {
+            case.affected.names.add(name);
+        }
+        case.failed += 1;
+        case.lost += (until.time - negotiation.since.time).max(Span::ZERO);
+        case.counts.sent_again += u64::from(sent_again);
+        case.counts.client_hello_bytes.add(hello);
+        case.counts.given_up += u64::from(over && negotiation.by == Some(Direction::ToServer));
+        case.show(0, flow.id, || evidence(flow, tls, tcp, &negotiation));
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        let mut servers: BTreeMap<Endpoint, Handshakes> = BTreeMap::new();
+        for ((server, _), _, handshakes) in book.totals() {
+            servers.entry(*server).or_default().absorb(handshakes.clone());
+        }
+        let cases = book.take(|_, _| true).into_iter();
+        let concluded = cases.map(|((server, missing), mut case)| {
+            let (total, same) = book.total(&server);
+            case.total = total;
+            let same = same.cloned().unwrap_or_default();
+            let all = servers.get(&server.0).cloned().unwrap_or_default();
+            (draft(&server, missing, &case, &same, &all), case)
+        });
+        concluded.collect()
+    }
+}
+
+/// Why silence says nothing here.
+fn unknown(flow: &Flow, tls: &TlsSession, tcp: &TcpFlow, negotiation: &Negotiation) -> Option<&'static str> {
+    let missed = || tcp.sides.iter().any(|side| side.missed_bytes > 0);
+    match negotiation.stage {
+        Stage::Complete => None,
+        // Also where a filter kept the TLS messages only.
+        _ if tcp.handshake.outcome != HandshakeOutcome::Established => {
+            Some("the opening of the connection was not captured")
+        }
+        _ if flow.is_one_way() => Some("one direction only"),
+        _ if tls.lost.contains(&true) || missed() || flow.halves.iter().any(|half| half.clipped > 0) => {
+            Some("bytes of the handshake are missing from the capture")
+        }
+        _ => None,
+    }
+}
+
+/// What never came, and whether it was sent again in vain; `None` when others say it, or nobody waited.
+fn missing(tcp: &TcpFlow, negotiation: &Negotiation) -> Option<(Missing, bool)> {
+    if negotiation.end == NegotiationEnd::NotTls {
+        return None;
+    }
+    // A size limit that shows by its own proof is told by its own detector.
+    let limited = tcp.sides.iter().flat_map(|side| &side.sizes.undelivered);
+    if limited.into_iter().any(|range| range.smaller_delivered > 0 && !range.delivered_whole) {
+        return None;
+    }
+    // SYN and FIN take a number each.
+    let acked = |side: Direction| {
+        let side = tcp.side(side);
+        side.acked_progress >= side.unique_bytes
+    };
+    let again = |side: Direction| tcp.side(side).retransmissions.data() > 0;
+    let hole = tcp.side(Direction::ToClient).hole_bytes > 0;
+    let to_server = acked(Direction::ToServer);
+    let lost = |missing| again(Direction::ToServer).then_some((missing, true));
+    match negotiation.stage {
+        Stage::ServerHello if hole => Some((Missing::ServerFlight, false)),
+        Stage::ServerHello if !to_server => lost(Missing::ClientHello),
+        Stage::ServerHello => Some((Missing::ServerHello, false)),
+        Stage::ServerFlight => Some((Missing::ServerFlight, again(Direction::ToClient))),
+        Stage::ClientFlight if !acked(Direction::ToClient) && again(Direction::ToClient) => {
+            Some((Missing::ServerFlight, true))
+        }
+        // The client did not acknowledge what it got: it is gone.
+        Stage::ClientFlight if !acked(Direction::ToClient) => None,
+        Stage::ClientFlight => Some((Missing::ClientFlight, false)),
+        Stage::ServerFinished if !to_server => lost(Missing::ServerFinished),
+        Stage::ServerFinished => Some((Missing::ServerFinished, false)),
+        Stage::Complete => None,
+    }
+}
+
+fn evidence(
+    flow: &Flow,
+    tls: &TlsSession,
+    tcp: &TcpFlow,
+    negotiation: &Negotiation,
+) -> impl Iterator<Item = Evidence> {
+    let hello = tls.client_hello.as_ref().map(|hello| {
+        let name = hello.sni.as_deref().unwrap_or("no server name");
+        Evidence::new(hello.at, Role::ClientHello, format!("{} bytes, {name}", hello.length))
+    });
+    let server = tls.server_hello.as_ref().map(|hello| Evidence::new(hello.at, Role::ServerHello, ""));
+    let last = Evidence::new(negotiation.since, Role::Last, "last record of the handshake");
+    let waited = format!("{} after the last record", negotiation.waited);
+    let end = match (negotiation.end, negotiation.ended) {
+        (NegotiationEnd::Reset, Some(at)) => Some(Evidence::new(at, Role::Reset, waited)),
+        (NegotiationEnd::Fin, Some(at)) => Some(Evidence::new(at, Role::Fin, waited)),
+        (NegotiationEnd::Alert, Some(at)) => Some(Evidence::new(at, Role::Alert, waited)),
+        _ => Some(Evidence::new(flow.last, Role::AfterGap, "last packet of the connection")),
+    };
+    let repeats = tcp.events.iter().filter(|event| event.kind.is_data_retransmission());
+    let repeats: Vec<Evidence> = repeats
+        .take(3)
+        .map(|event| Evidence::new(event.at, Role::Retransmission, format!("len {}", event.length)))
+        .collect();
+    [hello, server, Some(last), end].into_iter().flatten().chain(repeats)
+}
+
+fn draft(
+    (server, name): &(Endpoint, String),
+    missing: Missing,
+    case: &Case<Stalls>,
+    same: &Handshakes,
+    all: &Handshakes,
+) -> Draft<Missing> {
+    let shown = if name.is_empty() { server.to_string() } else { format!("{name} ({server})") };
+    let title = match missing {
+        Missing::ClientHello => format!("The ClientHello to {shown} never arrives"),
+        Missing::ServerHello => format!("{shown} does not answer the ClientHello"),
+        Missing::ServerFlight => format!("The certificates of {shown} never arrive whole"),
+        Missing::ClientFlight => format!("Clients of {shown} stop after the server's certificate"),
+        Missing::ServerFinished => format!("{shown} does not answer the client's Finished"),
+    };
+    let what = match missing {
+        Missing::ClientHello => "The ClientHello was sent again and not acknowledged.",
+        Missing::ServerHello => "The server acknowledged the ClientHello and sent nothing.",
+        Missing::ServerFlight if case.counts.sent_again > 0 => {
+            "The server sent its flight again, and it was not acknowledged whole."
+        }
+        Missing::ServerFlight => "The ServerHello or a part of what follows it never came.",
+        Missing::ClientFlight => "The client acknowledged the server's flight and sent nothing.",
+        Missing::ServerFinished => "The server sent nothing after the client's key exchange.",
+    };
+    let of = case.total.max(case.failed);
+    let mut summary = format!(
+        "{} of {} with this server and name stopped, of {}. {what} Nothing moved for {}.",
+        case.failed,
+        plural(of, "handshake"),
+        case.clients(),
+        crate::humanize::lasting(case.lost),
+    );
+    let others = all.completed - same.completed.min(all.completed);
+    if same.completed > 0 {
+        summary += &format!(" {} went well.", plural(same.completed, "handshake"));
+    } else if others > 0 {
+        summary += &format!(" {} for other names went well at this server.", plural(others, "handshake"));
+    }
+    let (largest, passed) = (case.counts.client_hello_bytes.get(), all.hello_bytes.get());
+    if missing == Missing::ClientHello && passed > 0 && largest > passed {
+        summary += &format!(" The ClientHello had {largest} bytes, those that passed at most {passed}.");
+    }
+    let probe = name.is_empty() && case.affected.clients.count() == 1 && all.completed == 0;
+    let severity = match missing {
+        Missing::ClientFlight => Severity::Info,
+        _ if probe => Severity::Info,
+        _ if name.is_empty() => case.severity(case.failed).min(Severity::Warning),
+        _ => case.severity(case.failed),
+    };
+    let direction = match missing {
+        Missing::ClientHello | Missing::ClientFlight => Direction::ToServer,
+        _ => Direction::ToClient,
+    };
+    let subject = Subject { name: (!name.is_empty()).then(|| name.clone()), ..Subject::of(case) };
+    Draft::new(missing, title, summary)
+        .severity(severity)
+        .confidence(if case.failed > 1 { Confidence::Confirmed } else { Confidence::Likely })
+        .direction(direction)
+        .subject(subject)
+        .count("completed", same.completed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_traffic, one, says_nothing, silent};
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, Talk};
+    use crate::support::tls;
+
+    const NAME: &str = TlsStall::RULE.name;
+
+    fn opened(lab: &mut Lab, number: u8) -> Talk {
+        let mut talk = lab.talk(20 + number, (30, 443), 100 + u64::from(number) * 700, [30, 5_000]);
+        talk.handshake(&mut lab.capture);
+        talk.wait(300);
+        talk
+    }
+
+    /// Clients say hello, the server acknowledges; they give up after so many milliseconds.
+    fn unanswered(lab: &mut Lab, clients: u8, name: &str, wait: u64) {
+        for number in 0..clients {
+            let mut talk = opened(lab, number);
+            tls::hello(&mut talk, &mut lab.capture, name, true);
+            talk.wait(wait * 1_000);
+            talk.close(&mut lab.capture);
+        }
+    }
+
+    /// Bytes of a side that the path drops, six times.
+    fn dropped(lab: &mut Lab, talk: &mut Talk, side: usize, bytes: &[u8]) {
+        let lost = talk.send_lost(&mut lab.capture, side, bytes);
+        for again in 0..5 {
+            talk.wait(400_000 << again);
+            talk.record(&mut lab.capture, &lost);
+        }
+        talk.wait(2_000_000);
+        talk.send(&mut lab.capture, CLIENT, RST | ACK, b"");
+    }
+
+    #[test]
+    fn it_fires() {
+        fires(NAME, &[("tls_stall_server_silent", "server_hello", Severity::Critical)]);
+    }
+
+    #[test]
+    fn it_stays_silent() {
+        silent(NAME, &["healthy", "healthy_resets", "healthy_close_notify", "healthy_happy_eyeballs"]);
+        says_nothing(NAME, &["tls_alert_unknown_ca", "tls_alert_encrypted_server", "mtu_blackhole_silent"]);
+    }
+
+    #[test]
+    fn a_server_that_says_nothing() {
+        let findings = in_traffic(NAME, |lab| unanswered(lab, 4, "api.shop.example", 8_000));
+        let finding = one(&findings, "server_hello", Severity::Critical);
+        assert!(finding.impact.seconds_lost > Span::secs(30), "{finding:#?}");
+        assert_eq!(finding.subject.name.as_deref(), Some("api.shop.example"));
+        let findings = in_traffic(NAME, |lab| unanswered(lab, 4, "api.shop.example", 1_000));
+        assert!(findings.is_empty(), "given up too soon: {findings:#?}");
+    }
+
+    /// A filter that keeps the messages of TLS leaves neither acknowledgements nor ends.
+    #[test]
+    fn what_the_capture_does_not_hold_is_no_silence() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let mut talk = lab.talk(20 + number, (30, 443), 100, [30, 5_000]);
+                if number > 2 {
+                    talk.handshake(&mut lab.capture);
+                }
+                talk.send(&mut lab.capture, CLIENT, ACK, &tls::client_hello("a.example", true, 4));
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, ACK, &tls::server_hello(true, 4));
+            }
+            lab.resolves(60_000_000, "www.shop.example");
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    #[test]
+    fn a_hello_with_this_name_never_arrives() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..3 {
+                let mut talk = opened(lab, number);
+                let hello = tls::client_hello("blocked.example", true, 7);
+                dropped(lab, &mut talk, CLIENT, &hello);
+                let mut talk = opened(lab, 10 + number);
+                tls::handshake13(&mut talk, &mut lab.capture, "www.shop.example");
+                tls::exchange(&mut talk, &mut lab.capture, 500);
+                tls::close(&mut talk, &mut lab.capture, true);
+            }
+        });
+        let finding = one(&findings, "client_hello", Severity::Critical);
+        assert!(finding.summary.contains("3 handshakes for other names went well"), "{finding:#?}");
+    }
+
+    #[test]
+    fn a_flight_that_never_arrives() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..3 {
+                let mut talk = opened(lab, number);
+                tls::hello(&mut talk, &mut lab.capture, "www.shop.example", false);
+                let flight = [tls::server_hello(false, 3), tls::server_certificate(&[tls::LEAF], 3)].concat();
+                dropped(lab, &mut talk, SERVER, &flight);
+            }
+        });
+        one(&findings, "server_flight", Severity::Critical);
+    }
+
+    #[test]
+    fn a_client_that_asks_a_person_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = opened(lab, 0);
+            tls::hello(&mut talk, &mut lab.capture, "www.shop.example", true);
+            tls::server_flight13(&mut talk, &mut lab.capture);
+            talk.wait(40_000_000);
+            talk.close(&mut lab.capture);
+        });
+        one(&findings, "client_flight", Severity::Info);
+    }
+
+    #[test]
+    fn a_probe_without_a_name_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = opened(lab, 0);
+            // A ClientHello without extensions.
+            let mut body = vec![3, 3];
+            body.extend([7; 32]);
+            body.extend(b"\x00\x00\x02\xc0\x2f\x01\x00");
+            let message = [vec![1, 0, 0, body.len() as u8], body].concat();
+            talk.send(&mut lab.capture, CLIENT, ACK, &tls::record(tls::HANDSHAKE, &message));
+            talk.turn(CLIENT);
+            talk.ack(&mut lab.capture, SERVER, &[]);
+            talk.wait(5_000_000);
+            talk.close(&mut lab.capture);
+        });
+        one(&findings, "server_hello", Severity::Info);
+    }
+}
