@@ -570,7 +570,7 @@ mod tests {
     #[test]
     fn clients_that_leave_without_a_word_count_when_there_are_several() {
         let findings = in_traffic(NAME, |lab| sessions(lab, 1, 4, HOST, &OLD, End::Leaves));
-        assert_eq!(one(&findings, "expired_intermediate", Severity::Critical).confidence, Confidence::Likely);
+        assert_eq!(one(&findings, "expired_intermediate", Severity::Warning).confidence, Confidence::Likely);
         // One that reads the certificate every second and goes is a monitor.
         let monitor = in_traffic(NAME, |lab| {
             (0..6).for_each(|number| sessions(lab, number * 2, 1, HOST, &OLD, End::Leaves));
