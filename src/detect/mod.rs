@@ -118,6 +118,8 @@ detectors! {
     missing_syn_ack::MissingSynAck,
     connection_refused::ConnectionRefused,
     rst_storm::RstStorm,
+    syn_flood::SynFlood,
+    port_scan::PortScan,
     tls_alert::TlsAlert,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,

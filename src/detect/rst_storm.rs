@@ -17,7 +17,8 @@
 //! # What it leaves alone
 //! - Resets after a FIN or a TLS close_notify, and by a client that has its answer.
 //! - Connections that a probe opened and closed.
-//! - Refusals of one or two clients alone: nobody loses a connection by them (see `connection_refused`).
+//! - Refusals of one or two clients alone, or of clients that do not ask again, as in a scan or a flood:
+//!   nobody loses a connection by them (see `connection_refused`).
 //! - A client's reset in place of the end of the handshake, which is what a port scan does.
 //!
 //! # What it does not claim
@@ -283,8 +284,12 @@ fn draft(server: Endpoint, storm: &Case<Resets>) -> Draft<Kind> {
         storm.clients(),
         if kind == Kind::Refused { "could not connect" } else { "lost their connections" },
     );
-    let few = storm.affected.clients.count() < Severity::CLIENTS;
-    let severity = if kind == Kind::Refused && few { Severity::Info } else { Severity::Critical };
+    let clients = &storm.affected.clients;
+    // Who needs a service that refuses asks again: strangers that come once are a scan or a flood.
+    let needed = clients.count() >= Severity::CLIENTS
+        && !clients.is_full()
+        && storm.affected.flows() >= 2 * clients.count();
+    let severity = if kind == Kind::Refused && !needed { Severity::Info } else { Severity::Critical };
     Draft::new(kind, title, summary)
         .severity(severity)
         .count("reset_connections", resets)

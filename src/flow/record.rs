@@ -275,6 +275,8 @@ pub struct Handshake {
     pub connect_time: Option<Span>,
     /// Options of the SYN and of the SYN-ACK.
     pub options: [Option<TcpOptions>; 2],
+    /// Window of the first SYN, as in the header: a SYN's is never scaled (RFC 7323 section 2.2).
+    pub syn_window: u16,
 }
 
 impl Handshake {

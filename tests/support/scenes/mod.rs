@@ -7,6 +7,7 @@ mod healthy;
 mod loss;
 mod messages;
 mod path;
+mod strangers;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -190,6 +191,7 @@ pub fn all() -> impl Iterator<Item = &'static Scene> {
         messages::SCENES,
         artefact::SCENES,
         blind::SCENES,
+        strangers::SCENES,
     ]
     .into_iter()
     .flatten()
