@@ -120,6 +120,7 @@ detectors! {
     rst_storm::RstStorm,
     syn_flood::SynFlood,
     port_scan::PortScan,
+    rst_injection::RstInjection,
     tls_alert::TlsAlert,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,

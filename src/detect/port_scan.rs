@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, HandshakeOutcome};
+use crate::time::Span;
 
 thresholds! {
     /// Counts what clients tried and did not use.
@@ -45,6 +46,9 @@ thresholds! {
         hosts: u64 = 25.0 "hosts",
             "hosts that a client tried on one port, from which it is a scan",
             "Zeek's scan policy, 25 hosts";
+        patience: Span = 1.0 "s",
+            "how long the sender of a SYN must do nothing",
+            "RFC 6298 section 2.1: the initial retransmission time-out";
     }
 }
 
@@ -55,13 +59,13 @@ variants! {
             could_be: COULD_BE,
             next: NEXT,
             not_claimed: NOT_CLAIMED,
-            doubted_by: &[QualityIssue::OneWay, QualityIssue::Drops],
+            doubted_by: &[QualityIssue::Drops],
         }
         Horizontal "horizontal" Info {
             could_be: COULD_BE,
             next: NEXT,
             not_claimed: NOT_CLAIMED,
-            doubted_by: &[QualityIssue::OneWay, QualityIssue::Drops],
+            doubted_by: &[QualityIssue::Drops],
         }
     }
 }
@@ -148,6 +152,10 @@ impl Detector for PortScan {
             HalfOpen | Aborted => tries.answered_half_open += 1,
             _ => tries.opened_unused += 1,
         };
+        let pending = matches!(handshake.outcome, Silent | HalfOpen);
+        if pending && flow.watched_until - first.time < self.patience {
+            return book.not_judged("the capture ended too soon after the SYN");
+        }
         let is_try = match handshake.outcome {
             Refused | Unreachable | Aborted => true,
             Silent | HalfOpen => handshake.syn_count <= SYNS,
@@ -266,9 +274,9 @@ fn open(services: &Distinct<Endpoint, 64>) -> String {
     }
     let mut some: Vec<&Endpoint> = services.iter().collect();
     some.sort();
-    let more = if some.len() > 4 { ", ..." } else { "" };
+    let which = if some.len() > 4 { ", for example" } else { "" };
     let shown: Vec<String> = some.iter().take(4).map(ToString::to_string).collect();
-    format!("{} answered with a SYN-ACK: {}{more}.", services.of("service"), shown.join(", "))
+    format!("{} answered with a SYN-ACK{which}: {}.", services.of("service"), shown.join(", "))
 }
 
 #[cfg(test)]
@@ -313,6 +321,11 @@ mod tests {
         talk.close(&mut lab.capture);
     }
 
+    /// The capture goes on for a while.
+    fn later(lab: &mut Lab) {
+        lab.resolves(90_000_000, "www.shop.example");
+    }
+
     fn scanned(number: u16) -> Port {
         match number % 20 {
             0 => Port::Open,
@@ -327,6 +340,7 @@ mod tests {
             (0..40)
                 .for_each(|port| tries(lab, 7, (9, 1_000 + port), 10 + u64::from(port) * 9, scanned(port)));
             (0..9).for_each(|number| used(lab, 7, (10, 80), 900 + number * 50));
+            later(lab);
         });
         let finding = one(&findings, "vertical", Severity::Info);
         assert_eq!(finding.title, "10.77.1.7 tries 40 ports of 10.77.2.9");
@@ -340,6 +354,7 @@ mod tests {
             (1..60).for_each(|host| {
                 tries(lab, 7, (host, 22), 10 + u64::from(host) * 9, scanned(u16::from(host)));
             });
+            later(lab);
         });
         assert_eq!(one(&findings, "horizontal", Severity::Info).title, "10.77.1.7 tries 59 hosts on port 22");
     }
@@ -386,12 +401,23 @@ mod tests {
         one(&findings, "silent", Severity::Info);
     }
 
+    /// Two milliseconds of a busy network: no answer had time to come.
+    #[test]
+    fn a_capture_too_short_for_answers_shows_no_scan() {
+        let findings = in_traffic(NAME, |lab| {
+            tries(lab, 8, (99, 443), 10, Port::Open);
+            (1..60).for_each(|host| tries(lab, 7, (host, 443), 11, Port::Filtered));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
     /// Many clients behind one address, some of whose servers are gone.
     #[test]
     fn a_network_behind_one_address_is_no_scan() {
         let findings = in_traffic(NAME, |lab| {
             (0..120).for_each(|number| used(lab, 7, (100 + (number % 90) as u8, 443), 10 + number * 30));
             (1..40).for_each(|host| tries(lab, 7, (host, 443), 20 + u64::from(host) * 90, Port::Filtered));
+            later(lab);
         });
         assert!(findings.is_empty(), "{findings:#?}");
     }

@@ -340,6 +340,14 @@ pub struct Reset {
     pub seq: Seq,
     /// Its TTL.
     pub ttl: u8,
+    /// Its IP identification.
+    pub ip_id: u16,
+    /// Its window, as in the header.
+    pub window: u16,
+    /// A RST of this side has a sequence number beyond all that the side had sent.
+    pub ahead: bool,
+    /// The side sent more after its RST: the first packet with bytes beyond the RST's number.
+    pub went_on: Option<PacketRef>,
     /// The packet it answers, when one of the other side came just before.
     pub trigger: Option<PacketRef>,
     /// Silence of the connection before the trigger (or before the RST when there is none).
@@ -425,6 +433,8 @@ pub struct TcpSide {
     pub stalled: Span,
     /// Announced maximum segment size.
     pub mss: Option<u16>,
+    /// Lowest and highest TTL of its segments other than RSTs, which others can send in its name.
+    pub ttl: Option<(u8, u8)>,
     /// Window scale shift in force; `None` when the handshake was not seen.
     pub window_scale: Option<u8>,
     /// Segments larger than the peer's maximum segment size allows (segmentation offload).
