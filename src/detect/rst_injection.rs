@@ -183,8 +183,8 @@ impl Detector for RstInjection {
         };
         let reset = plural(case.failed, "connection");
         let title = match proof {
-            Proof::Forged => format!("{reset} of {server} were reset in the name of {who} by another host"),
-            Proof::OtherTtl => format!("{reset} of {server} were reset with a TTL that {who} does not use"),
+            Proof::Forged => format!("{reset} of {server} reset in the name of {who} by another host"),
+            Proof::OtherTtl => format!("{reset} of {server} reset with a TTL that {who} does not use"),
         };
         let ttl = format!(
             "The RSTs have TTL {}, the sender's other packets {}.",

@@ -31,5 +31,6 @@ pub use event::{EventKind, LossPlace, SpuriousProof, TcpEvent};
 pub use history::ConnState;
 pub use limits::{FlowLimits, LimitHits};
 pub use record::*;
+pub use round_trip::Trip;
 pub use streams::StreamId;
 pub use table::{Finished, FlowTable, Row};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
-use crate::flow::{ConnState, TcpEvent};
+use crate::flow::{ConnState, TcpEvent, Trip};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
@@ -449,6 +449,8 @@ pub struct TcpSide {
     pub min_rtt: Option<Span>,
     /// Sum and number of those samples.
     pub rtt_samples: (Span, u64),
+    /// The shortest prompt round trips over time, in order: at most 32.
+    pub trips: Vec<Trip>,
     /// Bytes by which the peer's acknowledgement number moved forward over this side's numbers, SYN and FIN
     /// included. It counts without this side's segments: the peer of a side that was never captured shows
     /// with it that the side is there.

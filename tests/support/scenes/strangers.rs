@@ -1,4 +1,4 @@
-//! Hosts that want nothing of what they ask for.
+//! Hosts that want nothing of what they ask for, and paths that change.
 
 use super::super::tcp::{SYN, Segment};
 use super::*;
@@ -19,6 +19,14 @@ pub(super) const SCENES: &[Scene] = &[
         10,
         scan,
         &[info("port_scan", "vertical")],
+    ),
+    scene(
+        "latency_shift_step",
+        "The way to a service takes 80 ms and not 5 from one moment on; the service is as fast as before.",
+        152,
+        14,
+        step,
+        &[warning("latency_shift", "step").at(33, 8093)],
     ),
 ];
 
@@ -50,5 +58,18 @@ fn scan(lab: &mut Lab) {
                 talk.record(&mut lab.capture, &Segment { seq: 0, ..reset });
             }
         }
+    }
+}
+
+fn step(lab: &mut Lab) {
+    for number in 0..30u64 {
+        let at = 1_000 + number * 400;
+        let far = if at < 6_500 { 2_500 } else { 40_000 };
+        let mut talk = lab.talk(41 + (number % 2) as u8, (33, 8_093), at, [30, far]);
+        if at >= 6_500 {
+            talk.ends[SERVER].ttl -= 4;
+        }
+        lab.http(&mut talk, 700);
+        talk.close(&mut lab.capture);
     }
 }
