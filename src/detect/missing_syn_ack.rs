@@ -25,8 +25,7 @@
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
 //! - Silent ports of one host, or many silent services of one client, are one finding. It is information when
-//!   a client tries many ports of few hosts, tries one address after the other, or does not repeat its SYNs,
-//!   as a scan does.
+//!   a client tries many ports of few hosts, one address after the other, or does not repeat its SYNs.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.

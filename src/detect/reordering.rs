@@ -13,6 +13,8 @@
 //!
 //! # What it leaves alone
 //! - Segments that fill a hole and may have been sent again: nothing tells which.
+//! - Segments that are late by more than a second: a middlebox that changes numbers looks like that.
+//! - Captures whose packets are not in the order of their times, and connections that were replayed.
 //! - Segments that the recorder put behind the ACK that covers them (see `capture_disorder`).
 //!
 //! # What it does not claim
@@ -22,9 +24,11 @@
 //! # References
 //! RFC 4737 (packet reordering metrics); RFC 5681 section 3.2; RFC 8985 section 6.2.
 
+use crate::detect::retransmission::is_replayed;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow};
+use crate::time::Span;
 
 thresholds! {
     /// Counts reordered segments by service and direction.
@@ -59,6 +63,9 @@ variants! {
         }
     }
 }
+
+/// No path holds a packet back for longer while later ones pass. A judgement.
+const LATE: Span = Span::secs(1);
 
 counts! {
     /// What a case counts beside its flows.
@@ -101,6 +108,9 @@ impl Detector for Reordering {
         if tcp.sides.iter().all(|side| side.data_segments == 0) {
             return;
         }
+        if is_replayed(flow, tcp) {
+            return book.not_judged("replayed: its SYN comes again behind its data");
+        }
         if let Some(sent) = book.judged(&flow.server) {
             for (segments, side) in sent.segments.iter_mut().zip(&tcp.sides) {
                 *segments += side.unique_segments;
@@ -111,11 +121,15 @@ impl Detector for Reordering {
             if side.reordered == 0 {
                 continue;
             }
-            let Some(case) = book.case((flow.server, direction)) else { continue };
             let of_kind = |kind| {
                 let own = tcp.events.iter().filter(move |event| event.direction == direction);
                 own.filter(move |event| event.kind == kind)
             };
+            if of_kind(EventKind::Reordered).any(|event| event.delay > LATE) {
+                book.not_judged("late by more than a second: other numbers, and not another order");
+                continue;
+            }
+            let Some(case) = book.case((flow.server, direction)) else { continue };
             case.flow_events(flow, of_kind(EventKind::Reordered).map(|event| event.at));
             let counts = &mut case.counts;
             counts.reordered += side.reordered;
@@ -137,6 +151,14 @@ impl Detector for Reordering {
         }
     }
 
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        if context.totals.backwards > 0 {
+            let flows = book.take(|_, _| true).iter().map(|(_, case)| case.flows()).sum();
+            book.not_judged_many("the packets of the file are not in the order of their times", flows);
+        }
+        Vec::new()
+    }
+
     fn judge(
         &self,
         (server, direction): &Self::Key,
@@ -155,15 +177,15 @@ impl Detector for Reordering {
             count => format!(" The receivers sent {} meanwhile.", plural(count, "duplicate ACK")),
         };
         let cost = match late.needless {
-            0 => " Nothing was sent again because of it.".to_owned(),
-            count => format!(" {} were sent again without need.", plural(count, "segment")),
+            0 => " Nothing was sent again for it.".to_owned(),
+            count => format!(" Sent again without need: {}.", plural(count, "segment")),
         };
         let summary = format!(
             "{} of {} {way} {server} came after later ones, in {}, by {} at most.{noticed}{cost}",
             late.reordered,
             plural(segments, "segment"),
             plural(case.flows(), "connection"),
-            crate::time::Span(late.longest_ns.get() as i64),
+            Span(late.longest_ns.get() as i64),
         );
         let costs = late.needless >= self.needless && share(late.needless, segments) >= self.share;
         let title = format!("Segments {way} {server} overtake one another");

@@ -12,7 +12,8 @@
 //! - the rate is at least `baseline` times the service's rate outside of its storms, or one second has
 //!   `flood` resets.
 //!
-//! The same goes for the ports of one host together, when none of them has a storm.
+//! The same goes for the ports of one host together, when none of them has a storm, nearly all of these
+//! connections had opened, and they are of several clients.
 //!
 //! A client is the subject when `resets` of its connections, and `share` of those that ended, were reset, no
 //! service or host above explains them, and the services do not treat other clients alike. It is a warning
@@ -148,7 +149,7 @@ pub(super) struct Ended {
     minutes: Bounded<(Endpoint, i64), BTreeMap<u8, u32>>,
     /// By client: its key is observed once per connection.
     clients: Bounded<IpAddr, ()>,
-    /// Reset connections of a client, refused ones left out.
+    /// Reset connections of a client that had opened.
     lost: Bounded<IpAddr, Case<Resets>>,
 }
 
@@ -221,7 +222,7 @@ impl Detector for RstStorm {
         book.notes.add(flow.server, second);
         book.notes.clients.observe(hash_of(&client), client);
         let Some(reset) = reset else { return };
-        if reset.class != ResetClass::Refused
+        if tcp.handshake.outcome.is_open()
             && let Some(case) = book.notes.lost.observe(hash_of(&client), client)
         {
             take(case, flow, reset);
@@ -261,7 +262,13 @@ impl Detector for RstStorm {
                 seconds.entry(*second).or_default().absorb(case.clone());
             }
             let ended = |second| ports.iter().map(|port| book.notes.in_second(*port, second)).sum();
-            if let Some(storm) = self.storm(&seconds, ended, length) {
+            let storm = self.storm(&seconds, ended, length);
+            // Refusals over the ports of a host are a scan, or `connection_refused` says more.
+            let lost = |storm: &Case<Resets>| {
+                storm.counts.refused * 10 < storm.counts.all()
+                    && storm.affected.clients.count() >= Severity::CLIENTS
+            };
+            if let Some(storm) = storm.filter(lost) {
                 concluded.push((draft(&host.to_string(), &storm), storm));
                 stormy.extend(ports);
             }
@@ -480,6 +487,7 @@ mod tests {
         for number in 0..30u64 {
             let mut flow = ended([10, 0, 0, 1], number + 1, 100 + number as i64 / 5, true);
             flow.server.port = 5000 + number as u16 % 6;
+            flow.client.address = IpAddr::V4(Ipv4Addr::new(10, 9, 9, number as u8 % 7));
             detector.flow(&flow, &mut book);
         }
         let totals =

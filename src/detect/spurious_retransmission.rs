@@ -27,6 +27,7 @@
 //! # References
 //! RFC 2883 (duplicate SACK); RFC 3522 (Eifel detection); RFC 5682 (F-RTO); RFC 6298.
 
+use crate::detect::retransmission::is_replayed;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, SpuriousProof, TcpEvent};
@@ -141,6 +142,9 @@ impl Detector for SpuriousRetransmission {
         if flow.is_one_way() {
             return book.not_judged("one direction only");
         }
+        if is_replayed(flow, tcp) {
+            return book.not_judged("replayed: its SYN comes again behind its data");
+        }
         if let Some(sent) = book.judged(&flow.server) {
             for (segments, side) in sent.segments.iter_mut().zip(&tcp.sides) {
                 *segments += side.unique_segments;
@@ -175,8 +179,8 @@ impl Detector for SpuriousRetransmission {
         let way = if *direction == Direction::ToServer { "to" } else { "from" };
         let kinds = [
             (needless.by_delay, "before the answer to the first copy came"),
-            (needless.by_acknowledgement, "because the first copy was not acknowledged in time"),
-            (needless.by_reordering, "because later segments had come first"),
+            (needless.by_acknowledgement, "after the first copy had not been acknowledged in time"),
+            (needless.by_reordering, "after later segments had come first"),
         ];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
         let kinds: Vec<String> = kinds.map(|(count, text)| format!("{count} {text}")).collect();
