@@ -145,6 +145,13 @@ impl Detector for SpuriousRetransmission {
         if is_replayed(flow, tcp) {
             return book.not_judged("replayed: its SYN comes again behind its data");
         }
+        // An ACK before the repeat in the capture and after it in time is of another recording.
+        let recorded_twice = tcp.events.iter().any(|event| {
+            event.proof.is_some_and(|ack| ack.packet < event.at.packet && ack.time > event.at.time)
+        });
+        if recorded_twice {
+            return book.not_judged("recorded twice at the same time, one file after the other");
+        }
         if let Some(sent) = book.judged(&flow.server) {
             for (segments, side) in sent.segments.iter_mut().zip(&tcp.sides) {
                 *segments += side.unique_segments;
