@@ -192,6 +192,9 @@ struct Shift {
     until: Timestamp,
 }
 
+/// A client, what was timed of it and the host, and what stands out.
+type Shifted<'a> = (IpAddr, &'a Timed, Shift);
+
 /// Round trips inside and before, from which they are known.
 const TIMED: u64 = 5;
 /// Slots inside, and before.
@@ -249,7 +252,7 @@ impl Detector for LatencyShift {
             book.not_judged_of("paths", "the clock of the capture steps or has no fractions", pairs);
             return Vec::new();
         }
-        let mut far: BTreeMap<(IpAddr, usize, Shape), Vec<(IpAddr, &Timed, Shift)>> = BTreeMap::new();
+        let mut far: BTreeMap<(IpAddr, usize, Shape), Vec<Shifted<'_>>> = BTreeMap::new();
         for ((client, server), _, timed) in book.totals() {
             for direction in Direction::BOTH {
                 let Some(shift) = self.shift(&timed.series[direction.index()]) else { continue };
@@ -313,7 +316,7 @@ impl LatencyShift {
         there: IpAddr,
         way: usize,
         shape: Shape,
-        shifts: Vec<(IpAddr, &Timed, Shift)>,
+        shifts: Vec<Shifted<'_>>,
     ) -> Option<Concluded<Self>> {
         let from = shifts.iter().map(|(.., shift)| shift.from).min()?;
         let until = shifts.iter().map(|(.., shift)| shift.until).max()?;
