@@ -25,7 +25,7 @@
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
 //! - Silent ports of one host, or many silent services of one client, are one finding. It is information when
-//!   a client tries many ports of few hosts or does not repeat its SYNs, as a scan does.
+//!   a client tries many ports of few hosts, one address after the other, or does not repeat its SYNs.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.
@@ -38,7 +38,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::races::Races;
-use crate::detect::scope::network;
+use crate::detect::scope::{is_neighbourhood, network};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, Handshake, HandshakeOutcome};
@@ -372,12 +372,12 @@ fn unseen_replies(book: &Book<MissingSynAck>) -> Option<Gate> {
     })
 }
 
-/// One client asks many services: many ports of few hosts are nobody's daily work.
+/// One client asks many services: many ports of few hosts, or host after host, are nobody's daily work.
 fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
     let CaseGroup { by: client, cases, mut case } = group;
     let mut hosts: Distinct<IpAddr> = Distinct::default();
     case.affected.servers.iter().for_each(|server| hosts.add(server.address));
-    let scan = !insists(&case) || cases >= 5 * hosts.count();
+    let scan = !insists(&case) || cases >= 5 * hosts.count() || is_neighbourhood(&hosts);
     let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
     let draft = sweep(&mut case, scan, title)
         .services(cases)

@@ -304,7 +304,7 @@ impl Detector for Retransmission {
 
 /// A SYN came again after data of its sender: by time, since files of two capture points follow each other.
 /// With Fast Open the SYN itself may carry the first data.
-fn is_replayed(flow: &Flow, tcp: &TcpFlow) -> bool {
+pub(super) fn is_replayed(flow: &Flow, tcp: &TcpFlow) -> bool {
     let first = tcp.side(Direction::ToServer).transfer.map(|(first, _)| first);
     let data = first.filter(|first| first.packet != flow.first.packet);
     tcp.events.iter().any(|event| {

@@ -1,5 +1,5 @@
 //! # What it finds
-//! Many connections of one service that are reset within ten seconds.
+//! Many connections that are reset: of one service or one host within ten seconds, or most of one client's.
 //!
 //! # Why it matters
 //! A single reset is everyday traffic. Many at once are a restart, a fail-over, a full process, or a device
@@ -12,12 +12,21 @@
 //! - the rate is at least `baseline` times the service's rate outside of its storms, or one second has
 //!   `flood` resets.
 //!
+//! The same goes for the ports of one host together, when none of them has a storm, nearly all of these
+//! connections had opened, and they are of several clients.
+//!
+//! A client is the subject when `resets` of its connections, and `share` of those that ended, were reset, no
+//! service or host above explains them, and the services do not treat other clients alike. It is a warning
+//! when others use the same services and most of theirs end well. Otherwise it may be the habit of these
+//! services, or of the client itself, and is information.
+//!
 //! Several RSTs of one connection count once.
 //!
 //! # What it leaves alone
 //! - Resets after a FIN or a TLS close_notify, and by a client that has its answer.
 //! - Connections that a probe opened and closed.
-//! - Refusals of one or two clients alone: nobody loses a connection by them (see `connection_refused`).
+//! - Refusals of one or two clients alone, or of clients that do not ask again, as in a scan or a flood:
+//!   nobody loses a connection by them (see `connection_refused`).
 //! - A client's reset in place of the end of the handshake, which is what a port scan does.
 //!
 //! # What it does not claim
@@ -27,12 +36,13 @@
 //! RFC 9293 section 3.10.7; RFC 1122 section 4.2.2.13; RFC 2525 section 2.17.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, ResetClass};
+use crate::flow::{Flow, Reset, ResetClass};
 use crate::time::Timestamp;
 
 thresholds! {
@@ -133,41 +143,52 @@ impl Resets {
     }
 }
 
-/// Connections that ended, by service, minute, and second in the minute.
+/// Connections that ended, by service, minute, and second in the minute, and by client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Ended(Bounded<(Endpoint, i64), BTreeMap<u8, u32>>);
+pub(super) struct Ended {
+    minutes: Bounded<(Endpoint, i64), BTreeMap<u8, u32>>,
+    /// By client: its key is observed once per connection.
+    clients: Bounded<IpAddr, ()>,
+    /// Reset connections of a client that had opened.
+    lost: Bounded<IpAddr, Case<Resets>>,
+}
 
 impl Default for Ended {
     fn default() -> Self {
-        Self(Bounded::new(1 << 15))
+        Self { minutes: Bounded::new(1 << 15), clients: Bounded::new(1 << 15), lost: Bounded::new(1 << 12) }
     }
 }
 
 impl Merge for Ended {
     fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
+        self.minutes.absorb(other.minutes);
+        self.clients.absorb(other.clients);
+        self.lost.absorb(other.lost);
     }
 }
 
 impl Ended {
     fn add(&mut self, server: Endpoint, second: i64) {
         // By the service, so that a service is kept with all its minutes or not at all.
-        let minute = self.0.observe(hash_of(&server), (server, second.div_euclid(60)));
+        let minute = self.minutes.observe(hash_of(&server), (server, second.div_euclid(60)));
         minute.into_iter().for_each(|minute| *minute.entry(second.rem_euclid(60) as u8).or_default() += 1);
     }
 
     /// The service was kept from its first connection on.
     fn knows(&self, server: Endpoint) -> bool {
-        self.0.covers(hash_of(&server))
+        self.minutes.covers(hash_of(&server))
     }
 
     /// Connections that ended in a second.
     fn in_second(&self, server: Endpoint, second: i64) -> u64 {
-        let minute = self.0.get(hash_of(&server), (server, second.div_euclid(60)));
+        let minute = self.minutes.get(hash_of(&server), (server, second.div_euclid(60)));
         let ended = minute.and_then(|(_, minute)| minute.get(&(second.rem_euclid(60) as u8)));
         u64::from(ended.copied().unwrap_or(0))
     }
 }
+
+/// Connections of other clients, from which they show what a service does.
+const OTHERS: u64 = 5;
 
 /// Seconds that a storm is looked for in.
 const WINDOW: i64 = 10;
@@ -197,18 +218,18 @@ impl Detector for RstStorm {
         let fin = tcp.sides.iter().filter_map(|side| side.fin).map(|fin| fin.time).min();
         let Some(ended) = reset.map(|reset| reset.at.time).or(fin) else { return };
         let second = ended.0.div_euclid(1_000_000_000);
+        let client = flow.client.address;
         book.notes.add(flow.server, second);
+        book.notes.clients.observe(hash_of(&client), client);
         let Some(reset) = reset else { return };
-        let Some(case) = book.case((flow.server, second)) else { return };
-        case.flow(flow, [reset.at]);
-        case.failed += 1;
-        case.counts.add(reset.class, reset.direction);
-        case.show(0, reset.at.packet, || {
-            let ack = if reset.with_ack { "with" } else { "no" };
-            let fields = format!("{}, {ack} ACK, seq {}, TTL {}", reset.class.name(), reset.seq.0, reset.ttl);
-            let answered = |at| Evidence::new(at, Role::Trigger, "the packet that it answers");
-            reset.trigger.map(answered).into_iter().chain([Evidence::new(reset.at, Role::Reset, fields)])
-        });
+        if tcp.handshake.outcome.is_open()
+            && let Some(case) = book.notes.lost.observe(hash_of(&client), client)
+        {
+            take(case, flow, reset);
+        }
+        if let Some(case) = book.case((flow.server, second)) {
+            take(case, flow, reset);
+        }
     }
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
@@ -219,35 +240,108 @@ impl Detector for RstStorm {
         let second = |time: Option<Timestamp>| time.map_or(0, |time| time.0.div_euclid(1_000_000_000));
         let length = second(context.totals.last) - second(context.totals.first) + 1;
         let mut concluded = Vec::new();
-        for (server, seconds) in services {
-            if !book.notes.knows(server) {
+        let (mut hosts, mut stormy): (BTreeMap<IpAddr, Vec<Endpoint>>, BTreeSet<Endpoint>) =
+            Default::default();
+        for (server, seconds) in &services {
+            if !book.notes.knows(*server) {
                 let resets = seconds.values().map(|case| case.counts.all()).sum();
                 book.not_judged_many("more services and minutes than are kept apart", resets);
-            } else if let Some(storm) = self.storm(server, &seconds, &book.notes, length) {
-                concluded.push((draft(server, &storm), storm));
+                continue;
+            }
+            let ended = |second| book.notes.in_second(*server, second);
+            if let Some(storm) = self.storm(seconds, ended, length) {
+                concluded.push((draft(&server.to_string(), &storm), storm));
+                stormy.insert(*server);
+            } else {
+                hosts.entry(server.address).or_default().push(*server);
             }
         }
+        for (host, ports) in hosts.into_iter().filter(|(_, ports)| ports.len() > 1) {
+            let mut seconds: BTreeMap<i64, Case<Resets>> = BTreeMap::new();
+            for (second, case) in ports.iter().filter_map(|port| services.get(port)).flatten() {
+                seconds.entry(*second).or_default().absorb(case.clone());
+            }
+            let ended = |second| ports.iter().map(|port| book.notes.in_second(*port, second)).sum();
+            let storm = self.storm(&seconds, ended, length);
+            // Refusals over the ports of a host are a scan, or `connection_refused` says more.
+            let lost = |storm: &Case<Resets>| {
+                storm.counts.refused * 10 < storm.counts.all()
+                    && storm.affected.clients.count() >= Severity::CLIENTS
+            };
+            if let Some(storm) = storm.filter(lost) {
+                concluded.push((draft(&host.to_string(), &storm), storm));
+                stormy.extend(ports);
+            }
+        }
+        concluded.extend(self.clients(book, &services, &stormy));
         concluded
     }
 }
 
+/// Takes a reset connection.
+fn take(case: &mut Case<Resets>, flow: &Flow, reset: &Reset) {
+    case.flow(flow, [reset.at]);
+    case.failed += 1;
+    case.counts.add(reset.class, reset.direction);
+    case.show(0, reset.at.packet, || {
+        let ack = if reset.with_ack { "with" } else { "no" };
+        let fields = format!("{}, {ack} ACK, seq {}, TTL {}", reset.class.name(), reset.seq.0, reset.ttl);
+        let answered = |at| Evidence::new(at, Role::Trigger, "the packet that it answers");
+        reset.trigger.map(answered).into_iter().chain([Evidence::new(reset.at, Role::Reset, fields)])
+    });
+}
+
 impl RstStorm {
-    /// Adds up the seconds of a service that belong to a storm. The capture is `length` seconds long.
+    /// Clients that lost most of their connections, where neither a storm nor the services explain it.
+    fn clients(
+        &self,
+        book: &mut Book<Self>,
+        services: &BTreeMap<Endpoint, BTreeMap<i64, Case<Resets>>>,
+        stormy: &BTreeSet<Endpoint>,
+    ) -> Vec<Concluded<Self>> {
+        let lost = book.notes.lost.take_if(|_, case| case.counts.all() >= self.resets);
+        let mut concluded = Vec::new();
+        for (client, mut case) in lost {
+            let resets = case.counts.all();
+            let ended = book.notes.clients.get(hash_of(&client), client).map_or(0, |(ended, ())| ended);
+            let servers: BTreeSet<Endpoint> = case.affected.servers.iter().copied().collect();
+            if share(resets, ended) < self.share || servers.iter().all(|server| stormy.contains(server)) {
+                continue;
+            }
+            case.total = ended;
+            // What the same services did to others. Connections that did not end count as well.
+            let (mut all, mut of_others) = (0, 0);
+            for server in &servers {
+                all += book.total(server).0;
+                let seconds = services.get(server).into_iter().flat_map(BTreeMap::values);
+                of_others += seconds.map(|case| case.counts.all()).sum::<u64>();
+            }
+            let others = all.saturating_sub(ended);
+            of_others = of_others.saturating_sub(resets);
+            let compared = others >= OTHERS;
+            if compared && share(of_others, others) >= self.share {
+                continue;
+            }
+            let by_itself = case.counts.by_server * 2 < resets;
+            concluded.push((client_draft(client, &case, compared && !by_itself, others, of_others), case));
+        }
+        concluded
+    }
+
+    /// Adds up the seconds of a subject that belong to a storm; `ended` says how many of its connections
+    /// ended in a second. The capture is `length` seconds long.
     fn storm(
         &self,
-        server: Endpoint,
         seconds: &BTreeMap<i64, Case<Resets>>,
-        ended: &Ended,
+        ended: impl Fn(i64) -> u64,
         length: i64,
     ) -> Option<Case<Resets>> {
         let mut stormy: BTreeSet<i64> = BTreeSet::new();
         for start in seconds.keys() {
             let window = *start..*start + WINDOW;
             let resets: u64 = seconds.range(window.clone()).map(|(_, case)| case.counts.all()).sum();
-            let busy: Vec<(i64, u64)> = window
-                .map(|second| (second, ended.in_second(server, second)))
-                .filter(|(_, ended)| *ended > 0)
-                .collect();
+            let busy: Vec<(i64, u64)> =
+                window.map(|second| (second, ended(second))).filter(|(_, ended)| *ended > 0).collect();
             let all: u64 = busy.iter().map(|(_, ended)| ended).sum();
             if resets >= self.resets && share(resets, all) >= self.share {
                 stormy.extend(busy.iter().map(|(second, _)| second));
@@ -263,7 +357,7 @@ impl RstStorm {
                 elsewhere += resets;
             }
         }
-        storm.total = stormy.iter().map(|second| ended.in_second(server, *second)).sum();
+        storm.total = stormy.iter().map(|second| ended(*second)).sum();
         let calm = length - stormy.len() as i64;
         let baseline = if calm < WINDOW { 0.0 } else { elsewhere as f64 / calm as f64 };
         let rate = storm.counts.all() as f64 / stormy.len().max(1) as f64;
@@ -271,7 +365,29 @@ impl RstStorm {
     }
 }
 
-fn draft(server: Endpoint, storm: &Case<Resets>) -> Draft<Kind> {
+fn client_draft(client: IpAddr, case: &Case<Resets>, sure: bool, others: u64, of_others: u64) -> Draft<Kind> {
+    let resets = case.counts.all();
+    let beside = match others {
+        0 => " The capture shows no other client of these services.".to_owned(),
+        _ => format!(" Of {} by others {of_others} were reset.", plural(others, "connection")),
+    };
+    let summary = format!(
+        "{resets} of {} that ended, to {}, were reset within {}. {} of the resets came from the servers' \
+         addresses.{beside}",
+        plural(case.total, "connection"),
+        case.affected.servers.of("service"),
+        case.affected.active.span(),
+        case.counts.by_server,
+    );
+    let title = format!("{} of {client} were reset", plural(resets, "connection"));
+    let draft = Draft::new(case.counts.kind(), title, summary)
+        .severity(if sure { Severity::Warning } else { Severity::Info })
+        .count("reset_connections", resets)
+        .count("ended_connections", case.total);
+    if sure { draft.confidence(Confidence::Likely) } else { draft.confidence(Confidence::Possible) }
+}
+
+fn draft(server: &str, storm: &Case<Resets>) -> Draft<Kind> {
     let (resets, kind) = (storm.counts.all(), storm.counts.kind());
     let title = format!("{} of {server} were reset", plural(resets, "connection"));
     let summary = format!(
@@ -283,8 +399,12 @@ fn draft(server: Endpoint, storm: &Case<Resets>) -> Draft<Kind> {
         storm.clients(),
         if kind == Kind::Refused { "could not connect" } else { "lost their connections" },
     );
-    let few = storm.affected.clients.count() < Severity::CLIENTS;
-    let severity = if kind == Kind::Refused && few { Severity::Info } else { Severity::Critical };
+    let clients = &storm.affected.clients;
+    // Who needs a service that refuses asks again: strangers that come once are a scan or a flood.
+    let needed = clients.count() >= Severity::CLIENTS
+        && !clients.is_full()
+        && storm.affected.flows() >= 2 * clients.count();
+    let severity = if kind == Kind::Refused && !needed { Severity::Info } else { Severity::Critical };
     Draft::new(kind, title, summary)
         .severity(severity)
         .count("reset_connections", resets)
@@ -323,6 +443,61 @@ mod tests {
         );
     }
 
+    /// Every fifteen seconds a connection of one client is reset; two thirds of all. `others` end well.
+    fn troubled_client(others: bool) -> Vec<Finding> {
+        let detector = RstStorm::new(None);
+        let mut book: Book<RstStorm> = Book::default();
+        for number in 0..54u8 {
+            let server = [10, 0, 0, number % 5];
+            let flow = ended(server, u64::from(number) + 1, i64::from(number) * 15, number % 3 != 0);
+            detector.flow(&flow, &mut book);
+            if others {
+                let mut flow = ended(server, u64::from(number) + 100, i64::from(number) * 15, false);
+                flow.client.address = IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9));
+                detector.flow(&flow, &mut book);
+            }
+        }
+        let totals =
+            Totals { first: Some(Timestamp(0)), last: Some(Timestamp(900_000_000_000)), ..Totals::default() };
+        let context = Context { totals: &totals, files: &[], fragments: DefragStats::default() };
+        book.finish(&detector, &context).findings
+    }
+
+    #[test]
+    fn a_client_that_loses_its_connections_is_said() {
+        let findings = troubled_client(true);
+        let [finding] = &findings[..] else { panic!("{findings:#?}") };
+        let impact = (finding.impact.failed_transactions, finding.impact.of_transactions);
+        assert_eq!((finding.severity, impact), (Severity::Warning, (36, 54)));
+        assert!(finding.summary.contains("Of 54 connections by others 0 were reset"), "{}", finding.summary);
+    }
+
+    /// Nobody else uses these services: it may be their habit.
+    #[test]
+    fn a_client_without_others_to_compare_with_is_information() {
+        let findings = troubled_client(false);
+        assert_eq!(findings.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Info]);
+    }
+
+    /// A host is restarted: a few connections to each of its ports, many in all.
+    #[test]
+    fn a_storm_over_the_ports_of_a_host_is_one() {
+        let detector = RstStorm::new(None);
+        let mut book: Book<RstStorm> = Book::default();
+        for number in 0..30u64 {
+            let mut flow = ended([10, 0, 0, 1], number + 1, 100 + number as i64 / 5, true);
+            flow.server.port = 5000 + number as u16 % 6;
+            flow.client.address = IpAddr::V4(Ipv4Addr::new(10, 9, 9, number as u8 % 7));
+            detector.flow(&flow, &mut book);
+        }
+        let totals =
+            Totals { first: Some(Timestamp(0)), last: Some(Timestamp(300_000_000_000)), ..Totals::default() };
+        let context = Context { totals: &totals, files: &[], fragments: DefragStats::default() };
+        let findings = book.finish(&detector, &context).findings;
+        let [finding] = &findings[..] else { panic!("{findings:#?}") };
+        assert_eq!((finding.impact.failed_transactions, finding.impact.services), (30, 6));
+    }
+
     /// A connection of a service that ends at a second, by a RST or by a FIN.
     fn ended(server: [u8; 4], packet: u64, second: i64, reset: bool) -> Flow {
         let at = PacketRef { packet, time: Timestamp(second * 1_000_000_000) };
@@ -335,6 +510,10 @@ mod tests {
                 with_ack: false,
                 seq: Default::default(),
                 ttl: 63,
+                ip_id: 0,
+                window: 0,
+                ahead: false,
+                went_on: None,
                 trigger: None,
                 idle: Span::ZERO,
                 count: 1,

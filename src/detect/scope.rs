@@ -138,6 +138,16 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The hosts lie close together, as when somebody tries one address after the other: nobody's own servers are
+/// all neighbours.
+pub(super) fn is_neighbourhood(hosts: &Distinct<IpAddr>) -> bool {
+    /// Hosts per network. A judgement: a tenth of what a sweep of a /24 may find silent.
+    const NEIGHBOURS: u64 = 10;
+    let mut networks: Distinct<IpAddr> = Distinct::default();
+    hosts.iter().for_each(|host| networks.add(network(*host)));
+    hosts.is_full() || hosts.count() >= NEIGHBOURS * networks.count()
+}
+
 /// The times of packets, in slots of equal width. The width is a power of two of seconds: the smallest with
 /// which all times fall into [`Active::MOST`] slots. So it depends on the times and not on their order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -42,6 +42,9 @@ impl Opening {
     /// A SYN of the client.
     pub(super) fn syn(&mut self, tcp: &Tcp, at: PacketRef) {
         self.client_isn.get_or_insert(tcp.seq);
+        if self.seen.syn_count == 0 {
+            self.seen.syn_window = tcp.window;
+        }
         self.seen.syn_count += 1;
         if self.seen.syns.len() < Handshake::MAX_REPEATS {
             // Most connections have one.

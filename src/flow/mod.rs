@@ -40,6 +40,7 @@ pub use laps::{Laps, Rung};
 pub use limits::{FlowLimits, LimitHits};
 pub use negotiation::{Negotiation, NegotiationEnd, Stage};
 pub use record::*;
+pub use round_trip::Trip;
 pub use streams::StreamId;
 pub use table::{Finished, FlowTable, Row};
 pub use waits::{Breaker, Closure, Crossing, FatalPause, Pause, Reopened, Unanswered, Waits};

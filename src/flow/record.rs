@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
-use crate::flow::{ConnState, Echoes, Greeting, Laps, TcpEvent, Waits};
+use crate::flow::{ConnState, Echoes, Greeting, Laps, TcpEvent, Trip, Waits};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
@@ -281,6 +281,8 @@ pub struct Handshake {
     pub connect_time: Option<Span>,
     /// Options of the SYN and of the SYN-ACK.
     pub options: [Option<TcpOptions>; 2],
+    /// Window of the first SYN, as in the header: a SYN's is never scaled (RFC 7323 section 2.2).
+    pub syn_window: u16,
 }
 
 impl Handshake {
@@ -344,6 +346,14 @@ pub struct Reset {
     pub seq: Seq,
     /// Its TTL.
     pub ttl: u8,
+    /// Its IP identification.
+    pub ip_id: u16,
+    /// Its window, as in the header.
+    pub window: u16,
+    /// A RST of this side has a sequence number beyond all that the side had sent.
+    pub ahead: bool,
+    /// The side sent more after its RST: the first packet with bytes beyond the RST's number.
+    pub went_on: Option<PacketRef>,
     /// The packet it answers, when one of the other side came just before.
     pub trigger: Option<PacketRef>,
     /// Silence of the connection before the trigger (or before the RST when there is none).
@@ -431,6 +441,8 @@ pub struct TcpSide {
     pub stalled: Span,
     /// Announced maximum segment size.
     pub mss: Option<u16>,
+    /// Lowest and highest TTL of its segments other than RSTs, which others can send in its name.
+    pub ttl: Option<(u8, u8)>,
     /// Window scale shift in force; `None` when the handshake was not seen.
     pub window_scale: Option<u8>,
     /// Segments larger than the peer's maximum segment size allows (segmentation offload).
@@ -445,6 +457,8 @@ pub struct TcpSide {
     pub min_rtt: Option<Span>,
     /// Sum and number of those samples.
     pub rtt_samples: (Span, u64),
+    /// The shortest prompt round trips over time, in order: at most 32.
+    pub trips: Vec<Trip>,
     /// Bytes by which the peer's acknowledgement number moved forward over this side's numbers, SYN and FIN
     /// included. It counts without this side's segments: the peer of a side that was never captured shows
     /// with it that the side is there.

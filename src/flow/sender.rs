@@ -147,7 +147,7 @@ impl Sender {
     /// Bytes of memory that the segments on their way and the holes between them take.
     pub(super) fn held(&self) -> usize {
         let segments = self.outstanding.capacity() * size_of::<Sent>();
-        segments + self.holes.held() + self.sacked.held() + self.missed.held()
+        segments + self.rtt.held() + self.holes.held() + self.sacked.held() + self.missed.held()
     }
 
     pub(super) fn new(direction: Direction) -> Self {
@@ -532,5 +532,6 @@ impl Sender {
         self.side.hole_bytes = self.holes.bytes();
         self.side.min_rtt = self.rtt.min();
         self.side.rtt_samples = self.rtt.samples();
+        self.side.trips = self.rtt.take_trips();
     }
 }

@@ -182,6 +182,13 @@ impl Connection {
         }
         if tcp.flags.rst() {
             self.reset(direction, tcp, ip, at, content.is_closing());
+        } else {
+            let known = &mut self.senders[direction.index()].side.ttl;
+            *known =
+                Some(known.map_or((ip.ttl, ip.ttl), |(least, most)| (least.min(ip.ttl), most.max(ip.ttl))));
+            if self.rst[direction.index()] {
+                self.goes_on(direction, &segment);
+            }
         }
         let acks_elsewhere = tcp.flags.ack() && !self.senders[direction.reverse().index()].is_near(tcp.ack);
         if tcp.flags.ack() && !acks_elsewhere {
@@ -379,6 +386,14 @@ impl Connection {
         Timing { to_sender, full }
     }
 
+    /// The side sent this although it has reset the connection. What it sent before the RST may come late.
+    fn goes_on(&mut self, direction: Direction, segment: &Segment) {
+        let own = self.resets.iter_mut().find(|reset| reset.direction == direction);
+        if let Some(reset) = own.filter(|reset| segment.length > 0 && segment.end().after(reset.seq)) {
+            reset.went_on.get_or_insert(segment.at);
+        }
+    }
+
     fn reset(&mut self, direction: Direction, tcp: &Tcp, ip: &Ip, at: PacketRef, close_notify: bool) {
         let index = direction.index();
         for side in Direction::BOTH {
@@ -387,8 +402,10 @@ impl Connection {
         if let Some(waiting) = &mut self.waiting {
             waiting.reset(direction, at);
         }
+        let ahead = self.senders[index].next().is_some_and(|next| tcp.seq.after(next));
         if let Some(known) = self.resets.iter_mut().find(|reset| reset.direction == direction) {
             known.count += 1;
+            known.ahead |= ahead;
             return;
         }
         let trigger = self.last[direction.reverse().index()];
@@ -417,6 +434,10 @@ impl Connection {
             with_ack: tcp.flags.ack(),
             seq: tcp.seq,
             ttl: ip.ttl,
+            ip_id: ip.id,
+            window: tcp.window,
+            ahead,
+            went_on: None,
             trigger: answered.map(|trigger| trigger.at),
             idle: self.idle,
             count: 1,

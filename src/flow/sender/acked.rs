@@ -113,10 +113,11 @@ impl Sender {
             self.side.acked_progress += u64::from(ack.since(acked).unsigned_abs());
         }
         (self.acked, self.acked_by) = (Some(ack), Some(at));
-        let mut sample = None;
+        let (mut sample, mut covered) = (None, 0);
         while let Some(sent) = self.outstanding.pop_front_if(|sent| !sent.end.after(ack)) {
             if !sent.again && !sent.sacked {
                 sample = Some(at.time - sent.first.time);
+                covered += u64::from(sent.length);
             } else if sent.again {
                 sample = None;
             }
@@ -139,6 +140,7 @@ impl Sender {
         }
         if let Some(sample) = sample {
             self.rtt.sample(sample);
+            self.rtt.covered(at, sample, covered);
         }
         self.miss_holes(ack, at, log);
         self.sacked.remove_before(ack);

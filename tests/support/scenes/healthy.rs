@@ -23,7 +23,7 @@ pub(super) const SCENES: &[Scene] = &[
         14,
         4,
         reordered,
-        &[],
+        &[info("reordering", "").at(81, 8080)],
     ),
     scene(
         "healthy_resets",

@@ -9,6 +9,7 @@ mod loss;
 mod messages;
 mod path;
 mod waits;
+mod strangers;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -194,6 +195,7 @@ pub fn all() -> impl Iterator<Item = &'static Scene> {
         artefact::SCENES,
         blind::SCENES,
         waits::SCENES,
+        strangers::SCENES,
     ]
     .into_iter()
     .flatten()

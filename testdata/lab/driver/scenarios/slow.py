@@ -131,7 +131,7 @@ def rtt_step(lab):
                     for _ in range(3):
                         ask(made, 400)
                 time.sleep(0.05)
-    lab.truth.expect("rtt_step", server=server.v4, port=8093)
+    lab.truth.expect("latency_shift", server=server.v4, port=8093)
     lab.truth.shows = "tcp.srcport == 8093 && tcp.analysis.ack_rtt"
 
 

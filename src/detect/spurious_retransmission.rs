@@ -1,0 +1,303 @@
+//! # What it finds
+//! Data that was sent again although it had arrived; by service and direction.
+//!
+//! # Why it matters
+//! No packet was lost, and the sender slows down as if one had been. Often the path held packets back for
+//! longer than the sender waits.
+//!
+//! # How it decides
+//! A repeat counts when the packets prove that it was not needed: the receiver reports the bytes as
+//! duplicate, an ACK echoes a timestamp older than the repeat, or an ACK that covers it had passed before. By
+//! what made most of them:
+//! - `delay`: the timer ran out, and the answer to the first copy came after the repeat.
+//! - `acknowledgement`: the timer or a tail loss probe, and the first copy was never acknowledged by itself:
+//!   its ACK was lost, or came too late.
+//! - `reordering`: duplicate ACKs for what was only overtaken.
+//!
+//! It is information. It is a warning from `least` needless repeats on, when they are `share` of the
+//! direction's segments.
+//!
+//! # What it leaves alone
+//! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
+//! have been needed belong to `retransmission`.
+//!
+//! # What it does not claim
+//! Loss of data, or which device held the packets back.
+//!
+//! # References
+//! RFC 2883 (duplicate SACK); RFC 3522 (Eifel detection); RFC 5682 (F-RTO); RFC 6298.
+
+use crate::detect::retransmission::is_replayed;
+use crate::detect::*;
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{EventKind, Flow, SpuriousProof, TcpEvent};
+
+thresholds! {
+    /// Counts needless repeats by service and direction.
+    struct SpuriousRetransmission {
+        least: u64 = 20.0 "segments",
+            "needless repeats, below which it is information only",
+            "ours: one time-out can repeat a window of ten segments (RFC 6928) twice";
+        share: f64 = 0.05 "share",
+            "of the segments of the direction that these are, from which it is a warning",
+            "ours: the sender works with a fraction of its window";
+    }
+}
+
+variants! {
+    /// What made most of the repeats.
+    enum Cause {
+        Delay "delay" Info {
+            could_be: &[
+                "the path held packets back (a radio link, a fail-over, a full queue)",
+                "the receiving host paused",
+                "the sender's shortest time-out is too short for this path",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Copies],
+        }
+        Acknowledgement "acknowledgement" Info {
+            could_be: &[
+                "acknowledgements are lost on the way back",
+                "the receiver delays its ACK for longer than the sender waits",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Copies],
+        }
+        Reordering "reordering" Info {
+            could_be: &["packets overtake one another behind the capture point"],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Copies],
+        }
+    }
+}
+
+const NEXT: &[&str] = &[
+    "capture on the other side at the same time, to see when the packets arrive",
+    "compare with the round-trip times before and after",
+];
+const NOT_CLAIMED: &[&str] = &["loss of data", "which device held packets back"];
+
+counts! {
+    /// Needless repeats of a direction.
+    struct Needless {
+        repeats: u64,
+        bytes: u64,
+        by_delay: u64,
+        by_acknowledgement: u64,
+        by_reordering: u64,
+    }
+}
+
+counts! {
+    /// Segments of a service, by direction.
+    struct Sent {
+        segments: [u64; 2],
+    }
+}
+
+impl Needless {
+    fn cause(&self) -> Cause {
+        match self.by_delay.max(self.by_acknowledgement).max(self.by_reordering) {
+            most if most == self.by_delay => Cause::Delay,
+            most if most == self.by_acknowledgement => Cause::Acknowledgement,
+            _ => Cause::Reordering,
+        }
+    }
+
+    fn add(&mut self, event: &TcpEvent) {
+        self.bytes += u64::from(event.length);
+        match (event.kind, event.spurious) {
+            (EventKind::FastRetransmission, _) => self.by_reordering += 1,
+            (_, Some(SpuriousProof::EarlierEcho)) => self.by_delay += 1,
+            _ => self.by_acknowledgement += 1,
+        }
+    }
+}
+
+impl Detector for SpuriousRetransmission {
+    const RULE: Rule = Rule {
+        name: "spurious_retransmission",
+        group: Group::Tcp,
+        summary: "data sent again although it had arrived",
+        judges: "flows",
+        variants: Cause::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("spurious_retransmission.rs"),
+    };
+    type Variant = Cause;
+    type Key = (Endpoint, Direction);
+    type Counts = Needless;
+    type Total = Sent;
+    type Notes = ();
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let Some(tcp) = &flow.tcp else { return };
+        if tcp.sides.iter().all(|side| side.data_segments == 0) {
+            return;
+        }
+        if flow.is_one_way() {
+            return book.not_judged("one direction only");
+        }
+        if is_replayed(flow, tcp) {
+            return book.not_judged("replayed: its SYN comes again behind its data");
+        }
+        // An ACK before the repeat in the capture and after it in time is of another recording.
+        let recorded_twice = tcp.events.iter().any(|event| {
+            event.proof.is_some_and(|ack| ack.packet < event.at.packet && ack.time > event.at.time)
+        });
+        if recorded_twice {
+            return book.not_judged("recorded twice at the same time, one file after the other");
+        }
+        if let Some(sent) = book.judged(&flow.server) {
+            for (segments, side) in sent.segments.iter_mut().zip(&tcp.sides) {
+                *segments += side.unique_segments;
+            }
+        }
+        for direction in Direction::BOTH {
+            let repeats = tcp.side(direction).retransmissions.spurious;
+            if repeats == 0 {
+                continue;
+            }
+            let Some(case) = book.case((flow.server, direction)) else { continue };
+            let events = || {
+                let own = tcp.events.iter().filter(move |event| event.direction == direction);
+                own.filter(|event| event.spurious.is_some() && event.kind.is_data_retransmission())
+            };
+            case.flow_events(flow, events().map(|event| event.at));
+            case.counts.repeats += repeats;
+            events().for_each(|event| case.counts.add(event));
+            case.show(-(repeats as i64), flow.id, || events().take(3).flat_map(evidence).collect::<Vec<_>>());
+        }
+    }
+
+    fn judge(
+        &self,
+        (server, direction): &Self::Key,
+        case: &Case<Needless>,
+        book: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Cause>> {
+        let needless = &case.counts;
+        let segments = book.total(server).1.map_or(0, |sent| sent.segments[direction.index()]);
+        let way = if *direction == Direction::ToServer { "to" } else { "from" };
+        let kinds = [
+            (needless.by_delay, "before the answer to the first copy came"),
+            (needless.by_acknowledgement, "after the first copy had not been acknowledged in time"),
+            (needless.by_reordering, "after later segments had come first"),
+        ];
+        let kinds = kinds.iter().filter(|(count, _)| *count > 0);
+        let kinds: Vec<String> = kinds.map(|(count, text)| format!("{count} {text}")).collect();
+        let summary = format!(
+            "{} repeated {} of {} {way} {server} that had arrived: {}.",
+            plural(case.flows(), "connection"),
+            needless.repeats,
+            plural(segments, "segment"),
+            kinds.join(", "),
+        );
+        let title = format!("{} {way} {server} repeated without need", plural(needless.repeats, "segment"));
+        let costs = needless.repeats >= self.least && share(needless.repeats, segments) >= self.share;
+        Some(
+            Draft::new(needless.cause(), title, summary)
+                .severity(if costs { Severity::Warning } else { Severity::Info })
+                .direction(*direction)
+                .count("segments", segments),
+        )
+    }
+}
+
+/// The first copy, the repeat, and the packet that proves it unnecessary.
+fn evidence(event: &TcpEvent) -> impl Iterator<Item = Evidence> {
+    let (seq, length) = (event.seq.0, event.length);
+    let original = event.original.map(|at| Evidence::new(at, Role::Original, format!("seq {seq}")));
+    let again = format!("{}, seq {seq}, len {length}, {} later", event.kind.name(), event.delay);
+    let why = match event.spurious {
+        Some(SpuriousProof::DuplicateSack) => "duplicate SACK: the bytes had arrived",
+        Some(SpuriousProof::EarlierEcho) => "echoes a timestamp older than the repeat",
+        Some(SpuriousProof::AlreadyAcked) | None => "had acknowledged the bytes",
+    };
+    let proof = event.proof.map(|at| Evidence::new(at, Role::Ack, why));
+    let repeat = Evidence::new(event.at, Role::Retransmission, again);
+    original.into_iter().chain([repeat]).chain(proof)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_traffic, one, says_nothing};
+    use crate::support::filler;
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, SERVER};
+
+    const NAME: &str = SpuriousRetransmission::RULE.name;
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("spurious_retransmission_dsack", "delay", Severity::Info),
+                ("blind_tlp_dsack", "delay", Severity::Info),
+            ],
+        );
+    }
+
+    /// Requests whose ACK is lost on the way back, each sent again after a time-out.
+    fn acks_lost(lab: &mut Lab, rounds: u32) {
+        let mut talk = lab.talk(7, (9, 9092), 100, [30, 9_000]);
+        talk.handshake(&mut lab.capture);
+        for round in 0..rounds {
+            let segment = talk.send_lost(&mut lab.capture, CLIENT, &filler(round, 400));
+            talk.wait(240_000);
+            let again = talk.resend(&mut lab.capture, &segment);
+            talk.received(&again);
+            talk.turn(CLIENT);
+            talk.ack(&mut lab.capture, SERVER, &[(segment.seq, segment.seq.wrapping_add(400))]);
+            talk.wait(3_000);
+        }
+    }
+
+    #[test]
+    fn lost_acknowledgements_make_needless_repeats() {
+        let findings = in_traffic(NAME, |lab| acks_lost(lab, 4));
+        let finding = one(&findings, "acknowledgement", Severity::Info);
+        assert!(finding.summary.contains("repeated 4 of 4 segments"), "{}", finding.summary);
+    }
+
+    #[test]
+    fn many_of_them_are_a_warning() {
+        let findings = in_traffic(NAME, |lab| acks_lost(lab, 30));
+        one(&findings, "acknowledgement", Severity::Warning);
+    }
+
+    #[test]
+    fn repeats_that_were_needed_and_copies_are_not_it() {
+        says_nothing(
+            NAME,
+            &["retransmission_rto", "retransmission_fast", "blind_dup_span", "healthy_resets"],
+        );
+    }
+
+    #[test]
+    fn a_keep_alive_repeats_nothing() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 9092), 100, [30, 9_000]);
+            talk.handshake(&mut lab.capture);
+            talk.send(&mut lab.capture, CLIENT, ACK, &filler(1, 100));
+            talk.turn(CLIENT);
+            talk.ack(&mut lab.capture, SERVER, &[]);
+            for _ in 0..3 {
+                talk.wait(20_000_000);
+                let mut probe = talk.segment(CLIENT, ACK, b"");
+                probe.seq = probe.seq.wrapping_sub(1);
+                talk.record(&mut lab.capture, &probe);
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}
