@@ -13,7 +13,9 @@ use pcapsy::local::{self, Run};
 use pcapsy::pipeline::{Outcome, Rows};
 use pcapsy::report::files::{TableFiles, write_report};
 use pcapsy::report::model::Report;
-use pcapsy::report::table::{Dns, FileIndex, Files, Flows, Icmp, Streamed, Table, TcpEvents, TcpSides, Tls};
+use pcapsy::report::table::{
+    Dns, FileIndex, Files, Flows, Http, Icmp, Streamed, Table, TcpEvents, TcpSides, Tls,
+};
 use polars::prelude::{DataFrame, ParquetReader, SerReader};
 use support::capture::Capture;
 use support::tcp::{CLIENT, SYN, Talk};
@@ -50,6 +52,7 @@ impl Rows for Typed {
         check::<TcpEvents>(&TcpEvents::finished(rows, files), counts);
         check::<Dns>(&Dns::finished(rows, files), counts);
         check::<Tls>(&Tls::finished(rows, files), counts);
+        check::<Http>(&Http::finished(rows, files), counts);
         check::<Icmp>(&Icmp::finished(rows, files), counts);
     }
 }

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 pub use outcome::Exit;
 use outcome::Failure;
 
-use crate::report::table::{Dns, Files, Flows, Icmp, TcpSides, Tls};
+use crate::report::table::{Dns, Files, Flows, Http, Icmp, TcpSides, Tls};
 
 /// The autopsy of a packet capture: what failed, between whom, and the frames that prove it.
 #[derive(Debug, Parser)]
@@ -52,6 +52,8 @@ enum Command {
     Dns(tables::TableArgs),
     /// Print one row per TLS session
     Tls(tables::TableArgs),
+    /// Print one row per HTTP request and its response
+    Http(tables::TableArgs),
     /// Print one row per ICMP error
     Icmp(tables::TableArgs),
     /// Print one row per input file
@@ -82,6 +84,7 @@ pub fn run() -> Exit {
         Command::Events(command) => command.run(),
         Command::Dns(command) => command.run::<Dns>(),
         Command::Tls(command) => command.run::<Tls>(),
+        Command::Http(command) => command.run::<Http>(),
         Command::Icmp(command) => command.run::<Icmp>(),
         Command::Files(command) => command.run::<Files>(),
         Command::Explain(command) => command.run(),

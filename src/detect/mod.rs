@@ -44,6 +44,7 @@ use rule::{thresholds, variants};
 use std::collections::BTreeMap;
 
 use crate::app::dns::Transaction;
+use crate::app::http::Exchange;
 use crate::flow::{Flow, FlowHead};
 
 /// Thresholds by detector and name, as the configuration has them.
@@ -78,6 +79,11 @@ macro_rules! detectors {
             /// A DNS transaction was finished.
             pub fn transaction(&self, transaction: &Transaction, flow: &FlowHead, books: &mut Books) {
                 $(self.$module.transaction(transaction, flow, &mut books.$module);)*
+            }
+
+            /// An HTTP exchange was finished.
+            pub fn exchange(&self, exchange: &Exchange, flow: &FlowHead, books: &mut Books) {
+                $(self.$module.exchange(exchange, flow, &mut books.$module);)*
             }
 
             /// A flow was closed. One that a limit cut is shown to nobody: what it lacks was on the wire.

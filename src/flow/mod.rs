@@ -25,6 +25,7 @@ mod table;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use crate::dissect::Endpoint;
 pub use event::{EventKind, LossPlace, SpuriousProof, TcpEvent};
@@ -33,3 +34,4 @@ pub use limits::{FlowLimits, LimitHits};
 pub use record::*;
 pub use streams::StreamId;
 pub use table::{Finished, FlowTable, Row};
+pub use turns::{Turn, Turns, Waits};

@@ -11,6 +11,7 @@ use crate::flow::log::EventLog;
 use crate::flow::reset::{Circumstances, classify};
 use crate::flow::sender::{Placed, Sender, Timing};
 use crate::flow::sent::Segment;
+use crate::flow::turns::Tracker;
 use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpEvent, TcpFlow, Vantage};
 use crate::time::{Span, Timestamp};
 
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     idle: Span,
     last_time: Option<Timestamp>,
     payload: [u64; 2],
+    /// From the first data on: most of a flood never gets there.
+    turns: Option<Box<Tracker>>,
 }
 
 impl Connection {
@@ -74,6 +77,7 @@ impl Connection {
             idle: Span::ZERO,
             last_time: None,
             payload: [0; 2],
+            turns: None,
         }
     }
 
@@ -96,7 +100,8 @@ impl Connection {
         let senders: usize = self.senders.iter().map(Sender::held).sum();
         let assemblers: usize = self.assemblers.iter().map(Assembler::held).sum();
         let copies: usize = self.copies.iter().map(Copies::held).sum();
-        size_of::<Self>() + SHORT_LISTS + senders + assemblers + copies + self.log.held()
+        let turns = self.turns.as_ref().map_or(0, |turns| size_of::<Tracker>() + turns.held());
+        size_of::<Self>() + SHORT_LISTS + senders + assemblers + copies + self.log.held() + turns
     }
 
     pub(super) fn is_established(&self) -> bool {
@@ -188,6 +193,15 @@ impl Connection {
         if segment.length > 0 {
             self.payload[direction.index()] += u64::from(segment.length);
             self.last_data = Some(direction);
+            let turns = self.turns.get_or_insert_default();
+            match placed {
+                Placed::New | Placed::Late => {
+                    let what = (segment.end(), segment.length);
+                    turns.data(direction, what, at, placed == Placed::Late, content.is_opening());
+                }
+                Placed::Repeat => turns.repeated(),
+                Placed::Probe | Placed::OutOfWindow => {}
+            }
             if placed != Placed::OutOfWindow {
                 let start = if segment.syn { segment.seq.plus(1) } else { segment.seq };
                 let assembler = &mut self.assemblers[direction.index()];
@@ -243,6 +257,11 @@ impl Connection {
         let peer = &self.senders[other.index()];
         let expected = self.senders[direction.index()].next().is_none_or(|next| next == segment.seq);
         let mut kind = None;
+        if direction == Direction::ToClient
+            && let Some(turns) = &mut self.turns
+        {
+            turns.acknowledged(tcp.ack, segment.at);
+        }
         if bare && same_ack && expected {
             let same_window = last_window == Some(tcp.window);
             // What a direction that was not captured has outstanding is not known.
@@ -469,7 +488,8 @@ impl Connection {
         let (events, events_dropped) = self.log.finish();
         client.stalled = stalled(&events, Direction::ToServer, client.transfer);
         server.stalled = stalled(&events, Direction::ToClient, server.transfer);
-        TcpFlow {
+        let turns = self.turns;
+        let mut flow = TcpFlow {
             handshake,
             conn_state: state,
             history: self.history.into_text(),
@@ -480,7 +500,10 @@ impl Connection {
             events_dropped,
             crowded,
             disorder,
-        }
+            turns: None,
+        };
+        flow.turns = turns.map(|turns| Box::new(turns.finish(flow.closing())));
+        flow
     }
 
     /// The side that answers at once is near. A factor of four is far from measuring noise and delayed ACKs.

@@ -16,8 +16,8 @@ use crate::pipeline::Rows;
 use crate::report::manifest::MANIFEST;
 use crate::report::model::Report;
 use crate::report::table::{
-    Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows, Icmp, Streamed,
-    Table, TableDoc, TcpEvents, TcpSides, Tls,
+    Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows, Http, Icmp,
+    Streamed, Table, TableDoc, TcpEvents, TcpSides, Tls,
 };
 use crate::report::table_writer::{Format, TableWriter};
 
@@ -149,6 +149,7 @@ impl TableFiles {
             Box::new(TableFile::<TcpEvents>::create(folder)?),
             Box::new(TableFile::<Dns>::create(folder)?),
             Box::new(TableFile::<Tls>::create(folder)?),
+            Box::new(TableFile::<Http>::create(folder)?),
             Box::new(TableFile::<Icmp>::create(folder)?),
         ];
         Ok(Self { files: FileIndex::default(), tables, complete: Vec::new(), failed: None })
@@ -253,6 +254,7 @@ mod tests {
                 "files.parquet",
                 "findings.parquet",
                 "flows.parquet",
+                "http.parquet",
                 "icmp.parquet",
                 "report.json",
                 "summary.txt",

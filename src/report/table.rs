@@ -16,6 +16,7 @@ mod evidence;
 mod files;
 mod findings;
 mod flows;
+mod http;
 mod icmp;
 mod reason;
 mod shared;
@@ -30,6 +31,7 @@ pub use evidence::{EvidenceRow, EvidenceTable};
 pub use files::{FileRow, Files};
 pub use findings::{FindingRow, Findings};
 pub use flows::{FlowRow, Flows};
+pub use http::{Http, HttpRow};
 pub use icmp::{Icmp, IcmpRow};
 pub use shared::FileIndex;
 pub(crate) use shared::{protocol, word};
@@ -111,6 +113,7 @@ impl TableDoc {
             Self::of::<TcpEvents>(),
             Self::of::<Dns>(),
             Self::of::<Tls>(),
+            Self::of::<Http>(),
             Self::of::<Icmp>(),
             Self::of::<Findings>(),
             Self::of::<EvidenceTable>(),
@@ -148,6 +151,7 @@ mod tests {
         check::<TcpEvents>();
         check::<Dns>();
         check::<Tls>();
+        check::<Http>();
         check::<Icmp>();
         check::<Findings>();
         check::<EvidenceTable>();
