@@ -127,4 +127,8 @@ detectors! {
     tls_alert::TlsAlert,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,
+    slow_server::SlowServer,
+    http_error::HttpError,
+    health_check::HealthCheck,
+    connection_churn::ConnectionChurn,
 }

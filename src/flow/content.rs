@@ -100,6 +100,11 @@ impl Content {
         }
     }
 
+    /// The bytes are another protocol's than the one that was recognised.
+    pub(super) fn is_tunnel(&self) -> bool {
+        matches!(&self.kind, Kind::Http(parser) if parser.is_tunnel())
+    }
+
     /// What is said is part of a handshake above TCP.
     pub(super) fn is_opening(&self) -> bool {
         match &self.kind {

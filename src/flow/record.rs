@@ -180,6 +180,14 @@ impl Flow {
         self.continues || crowded || (self.end == End::Evicted && !over)
     }
 
+    /// Bytes of one of its streams were not captured.
+    pub fn has_missing_bytes(&self) -> bool {
+        let lost = |side: &TcpSide| side.missed_bytes > 0 || side.hole_bytes > 0;
+        self.is_one_way()
+            || self.halves.iter().any(|half| half.clipped > 0)
+            || self.tcp.as_ref().is_some_and(|tcp| tcp.sides.iter().any(lost))
+    }
+
     /// Packets were seen in one direction only.
     pub fn is_one_way(&self) -> bool {
         self.halves.iter().any(|half| half.packets == 0)

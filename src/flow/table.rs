@@ -407,9 +407,9 @@ impl FlowTable {
         }
         let head = open.flow.head();
         let closing = open.flow.tcp.as_ref().and_then(|tcp| tcp.closing());
+        let unheard = end == End::Evicted || open.flow.has_missing_bytes();
         for mut exchange in open.content.close_exchanges(closing) {
-            let whole = exchange.request_whole && exchange.response_whole;
-            exchange.unheard |= end == End::Evicted && !whole;
+            exchange.unheard |= unheard && !(exchange.request_whole && exchange.response_whole);
             self.finished.push(exchange_row(exchange, head, time));
         }
         self.hits.transactions += open.content.overflow();

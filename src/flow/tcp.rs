@@ -195,12 +195,12 @@ impl Connection {
             self.last_data = Some(direction);
             let turns = self.turns.get_or_insert_default();
             match placed {
-                Placed::New | Placed::Late => {
+                Placed::New | Placed::Late if !content.is_tunnel() => {
                     let what = (segment.end(), segment.length);
                     turns.data(direction, what, at, placed == Placed::Late, content.is_opening());
                 }
                 Placed::Repeat => turns.repeated(),
-                Placed::Probe | Placed::OutOfWindow => {}
+                Placed::New | Placed::Late | Placed::Probe | Placed::OutOfWindow => {}
             }
             if placed != Placed::OutOfWindow {
                 let start = if segment.syn { segment.seq.plus(1) } else { segment.seq };

@@ -41,7 +41,8 @@ impl Turn {
 pub struct Waits(Vec<(u8, u32)>);
 
 impl Waits {
-    fn bin(span: Span) -> u8 {
+    /// The bin of a time.
+    pub fn bin(span: Span) -> u8 {
         let micros = (span.0.max(0) / 1_000).unsigned_abs();
         if micros < 4 {
             return micros as u8;
@@ -81,6 +82,8 @@ pub struct Turns {
     pub answered: u64,
     /// Bytes of their requests.
     pub request_bytes: u64,
+    /// Bytes of their responses.
+    pub response_bytes: u64,
     /// How long they waited.
     pub waits: Waits,
     /// From the first to the last byte of their responses, summed.
@@ -188,6 +191,7 @@ impl Tracker {
         let turns = &mut self.turns;
         turns.answered += 1;
         turns.request_bytes += turn.request_bytes;
+        turns.response_bytes += turn.response_bytes;
         turns.waits.add(waited);
         if let (Some(first), Some(last)) = (turn.response, turn.response_end) {
             turns.transfer += (last.time - first.time).max(Span::ZERO);

@@ -1,5 +1,6 @@
 //! One capture per situation, each among healthy traffic, with what the analysis has to find in it.
 
+mod application;
 mod artefact;
 mod blind;
 mod connect;
@@ -188,6 +189,7 @@ pub fn all() -> impl Iterator<Item = &'static Scene> {
         connect::SCENES,
         path::SCENES,
         messages::SCENES,
+        application::SCENES,
         artefact::SCENES,
         blind::SCENES,
     ]
