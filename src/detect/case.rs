@@ -76,7 +76,9 @@ impl<C> Case<C> {
             self.affected.active.add(at.time);
         }
         let host = exchange.host.split(':').next().unwrap_or_default();
-        if !host.is_empty() && host.parse::<std::net::IpAddr>().is_err() {
+        // Addresses are no names, those of IPv6 in brackets neither.
+        let address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+        if !host.is_empty() && !address {
             self.affected.names.add(host.to_ascii_lowercase());
         }
     }

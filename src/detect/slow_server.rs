@@ -39,7 +39,7 @@ use crate::app::http::Closing;
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, Service, TcpFlow, Turn, Turns, Waits};
+use crate::flow::{Flow, Roles, Service, TcpFlow, Turn, Turns, Waits};
 use crate::time::Span;
 
 thresholds! {
@@ -111,7 +111,7 @@ const DOUBTED: &[QualityIssue] = &[QualityIssue::Drops, QualityIssue::Missed, Qu
 const SHORT_REQUEST: u64 = 64;
 const SHORT_ANSWER: u64 = 100;
 /// Head and body of an answer that says only that there is nothing.
-const EMPTY_ANSWER: u64 = 400;
+const EMPTY_ANSWER: u64 = 600;
 /// Telnet, rlogin, shell: people type.
 const TYPED: [u16; 4] = [22, 23, 513, 514];
 
@@ -169,6 +169,7 @@ impl SlowServer {
             && turns.response_bytes < SHORT_ANSWER * turns.answered;
         match () {
             () if typed || flow.service == Some(Service::Dns) => Some("an interactive protocol, or DNS"),
+            () if flow.roles == Roles::FirstPacket => Some("who asks and who answers was not seen"),
             () if turns.unasked > 0 => Some("the server sends without being asked"),
             () if heartbeats => Some("messages too short for requests and answers"),
             () => None,

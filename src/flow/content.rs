@@ -4,7 +4,7 @@ use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
 use crate::app::http::{Closing, Exchange, HttpParser, looks_like_http};
 use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::dissect::{Direction, PacketRef};
-use crate::flow::Service;
+use crate::flow::{FlowHead, Service};
 use crate::time::Timestamp;
 
 /// Bytes kept per direction until the protocol is known: HTTP is told when the first line is whole.
@@ -210,6 +210,16 @@ impl Content {
         let Some(transactions) = &mut self.transactions else { return Vec::new() };
         transactions.expire(now);
         self.take_finished()
+    }
+
+    /// `head` as the content has it: who sends the requests is the client.
+    pub(super) fn roles(&self, head: FlowHead) -> FlowHead {
+        match &self.kind {
+            Kind::Http(parser) if parser.is_reversed() => {
+                FlowHead { client: head.server, server: head.client, ..head }
+            }
+            _ => head,
+        }
     }
 
     /// HTTP exchanges that were finished before `now`.

@@ -366,7 +366,7 @@ impl FlowTable {
         let open = &mut self.open[at];
         (open.last_clock, open.content.clock) = (clock, clock);
         if open.content.next_deadline().is_some_and(|deadline| deadline < clock) {
-            let head = open.flow.head();
+            let head = open.content.roles(open.flow.head());
             let exchanges = open.content.exchanges(clock).into_iter();
             self.finished.extend(exchanges.map(|exchange| exchange_row(exchange, head, clock)));
             let rows = open.content.finished(clock).into_iter();
@@ -405,7 +405,7 @@ impl FlowTable {
             self.hits.holes += tcp.crowded;
             open.flow.tcp = Some(Box::new(tcp));
         }
-        let head = open.flow.head();
+        let head = open.content.roles(open.flow.head());
         let closing = open.flow.tcp.as_ref().and_then(|tcp| tcp.closing());
         let unheard = end == End::Evicted || open.flow.has_missing_bytes();
         for mut exchange in open.content.close_exchanges(closing) {
@@ -488,7 +488,7 @@ impl FlowTable {
             if !current {
                 continue;
             }
-            let head = self.open[at].flow.head();
+            let head = self.open[at].content.roles(self.open[at].flow.head());
             let exchanges = self.open[at].content.exchanges(clock).into_iter();
             self.finished.extend(exchanges.map(|exchange| exchange_row(exchange, head, clock)));
             let rows = self.open[at].content.finished(clock).into_iter();

@@ -10,7 +10,7 @@ use crate::time::{Span, Timestamp};
 pub struct Closing {
     /// The packet.
     pub at: PacketRef,
-    /// Who sent it.
+    /// Who sent it: of an exchange, `ToServer` is who sends its requests.
     pub direction: Direction,
     /// It is a RST.
     pub reset: bool,

@@ -92,6 +92,11 @@ impl HttpParser {
         self.tunnel
     }
 
+    /// Requests run against the connection: whose roles were inferred, the wrong way round.
+    pub fn is_reversed(&self) -> bool {
+        self.requests == Direction::ToClient
+    }
+
     /// The next bytes of a direction; `clock` is the latest time of all packets of the capture so far.
     pub fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef, clock: Timestamp) {
         self.clock = clock;
@@ -369,6 +374,10 @@ impl HttpParser {
 
     /// The connection is over, by `closing` when that was captured.
     pub fn close(&mut self, closing: Option<Closing>) -> Vec<Exchange> {
+        let closing = closing.map(|closing| match self.is_reversed() {
+            true => Closing { direction: closing.direction.reverse(), ..closing },
+            false => closing,
+        });
         let lost = self.requests.reverse();
         let lost = matches!(self.halves[lost.index()].state, State::Lost) && !self.tunnel;
         let reset = closing.is_some_and(|closing| closing.reset);
