@@ -200,6 +200,8 @@ enum Lack {
     Refused,
     NoConnection,
     GaveUp,
+    /// It answered, and took as long as a time-out.
+    Late,
     Closed,
     Reset,
     Status(u16),
@@ -212,6 +214,7 @@ impl Lack {
             Self::Refused => format!("refused {}", plural(count, "connection")),
             Self::NoConnection => format!("did not answer {}", plural(count, "connection attempt")),
             Self::GaveUp => format!("had not answered {requests} when the proxy closed the connection"),
+            Self::Late => format!("had not answered {requests} by then"),
             Self::Closed => format!("closed the connection on {requests}"),
             Self::Reset => format!("reset the connection of {requests}"),
             Self::Status(status) => format!("answered {requests} with {status}"),
@@ -324,6 +327,7 @@ impl Detector for HttpError {
             (Some(Problem::Cut | Problem::Unanswered), ..) => Some(Lack::Closed),
             (Some(_), _, Some(status)) => Some(Lack::Status(status)),
             (None, Some(closing), None) if closing.direction == Direction::ToServer => Some(Lack::GaveUp),
+            (None, _, Some(_)) if exchange.waited() >= Some(self.timer) => Some(Lack::Late),
             _ => None,
         };
         let end = exchange.closed.map(|closing| closing.at).or(exchange.response_end).unwrap_or(asked);
@@ -419,6 +423,7 @@ impl Detector for HttpError {
             let end = match leg.what {
                 Lack::Status(status) => format!("{status}"),
                 Lack::Refused => "refused".to_owned(),
+                Lack::Late => "the answer, too late".to_owned(),
                 _ => "end without an answer".to_owned(),
             };
             [
@@ -450,7 +455,9 @@ fn upstream<'b>(server: Endpoint, case: &Case<Failures>, book: &'b Book<HttpErro
         .map(|(_, leg)| leg)
         .filter(|leg| {
             case.counts.moments.0.iter().any(|(from, until)| {
-                *from <= leg.from.time + SLACK && leg.until.time <= *until + SLACK && leg.from.time <= *until
+                let late = leg.until.time + SLACK >= *until;
+                let within = if leg.what == Lack::Late { late } else { leg.until.time <= *until + SLACK };
+                *from <= leg.from.time + SLACK && leg.from.time <= *until && within
             })
         })
         .collect();

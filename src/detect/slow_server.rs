@@ -334,6 +334,8 @@ impl SlowServer {
             true => (span(counts.shortest_given_up_us.get()), span(counts.longest_given_up_us.get())),
             false => (span(counts.shortest_wait_us.get()), span(counts.longest_wait_us.get())),
         };
+        // A bin begins up to a quarter below what is in it.
+        let own = if own >= self.late { own.clamp(shortest, longest.max(shortest)) } else { own };
         let often = case.failed >= Severity::TRIES && part >= Severity::MOST;
         let readable = 2 * counts.late_http >= counts.late_answers;
         let polls = own >= self.poll && profile.response_bytes <= EMPTY_ANSWER * profile.requests;
