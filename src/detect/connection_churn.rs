@@ -2,8 +2,8 @@
 //! Clients that open a connection for nearly every request to a service.
 //!
 //! # Why it matters
-//! Each connection costs round trips before the first byte of the request, and a port that stays in TIME-WAIT.
-//! With TLS the cost doubles.
+//! Each connection costs round trips before the first byte of the request, and a port that stays in
+//! TIME-WAIT. With TLS the cost doubles.
 //!
 //! # How it decides
 //! `connections` connections of one client to one service that carried requests, half of them shorter than
@@ -53,7 +53,7 @@ variants! {
                 "the client's library keeps no connections, or its pool is switched off or too small",
                 "the server or a proxy closes the connection after every answer (Connection: close)",
             ],
-            next: &["switch on connection reuse (keep-alive, a pool), and compare the rate of new connections"],
+            next: &["switch on connection reuse (keep-alive, a pool); compare the rate of new connections"],
             not_claimed: &["that anything fails", "that ports run out"],
             doubted_by: &[QualityIssue::Drops],
         }
@@ -191,8 +191,8 @@ fn churn(server: Endpoint, client: IpAddr, habit: &Habit) -> Concluded<Connectio
     let with = if habit.tls > 0 { "TCP and TLS handshakes" } else { "TCP handshakes" };
     let title = format!("{client} opens {connections} to {server} for {}", plural(habit.requests, "request"));
     let summary = format!(
-        "{client} opened {rate:.1} connections a second, {} of {connections} for less than a second. Their {with} \
-         took {} in all, {each} each.",
+        "{client} opened {rate:.1} connections a second, {} of {connections} for less than a second. \
+         Their {with} took {} in all, {each} each.",
         habit.short, habit.setup,
     );
     let shown = habit.sample.keys().map(|at| Evidence::new(*at, Role::Syn, ""));

@@ -3,8 +3,8 @@
 //! between them is well. It needs no plain text: requests and answers are told by the direction of the data.
 //!
 //! # Why it matters
-//! Everybody blames the network. The time between the last byte of a request and the first byte of its answer,
-//! less one round trip, is spent behind the server's address.
+//! Everybody blames the network. The time between the last byte of a request and the first byte of its
+//! answer, less one round trip, is spent behind the server's address.
 //!
 //! # How it decides
 //! An answer is late when it begins `late` or more after its request, the round trip of the connection
