@@ -37,6 +37,7 @@ pub use stream_numbers::StreamNumbers;
 pub use summary::ChunkSummary;
 
 use crate::app::dns::Transaction;
+use crate::app::http::Exchange;
 use crate::flow::{Finished, Flow, FlowHead, Row};
 
 /// Receives finished rows in an order that does not depend on threads, chunks, rounds or partitions.
@@ -48,12 +49,15 @@ pub trait Rows {
     fn flow(&mut self, _flow: &Flow) {}
     /// A DNS transaction was finished.
     fn transaction(&mut self, _transaction: &Transaction, _flow: &FlowHead) {}
+    /// An HTTP exchange was finished.
+    fn exchange(&mut self, _exchange: &Exchange, _flow: &FlowHead) {}
     /// The next rows, in order. Override this to take many rows at once.
     fn finished(&mut self, rows: &[Row]) {
         for row in rows {
             match &row.what {
                 Finished::Flow(flow) => self.flow(flow),
                 Finished::Transaction(of) => self.transaction(&of.0, &of.1),
+                Finished::Exchange(of) => self.exchange(&of.0, &of.1),
             }
         }
     }

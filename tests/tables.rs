@@ -14,7 +14,7 @@ use pcapsy::pipeline::{Outcome, Rows};
 use pcapsy::report::files::{TableFiles, write_report};
 use pcapsy::report::model::Report;
 use pcapsy::report::table::{
-    Certificates, Dns, FileIndex, Files, Flows, Icmp, Streamed, Table, TcpEvents, TcpSides, Tls,
+    Certificates, Dns, FileIndex, Files, Flows, Http, Icmp, Streamed, Table, TcpEvents, TcpSides, Tls,
 };
 use polars::prelude::{DataFrame, ParquetReader, SerReader};
 use support::capture::Capture;
@@ -53,6 +53,7 @@ impl Rows for Typed {
         check::<Dns>(&Dns::finished(rows, files), counts);
         check::<Tls>(&Tls::finished(rows, files), counts);
         check::<Certificates>(&Certificates::finished(rows, files), counts);
+        check::<Http>(&Http::finished(rows, files), counts);
         check::<Icmp>(&Icmp::finished(rows, files), counts);
     }
 }

@@ -4,4 +4,5 @@
 //! and give messages. Every incomplete message has a memory budget of its own.
 
 pub mod dns;
+pub mod http;
 pub mod tls;

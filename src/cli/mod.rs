@@ -23,7 +23,7 @@ pub use memory::out_of_memory;
 pub use outcome::Exit;
 use outcome::Failure;
 
-use crate::report::table::{Certificates, Dns, Files, Flows, Icmp, TcpSides, Tls};
+use crate::report::table::{Certificates, Dns, Files, Flows, Http, Icmp, TcpSides, Tls};
 
 /// The autopsy of a packet capture: what failed, between whom, and the frames that prove it.
 #[derive(Debug, Parser)]
@@ -57,6 +57,8 @@ enum Command {
     Tls(tables::TableArgs),
     /// Print one row per certificate that a TLS session sent in the clear
     Certificates(tables::TableArgs),
+    /// Print one row per HTTP request and its response
+    Http(tables::TableArgs),
     /// Print one row per ICMP error
     Icmp(tables::TableArgs),
     /// Print one row per input file
@@ -88,6 +90,7 @@ pub fn run() -> Exit {
         Command::Dns(command) => command.run::<Dns>(),
         Command::Tls(command) => command.run::<Tls>(),
         Command::Certificates(command) => command.run::<Certificates>(),
+        Command::Http(command) => command.run::<Http>(),
         Command::Icmp(command) => command.run::<Icmp>(),
         Command::Files(command) => command.run::<Files>(),
         Command::Explain(command) => command.run(),

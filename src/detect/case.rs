@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
+use crate::app::http::Exchange;
 use crate::detect::{Affected, Evidence, EvidenceSample, Merge, Quality, Severity};
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead};
@@ -66,6 +67,20 @@ impl<C> Case<C> {
         self.other_than_tcp = true;
         self.affected.names.add(transaction.name.to_ascii_lowercase());
         self.affected.active.add(seen.time);
+    }
+
+    /// Takes an HTTP exchange of `flow` that the finding is about.
+    pub fn exchange(&mut self, exchange: &Exchange, flow: &FlowHead) {
+        self.affected.add(flow);
+        for at in [exchange.request, exchange.response].into_iter().flatten() {
+            self.affected.active.add(at.time);
+        }
+        let host = exchange.host.split(':').next().unwrap_or_default();
+        // Addresses are no names, those of IPv6 in brackets neither.
+        let address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+        if !host.is_empty() && !address {
+            self.affected.names.add(host.to_ascii_lowercase());
+        }
     }
 
     /// Shows packets of `flow` when its rank is among the lowest; they are gathered only then.

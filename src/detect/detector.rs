@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::dns::Transaction;
+use crate::app::http::Exchange;
 use crate::detect::{Book, Case, Context, Counts, Draft, Key, Merge, Rule, Thresholds, Variant};
 use crate::dissect::{Arp, PacketRecord};
 use crate::flow::{Flow, FlowHead};
@@ -50,6 +51,9 @@ pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// An ARP message, or a neighbour solicitation or advertisement. No flow has them. Messages between the
     /// same two addresses come in capture order, and to one book.
     fn neighbour(&self, _packet: &PacketRecord, _arp: &Arp, _book: &mut Book<Self>) {}
+
+    /// An HTTP exchange of `flow` was finished.
+    fn exchange(&self, _exchange: &Exchange, _flow: &FlowHead, _book: &mut Book<Self>) {}
 
     /// Says what is about several cases, or about none. For that it takes cases out of the book, adds them
     /// up, or makes its own.

@@ -100,8 +100,10 @@ pub enum Role {
     Query,
     /// A DNS query sent again.
     Retry,
-    /// A DNS response.
+    /// A DNS or HTTP response.
     Response,
+    /// A request.
+    Request,
     /// A query of the resolver itself.
     UpstreamQuery,
     /// The response to it.

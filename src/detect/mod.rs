@@ -45,6 +45,7 @@ use rule::{thresholds, variants};
 use std::collections::BTreeMap;
 
 use crate::app::dns::Transaction;
+use crate::app::http::Exchange;
 use crate::dissect::{Arp, PacketRecord};
 use crate::flow::{Flow, FlowHead};
 
@@ -85,6 +86,11 @@ macro_rules! detectors {
             /// Somebody asked for a link address, or said one.
             pub fn neighbour(&self, packet: &PacketRecord, arp: &Arp, books: &mut Books) {
                 $(self.$module.neighbour(packet, arp, &mut books.$module);)*
+            }
+
+            /// An HTTP exchange was finished.
+            pub fn exchange(&self, exchange: &Exchange, flow: &FlowHead, books: &mut Books) {
+                $(self.$module.exchange(exchange, flow, &mut books.$module);)*
             }
 
             /// A flow was closed. One that a limit cut is shown to nobody: what it lacks was on the wire.
@@ -150,4 +156,8 @@ detectors! {
     tls_abort::TlsAbort,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,
+    slow_server::SlowServer,
+    http_error::HttpError,
+    health_check::HealthCheck,
+    connection_churn::ConnectionChurn,
 }

@@ -17,7 +17,7 @@ pub struct Rule {
     pub group: Group,
     /// One line, lowercase, no full stop.
     pub summary: &'static str,
-    /// What it judges: `flows`, `lookups`, `handshakes`, `packets`, `files`.
+    /// What it judges: `flows`, `lookups`, `handshakes`, `requests`, `packets`, `files`.
     pub judges: &'static str,
     /// Its variants; one without a name when there is only one kind of finding.
     pub variants: &'static [VariantSheet],

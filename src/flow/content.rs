@@ -1,13 +1,17 @@
 //! What the bytes of a flow turned out to be, told by content and not by port.
 
 use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
+use crate::app::http::{Closing, Exchange, HttpParser, looks_like_http};
 use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::dissect::{Direction, PacketRef};
-use crate::flow::{Greeting, Service};
+use crate::flow::{FlowHead, Greeting, Service};
 use crate::time::Timestamp;
 
-/// Bytes kept per direction until the protocol is known.
-const HEAD: usize = 16;
+/// Bytes kept per direction until the protocol is known: HTTP is told when the first line is whole.
+const HEAD: usize = 4096;
+
+/// What both sides of SSH say first (RFC 4253 section 4.2).
+const SSH: &[u8] = b"SSH-";
 
 #[derive(Debug)]
 enum Kind {
@@ -15,6 +19,8 @@ enum Kind {
     Undecided([(Vec<u8>, PacketRef); 2]),
     Tls(Box<TlsParser>),
     Dns(Box<DnsTcp>),
+    Http(Box<HttpParser>),
+    Ssh,
     Datagrams,
     Other,
     /// What each direction delivered, in order: bytes, or `None` for one that is missing.
@@ -82,6 +88,8 @@ impl Content {
         let stream = match &self.kind {
             Kind::Tls(parser) => parser.held(),
             Kind::Dns(stream) => stream.held(),
+            Kind::Http(parser) => parser.held(),
+            Kind::Undecided(heads) => heads.iter().map(|(head, _)| head.capacity()).sum(),
             _ => 0,
         };
         stream + self.transactions.as_ref().map_or(0, |transactions| transactions.held())
@@ -96,6 +104,8 @@ impl Content {
     pub(super) fn service(&self) -> Option<Service> {
         match self.kind {
             Kind::Tls(_) => Some(Service::Tls),
+            Kind::Http(_) => Some(Service::Http),
+            Kind::Ssh => Some(Service::Ssh),
             _ => self.transactions.is_some().then_some(Service::Dns),
         }
     }
@@ -108,11 +118,25 @@ impl Content {
         }
     }
 
+    /// The bytes are another protocol's than the one that was recognised.
+    pub(super) fn is_tunnel(&self) -> bool {
+        matches!(&self.kind, Kind::Http(parser) if parser.is_tunnel())
+    }
+
+    /// What is said is part of a handshake above TCP.
+    pub(super) fn is_opening(&self) -> bool {
+        match &self.kind {
+            Kind::Tls(parser) => parser.session().established.is_none(),
+            _ => false,
+        }
+    }
+
     /// The next bytes of a stream.
     pub(super) fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
         self.greetings[direction.index()].add(bytes, at);
         match &mut self.kind {
             Kind::Tls(parser) => parser.data(direction, bytes, at),
+            Kind::Http(parser) => parser.data(direction, bytes, at, self.clock),
             Kind::Dns(stream) => {
                 for (message, at) in stream.data(direction, bytes, at) {
                     self.transactions.get_or_insert_default().message(direction, &message, at, self.clock);
@@ -138,14 +162,25 @@ impl Content {
                         self.kind = Kind::Tls(parser);
                     }
                     Recognition::NeedMore if all.len() < HEAD => heads[direction.index()].0 = all.to_vec(),
-                    Recognition::NeedMore | Recognition::No => self.kind = Kind::Other,
+                    _ => match looks_like_http(all) {
+                        Recognition::Yes => {
+                            let mut parser = Box::new(HttpParser::new(direction, all));
+                            parser.data(direction, all, *began, self.clock);
+                            self.kind = Kind::Http(parser);
+                        }
+                        Recognition::NeedMore if all.len() < HEAD => {
+                            heads[direction.index()].0 = all.to_vec();
+                        }
+                        _ if all.starts_with(SSH) => self.kind = Kind::Ssh,
+                        _ => self.kind = Kind::Other,
+                    },
                 }
             }
             #[cfg(test)]
             Kind::Recorded(directions) => {
                 directions[direction.index()].extend(bytes.iter().copied().map(Some))
             }
-            Kind::Datagrams | Kind::Other => {}
+            Kind::Datagrams | Kind::Ssh | Kind::Other => {}
         }
     }
 
@@ -154,13 +189,14 @@ impl Content {
         self.greetings[direction.index()].gap();
         match &mut self.kind {
             Kind::Tls(parser) => parser.gap(direction, length, at),
+            Kind::Http(parser) => parser.gap(direction, length, at, self.clock),
             Kind::Dns(stream) => stream.gap(direction, length, at),
             Kind::Undecided(_) => self.kind = Kind::Other,
             #[cfg(test)]
             Kind::Recorded(directions) => {
                 directions[direction.index()].extend(std::iter::repeat_n(None, length as usize));
             }
-            Kind::Datagrams | Kind::Other => {}
+            Kind::Datagrams | Kind::Ssh | Kind::Other => {}
         }
     }
 
@@ -183,7 +219,10 @@ impl Content {
 
     /// When a transaction will be finished by time.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        self.transactions.as_ref().and_then(|transactions| transactions.next_deadline())
+        match &self.kind {
+            Kind::Http(parser) => parser.next_deadline(),
+            _ => self.transactions.as_ref().and_then(|transactions| transactions.next_deadline()),
+        }
     }
 
     /// Transactions that are finished at `now`, each with the time it was finished.
@@ -191,6 +230,32 @@ impl Content {
         let Some(transactions) = &mut self.transactions else { return Vec::new() };
         transactions.expire(now);
         self.take_finished()
+    }
+
+    /// `head` as the content has it: who sends the requests is the client.
+    pub(super) fn roles(&self, head: FlowHead) -> FlowHead {
+        match &self.kind {
+            Kind::Http(parser) if parser.is_reversed() => {
+                FlowHead { client: head.server, server: head.client, ..head }
+            }
+            _ => head,
+        }
+    }
+
+    /// HTTP exchanges that were finished before `now`.
+    pub(super) fn exchanges(&mut self, now: Timestamp) -> Vec<Exchange> {
+        match &mut self.kind {
+            Kind::Http(parser) => parser.finished(now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The flow is over: every HTTP exchange is finished.
+    pub(super) fn close_exchanges(&mut self, closing: Option<Closing>) -> Vec<Exchange> {
+        match &mut self.kind {
+            Kind::Http(parser) => parser.close(closing),
+            _ => Vec::new(),
+        }
     }
 
     /// The flow is over: every transaction is finished.

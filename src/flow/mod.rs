@@ -27,6 +27,7 @@ mod sent;
 mod streams;
 mod table;
 mod tcp;
+mod turns;
 mod waits;
 #[cfg(test)]
 mod tests;
@@ -43,4 +44,5 @@ pub use record::*;
 pub use round_trip::Trip;
 pub use streams::StreamId;
 pub use table::{Finished, FlowTable, Row};
+pub use turns::{Turn, Turns, WaitTimes};
 pub use waits::{Breaker, Closure, Crossing, FatalPause, Pause, Reopened, Unanswered, Waits};

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::http::Closing;
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
-use crate::flow::{ConnState, Echoes, Greeting, Laps, TcpEvent, Trip, Waits};
+use crate::flow::{ConnState, Echoes, Greeting, Laps, TcpEvent, Trip, Turns, Waits};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
@@ -45,6 +46,10 @@ pub enum Service {
     Tls,
     /// DNS.
     Dns,
+    /// HTTP/1.
+    Http,
+    /// SSH.
+    Ssh,
 }
 
 impl Service {
@@ -53,6 +58,8 @@ impl Service {
         match self {
             Self::Tls => "tls",
             Self::Dns => "dns",
+            Self::Http => "http",
+            Self::Ssh => "ssh",
         }
     }
 }
@@ -177,6 +184,14 @@ impl Flow {
         let over = self.tcp.as_ref().is_some_and(|tcp| tcp.is_closed());
         let crowded = self.tcp.as_ref().is_some_and(|tcp| tcp.crowded > 0);
         self.continues || crowded || (self.end == End::Evicted && !over)
+    }
+
+    /// Bytes of one of its streams were not captured.
+    pub fn has_missing_bytes(&self) -> bool {
+        let lost = |side: &TcpSide| side.missed_bytes > 0 || side.hole_bytes > 0;
+        self.is_one_way()
+            || self.halves.iter().any(|half| half.clipped > 0)
+            || self.tcp.as_ref().is_some_and(|tcp| tcp.sides.iter().any(lost))
     }
 
     /// Packets were seen in one direction only.
@@ -387,12 +402,25 @@ pub struct TcpFlow {
     pub disorder: u32,
     /// The times in which it stood still; `None` for one that never did.
     pub waits: Option<Box<Waits>>,
+    /// Requests and responses, by the direction of the data; `None` when there was no data.
+    pub turns: Option<Box<Turns>>,
 }
 
 impl TcpFlow {
     /// Both sides said FIN, or one RST.
     pub fn is_closed(&self) -> bool {
         !self.resets.is_empty() || self.sides.iter().all(|side| side.fin.is_some())
+    }
+
+    /// The first FIN or RST.
+    pub fn closing(&self) -> Option<Closing> {
+        let fin = |direction| {
+            let at = self.side(direction).fin?;
+            Some(Closing { at, direction, reset: false })
+        };
+        let resets = self.resets.iter();
+        let resets = resets.map(|rst| Closing { at: rst.at, direction: rst.direction, reset: true });
+        resets.chain(Direction::BOTH.into_iter().filter_map(fin)).min_by_key(|closing| closing.at.packet)
     }
 
     /// What `direction`'s sender did.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use crate::app::dns::Transaction;
+use crate::app::http::Exchange;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
@@ -31,6 +32,8 @@ pub enum Finished {
     Flow(Box<Flow>),
     /// A DNS transaction of a flow.
     Transaction(Box<(Transaction, FlowHead)>),
+    /// An HTTP exchange of a flow.
+    Exchange(Box<(Exchange, FlowHead)>),
 }
 
 /// A final thing, the capture time at which it became final, and the packet that tells equals apart.
@@ -376,7 +379,9 @@ impl FlowTable {
         let open = &mut self.open[at];
         (open.last_clock, open.content.clock) = (clock, clock);
         if open.content.next_deadline().is_some_and(|deadline| deadline < clock) {
-            let head = open.flow.head();
+            let head = open.content.roles(open.flow.head());
+            let exchanges = open.content.exchanges(clock).into_iter();
+            self.finished.extend(exchanges.map(|exchange| exchange_row(exchange, head, clock)));
             let rows = open.content.finished(clock).into_iter();
             self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock, clock)));
         }
@@ -413,7 +418,13 @@ impl FlowTable {
             self.hits.holes += tcp.crowded;
             open.flow.tcp = Some(Box::new(tcp));
         }
-        let head = open.flow.head();
+        let head = open.content.roles(open.flow.head());
+        let closing = open.flow.tcp.as_ref().and_then(|tcp| tcp.closing());
+        let unheard = end == End::Evicted || open.flow.has_missing_bytes();
+        for mut exchange in open.content.close_exchanges(closing) {
+            exchange.unheard |= unheard && !(exchange.request_whole && exchange.response_whole);
+            self.finished.push(exchange_row(exchange, head, time));
+        }
         self.hits.transactions += open.content.overflow();
         let mut transactions = open.content.close();
         for transaction in &mut transactions {
@@ -495,7 +506,9 @@ impl FlowTable {
             if !current {
                 continue;
             }
-            let head = self.open[at].flow.head();
+            let head = self.open[at].content.roles(self.open[at].flow.head());
+            let exchanges = self.open[at].content.exchanges(clock).into_iter();
+            self.finished.extend(exchanges.map(|exchange| exchange_row(exchange, head, clock)));
             let rows = self.open[at].content.finished(clock).into_iter();
             self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock, clock)));
             self.weigh(at);
@@ -537,6 +550,12 @@ impl FlowTable {
         rows.sort_by_key(Row::key);
         rows
     }
+}
+
+fn exchange_row(exchange: Exchange, flow: FlowHead, latest: Timestamp) -> Row {
+    let time = exchange.done.min(latest);
+    let packet = exchange.first().map_or(flow.id, |at| at.packet);
+    Row { time, packet, stream: None, what: Finished::Exchange(Box::new((exchange, flow))) }
 }
 
 fn transaction_row(

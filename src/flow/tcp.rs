@@ -11,6 +11,7 @@ use crate::flow::log::{EventLog, stalled};
 use crate::flow::reset::{Circumstances, classify};
 use crate::flow::sender::{Placed, Sender, Timing};
 use crate::flow::sent::Segment;
+use crate::flow::turns::Tracker;
 use crate::flow::waits::{Closing, Passing, Pause, Reopened, Waiting};
 use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, Vantage};
 use crate::time::{Span, Timestamp};
@@ -58,6 +59,8 @@ pub(super) struct Connection {
     payload: [u64; 2],
     /// Behind a pointer: few connections stand still.
     waiting: Option<Box<Waiting>>,
+    /// From the first data on: most of a flood never gets there.
+    turns: Option<Box<Tracker>>,
 }
 
 impl Connection {
@@ -78,6 +81,7 @@ impl Connection {
             last_time: None,
             payload: [0; 2],
             waiting: None,
+            turns: None,
         }
     }
 
@@ -101,7 +105,8 @@ impl Connection {
         let assemblers: usize = self.assemblers.iter().map(Assembler::held).sum();
         let copies: usize = self.copies.iter().map(Copies::held).sum();
         let waiting = self.waiting.as_ref().map_or(0, |waiting| waiting.held());
-        size_of::<Self>() + SHORT_LISTS + senders + assemblers + copies + self.log.held() + waiting
+        let turns = self.turns.as_ref().map_or(0, |turns| size_of::<Tracker>() + turns.held());
+        size_of::<Self>() + SHORT_LISTS + senders + assemblers + copies + self.log.held() + waiting + turns
     }
 
     pub(super) fn is_established(&self) -> bool {
@@ -210,6 +215,15 @@ impl Connection {
         if segment.length > 0 {
             self.payload[direction.index()] += u64::from(segment.length);
             self.last_data = Some(direction);
+            let turns = self.turns.get_or_insert_default();
+            match placed {
+                Placed::New | Placed::Late if !content.is_tunnel() => {
+                    let what = (segment.end(), segment.length);
+                    turns.data(direction, what, at, placed == Placed::Late, content.is_opening());
+                }
+                Placed::Repeat => turns.repeated(),
+                Placed::New | Placed::Late | Placed::Probe | Placed::OutOfWindow => {}
+            }
             if placed != Placed::OutOfWindow {
                 let start = if segment.syn { segment.seq.plus(1) } else { segment.seq };
                 let assembler = &mut self.assemblers[direction.index()];
@@ -265,6 +279,11 @@ impl Connection {
         let peer = &self.senders[other.index()];
         let expected = self.senders[direction.index()].next().is_none_or(|next| next == segment.seq);
         let mut kind = None;
+        if direction == Direction::ToClient
+            && let Some(turns) = &mut self.turns
+        {
+            turns.acknowledged(tcp.ack, segment.at);
+        }
         if bare && same_ack && expected {
             let same_window = last_window == Some(tcp.window);
             // What a direction that was not captured has outstanding is not known.
@@ -554,7 +573,8 @@ impl Connection {
         let (events, events_dropped) = self.log.finish();
         client.stalled = stalled(&events, Direction::ToServer, client.transfer);
         server.stalled = stalled(&events, Direction::ToClient, server.transfer);
-        TcpFlow {
+        let turns = self.turns;
+        let mut flow = TcpFlow {
             handshake,
             conn_state: state,
             history: self.history.into_text(),
@@ -566,7 +586,10 @@ impl Connection {
             crowded,
             disorder,
             waits: self.waiting.and_then(Waiting::finish),
-        }
+            turns: None,
+        };
+        flow.turns = turns.map(|turns| Box::new(turns.finish(flow.closing())));
+        flow
     }
 
     /// The side that answers at once is near. A factor of four is far from measuring noise and delayed ACKs.

@@ -161,6 +161,7 @@ impl PartitionState {
                     detectors.flow(flow, &mut self.books);
                 }
                 Finished::Transaction(of) => detectors.transaction(&of.0, &of.1, &mut self.books),
+                Finished::Exchange(of) => detectors.exchange(&of.0, &of.1, &mut self.books),
             }
         }
     }

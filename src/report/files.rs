@@ -18,7 +18,7 @@ use crate::report::model::Report;
 use crate::report::query::Wanted;
 use crate::report::table::{
     Certificates, Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows,
-    Icmp, Streamed, Table, TableDoc, TcpEvents, TcpSides, Tls,
+    Http, Icmp, Streamed, Table, TableDoc, TcpEvents, TcpSides, Tls,
 };
 use crate::report::table_writer::{Format, TableWriter};
 
@@ -152,6 +152,7 @@ impl TableFiles {
             Box::new(TableFile::<Dns>::create(folder)?),
             Box::new(TableFile::<Tls>::create(folder)?),
             Box::new(TableFile::<Certificates>::create(folder)?),
+            Box::new(TableFile::<Http>::create(folder)?),
             Box::new(TableFile::<Icmp>::create(folder)?),
         ];
         Ok(Self { files: FileIndex::default(), tables, complete: Vec::new(), failed: None })
@@ -257,6 +258,7 @@ mod tests {
                 "files.parquet",
                 "findings.parquet",
                 "flows.parquet",
+                "http.parquet",
                 "icmp.parquet",
                 "report.json",
                 "summary.txt",

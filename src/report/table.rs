@@ -17,6 +17,7 @@ mod evidence;
 mod files;
 mod findings;
 mod flows;
+mod http;
 mod icmp;
 mod reason;
 mod shared;
@@ -32,6 +33,7 @@ pub use evidence::{EvidenceRow, EvidenceTable};
 pub use files::{FileRow, Files};
 pub use findings::{FindingRow, Findings};
 pub use flows::{FlowRow, Flows};
+pub use http::{Http, HttpRow};
 pub use icmp::{Icmp, IcmpRow};
 pub use shared::FileIndex;
 pub(crate) use shared::{protocol, word};
@@ -126,6 +128,7 @@ impl TableDoc {
             Self::of::<Dns>(),
             Self::of::<Tls>(),
             Self::of::<Certificates>(),
+            Self::of::<Http>(),
             Self::of::<Icmp>(),
             Self::of::<Findings>(),
             Self::of::<EvidenceTable>(),
@@ -164,6 +167,7 @@ mod tests {
         check::<Dns>();
         check::<Tls>();
         check::<Certificates>();
+        check::<Http>();
         check::<Icmp>();
         check::<Findings>();
         check::<EvidenceTable>();

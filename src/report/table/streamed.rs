@@ -1,8 +1,8 @@
 //! Which rows of a table finished flows, transactions and the end of a run give.
 
 use super::{
-    CertificateRow, Certificates, Dns, DnsRow, EventRow, FileIndex, FileRow, Files, FlowRow, Flows, Icmp,
-    IcmpRow, SideRow, Table, TcpEvents, TcpSides, Tls, TlsRow,
+    CertificateRow, Certificates, Dns, DnsRow, EventRow, FileIndex, FileRow, Files, FlowRow, Flows, Http,
+    HttpRow, Icmp, IcmpRow, SideRow, Table, TcpEvents, TcpSides, Tls, TlsRow,
 };
 use crate::flow::{Finished, Flow, Row};
 use crate::pipeline::Outcome;
@@ -23,7 +23,7 @@ pub trait Streamed: Table {
 fn flows(finished: &[Row]) -> impl Iterator<Item = &Flow> {
     finished.iter().filter_map(|row| match &row.what {
         Finished::Flow(flow) => Some(flow.as_ref()),
-        Finished::Transaction(..) => None,
+        Finished::Transaction(..) | Finished::Exchange(..) => None,
     })
 }
 
@@ -74,9 +74,19 @@ impl Streamed for Dns {
     fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<DnsRow<'a>> {
         let transactions = finished.iter().filter_map(|row| match &row.what {
             Finished::Transaction(of) => Some(DnsRow { transaction: &of.0, flow: &of.1, files }),
-            Finished::Flow(_) => None,
+            Finished::Flow(_) | Finished::Exchange(_) => None,
         });
         transactions.collect()
+    }
+}
+
+impl Streamed for Http {
+    fn finished<'a>(finished: &'a [Row], files: &'a FileIndex) -> Vec<HttpRow<'a>> {
+        let exchanges = finished.iter().filter_map(|row| match &row.what {
+            Finished::Exchange(of) => Some(HttpRow { exchange: &of.0, flow: &of.1, files }),
+            Finished::Flow(_) | Finished::Transaction(_) => None,
+        });
+        exchanges.collect()
     }
 }
 

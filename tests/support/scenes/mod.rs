@@ -1,5 +1,6 @@
 //! One capture per situation, each among healthy traffic, with what the analysis has to find in it.
 
+mod application;
 mod artefact;
 mod blind;
 mod connect;
@@ -192,6 +193,7 @@ pub fn all() -> impl Iterator<Item = &'static Scene> {
         path::SCENES,
         link::SCENES,
         messages::SCENES,
+        application::SCENES,
         artefact::SCENES,
         blind::SCENES,
         waits::SCENES,

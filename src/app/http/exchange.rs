@@ -1,0 +1,137 @@
+//! A request and the response to it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dissect::{Direction, PacketRef};
+use crate::time::{Span, Timestamp};
+
+/// How a connection ended: the first FIN or RST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    /// The packet.
+    pub at: PacketRef,
+    /// Who sent it: of an exchange, `ToServer` is who sends its requests.
+    pub direction: Direction,
+    /// It is a RST.
+    pub reset: bool,
+}
+
+/// An HTTP request and its response. Text from packets has octets that do not print escaped, and is cut at
+/// [`Exchange::TEXT`] octets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Its place among the exchanges of the connection, from 1.
+    pub depth: u32,
+    /// Method; empty when the request was not captured.
+    pub method: String,
+    /// Request target: a path, or a whole URI towards a proxy (RFC 9112 section 3.2).
+    pub target: String,
+    /// `Host` field.
+    pub host: String,
+    /// Minor version of the request, of the response when there was no request: 0 or 1.
+    pub version: u8,
+    /// Packet with the first byte of the request.
+    pub request: Option<PacketRef>,
+    /// Packet with its last byte, as far as it was seen.
+    pub request_end: Option<PacketRef>,
+    /// The request arrived whole at the capture point.
+    pub request_whole: bool,
+    /// Octets of the request's body, as transferred, without chunk framing.
+    pub request_bytes: u64,
+    /// `Via` of the request: the proxies that it came through.
+    pub via: String,
+    /// `X-Forwarded-For` of the request: for whom a proxy asks.
+    pub forwarded_for: String,
+    /// Status of the final response.
+    pub status: Option<u16>,
+    /// Interim responses before it (1xx).
+    pub interim: u32,
+    /// Packet with the first byte of the final response.
+    pub response: Option<PacketRef>,
+    /// Packet with its last byte, as far as it was seen.
+    pub response_end: Option<PacketRef>,
+    /// The response arrived whole at the capture point.
+    pub response_whole: bool,
+    /// Octets of the response's body, as transferred, without chunk framing.
+    pub response_bytes: u64,
+    /// Octets that it announced (`Content-Length`).
+    pub announced: Option<u64>,
+    /// `Server` field of the response.
+    pub server: String,
+    /// `Via` field of the response.
+    pub response_via: String,
+    /// `Content-Type` field of the response.
+    pub content_type: String,
+    /// The connection went over to another protocol: 101, or 2xx to CONNECT.
+    pub upgraded: bool,
+    /// The end of the connection, when it came before the exchange was whole.
+    pub closed: Option<Closing>,
+    /// Bytes of it were not captured, or left out for their memory: what is missing says nothing.
+    pub unheard: bool,
+    /// When it was finished, by the capture's clock.
+    pub(crate) done: Timestamp,
+}
+
+impl Exchange {
+    /// Octets kept of a text from packets.
+    pub const TEXT: usize = 512;
+
+    /// The packet it is known by: the first of the request, else of the response.
+    pub fn first(&self) -> Option<PacketRef> {
+        self.request.or(self.response)
+    }
+
+    /// Last byte of the request to first byte of the response.
+    pub fn waited(&self) -> Option<Span> {
+        let waited = self.response?.time - self.request_end?.time;
+        (self.request_whole && waited >= Span::ZERO).then_some(waited)
+    }
+
+    /// The target's path: without scheme and authority, query and fragment.
+    pub fn path(&self) -> &str {
+        let target = match self.target.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains('/') => {
+                rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
+            }
+            _ => &self.target,
+        };
+        target.split(['?', '#']).next().unwrap_or_default()
+    }
+
+    /// The response was cut: its body is shorter than announced, or its last chunk is missing.
+    pub fn is_cut(&self) -> bool {
+        self.response.is_some() && !self.response_whole && !self.unheard && self.closed.is_some()
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub(super) fn held(&self) -> usize {
+        let texts = [
+            &self.method,
+            &self.target,
+            &self.host,
+            &self.via,
+            &self.forwarded_for,
+            &self.server,
+            &self.response_via,
+            &self.content_type,
+        ];
+        size_of::<Self>() + texts.iter().map(|text| text.capacity()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_without_authority_and_query() {
+        let path = |target: &str| {
+            let exchange = Exchange { target: target.to_owned(), ..Exchange::default() };
+            exchange.path().to_owned()
+        };
+        assert_eq!(path("/a/b?c=http://x"), "/a/b");
+        assert_eq!(path("http://www.example:80/a#b"), "/a");
+        assert_eq!(path("http://www.example"), "/");
+        assert_eq!(path("*"), "*");
+    }
+}

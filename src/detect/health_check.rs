@@ -1,0 +1,455 @@
+//! # What it finds
+//! Periodic connections, as load balancers and monitors make, that fail since a moment or stop, while other
+//! clients of the same service go on.
+//!
+//! # Why it matters
+//! A load balancer takes a backend out whose probes fail, although the backend is well. Who looks at the
+//! service sees nothing, because the failure belongs to one source.
+//!
+//! # How it decides
+//! `probes` connections of one client to one service, at intervals that differ from their median by at most
+//! `jitter`, with messages of one size. The last `failures` or more of them failed:
+//! - `silent`: no answer to the SYN.
+//! - `refused`: a RST in answer to the SYN.
+//! - `stopped`: none failed, and no more come for `missed` intervals, while the service goes on with others.
+//!
+//! It is a warning when other clients opened connections to the service meanwhile, else information: then the
+//! service itself fails, and other rules say so.
+//!
+//! # What it leaves alone
+//! Probes that succeed. Connections of different sizes, as people and applications make them.
+//!
+//! # What it does not claim
+//! That the client is a load balancer, or that a filter drops the probes. Why probes stop: nobody may send
+//! them any more.
+//!
+//! # References
+//! haproxy, Server health checks: `inter` 2 s, `fall` 3; RFC 9293 section 3.10.7.1.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::detect::*;
+use crate::dissect::{Direction, Endpoint, PacketRef, Path};
+use crate::flow::{Flow, FlowHead, HandshakeOutcome};
+use crate::time::{Span, Timestamp};
+
+thresholds! {
+    /// Follows the connections of every client to every service.
+    struct HealthCheck {
+        probes: u64 = 5.0 "connections",
+            "connections of a client to a service, from which their interval is known",
+            "ours: four equal intervals are no chance";
+        failures: u64 = 3.0 "connections",
+            "the last ones in a row that failed, from which the probe fails",
+            "haproxy: fall 3";
+        jitter: f64 = 0.05 "share",
+            "of the median interval, by which four of five intervals differ at most",
+            "ours: timers of probes are more exact, retries of people less";
+        shortest: Span = 0.5 "s",
+            "shortest interval of probes",
+            "ours: probes come once a second or less often";
+        missed: f64 = 5.0 "intervals",
+            "without a probe, from which they have stopped",
+            "ours: more than a probe that was lost";
+    }
+}
+
+variants! {
+    /// What became of the probes.
+    enum Fate {
+        Silent "silent" Warning {
+            could_be: &[
+                "a filter between the capture point and the host drops what this source sends",
+                "the host's answers to this source take a way on which they are dropped",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+        Refused "refused" Warning {
+            could_be: &["a filter rejects this source with a RST", "nothing listens on the port any more"],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+        Stopped "stopped" Info {
+            could_be: &[
+                "the prober was stopped, or probes another address now",
+                "something before the capture point drops the probes",
+            ],
+            next: NEXT,
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+    }
+}
+
+const NEXT: &[&str] = &[
+    "capture on both sides of the filters between prober and host: where is the last sight of the SYN?",
+    "compare the filters' rules for this source with those for the others",
+];
+const NOT_CLAIMED: &[&str] = &["that the client is a load balancer", "which device drops the probes"];
+const DOUBTED: &[QualityIssue] = &[QualityIssue::Drops, QualityIssue::OneWay];
+
+/// Octets of a probe's messages in all; a page is more.
+const SMALL: u64 = 16 << 10;
+/// Octets by which the sizes of one probe differ: dates, ids.
+const SAME: u64 = 64;
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Outcome {
+    Opened,
+    Silent,
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Start {
+    port: u16,
+    outcome: Outcome,
+    sizes: [u64; 2],
+}
+
+/// The connections of a client to a service: the earliest and the latest.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Series {
+    first: BTreeMap<(Timestamp, u64), Start>,
+    last: BTreeMap<(Timestamp, u64), Start>,
+    count: u64,
+}
+
+impl Series {
+    const MOST: usize = 32;
+
+    fn add(&mut self, at: PacketRef, start: Start) {
+        self.count += 1;
+        self.first.insert((at.time, at.packet), start);
+        self.last.insert((at.time, at.packet), start);
+        self.cut();
+    }
+
+    fn cut(&mut self) {
+        while self.first.len() > Self::MOST {
+            self.first.pop_last();
+        }
+        while self.last.len() > Self::MOST {
+            self.last.pop_first();
+        }
+    }
+
+    /// Those that are kept, in order.
+    fn starts(&self) -> Vec<(PacketRef, Start)> {
+        let mut all = self.first.clone();
+        all.extend(self.last.iter().map(|(at, start)| (*at, *start)));
+        all.into_iter().map(|((time, packet), start)| (PacketRef { packet, time }, start)).collect()
+    }
+
+    /// When it opened a connection last.
+    fn last_opened(&self) -> Option<Timestamp> {
+        let opened = self.last.iter().filter(|(_, start)| start.outcome == Outcome::Opened);
+        opened.map(|((time, _), _)| *time).next_back()
+    }
+}
+
+impl Merge for Series {
+    fn absorb(&mut self, other: Self) {
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.last.extend(other.last);
+        self.cut();
+    }
+}
+
+/// Who connects to what.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Known(Bounded<(Endpoint, IpAddr), Series>);
+
+impl Default for Known {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 12))
+    }
+}
+
+impl Merge for Known {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
+counts! {
+    /// What a case counts beside its connections.
+    struct Probes {
+        probes: u64,
+        answered_before: u64,
+        other_clients: u64,
+        interval_ms: u64,
+    }
+}
+
+impl Detector for HealthCheck {
+    const RULE: Rule = Rule {
+        name: "health_check",
+        group: Group::Application,
+        summary: "periodic probes of a service that fail or stop while other clients go on",
+        judges: "flows",
+        variants: Fate::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("health_check.rs"),
+    };
+    type Variant = Fate;
+    type Key = (Endpoint, IpAddr);
+    type Counts = Probes;
+    type Total = ();
+    type Notes = Known;
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let Some(tcp) = &flow.tcp else { return };
+        let Some(syn) = tcp.handshake.syns.first() else {
+            return book.not_judged("began before the capture");
+        };
+        let outcome = match tcp.handshake.outcome {
+            HandshakeOutcome::Established | HandshakeOutcome::ReplyUnseen => Outcome::Opened,
+            HandshakeOutcome::Silent => Outcome::Silent,
+            HandshakeOutcome::Refused => Outcome::Refused,
+            _ => return book.not_judged("a handshake that was neither completed, refused nor left alone"),
+        };
+        book.judged(&flow.server);
+        let sizes = Direction::BOTH.map(|direction| tcp.side(direction).unique_bytes);
+        let key = (flow.server, flow.client.address);
+        if let Some(series) = book.notes.0.observe(hash_of(&flow.server), key) {
+            series.add(*syn, Start { port: flow.client.port, outcome, sizes });
+        }
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        if !context.keeps_time() {
+            return Vec::new();
+        }
+        let Known(known) = std::mem::take(&mut book.notes);
+        let mut services: BTreeMap<Endpoint, Vec<(IpAddr, &Series)>> = BTreeMap::new();
+        for ((server, client), _, series) in known.iter() {
+            services.entry(*server).or_default().push((*client, series));
+        }
+        let mut concluded = Vec::new();
+        for (server, clients) in &services {
+            for (client, series) in clients {
+                let opened = |since: Timestamp| {
+                    let others = clients.iter().filter(|(other, _)| other != client);
+                    others.filter(|(_, series)| series.last_opened() > Some(since)).count() as u64
+                };
+                concluded.extend(self.verdict(*server, *client, series, &opened, context));
+            }
+        }
+        concluded
+    }
+}
+
+impl HealthCheck {
+    /// The median interval, when most are close to it.
+    fn interval(&self, starts: &[(PacketRef, Start)]) -> Option<Span> {
+        if (starts.len() as u64) < self.probes {
+            return None;
+        }
+        let between = starts.windows(2).map(|pair| pair[1].0.time - pair[0].0.time);
+        let mut intervals: Vec<Span> = between.collect();
+        intervals.sort_unstable();
+        let median = *intervals.get(intervals.len() / 2)?;
+        let off = |interval: &Span| (interval.0 - median.0).abs() as f64;
+        let close = intervals.iter().filter(|one| off(one) <= self.jitter * median.0 as f64).count();
+        (median >= self.shortest && close * 5 >= intervals.len() * 4).then_some(median)
+    }
+
+    fn verdict(
+        &self,
+        server: Endpoint,
+        client: IpAddr,
+        series: &Series,
+        opened_since: &dyn Fn(Timestamp) -> u64,
+        context: &Context<'_>,
+    ) -> Option<Concluded<Self>> {
+        let starts = series.starts();
+        let interval = self.interval(&starts)?;
+        let (_, last) = starts.last()?;
+        let good: Vec<&(PacketRef, Start)> =
+            starts.iter().filter(|(_, start)| start.outcome == Outcome::Opened).collect();
+        for side in 0..2 {
+            let sizes = good.iter().filter_map(|(_, start)| start.sizes.get(side));
+            let (least, most) = (sizes.clone().min().copied()?.min(SMALL), sizes.max().copied()?);
+            if most > SMALL || most - least > SAME {
+                return None;
+            }
+        }
+        let failing = starts.iter().rev().take_while(|(_, start)| start.outcome == last.outcome).count();
+        let (before, failed) = starts.split_at(starts.len() - failing);
+        let (fate, failed) = match last.outcome {
+            Outcome::Opened => {
+                let (at, _) = starts.last()?;
+                let silence = Span((self.missed * interval.0 as f64) as i64);
+                let stopped = good.len() == starts.len() && context.totals.last? - at.time > silence;
+                (stopped && opened_since(at.time + interval) > 0).then_some((Fate::Stopped, &starts[..0]))?
+            }
+            Outcome::Silent => (Fate::Silent, failed),
+            Outcome::Refused => (Fate::Refused, failed),
+        };
+        if fate != Fate::Stopped && (failed.len() as u64) < self.failures {
+            return None;
+        }
+        let since = failed.first().or(starts.last()).map(|(at, _)| at.time)?;
+        let others = opened_since(since);
+        let mut case: Case<Probes> = Case::default();
+        let shown = if failed.is_empty() { &starts } else { failed };
+        for (at, start) in shown {
+            let client = Endpoint { address: client, port: start.port };
+            let head = FlowHead { id: at.packet, protocol: 6, client, server, path: Path::default() };
+            case.affected.add(&head);
+            case.affected.active.add(at.time);
+        }
+        // What lies between the earliest and the latest that are kept failed, too, when both ends of it did.
+        let between = series.count - (starts.len() as u64).min(series.count);
+        let middle = if failed.len() > Series::MOST { between } else { 0 };
+        (case.failed, case.total) = (failed.len() as u64 + middle, series.count);
+        case.counts = Probes {
+            probes: series.count,
+            answered_before: good.len() as u64,
+            other_clients: others,
+            interval_ms: (interval.0 / 1_000_000).unsigned_abs(),
+        };
+        let every = format!("every {interval}");
+        let clients = plural(others, "other client");
+        let (title, mut summary) = match fate {
+            Fate::Stopped => (
+                format!("Periodic connections of {client} to {server} stop"),
+                format!(
+                    "{client} connected {every}, {} times, and does not since. {clients} opened connections \
+                     after that.",
+                    series.count
+                ),
+            ),
+            Fate::Silent | Fate::Refused => {
+                let what = if fate == Fate::Silent { "got no answer" } else { "got a RST" };
+                let title = format!("Probes of {client} to {server} fail: the last {} {what}", case.failed);
+                let mut summary = format!("{client} connects {every}. The last {} SYNs {what}.", case.failed);
+                if others > 0 {
+                    summary += &format!(" {clients} opened connections to the service meanwhile.");
+                }
+                (title, summary)
+            }
+        };
+        if fate != Fate::Stopped && !before.is_empty() {
+            summary += &format!(" {} before them opened.", plural(good.len() as u64, "connection"));
+        }
+        // Without success, before or of others, the service fails for everybody: other rules say so.
+        if others == 0 && good.is_empty() {
+            return None;
+        }
+        let severity = if others > 0 { fate.sheet().severity } else { Severity::Info };
+        let sure = fate != Fate::Stopped && !good.is_empty();
+        let last_good = good.last().map(|(at, _)| Evidence::new(*at, Role::Syn, "opened"));
+        let shown = failed.iter().take(6).map(|(at, start)| {
+            let what = if start.outcome == Outcome::Silent { "no answer" } else { "refused" };
+            Evidence::new(*at, Role::Syn, what)
+        });
+        let draft = Draft::new(fate, title, summary)
+            .severity(severity)
+            .confidence(if sure { Confidence::Confirmed } else { Confidence::Likely })
+            .subject(Subject {
+                client: Some(client.to_string()),
+                server: Some(server.address.to_string()),
+                port: Some(server.port),
+                protocol: Some("tcp"),
+                ..Subject::default()
+            })
+            .show(last_good.into_iter().chain(shown).collect::<Vec<_>>());
+        Some((draft, case))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{fires, in_scene, in_traffic, one, says_nothing};
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{CLIENT, SYN};
+
+    const NAME: &str = HealthCheck::RULE.name;
+
+    fn opens(lab: &mut Lab, client: u8, at: u64) {
+        let mut talk = lab.talk(client, (9, 8096), at, [30, 1_500]);
+        talk.handshake(&mut lab.capture);
+        talk.close(&mut lab.capture);
+    }
+
+    fn silent(lab: &mut Lab, client: u8, at: u64) {
+        let mut talk = lab.talk(client, (9, 8096), at, [30, 1_500]);
+        talk.send(&mut lab.capture, CLIENT, SYN, b"");
+    }
+
+    #[test]
+    fn it_fires() {
+        fires(
+            NAME,
+            &[
+                ("health_check_silent", "silent", Severity::Warning),
+                ("health_check_refused", "refused", Severity::Warning),
+            ],
+        );
+        let finding = one(&in_scene(NAME, "health_check_silent"), "silent", Severity::Warning);
+        assert_eq!(finding.subject.client.as_deref(), Some("10.108.1.30"));
+    }
+
+    #[test]
+    fn it_says_nothing() {
+        says_nothing(
+            NAME,
+            &["healthy_resets", "missing_syn_ack_silent", "rst_storm_abort", "connection_churn"],
+        );
+    }
+
+    #[test]
+    fn probes_that_stop_are_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..8).for_each(|number| opens(lab, 7, 10 + number * 1_000));
+            (0..20).for_each(|number| opens(lab, 8, 10 + number * number * 130));
+        });
+        one(&findings, "stopped", Severity::Info);
+    }
+
+    /// Every try of every client fails: the service is gone, and that is another rule's to say.
+    #[test]
+    fn a_service_that_fails_for_all_is_not_the_probes_trouble() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..9).for_each(|number| silent(lab, 7, 10 + number * 1_000));
+            (0..9).for_each(|number| silent(lab, 8, 10 + number * number * 330));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// Somebody tries again and again, at no fixed time, and others succeed.
+    #[test]
+    fn tries_without_a_period_are_no_probes() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..9).for_each(|number| silent(lab, 7, 10 + number * number * 400));
+            (0..9).for_each(|number| opens(lab, 8, 10 + number * 3_700));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A timer, and a page of another size each time.
+    #[test]
+    fn periodic_downloads_are_no_probes() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..8 {
+                let mut talk = lab.talk(7, (9, 8096), 10 + number * 1_000, [30, 1_500]);
+                lab.http(&mut talk, 2_000 + 900 * number as usize);
+                talk.close(&mut lab.capture);
+            }
+            (0..4).for_each(|number| silent(lab, 7, 8_010 + number * 1_000));
+            (0..9).for_each(|number| opens(lab, 8, 10 + number * 1_700));
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}

@@ -1,0 +1,543 @@
+//! # What it finds
+//! HTTP requests that failed at the server: answers of 5xx, bodies that were cut, connections that the server
+//! closed instead of answering. And paths that another server answers since a moment, with 4xx.
+//!
+//! # Why it matters
+//! These are the failures that users see. A proxy's answer tells less than the connection to its upstream.
+//!
+//! # How it decides
+//! Exchanges in plain text, by server and kind. `errors` of a kind are a warning when they are a twentieth of
+//! the server's requests, and critical when most requests of several clients fail.
+//! - `gateway_timeout` is 504, `bad_gateway` 502, `unavailable` 503, `server_error` 500 and its relatives.
+//! - `cut`: the server ended the connection before the length that it had announced, or the last chunk.
+//! - `unanswered`: the server ended the connection, and had not answered the request.
+//! - `moved`: until a moment a path was answered well by some servers, since then by others, mostly with 4xx.
+//!
+//! Waits that differ by less than `spread` are a timer: its time is stated. The proxy's other leg is what its
+//! address asked of others while the request waited, and did not get.
+//!
+//! # What it leaves alone
+//! - 4xx: an answer to the client, and no outage. 501 and 505 reject the request itself.
+//! - One client that fails at many paths, as scanners do: that is information.
+//! - A request on a used connection that the server closes within a second: it may have been closing before
+//!   the request came.
+//! - Exchanges with bytes that the capture lacks, and those open at its end.
+//!
+//! # What it does not claim
+//! Why the server failed, or that the network did. Whether the client got the answer at another try.
+//!
+//! # References
+//! RFC 9110 sections 15.6 and 7.6; RFC 9112 sections 6.3 and 8.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::http::Exchange;
+use crate::detect::*;
+use crate::dissect::{Direction, Endpoint, PacketRef};
+use crate::flow::{Flow, FlowHead, HandshakeOutcome};
+use crate::time::{Span, Timestamp};
+
+thresholds! {
+    /// Counts failed requests by server and kind.
+    struct HttpError {
+        errors: u64 = 3.0 "requests",
+            "failures of a kind at a server, below which it is information only",
+            "ours: one or two may be one user's mishap";
+        sweep: u64 = 15.0 "paths",
+            "paths at which one client alone fails, from which it is information only",
+            "Zeek's scan policy, 15 ports";
+        timer: Span = 1.0 "s",
+            "shortest wait that can be a time-out",
+            "ours: the shortest time-outs of proxies are whole seconds";
+        spread: f64 = 0.05 "share",
+            "of the longest wait, by which waits of one timer differ at most",
+            "ours: a timer of a second in a busy process";
+        moved: u64 = 5.0 "requests",
+            "requests before and after, from which a path is said to have moved",
+            "ours: as few as show a change of habit";
+    }
+}
+
+variants! {
+    /// How requests fail.
+    enum Problem {
+        GatewayTimeout "gateway_timeout" Critical {
+            could_be: &[
+                "the upstream takes longer than the proxy waits",
+                "the proxy's packets to it are lost",
+            ],
+            next: &[
+                "look at the upstream's leg: slow_server and missing_syn_ack about the proxy's address",
+                "compare the proxy's time-out with the upstream's response times in its log",
+            ],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+        BadGateway "bad_gateway" Critical {
+            could_be: &[
+                "one of the upstreams does not listen, or resets connections",
+                "the upstream closes idle connections while the proxy uses them again",
+                "the upstream's answer is not valid HTTP",
+            ],
+            next: &[
+                "read the proxy's error log for the upstream's address",
+                "list the upstreams' sockets: ss -ltn",
+            ],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+        Unavailable "unavailable" Critical {
+            could_be: &[
+                "no backend is in service",
+                "the server sheds load or limits the rate",
+                "it is being maintained",
+            ],
+            next: &["look at the proxy's view of its backends and their health checks"],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+        ServerError "server_error" Critical {
+            could_be: &["a fault of the application", "something that the application needs fails"],
+            next: &["read the application's log at these times"],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+        Cut "cut" Critical {
+            could_be: &[
+                "the application ended or crashed in the middle of an answer",
+                "a proxy lost its upstream, or stopped waiting for it",
+                "a limit of time or size ended the transfer",
+            ],
+            next: &["compare the length announced with the length sent in the server's log"],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+        Unanswered "unanswered" Critical {
+            could_be: &[
+                "the process ended or crashed over the request",
+                "the server rejects it without a word",
+            ],
+            next: &["read the server's log at these times"],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
+        Moved "moved" Warning {
+            could_be: &[
+                "a routing rule of an ingress or load balancer changed",
+                "a deployment moved the path",
+            ],
+            next: &["compare the routing rules before and after that moment"],
+            not_claimed: &["that the change was not intended", "that the network failed"],
+            doubted_by: DOUBTED,
+        }
+    }
+}
+
+const NOT_CLAIMED: &[&str] = &["why the server failed", "whether a later try of the client succeeded"];
+const DOUBTED: &[QualityIssue] = &[QualityIssue::Drops];
+
+impl Problem {
+    fn of(exchange: &Exchange) -> Option<Self> {
+        let closed = exchange.closed.filter(|closing| closing.direction == Direction::ToClient);
+        match exchange.status {
+            Some(504) => Some(Self::GatewayTimeout),
+            Some(502) => Some(Self::BadGateway),
+            Some(503) => Some(Self::Unavailable),
+            // 507 to 509 are WebDAV's and hosts', 520 to 530 content networks'.
+            Some(500 | 507..=509 | 520..=530) => Some(Self::ServerError),
+            Some(_) => (closed.is_some() && exchange.is_cut()).then_some(Self::Cut),
+            None => {
+                let (closing, asked) = (closed?, exchange.request_end?);
+                let after = closing.at.time - asked.time;
+                let used = exchange.depth > 1 && after < Span::secs(1);
+                let late = closing.at.packet > asked.packet;
+                (late && !used && exchange.request_whole).then_some(Self::Unanswered)
+            }
+        }
+    }
+
+    /// The reason phrase of its status; empty for those without one.
+    fn phrase(self) -> &'static str {
+        match self {
+            Self::GatewayTimeout => "504 (Gateway Timeout)",
+            Self::BadGateway => "502 (Bad Gateway)",
+            Self::Unavailable => "503 (Service Unavailable)",
+            Self::ServerError => "a server error",
+            Self::Cut | Self::Unanswered | Self::Moved => "",
+        }
+    }
+}
+
+/// When requests failed: first byte of the request, last byte of what came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Moments(Distinct<(Timestamp, Timestamp), 64>);
+
+impl Merge for Moments {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
+impl Listed for Moments {
+    fn listed(&self) -> Option<u64> {
+        None
+    }
+}
+
+counts! {
+    /// What a case counts beside its requests.
+    struct Failures {
+        paths: Distinct<String, 64>,
+        statuses: Distinct<u16, 16>,
+        by_reset: u64,
+        shortest_wait_us: Least,
+        longest_wait_us: Most,
+        moments: Moments,
+    }
+}
+
+/// What somebody asked of somebody else, and did not get.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Leg {
+    to: Endpoint,
+    what: Lack,
+    from: PacketRef,
+    until: PacketRef,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Lack {
+    Refused,
+    NoConnection,
+    GaveUp,
+    /// It answered, and took as long as a time-out.
+    Late,
+    Closed,
+    Reset,
+    Status(u16),
+}
+
+impl Lack {
+    fn text(self, count: u64) -> String {
+        let requests = plural(count, "request");
+        match self {
+            Self::Refused => format!("refused {}", plural(count, "connection")),
+            Self::NoConnection => format!("did not answer {}", plural(count, "connection attempt")),
+            Self::GaveUp => format!("had not answered {requests} when the proxy closed the connection"),
+            Self::Late => format!("had not answered {requests} by then"),
+            Self::Closed => format!("closed the connection on {requests}"),
+            Self::Reset => format!("reset the connection of {requests}"),
+            Self::Status(status) => format!("answered {requests} with {status}"),
+        }
+    }
+}
+
+/// A path at one server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Route {
+    requests: u64,
+    /// Answered with 4xx.
+    rejected: u64,
+    first: Option<PacketRef>,
+    last: Option<PacketRef>,
+    clients: Distinct<IpAddr, 64>,
+}
+
+impl Merge for Route {
+    fn absorb(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.rejected += other.rejected;
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.last = self.last.into_iter().chain(other.last).max();
+        self.clients.absorb(other.clients);
+    }
+}
+
+/// What is kept beside the cases.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Beside {
+    /// By who asked.
+    legs: Bounded<(IpAddr, Leg), ()>,
+    /// By host and first part of the path.
+    routes: Bounded<(String, String, Endpoint), Route>,
+}
+
+impl Default for Beside {
+    fn default() -> Self {
+        Self { legs: Bounded::new(1 << 13), routes: Bounded::new(1 << 12) }
+    }
+}
+
+impl Merge for Beside {
+    fn absorb(&mut self, other: Self) {
+        self.legs.absorb(other.legs);
+        self.routes.absorb(other.routes);
+    }
+}
+
+impl Beside {
+    fn leg(&mut self, asks: IpAddr, leg: Leg) {
+        self.legs.observe(hash_of(&asks), (asks, leg));
+    }
+
+    fn route(&mut self, exchange: &Exchange, flow: &FlowHead) {
+        let (Some(at), Some(status)) = (exchange.request, exchange.status) else { return };
+        if exchange.host.is_empty() || exchange.method == "CONNECT" {
+            return;
+        }
+        let prefix = exchange.path().split('/').nth(1).unwrap_or_default().to_owned();
+        let host = exchange.host.to_ascii_lowercase();
+        let hash = hash_of(&(&host, &prefix));
+        if let Some(route) = self.routes.observe(hash, (host, prefix, flow.server)) {
+            let at = Some(at);
+            let mut clients = Distinct::default();
+            clients.add(flow.client.address);
+            let rejected = u64::from(matches!(status, 400..500));
+            route.absorb(Route { requests: 1, rejected, first: at, last: at, clients });
+        }
+    }
+}
+
+impl Detector for HttpError {
+    const RULE: Rule = Rule {
+        name: "http_error",
+        group: Group::Application,
+        summary: "HTTP requests that failed at the server: 5xx, cut or missing answers",
+        judges: "requests",
+        variants: Problem::SHEETS,
+        thresholds: Self::THRESHOLDS,
+        source: include_str!("http_error.rs"),
+    };
+    type Variant = Problem;
+    type Key = (Endpoint, Problem);
+    type Counts = Failures;
+    type Total = ();
+    type Notes = Beside;
+
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        let Some(tcp) = &flow.tcp else { return };
+        let what = match tcp.handshake.outcome {
+            HandshakeOutcome::Refused => Lack::Refused,
+            HandshakeOutcome::Silent | HandshakeOutcome::Unreachable => Lack::NoConnection,
+            _ => return,
+        };
+        let leg = Leg { to: flow.server, what, from: flow.first, until: flow.last };
+        book.notes.leg(flow.client.address, leg);
+    }
+
+    fn exchange(&self, exchange: &Exchange, flow: &FlowHead, book: &mut Book<Self>) {
+        let Some(asked) = exchange.request.filter(|_| !exchange.unheard) else {
+            return book.not_judged("bytes of it were not captured");
+        };
+        let problem = Problem::of(exchange);
+        let lack = match (problem, exchange.closed, exchange.status) {
+            (Some(Problem::Cut | Problem::Unanswered), Some(closing), _) if closing.reset => {
+                Some(Lack::Reset)
+            }
+            (Some(Problem::Cut | Problem::Unanswered), ..) => Some(Lack::Closed),
+            (Some(_), _, Some(status)) => Some(Lack::Status(status)),
+            (None, Some(closing), None) if closing.direction == Direction::ToServer => Some(Lack::GaveUp),
+            (None, _, Some(_)) if exchange.waited() >= Some(self.timer) => Some(Lack::Late),
+            _ => None,
+        };
+        let end = exchange.closed.map(|closing| closing.at).or(exchange.response_end).unwrap_or(asked);
+        if let Some(what) = lack {
+            let leg = Leg { to: flow.server, what, from: asked, until: end };
+            book.notes.leg(flow.client.address, leg);
+        }
+        if problem.is_none() && exchange.status.is_none() {
+            return book.not_judged("no answer before the client closed, or before the capture ended");
+        }
+        book.judged(&flow.server);
+        book.notes.route(exchange, flow);
+        let Some(problem) = problem else { return };
+        let Some(case) = book.case((flow.server, problem)) else { return };
+        case.exchange(exchange, flow);
+        case.failed += 1;
+        case.lost += exchange.waited().unwrap_or_default();
+        case.counts.paths.add(exchange.path().to_owned());
+        case.counts.by_reset += u64::from(exchange.closed.is_some_and(|closing| closing.reset));
+        case.counts.moments.0.add((asked.time, end.time));
+        if let Some(status) = exchange.status {
+            case.counts.statuses.add(status);
+        }
+        if let Some(waited) = exchange.waited() {
+            case.counts.shortest_wait_us.add((waited.0 / 1_000).unsigned_abs());
+            case.counts.longest_wait_us.add((waited.0 / 1_000).unsigned_abs());
+        }
+        case.show(0, flow.id, || {
+            let line = format!("{} {}", exchange.method, exchange.path());
+            let response = exchange.response.map(|at| {
+                let after = exchange.waited().map_or(String::new(), |waited| format!(", {waited} later"));
+                let status = exchange.status.unwrap_or_default();
+                Evidence::new(at, Role::Response, format!("{status}{after}"))
+            });
+            let closing = exchange.closed.map(|closing| {
+                let what = if closing.reset { "RST" } else { "FIN" };
+                let sent = exchange.response_bytes;
+                let of = exchange.announced.map_or(String::new(), |length| format!(" of {length}"));
+                Evidence::new(closing.at, Role::Reset, format!("{what} after {sent}{of} bytes of the body"))
+            });
+            [Some(Evidence::new(asked, Role::Request, line)), response, closing].into_iter().flatten()
+        });
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        let routes = std::mem::replace(&mut book.notes.routes, Bounded::new(1));
+        let mut paths: BTreeMap<(&str, &str), Vec<(Endpoint, &Route)>> = BTreeMap::new();
+        for ((host, prefix, server), _, route) in routes.iter() {
+            paths.entry((host, prefix)).or_default().push((*server, route));
+        }
+        paths.into_iter().filter_map(|(path, servers)| self.moved(path, servers)).collect()
+    }
+
+    fn judge(
+        &self,
+        (server, problem): &Self::Key,
+        case: &Case<Failures>,
+        book: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Problem>> {
+        let (failed, of) = (case.failed, plural(case.total.max(case.failed), "request"));
+        let scan = case.affected.clients.count() == 1 && case.counts.paths.count() >= self.sweep;
+        let severity = match failed {
+            _ if failed < self.errors || scan => Severity::Info,
+            _ => case.severity(failed),
+        };
+        let status = case.counts.statuses.only().filter(|_| *problem == Problem::ServerError);
+        let said = status.map_or(problem.phrase().to_owned(), u16::to_string);
+        let (title, fate) = match problem {
+            Problem::Cut => {
+                (format!("{server} cuts {failed} of {of} short"), "got part of the answer".to_owned())
+            }
+            Problem::Unanswered => {
+                let title = format!("{server} ends the connection on {failed} of {of} without an answer");
+                (title, "got no answer".to_owned())
+            }
+            _ => (format!("{server} answers {failed} of {of} with {said}"), format!("got {said}")),
+        };
+        let mut summary = format!("{} {fate} for {failed} of {of}.", case.clients());
+        if let Some(timer) = self.time_out(case) {
+            summary += &format!(" Each answer came {timer} after its request, as after a time-out.");
+        }
+        let legs = upstream(*server, case, book);
+        let mut by_upstream: BTreeMap<(Endpoint, Lack), u64> = BTreeMap::new();
+        for leg in &legs {
+            *by_upstream.entry((leg.to, leg.what)).or_default() += 1;
+        }
+        for ((upstream, lack), count) in by_upstream.iter().take(2) {
+            summary += &format!(" Meanwhile {upstream} {}.", lack.text(*count).replace("the proxy", "it"));
+        }
+        let shown = legs.iter().take(4).flat_map(|leg| {
+            let fields = |what: &str| format!("{}: {what}", leg.to);
+            let end = match leg.what {
+                Lack::Status(status) => format!("{status}"),
+                Lack::Refused => "refused".to_owned(),
+                Lack::Late => "the answer, too late".to_owned(),
+                _ => "end without an answer".to_owned(),
+            };
+            [
+                Evidence::new(leg.from, Role::UpstreamQuery, fields("asked")),
+                Evidence::new(leg.until, Role::UpstreamResponse, fields(&end)),
+            ]
+        });
+        let shown: Vec<Evidence> = shown.collect();
+        Some(
+            Draft::new(*problem, title, summary)
+                .severity(severity)
+                .count("upstream_failures", legs.len() as u64)
+                .count(
+                    "time_out_ms",
+                    self.time_out(case).map_or(0, |timer| (timer.0 / 1_000_000).unsigned_abs()),
+                )
+                .show(shown),
+        )
+    }
+}
+
+/// What the server's own address asked for while these requests waited, and did not get.
+fn upstream<'b>(server: Endpoint, case: &Case<Failures>, book: &'b Book<HttpError>) -> Vec<&'b Leg> {
+    // The proxy's clock is the capture's: what differs is what its process takes.
+    const SLACK: Span = Span::millis(50);
+    let own = book.notes.legs.iter().map(|((asks, leg), ..)| (asks, leg));
+    let mut legs: Vec<&Leg> = own
+        .filter(|(asks, leg)| **asks == server.address && leg.to != server)
+        .map(|(_, leg)| leg)
+        .filter(|leg| {
+            case.counts.moments.0.iter().any(|(from, until)| {
+                let late = leg.until.time + SLACK >= *until;
+                let within = if leg.what == Lack::Late { late } else { leg.until.time <= *until + SLACK };
+                *from <= leg.from.time + SLACK && leg.from.time <= *until && within
+            })
+        })
+        .collect();
+    legs.sort_by_key(|leg| leg.from.packet);
+    legs
+}
+
+impl HttpError {
+    /// The one wait of all failures, when it is a timer's.
+    fn time_out(&self, case: &Case<Failures>) -> Option<Span> {
+        let micros = |number: u64| Span::micros(number.min(1 << 40) as i64);
+        let shortest = micros(case.counts.shortest_wait_us.get());
+        let longest = micros(case.counts.longest_wait_us.get());
+        let close = (longest - shortest).as_secs_f64() <= self.spread * longest.as_secs_f64();
+        (case.failed >= self.errors && shortest >= self.timer && close).then_some(shortest)
+    }
+
+    /// The servers of a path changed all at once, and the new ones reject what the old ones answered.
+    fn moved(
+        &self,
+        (host, prefix): (&str, &str),
+        mut servers: Vec<(Endpoint, &Route)>,
+    ) -> Option<Concluded<Self>> {
+        servers.sort_by_key(|(server, route)| (route.first, *server));
+        let sum = |servers: &[(Endpoint, &Route)]| {
+            let mut sum = Route::default();
+            servers.iter().for_each(|(_, route)| sum.absorb((*route).clone()));
+            sum
+        };
+        let cut = (1..servers.len()).find(|cut| {
+            let (before, after) = (sum(&servers[..*cut]), sum(&servers[*cut..]));
+            let enough = before.requests.min(after.requests) >= self.moved;
+            let good = share(before.rejected, before.requests) < Severity::PART;
+            enough
+                && good
+                && before.last < after.first
+                && share(after.rejected, after.requests) >= Severity::MOST
+        })?;
+        let (before, after) = (sum(&servers[..cut]), sum(&servers[cut..]));
+        let (left, came) = (before.last?, after.first?);
+        let names = |servers: &[(Endpoint, &Route)]| {
+            let names: Vec<String> = servers.iter().take(3).map(|(server, _)| server.to_string()).collect();
+            names.join(", ")
+        };
+        let mut case: Case<Failures> =
+            Case::between(after.first.map(|at| at.time), after.last.map(|at| at.time));
+        (case.failed, case.total) = (after.rejected, after.requests);
+        case.affected.names.add(host.split(':').next().unwrap_or_default().to_owned());
+        servers[cut..].iter().for_each(|(server, _)| case.affected.servers.add(*server));
+        after.clients.iter().for_each(|client| case.affected.clients.add(*client));
+        let (old, new) = (names(&servers[..cut]), names(&servers[cut..]));
+        let title = format!("Requests for {host}/{prefix} go to {new} since a moment, and get 4xx");
+        let summary = format!(
+            "Until then {old} answered {} of {} well. Since then {new} rejected {} of {} with 4xx.",
+            before.requests - before.rejected,
+            plural(before.requests, "request"),
+            after.rejected,
+            plural(after.requests, "request"),
+        );
+        let draft = Draft::new(Problem::Moved, title, summary).confidence(Confidence::Likely).show([
+            Evidence::new(left, Role::Request, format!("the last for {old}")),
+            Evidence::new(came, Role::Request, format!("the first for {new}")),
+        ]);
+        Some((draft, case))
+    }
+}
+
+#[cfg(test)]
+mod tests;

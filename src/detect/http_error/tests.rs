@@ -1,0 +1,130 @@
+//! What it does, and what it leaves alone.
+
+use super::*;
+use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
+use crate::support::scenes::Lab;
+use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER};
+
+const NAME: &str = HttpError::RULE.name;
+
+/// A request and `answer` after some ms, on a connection of its own.
+fn asks(lab: &mut Lab, client: u8, server: u8, path: &str, at: u64, after: u64, answer: &str) {
+    let mut talk = lab.talk(client, (server, 8000), at, [30, 1_500]);
+    talk.handshake(&mut lab.capture);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: ops.shop.example\r\n\r\n");
+    talk.send(&mut lab.capture, CLIENT, ACK, request.as_bytes());
+    talk.turn(CLIENT);
+    talk.ack(&mut lab.capture, SERVER, &[]);
+    talk.wait(after * 1_000);
+    if !answer.is_empty() {
+        talk.send(&mut lab.capture, SERVER, ACK, answer.as_bytes());
+        talk.turn(SERVER);
+    }
+    talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+    talk.turn(SERVER);
+    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+const FAILED: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
+
+#[test]
+fn it_fires() {
+    fires(
+        NAME,
+        &[
+            ("http_error_gateway_timeout", "gateway_timeout", Severity::Critical),
+            ("http_error_cut", "cut", Severity::Warning),
+        ],
+    );
+    let finding = one(&in_scene(NAME, "http_error_gateway_timeout"), "gateway_timeout", Severity::Critical);
+    assert!(finding.summary.contains("as after a time-out"), "{}", finding.summary);
+    let upstream = "had not answered 6 requests when it closed the connection";
+    assert!(finding.summary.contains(upstream), "{}", finding.summary);
+}
+
+#[test]
+fn it_stays_silent() {
+    silent(NAME, &["healthy_resets", "slow_server", "rst_storm_abort", "health_check_silent"]);
+}
+
+#[test]
+fn a_single_error_is_information_and_4xx_is_none() {
+    let findings = in_traffic(NAME, |lab| {
+        asks(lab, 7, 9, "/a", 10, 4, FAILED);
+        (0..9).for_each(|number| asks(lab, 7, 9, "/b", 100 + number * 50, 4, NOT_FOUND));
+    });
+    assert_eq!(one(&findings, "server_error", Severity::Info).impact.of_transactions, 10);
+    assert_eq!(findings.len(), 1);
+}
+
+#[test]
+fn a_scanner_that_provokes_errors_is_information() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..30).for_each(|number| asks(lab, 7, 9, &format!("/{number}"), 10 + number * 50, 4, FAILED));
+    });
+    one(&findings, "server_error", Severity::Info);
+}
+
+#[test]
+fn most_requests_of_several_clients_are_critical() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..9).for_each(|number| asks(lab, 7 + number as u8 % 3, 9, "/a", 10 + number * 50, 4, FAILED));
+    });
+    let finding = one(&findings, "server_error", Severity::Critical);
+    assert_eq!(finding.scope.names.sample, ["ops.shop.example"]);
+}
+
+#[test]
+fn a_server_that_closes_instead_of_answering() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..4).for_each(|number| asks(lab, 7, 9, "/a", 10 + number * 50, 4, ""));
+        (0..4).for_each(|number| asks(lab, 7, 9, "/b", 300 + number * 50, 4, OK));
+    });
+    let finding = one(&findings, "unanswered", Severity::Warning);
+    assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (4, 8));
+}
+
+/// The client resets the transfer, or the server's idle FIN crosses the next request.
+#[test]
+fn what_the_client_ends_is_no_failure_of_the_server() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..5 {
+            let mut talk = lab.talk(7, (9, 8000), 10 + number * 300, [30, 1_500]);
+            lab.http(&mut talk, 300);
+            talk.wait(40_000);
+            let request = b"GET /items HTTP/1.1\r\nHost: a\r\n\r\n";
+            talk.send(&mut lab.capture, CLIENT, ACK, request);
+            let closing = if number % 2 == 0 { (SERVER, FIN | ACK) } else { (CLIENT, RST | ACK) };
+            talk.send(&mut lab.capture, closing.0, closing.1, b"");
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn a_path_that_another_server_answers_with_404() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..8 {
+            asks(lab, 7, 9, "/ops/list", 10 + number * 50, 4, OK);
+            asks(lab, 7, 10, "/book", 12 + number * 50, 4, OK);
+            asks(lab, 7, 10, "/ops/list", 1_000 + number * 50, 4, NOT_FOUND);
+        }
+    });
+    let finding = one(&findings, "moved", Severity::Warning);
+    assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (8, 8));
+    assert_eq!(findings.len(), 1);
+}
+
+/// The same host moves to another server that answers well.
+#[test]
+fn a_path_that_moves_and_is_answered_is_none() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..8 {
+            asks(lab, 7, 9, "/ops/list", 10 + number * 50, 4, OK);
+            asks(lab, 7, 10, "/ops/list", 1_000 + number * 50, 4, OK);
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
