@@ -33,6 +33,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, error_name, qtype_name};
+use crate::detect::lookups::{is_dispensable, zone};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -132,10 +133,6 @@ impl Merge for Asked {
     }
 }
 
-/// Types that an application goes on without: PTR, and what serves DNSSEC or policy (DS, SSHFP, RRSIG, NSEC,
-/// DNSKEY, NSEC3, NSEC3PARAM, TLSA, CDS, CDNSKEY, ANY, CAA).
-const DISPENSABLE: &[u16] = &[12, 43, 44, 46, 47, 48, 50, 51, 52, 59, 60, 255, 257];
-
 impl Detector for DnsServfail {
     const RULE: Rule = Rule {
         name: "dns_servfail",
@@ -232,12 +229,6 @@ impl Detector for DnsServfail {
     }
 }
 
-/// The last two labels of a name.
-fn zone(name: &str) -> &str {
-    let name = name.trim_end_matches('.');
-    name.rmatch_indices('.').nth(1).map_or(name, |(at, _)| &name[at + 1..])
-}
-
 /// Adds to each failing resolver what it got itself. It must have asked for the same name while its client
 /// waited.
 fn ask_upstream(asked: &Asked, book: &mut Book<DnsServfail>) {
@@ -292,7 +283,7 @@ impl DnsServfail {
             case.failed += lookups;
             let resolved = (server, name.to_owned());
             let never = asked.resolved.get(hash_of(&resolved), resolved).is_none();
-            if never && !DISPENSABLE.contains(&qtype) {
+            if never && !is_dispensable(qtype) {
                 case.counts.never_resolved.add(name.to_owned());
             }
         }

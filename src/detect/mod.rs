@@ -14,6 +14,7 @@ mod draft;
 mod evidence;
 mod finding;
 mod heard;
+mod lookups;
 mod merge;
 mod quality;
 mod races;
@@ -21,6 +22,7 @@ mod rule;
 mod scope;
 #[cfg(test)]
 mod testing;
+mod waits;
 
 pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};
 pub use bounded::{Bounded, Distinct, hash_of};
@@ -121,4 +123,7 @@ detectors! {
     tls_alert::TlsAlert,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,
+    dns_error::DnsError,
+    dns_slow::DnsSlow,
+    dns_truncation::DnsTruncation,
 }
