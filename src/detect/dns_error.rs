@@ -21,8 +21,8 @@
 //! Names that nobody answers are information when a client asks for one in `insisting` lookups.
 //!
 //! # What it leaves alone
-//! Queries without the wish for recursion, reverse names, block lists, single labels, types that are asked for
-//! beside the address (HTTPS, SVCB) or for DNSSEC and policy, CHAOS names, NOTIFY, UPDATE, NetBIOS.
+//! Queries without the wish for recursion, reverse names, block lists, single labels, types that are asked
+//! for beside the address (HTTPS, SVCB) or for DNSSEC and policy, CHAOS names, NOTIFY, UPDATE, NetBIOS.
 //! Suffixes of a search list, where the client finds the name with another. Answers that an extended error
 //! calls blocked, censored, filtered or prohibited. A server that never offers recursion and answers for its
 //! own zones: it has to refuse the rest.
@@ -64,7 +64,10 @@ variants! {
     /// The response code.
     enum Code {
         Refused "refused" Critical {
-            could_be: &["the resolver does not serve this network", "the resolver does not serve these names"],
+            could_be: &[
+                "the resolver does not serve this network",
+                "the resolver does not serve these names",
+            ],
             next: &[
                 "ask whoever runs the resolver which networks it serves",
                 "ask it from another network: dig @RESOLVER NAME",
@@ -87,7 +90,10 @@ variants! {
                 "the resolvers see different versions of the zone",
                 "the client asks a resolver that does not know the zone",
             ],
-            next: &["ask every resolver for the name: dig @RESOLVER NAME", "compare the zone's serials: dig SOA"],
+            next: &[
+                "ask every resolver for the name: dig @RESOLVER NAME",
+                "compare the zone's serials: dig SOA",
+            ],
             not_claimed: &["which of the answers is right"],
         }
         Other "other" Critical {

@@ -16,8 +16,8 @@
 //! Names that were asked for again tell recursion from the resolver: a cache answers them at once.
 //!
 //! # What it leaves alone
-//! Reverse names, block lists, types that are asked for beside the address or for DNSSEC, CHAOS names, NOTIFY,
-//! UPDATE, NetBIOS. Lookups without a response (see `dns_unanswered`).
+//! Reverse names, block lists, types that are asked for beside the address or for DNSSEC, CHAOS names,
+//! NOTIFY, UPDATE, NetBIOS. Lookups without a response (see `dns_unanswered`).
 //!
 //! # What it does not claim
 //! That the resolver itself is slow: it may wait for others. What a lookup delayed.
@@ -65,7 +65,10 @@ variants! {
                 "ask twice for the same name: dig @RESOLVER NAME. The second answer comes from the cache",
                 "capture between the resolver and the servers it asks",
             ],
-            not_claimed: &["that the resolver itself is slow: it may wait for others", "what a lookup delayed"],
+            not_claimed: &[
+                "that the resolver itself is slow: it may wait for others",
+                "what a lookup delayed",
+            ],
             doubted_by: &[QualityIssue::Drops],
         }
     }
@@ -214,8 +217,8 @@ impl Detector for DnsSlow {
                 _ => format!("{resolver} takes {median} or more for half of its lookups"),
             };
             let mut summary = format!(
-                "{} waited {} for {}. Half of them took {median} or more, one in twenty {} or more, the fastest \
-                 {own}.",
+                "{} waited {} for {}. Half of them took {median} or more, one in twenty {} or more. The \
+                 fastest took {own}.",
                 measured.clients.of("client"),
                 measured.waited,
                 plural(total, "lookup"),

@@ -7,11 +7,11 @@
 //!
 //! # How it decides
 //! Truncated responses over UDP to one client for the same name and type are one lookup while less than
-//! `together` lies between them. What the client did is told by its TCP connections to the same resolver that
+//! `again` lies between them. What the client did is told by its TCP connections to the same resolver that
 //! begin within `together`, and by a whole response for the same name and type, over any transport:
 //! - TCP works: a response came over TCP.
 //! - TCP is blocked: the client tried, no connection answered, and no whole response came. An attempt counts
-//!   when it was refused, or when the capture goes on for `patience` after its last packet.
+//!   when it was refused, or when the capture goes on for `patience` after its first packet.
 //! - TCP was not tried: the client asked with more room over UDP, took what it had, or gave up.
 //!
 //! Severity is the share of the truncated lookups that TCP failed.
@@ -41,11 +41,14 @@ use crate::time::Span;
 thresholds! {
     /// Follows truncated responses to TCP.
     struct DnsTruncation {
+        again: Span = 1.0 "s",
+            "time to the next query for the same, below which both are one lookup",
+            "ours: as the other rules for DNS have it";
         together: Span = 10.0 "s",
             "after a truncated response, in which the client's next steps belong to it",
             "resolv.conf(5): timeout 5 s, attempts 2";
         patience: Span = 3.0 "s",
-            "how long the capture must go on after the last SYN before silence means something",
+            "how long the capture must go on after the first SYN before silence means something",
             "RFC 6298 section 2: the first two repeats come after 1 s and 3 s";
     }
 }
@@ -231,8 +234,13 @@ impl Detector for DnsTruncation {
         for (question, mut cuts) in questions {
             cuts.sort_by_key(|cut| cut.asked);
             let tried = attempts.get(&(question.1, question.0)).map_or(&[][..], Vec::as_slice);
-            for lookup in cuts.chunk_by(|one, next| next.asked.time - one.answered.time < self.together) {
-                self.lookup(&question, lookup, tried, &seen, book);
+            let again = |one: &Cut, next: &Cut| next.asked.time - one.answered.time < self.again;
+            let lookups: Vec<&[Cut]> = cuts.chunk_by(again).collect();
+            for (number, lookup) in lookups.iter().enumerate() {
+                // What follows the next lookup belongs to that one.
+                let next = lookups.get(number + 1).and_then(|next| next.first()).map(|cut| cut.asked.time);
+                let tried = tried.iter().copied().filter(|one| next.is_none_or(|next| one.first.time < next));
+                self.lookup(&question, lookup, &tried.collect::<Vec<_>>(), &seen, book);
             }
         }
         book.not_judged_many("more names than are kept apart", lost);
@@ -309,7 +317,8 @@ impl DnsTruncation {
         let tried: Vec<&Attempt> = tried.copied().collect();
         let got = matches!(tcp, Got::At(..)) || matches!(udp, Got::At(..));
         let unknown = tcp == Got::Unknown || udp == Got::Unknown;
-        let ended = |one: &Attempt| one.outcome == HandshakeOutcome::Refused || one.watched >= self.patience;
+        let lasted = |one: &Attempt| one.last.time - one.first.time + one.watched;
+        let ended = |one: &Attempt| one.outcome == HandshakeOutcome::Refused || lasted(one) >= self.patience;
         if !got && (unknown || !tried.iter().all(|one| ended(one))) {
             return book.not_judged("the capture ended too soon after the truncated response");
         }

@@ -4,6 +4,7 @@
 //! and what was judged beside it. Partitions count apart; books are merged, then judged. A [`Draft`] has the
 //! words. The [`Rule`] has what all findings of a variant share. Case, draft and rule make the finding.
 
+mod answers;
 mod bounded;
 mod book;
 mod case;
@@ -126,4 +127,7 @@ detectors! {
     dns_error::DnsError,
     dns_slow::DnsSlow,
     dns_truncation::DnsTruncation,
+    dns_conflict::DnsConflict,
+    dns_unexpected_resolver::DnsUnexpectedResolver,
+    dns_search_list::DnsSearchList,
 }

@@ -2,7 +2,7 @@
 
 use super::super::dns::{self, A};
 use super::super::tcp::{CLIENT, SYN};
-use super::{Lab, Scene, scene, warning};
+use super::{Lab, Scene, info, scene, warning};
 
 pub(super) const SCENES: &[Scene] = &[
     scene(
@@ -38,6 +38,31 @@ pub(super) const SCENES: &[Scene] = &[
         &[warning("dns_truncation", "blocked").at(54, 53)],
     )
     .allowing(&["missing_syn_ack"]),
+    scene(
+        "dns_conflict_answers",
+        "Every query for a name gets two responses, the first with an address of somebody else.",
+        214,
+        12,
+        two_answers,
+        &[warning("dns_conflict", "answers")],
+    ),
+    scene(
+        "dns_conflict_other_address",
+        "A resolver answers from another of its addresses, and its clients drop the answers.",
+        215,
+        20,
+        other_address,
+        &[warning("dns_conflict", "other_address").at(54, 53)],
+    )
+    .allowing(&["dns_unanswered"]),
+    scene(
+        "dns_unexpected_resolver",
+        "Five clients of a network ask one resolver, a sixth asks another and gets another address.",
+        216,
+        12,
+        unexpected,
+        &[info("dns_unexpected_resolver", "").at(54, 53), info("dns_conflict", "resolvers").at(54, 53)],
+    ),
 ];
 
 fn refused(lab: &mut Lab) {
@@ -90,6 +115,41 @@ fn tcp_blocked(lab: &mut Lab) {
         for micros in [1_000_000, 2_000_000] {
             talk.wait(micros);
             talk.record(&mut lab.capture, &syn);
+        }
+    }
+}
+
+fn two_answers(lab: &mut Lab) {
+    for number in 0..5 {
+        let at = 1_000_000 + number * 1_900_000;
+        let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
+        lab.udp(at, client, resolver, &dns::query(client.1, "bank.shop.example", A));
+        for (micros, address) in [(400, [203, 0, 113, 66]), (1_900, [10, lab.net, 2, 80])] {
+            let answer = dns::response(client.1, "bank.shop.example", A, dns::NOERROR, &[address]);
+            lab.udp(at + micros, resolver, client, &answer);
+        }
+    }
+}
+
+fn other_address(lab: &mut Lab) {
+    for number in 0..8u64 {
+        let at = 1_000_000 + number * 1_100_000;
+        let client = (lab.client(7 + (number % 4) as u8), lab.next_port());
+        let (asked, answers) = ((lab.server(54), 53), (lab.server(55), 53));
+        let name = format!("db{number}.shop.example");
+        lab.udp(at, client, asked, &dns::query(client.1, &name, A));
+        let answer = dns::response(client.1, &name, A, dns::NOERROR, &[[10, lab.net, 2, 80]]);
+        lab.udp(at + 1_500, answers, client, &answer);
+    }
+}
+
+fn unexpected(lab: &mut Lab) {
+    let (usual, other) = (lab.resolver(), lab.server(54));
+    for client in 7..13u8 {
+        for number in 0..3 {
+            let at = 1_000_000 + u64::from(client) * 400_000 + number * 70_000;
+            let (resolver, host) = if client == 12 { (other, 66) } else { (usual, 80) };
+            lab.asks(at, client, resolver, ("app.corp.example", A), dns::NOERROR, &[[10, lab.net, 2, host]]);
         }
     }
 }
