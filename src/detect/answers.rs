@@ -77,6 +77,9 @@ impl Answer {
     }
 }
 
+/// What each resolver answered, by name and type.
+pub(super) type ByName<'a> = BTreeMap<(&'a str, u16), Vec<(Endpoint, &'a Answer)>>;
+
 /// Answers by name, type and resolver.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Answers(Bounded<(String, u16, Option<Endpoint>), Answer>);
@@ -88,10 +91,10 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// Takes a lookup that found addresses.
+    /// Takes a lookup that found addresses with a resolver; servers of zones may answer by place.
     pub(super) fn add(&mut self, transaction: &Transaction, flow: &FlowHead) {
         let Some((query, response)) = transaction.query.zip(transaction.response) else { return };
-        if !transaction.found() || !asks_for_address(transaction) {
+        if !transaction.found() || !transaction.recursion_desired || !asks_for_address(transaction) {
             return;
         }
         let name = transaction.name.to_ascii_lowercase();
@@ -106,8 +109,8 @@ impl Answers {
     }
 
     /// By name and type: what each resolver answered.
-    pub(super) fn by_name(&self) -> BTreeMap<(&str, u16), Vec<(Endpoint, &Answer)>> {
-        let mut names: BTreeMap<(&str, u16), Vec<(Endpoint, &Answer)>> = BTreeMap::new();
+    pub(super) fn by_name(&self) -> ByName<'_> {
+        let mut names = ByName::new();
         for ((name, qtype, resolver), _, answer) in self.0.iter() {
             let answers = names.entry((name, *qtype)).or_default();
             answers.extend(resolver.map(|resolver| (resolver, answer)));

@@ -38,8 +38,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::dns::{ExtendedError, Transaction, error_name, qtype_name, rcode_name};
-use crate::detect::lookups::{Answered, Got, asks_for_name, is_needed, zone};
+use crate::app::dns::{Transaction, qtype_name, rcode_name};
+use crate::detect::lookups::{Answered, Got, Known, asks_for_name, is_needed, is_policy, said, zone};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -162,25 +162,6 @@ impl Merge for Try {
     }
 }
 
-/// Answers for a name and type.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Known {
-    lookups: u64,
-    /// The first, and what it said.
-    first: Option<(PacketRef, String)>,
-    last: Option<PacketRef>,
-    resolvers: Distinct<Endpoint, 4>,
-}
-
-impl Merge for Known {
-    fn absorb(&mut self, other: Self) {
-        self.lookups += other.lookups;
-        self.first = self.first.take().into_iter().chain(other.first).min();
-        self.last = self.last.max(other.last);
-        self.resolvers.absorb(other.resolvers);
-    }
-}
-
 /// Lookups with an error, names that were answered (at a resolver, and at any), and when clients got them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tries {
@@ -259,7 +240,7 @@ impl Detector for DnsError {
                     let mut resolvers = Distinct::default();
                     resolvers.add(resolver);
                     let first = Some((response, said.chars().take(80).collect()));
-                    known.absorb(Known { lookups: 1, first, last: Some(response), resolvers });
+                    known.absorb(Known { lookups: 1, first, resolvers });
                 }
                 book.notes.answered.add(client, &name, response.time, resolver);
                 let label = name.split('.').next().unwrap_or_default();
@@ -281,8 +262,7 @@ impl Detector for DnsError {
             one.case.counts.extended_errors.add((error.code, error.text.clone()));
         }
         one.case.show(i64::from(!needed), query.packet, || {
-            let asked =
-                format!("{} {}, id {}", transaction.name, qtype_name(transaction.qtype), transaction.id);
+            let asked = format!("{} {}", transaction.name, qtype_name(transaction.qtype));
             let answer = Evidence::new(response, Role::Response, rcode_name(rcode));
             [Evidence::new(query, Role::Query, asked), answer]
         });
@@ -290,7 +270,7 @@ impl Detector for DnsError {
 
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut notes = std::mem::take(&mut book.notes);
-        let lost = notes.tries.lost();
+        book.not_judged_many("more names than are kept apart", notes.tries.lost());
         let mut questions: BTreeMap<(Question, Code), Vec<Try>> = BTreeMap::new();
         for ((question, _), one) in notes.tries.take_if(|_, _| true) {
             let code = one.case.counts.codes.only().copied().and_then(Code::of);
@@ -317,7 +297,6 @@ impl Detector for DnsError {
             let insists = asking.get(&(question.0, question.1, code)).is_some_and(|count| *count > 1);
             self.count(case, &question, &tries, insists, &notes);
         }
-        book.not_judged_many("more names than are kept apart", lost);
         denied.conclude(self)
     }
 
@@ -334,10 +313,7 @@ impl Detector for DnsError {
         let zones_only = code == Code::Refused
             && offers.is_some_and(|offers| offers.authoritative > 0 && offers.recursive == 0);
         let Errors { errors, answered_elsewhere, failed_names, extended_errors, codes } = &case.counts;
-        let named = match codes.only() {
-            Some(rcode) => rcode_name(*rcode),
-            None => "an error".to_owned(),
-        };
+        let named = codes.only().map_or_else(|| "an error".to_owned(), |rcode| rcode_name(*rcode));
         let title = match *errors {
             all if all >= of => format!("{resolver} answers every lookup with {named}"),
             _ => format!("{resolver} answers {} of its lookups with {named}", percent(*errors, of)),
@@ -394,24 +370,6 @@ impl DnsError {
     }
 }
 
-/// Extended errors with which a resolver says that it was told to: blocked, censored, filtered, prohibited.
-fn is_policy(error: &ExtendedError) -> bool {
-    (15..=18).contains(&error.code)
-}
-
-fn said(errors: &Distinct<(u16, String), 8>) -> String {
-    let errors = errors.iter().map(|(code, text)| match text.as_str() {
-        "" => format!("{code} ({})", error_name(*code)),
-        text => format!("{code} ({}: {text})", error_name(*code)),
-    });
-    let mut errors: Vec<String> = errors.collect();
-    errors.sort();
-    match errors.is_empty() {
-        true => String::new(),
-        false => format!(" The resolver says: {}.", errors.join(", ")),
-    }
-}
-
 /// What is known of a name that a resolver denies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Exists {
@@ -437,8 +395,7 @@ impl Denied {
         let (exists, known) = match (own, any) {
             (Some(own), _) if earlier(own) => (Exists::Before, Some(own)),
             (Some(_), _) => return,
-            (None, Some(any)) => (Exists::Elsewhere, Some(any)),
-            (None, None) => (Exists::Nowhere, None),
+            (None, any) => (if any.is_some() { Exists::Elsewhere } else { Exists::Nowhere }, any),
         };
         let label = name.split('.').next().unwrap_or_default();
         let expands = || notes.labels.after(*client, label, first.asked.time, Span::secs(2)) != Got::Never;
@@ -483,46 +440,40 @@ impl Denied {
                 names.only().map_or_else(|| format!("{} under {zone}", names.of("name")), String::clone);
             let mut others: Vec<String> = others.iter().map(Endpoint::to_string).collect();
             others.sort();
-            let (title, contrast) = match exists {
-                Exists::Before => (
-                    format!("{resolver} says that {what} does not exist, and answered it before"),
-                    "It had answered the same question before.".to_owned(),
-                ),
-                _ => (
-                    format!(
-                        "{resolver} says that {what} does not exist, and {} answers it",
-                        others.join(", ")
-                    ),
-                    format!("{} answered the same question.", others.join(", ")),
-                ),
-            };
-            let summary = format!(
-                "{} got NXDOMAIN in {} of {}. {contrast} {} found nothing within {} from any resolver.{}",
+            let (others, before) = (others.join(", "), exists == Exists::Before);
+            let by =
+                if before { "and answered it before".to_owned() } else { format!("and {others} answers it") };
+            let title = format!("{resolver} says that {what} does not exist, {by}");
+            let mut summary = format!(
+                "{} got NXDOMAIN in {} of {}. {} answered the same question{}.",
                 case.clients(),
                 case.counts.errors,
                 plural(case.total, "lookup"),
-                plural(case.failed, "lookup"),
-                detector.fail_over,
-                said(&case.counts.extended_errors),
+                if before { resolver.to_string() } else { others },
+                if before { " before" } else { "" },
             );
+            if case.failed > 0 {
+                let failed = plural(case.failed, "lookup");
+                summary +=
+                    &format!(" {failed} found nothing within {} from any resolver.", detector.fail_over);
+            }
+            summary += &said(&case.counts.extended_errors);
             let severity = case.severity(case.failed);
             let severity = match exists {
                 _ if case.failed < detector.insisting => Severity::Info,
-                Exists::Before => severity,
+                _ if before => severity,
                 _ => severity.min(Severity::Warning),
             };
-            let confidence =
-                if exists == Exists::Before { Confidence::Confirmed } else { Confidence::Likely };
+            let confidence = if before { Confidence::Confirmed } else { Confidence::Likely };
             let draft = Draft::new(Code::Nxdomain, title, summary).severity(severity).confidence(confidence);
             let subject = Subject { server: Some(resolver.address.to_string()), ..Subject::of(&case) };
             let subject = Subject { port: Some(resolver.port), name: Some(what), ..subject };
             findings.push((draft.subject(subject), case));
         }
         findings.extend(nowhere.into_iter().map(|(resolver, mut case)| {
-            let names = case.affected.names.of("name");
-            let title = format!("Clients keep asking {resolver} for {names} without existence");
+            let (names, clients) = (case.affected.names.of("name"), case.clients());
+            let title = format!("Clients keep asking {resolver} for what does not exist: {names}");
             let asked = plural(case.counts.errors, "lookup");
-            let clients = case.clients();
             let summary =
                 format!("{clients} got NXDOMAIN in {asked}. No resolver answered any of the names.");
             // Nobody misses a name that does not exist.
@@ -546,11 +497,6 @@ mod tests {
     const NAME: &str = DnsError::RULE.name;
     const REFUSED: u16 = 5;
     const ADDRESS: &[[u8; 4]] = &[[10, 77, 2, 80]];
-
-    /// Another resolver.
-    fn other(lab: &Lab) -> IpAddr {
-        lab.server(54)
-    }
 
     /// Client 7 asks the resolver for an address, at a millisecond.
     fn asks(lab: &mut Lab, at: u64, name: &str, rcode: u16) {
@@ -577,7 +523,7 @@ mod tests {
     #[test]
     fn a_name_that_only_another_resolver_knows_is_a_warning() {
         let findings = in_traffic(NAME, |lab| {
-            let resolver = other(lab);
+            let resolver = lab.server(54);
             lab.asks(900_000, 9, resolver, ("app.shop.example", A), NOERROR, ADDRESS);
             (0..4).for_each(|number| asks(lab, 2_000 + number * 4_000, "app.shop.example", NXDOMAIN));
         });
@@ -589,7 +535,7 @@ mod tests {
     #[test]
     fn a_client_that_asks_both_has_its_answer() {
         let findings = in_traffic(NAME, |lab| {
-            let resolver = other(lab);
+            let resolver = lab.server(54);
             for number in 0..9 {
                 let at = 1_000 + number * 9_000;
                 asks(lab, at, "app.corp.example", NXDOMAIN);
@@ -602,7 +548,7 @@ mod tests {
     #[test]
     fn a_second_resolver_that_answers_makes_it_information() {
         let findings = in_traffic(NAME, |lab| {
-            let resolver = other(lab);
+            let resolver = lab.server(54);
             for number in 0..9 {
                 let (at, name) = (1_000 + number * 9_000, format!("www{number}.shop.example"));
                 asks(lab, at, &name, REFUSED);
@@ -634,10 +580,9 @@ mod tests {
     fn one_of_two_types_is_information() {
         let findings = in_traffic(NAME, |lab| {
             let resolver = lab.resolver();
-            for number in 0..9 {
-                asks(lab, 1_000 + number * 3_000, "www.shop.example", NOERROR);
-                let at = 1_000_000 + number * 3_000_000;
-                lab.asks(at + 90, 7, resolver, ("www.shop.example", AAAA), 4, &[]);
+            for number in 1..9 {
+                asks(lab, number * 3_000, "www.shop.example", NOERROR);
+                lab.asks(number * 3_000_000 + 90, 7, resolver, ("www.shop.example", AAAA), 4, &[]);
             }
         });
         one(&findings, "notimp", Severity::Info);

@@ -171,11 +171,11 @@ impl Detector for DnsSearchList {
         let title = format!("Search lists cost {} at {key}", plural(wasted, "lookup"));
         let names = &case.affected.names;
         let summary = format!(
-            "{} looked for {} and got NXDOMAIN {wasted} times before {} found it. That is {} of {} there, and {} \
-             until their responses. Every name was found.",
+            "{} got NXDOMAIN {wasted} times before {} found {}. That is {} of {} there. Their responses took \
+             {} in all.",
             case.clients(),
-            names.only().map_or_else(|| names.of("name"), String::clone),
             plural(found, "lookup"),
+            names.only().map_or_else(|| names.of("name"), String::clone),
             percent(wasted, case.total),
             plural(case.total, "answered lookup"),
             case.lost,

@@ -16,8 +16,9 @@
 //! Names that were asked for again tell recursion from the resolver: a cache answers them at once.
 //!
 //! # What it leaves alone
-//! Reverse names, block lists, types that are asked for beside the address or for DNSSEC, CHAOS names,
-//! NOTIFY, UPDATE, NetBIOS. Lookups without a response (see `dns_unanswered`).
+//! Queries without the wish for recursion: those are between servers. Reverse names, block lists, types that
+//! are asked for beside the address or for DNSSEC, CHAOS names, NOTIFY, UPDATE, NetBIOS. Lookups without a
+//! response (see `dns_unanswered`).
 //!
 //! # What it does not claim
 //! That the resolver itself is slow: it may wait for others. What a lookup delayed.
@@ -149,7 +150,8 @@ impl Detector for DnsSlow {
     type Notes = Names;
 
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
-        if !asks_for_name(transaction, flow) || !is_needed(&transaction.name, transaction.qtype) {
+        let needed = transaction.recursion_desired && is_needed(&transaction.name, transaction.qtype);
+        if !asks_for_name(transaction, flow) || !needed {
             return book
                 .not_judged("nobody waits for them: reverse names, HTTPS, DNSSEC, NetBIOS and the like");
         }
@@ -191,6 +193,9 @@ impl Detector for DnsSlow {
         let mut findings = Vec::new();
         for (resolver, mut case) in book.take(|_, _| true) {
             let (total, Some(measured)) = book.total(&resolver) else { continue };
+            if total < self.slow_lookups {
+                continue;
+            }
             case.total = total;
             // The same clients get answers elsewhere: the path out of their network is no longer than that.
             let peers = book.totals().filter(|(other, _, peer)| {
@@ -202,7 +207,7 @@ impl Detector for DnsSlow {
             let path = peer.map_or(own, |(_, _, peer)| own.min(Span::micros(peer.fastest.get() as i64)));
             let slow = measured.waits.at_least(path + self.slow);
             let far = own >= self.slow && path == own;
-            if slow < self.slow_lookups && !(far && total >= self.slow_lookups) {
+            if slow < self.slow_lookups && !far {
                 continue;
             }
             let median = measured.waits.upper(0.5);

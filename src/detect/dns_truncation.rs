@@ -10,7 +10,7 @@
 //! `again` lies between them. What the client did is told by its TCP connections to the same resolver that
 //! begin within `together`, and by a whole response for the same name and type, over any transport:
 //! - TCP works: a response came over TCP.
-//! - TCP is blocked: the client tried, no connection answered, and no whole response came. An attempt counts
+//! - TCP is blocked: the client tried, no connection opened, and no whole response came. An attempt counts
 //!   when it was refused, or when the capture goes on for `patience` after its first packet.
 //! - TCP was not tried: the client asked with more room over UDP, took what it had, or gave up.
 //!
@@ -72,7 +72,7 @@ variants! {
         }
         NotTried "not_tried" Info {
             could_be: &[
-                "the client takes what fits",
+                "the client takes what fits, or gave up before its query over TCP",
                 "the client asks again with more room (EDNS)",
                 "the query came from a forged address",
             ],
@@ -88,11 +88,11 @@ counts! {
         worked: u64,
         not_tried: u64,
         larger_udp: u64,
+        open_without_response: u64,
         /// Attempts by how they ended.
         silent: u64,
         refused: u64,
         unreachable: u64,
-        open_without_response: u64,
     }
 }
 
@@ -255,7 +255,8 @@ impl Detector for DnsTruncation {
         _: &Context<'_>,
     ) -> Option<Draft<Fallback>> {
         let (resolver, counts) = (*key, &case.counts);
-        let truncated = counts.worked + counts.not_tried + counts.larger_udp + case.failed;
+        let brought = counts.worked + counts.larger_udp;
+        let truncated = brought + counts.open_without_response + counts.not_tried + case.failed;
         let names = &case.affected.names;
         let names = names.only().map_or_else(|| names.of("name"), String::clone);
         let got = format!("{} got {} for {names}.", case.clients(), plural(truncated, "truncated response"));
@@ -263,6 +264,7 @@ impl Detector for DnsTruncation {
             (counts.worked, "got the whole answer over TCP"),
             (counts.larger_udp, "got a whole answer over UDP"),
             (counts.not_tried, "did not try TCP"),
+            (counts.open_without_response, "opened a TCP connection without a response in it"),
             (case.failed, "tried TCP in vain"),
         ];
         let ends = ends.iter().filter(|(count, _)| *count > 0);
@@ -272,7 +274,7 @@ impl Detector for DnsTruncation {
             let (variant, title) = match counts.worked {
                 0 => (
                     Fallback::NotTried,
-                    format!("{resolver} truncates responses, and clients do not use TCP"),
+                    format!("{resolver} truncates responses, and no answer over TCP follows"),
                 ),
                 _ => (Fallback::Works, format!("{resolver} truncates responses, and TCP brings the answers")),
             };
@@ -282,7 +284,6 @@ impl Detector for DnsTruncation {
             (counts.silent, "got no answer to the SYN"),
             (counts.refused, "got a RST"),
             (counts.unreachable, "got an ICMP error"),
-            (counts.open_without_response, "opened and got no response"),
         ];
         let attempts = attempts.iter().filter(|(count, _)| *count > 0);
         let attempts: Vec<String> =
@@ -330,6 +331,8 @@ impl DnsTruncation {
             (Got::At(..), _) => counts.worked += 1,
             (_, Got::At(..)) => counts.larger_udp += 1,
             _ if tried.is_empty() => counts.not_tried += 1,
+            // The port is open: what becomes of a query there is another matter.
+            _ if tried.iter().any(|one| one.outcome.is_open()) => counts.open_without_response += 1,
             _ => {
                 case.failed += 1;
                 let until = tried.iter().map(|one| one.last.time).max().unwrap_or(from);
@@ -338,7 +341,6 @@ impl DnsTruncation {
                     let count = match one.outcome {
                         HandshakeOutcome::Refused => &mut counts.refused,
                         HandshakeOutcome::Unreachable => &mut counts.unreachable,
-                        outcome if outcome.is_open() => &mut counts.open_without_response,
                         _ => &mut counts.silent,
                     };
                     *count += 1;
@@ -444,6 +446,19 @@ mod tests {
             lab.resolves(30_000_000, "www.shop.example");
         });
         one(&findings, "works", Severity::Info);
+    }
+
+    /// The port is open: a server that does not answer there is no filter.
+    #[test]
+    fn a_connection_that_opens_is_not_blocked() {
+        let findings = in_traffic(NAME, |lab| {
+            truncated(lab, 7, 1_000);
+            let mut talk = lab.talk(7, (54, 53), 1_010, [30, 1_500]);
+            talk.handshake(&mut lab.capture);
+            talk.close(&mut lab.capture);
+            lab.resolves(30_000_000, "www.shop.example");
+        });
+        one(&findings, "not_tried", Severity::Info);
     }
 
     #[test]

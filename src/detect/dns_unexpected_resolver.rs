@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name, rcode_name};
-use crate::detect::answers::{Answers, Visit, Visits};
+use crate::detect::answers::{Answers, ByName, Visit, Visits};
 use crate::detect::lookups::asks_for_name;
 use crate::detect::scope::network;
 use crate::detect::*;
@@ -177,6 +177,7 @@ impl Detector for DnsUnexpectedResolver {
             resolvers.extend(resolver.map(|resolver| (resolver, used)));
         }
         let answering = |client: &IpAddr| book.totals().any(|(resolver, ..)| resolver.address == *client);
+        let answers = notes.answers.by_name();
         let mut findings = Vec::new();
         for resolvers in networks.values() {
             let mut clients: Distinct<IpAddr, 256> = Distinct::default();
@@ -191,7 +192,12 @@ impl Detector for DnsUnexpectedResolver {
             for (resolver, odd) in resolvers {
                 let Some(client) = odd.clients.only().filter(|client| !answering(client)) else { continue };
                 if !used.clients.iter().any(|one| one == client) {
-                    findings.extend(finding((*resolver, odd), (*usual, used), *client, &notes));
+                    findings.extend(finding(
+                        (*resolver, odd),
+                        (*usual, used),
+                        *client,
+                        (&answers, &notes.visits),
+                    ));
                 }
             }
         }
@@ -204,7 +210,7 @@ fn finding(
     (resolver, odd): (Endpoint, &Use),
     (usual, used): (Endpoint, &Use),
     client: IpAddr,
-    notes: &Uses,
+    (answers, visits): (&ByName<'_>, &Visits),
 ) -> Option<Concluded<DnsUnexpectedResolver>> {
     let (query, response) = odd.first?;
     let (flow, name, qtype, rcode) = odd.shown.as_ref()?;
@@ -222,15 +228,15 @@ fn finding(
         [Evidence::new(query, Role::Query, asked), Evidence::new(response, Role::Response, code)]
     });
     let mut differing = String::new();
-    let mut visits = Visit::default();
-    for ((name, _), answers) in notes.answers.by_name() {
+    let mut visited = Visit::default();
+    for ((name, _), answers) in answers {
         let of = |wanted| answers.iter().find(|(one, _)| *one == wanted).map(|(_, answer)| *answer);
         let Some((own, others)) = of(resolver).zip(of(usual)) else { continue };
         if !own.contradicts(others) || !(own.has_private() || others.has_private()) {
             continue;
         }
         case.counts.names_differ += 1;
-        visits.absorb(notes.visits.of(client, own.addresses.iter()));
+        visited.absorb(visits.of(client, own.addresses.iter()));
         if differing.is_empty() {
             differing = format!(" For {name} it got {}, the others {}.", own.text(), others.text());
         }
@@ -242,7 +248,7 @@ fn finding(
             });
         }
     }
-    (case.counts.connections, case.counts.failed_connections) = (visits.connections, visits.failed);
+    (case.counts.connections, case.counts.failed_connections) = (visited.connections, visited.failed);
     let title = format!("{client} asks the resolver {resolver}, and its neighbours ask {usual}");
     let mut summary = format!(
         "It sent {} there and none to {usual}, which {} of the same network {}.{differing}",
@@ -250,14 +256,14 @@ fn finding(
         plural(used.clients.count(), "client"),
         if used.clients.count() == 1 { "asks" } else { "ask" },
     );
-    if visits.connections > 0 {
-        let connections = plural(visits.connections, "connection");
-        summary += &format!(" It opened {connections} to the addresses it got, {} in vain.", visits.failed);
+    if visited.connections > 0 {
+        let connections = plural(visited.connections, "connection");
+        summary += &format!(" It opened {connections} to the addresses it got, {} in vain.", visited.failed);
     }
-    let harmed = share(visits.failed, visits.connections) >= Severity::MOST;
+    let harmed = share(visited.failed, visited.connections) >= Severity::MOST;
     if harmed {
-        case.failed = visits.failed;
-        case.total = visits.connections;
+        case.failed = visited.failed;
+        case.total = visited.connections;
     }
     let draft = Draft::new(Only::Unexpected, title, summary)
         .severity(if harmed { Severity::Warning } else { Severity::Info })

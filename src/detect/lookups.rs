@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::dns::Transaction;
-use crate::detect::{Bounded, Merge, hash_of};
-use crate::dissect::Endpoint;
+use crate::app::dns::{ExtendedError, Transaction, error_name};
+use crate::detect::{Bounded, Distinct, Merge, hash_of};
+use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
 use crate::time::{Span, Timestamp};
 
@@ -110,6 +110,42 @@ impl Merge for Answered {
 
 fn second_of(time: Timestamp) -> i64 {
     time.0.div_euclid(1_000_000_000)
+}
+
+/// Answers for a name and type.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Known {
+    pub(super) lookups: u64,
+    /// The first, and what it said.
+    pub(super) first: Option<(PacketRef, String)>,
+    pub(super) resolvers: Distinct<Endpoint, 4>,
+}
+
+impl Merge for Known {
+    fn absorb(&mut self, other: Self) {
+        self.lookups += other.lookups;
+        self.first = self.first.take().into_iter().chain(other.first).min();
+        self.resolvers.absorb(other.resolvers);
+    }
+}
+
+/// Extended errors with which a resolver says that it was told to: blocked, censored, filtered, prohibited.
+pub(super) fn is_policy(error: &ExtendedError) -> bool {
+    (15..=18).contains(&error.code)
+}
+
+/// The extended errors in a sentence; empty without any.
+pub(super) fn said(errors: &Distinct<(u16, String), 8>) -> String {
+    let errors = errors.iter().map(|(code, text)| match text.as_str() {
+        "" => format!("{code} ({})", error_name(*code)),
+        text => format!("{code} ({}: {text})", error_name(*code)),
+    });
+    let mut errors: Vec<String> = errors.collect();
+    errors.sort();
+    match errors.is_empty() {
+        true => String::new(),
+        false => format!(" The resolver says: {}.", errors.join(", ")),
+    }
 }
 
 #[cfg(test)]
