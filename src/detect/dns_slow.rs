@@ -7,7 +7,8 @@
 //! # How it decides
 //! The time from the query to its response, by resolver. A query that was sent again counts from its last
 //! sending, so a time is never too long. A lookup is slow from `slow` on above the path, which is
-//! the fastest answer of the resolver, or the fastest answer of all when the same clients get that elsewhere.
+//! the fastest answer of the resolver. Where the same clients ask another resolver, or clients of their
+//! network ask one of its network, it is the fastest answer of either.
 //!
 //! It is a warning when at least `slow_share` of the lookups and `slow_lookups` are slow. Fewer are
 //! information from `slow_lookups` on: a resolver that has to ask others takes its time. When every answer of
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name, rcode_name};
 use crate::detect::lookups::{asks_for_name, is_needed};
+use crate::detect::scope::network;
 use crate::detect::waits::Waits;
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
@@ -90,6 +92,16 @@ pub(super) struct Measured {
     fastest: Least,
     waited: Span,
     clients: Distinct<IpAddr, 64>,
+}
+
+impl Measured {
+    /// The path to `resolver` is no longer than that to `other`: the same clients ask both, or their
+    /// neighbours ask a neighbour of the resolver.
+    fn shares_path(&self, resolver: Endpoint, other: Endpoint, peer: &Self) -> bool {
+        let near = network(resolver.address) == network(other.address);
+        let same = |one: &IpAddr, two: &IpAddr| one == two || (near && network(*one) == network(*two));
+        peer.clients.iter().any(|one| self.clients.iter().any(|two| same(one, two)))
+    }
 }
 
 impl Merge for Measured {
@@ -197,10 +209,8 @@ impl Detector for DnsSlow {
                 continue;
             }
             case.total = total;
-            // The same clients get answers elsewhere: the path out of their network is no longer than that.
             let peers = book.totals().filter(|(other, _, peer)| {
-                **other != resolver
-                    && peer.clients.iter().any(|client| measured.clients.iter().any(|own| own == client))
+                **other != resolver && measured.shares_path(resolver, **other, peer)
             });
             let peer = peers.min_by_key(|(other, _, peer)| (peer.fastest.get(), **other));
             let own = Span::micros(measured.fastest.get() as i64);

@@ -269,7 +269,7 @@ impl Detector for DnsTruncation {
         ];
         let ends = ends.iter().filter(|(count, _)| *count > 0);
         let ends: Vec<String> = ends.map(|(count, what)| format!("{count} {what}")).collect();
-        let mut summary = format!("{got} Of these lookups {}.", ends.join(", "));
+        let mut summary = format!("{got} Of these {}.", ends.join(", "));
         if case.failed == 0 {
             let (variant, title) = match counts.worked {
                 0 => (

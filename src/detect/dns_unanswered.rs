@@ -246,9 +246,18 @@ impl Detector for DnsUnanswered {
         }
         for (question, mut tries) in questions {
             tries.sort_by_key(|one| one.first);
-            for lookup in tries.chunk_by(|one, next| next.first.time - one.last.time < self.together) {
-                self.lookup(&question, lookup, book);
-            }
+            let (_, client, name, qtype) = &question;
+            let asked_for = asked_for(name, *qtype);
+            // A query after an answer, from whomever, is another lookup.
+            let served = |one: &Tries, next: &Tries| {
+                let (from, within) = (one.first.time, next.first.time - one.first.time);
+                matches!(book.notes.answered.after(*client, &asked_for, from, within), Got::At(..))
+            };
+            let same = |one: &Tries, next: &Tries| {
+                next.first.time - one.last.time < self.together && !served(one, next)
+            };
+            let lookups: Vec<&[Tries]> = tries.chunk_by(same).collect();
+            lookups.into_iter().for_each(|lookup| self.lookup(&question, lookup, book));
         }
         book.not_judged_many("more names than are kept apart", lost);
         Vec::new()
