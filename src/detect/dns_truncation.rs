@@ -259,7 +259,8 @@ impl Detector for DnsTruncation {
         let truncated = brought + counts.open_without_response + counts.not_tried + case.failed;
         let names = &case.affected.names;
         let names = names.only().map_or_else(|| names.of("name"), String::clone);
-        let got = format!("{} got {} for {names}.", case.clients(), plural(truncated, "truncated response"));
+        let lookups = plural(truncated, "lookup");
+        let got = format!("{} got truncated responses in {lookups}, for {names}.", case.clients());
         let ends = [
             (counts.worked, "got the whole answer over TCP"),
             (counts.larger_udp, "got a whole answer over UDP"),

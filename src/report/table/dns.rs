@@ -106,7 +106,7 @@ const TRANSACTION: &[Column<Dns>] = columns! { Dns:
     "extra_responses" U32 "further responses, at most 8" = |row| row.transaction.extra.len();
     "conflicting_responses" U32 "of those, the ones that say something else than the first"
         = |row| row.transaction.extra.iter().filter(|extra| !extra.same_content).count();
-    "conflicting_answers" Text "what those say: addresses and names of their answer sections, joined by commas"
+    "conflicting_answers" Text "addresses and names that those answer with, joined by commas"
         = |row| row.conflicting();
     "packet" U64 "ordinal of the query over the capture set; of the response when there was no query"
         = |row| ordinal(row.first());
