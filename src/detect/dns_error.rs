@@ -219,11 +219,9 @@ impl Detector for DnsError {
         if !asks_for_name(transaction, flow) {
             return book.not_judged("no lookup of a name: NetBIOS, NOTIFY, UPDATE or CHAOS");
         }
-        let Some(query) = transaction.query else {
-            return book.not_judged("the query is not in the capture");
-        };
-        let Some((response, rcode)) = transaction.response.zip(transaction.rcode) else {
-            return book.not_judged("no response was captured");
+        let answered = transaction.response.zip(transaction.rcode);
+        let Some((query, (response, rcode))) = transaction.query.zip(answered) else {
+            return book.not_judged("the query or the response is not in the capture");
         };
         let (client, resolver) = (flow.client.address, flow.server);
         let name = transaction.name.to_ascii_lowercase();
@@ -383,7 +381,10 @@ enum Exists {
 
 /// NXDOMAIN by resolver, zone and what else is known of the name.
 #[derive(Default)]
-struct Denied(BTreeMap<(Endpoint, String, Exists), (Case<Errors>, Distinct<Endpoint, 4>)>);
+struct Denied(BTreeMap<Name, (Case<Errors>, Distinct<Endpoint, 4>)>);
+
+/// Resolver, name or zone, and what else is known of it.
+type Name = (Endpoint, String, Exists);
 
 impl Denied {
     fn lookup(&mut self, detector: &DnsError, question: Question, tries: Vec<Try>, notes: &Tries) {
@@ -458,11 +459,10 @@ impl Denied {
                     &format!(" {failed} found nothing within {} from any resolver.", detector.fail_over);
             }
             summary += &said(&case.counts.extended_errors);
-            let severity = case.severity(case.failed);
-            let severity = match exists {
+            let severity = match case.severity(case.failed) {
                 _ if case.failed < detector.insisting => Severity::Info,
-                _ if before => severity,
-                _ => severity.min(Severity::Warning),
+                severity if before => severity,
+                severity => severity.min(Severity::Warning),
             };
             let confidence = if before { Confidence::Confirmed } else { Confidence::Likely };
             let draft = Draft::new(Code::Nxdomain, title, summary).severity(severity).confidence(confidence);
