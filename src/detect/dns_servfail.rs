@@ -15,7 +15,8 @@
 //! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
 //!   one finding, and from two zones on when it answers nothing else.
 //! - Where the capture shows the resolver asking another one for the same name while its client waits, the
-//!   finding says what came of that.
+//!   finding says what came of that. Responses before which it asked nobody are counted apart: a cached
+//!   failure looks like that (RFC 9520).
 //!
 //! # What it leaves alone
 //! NOTIFY, UPDATE and the NetBIOS name service.
@@ -25,14 +26,15 @@
 //! Why the resolver failed, unless the resolver says so in an extended error.
 //!
 //! # References
-//! RFC 1035 section 4.1.1; RFC 8914; RFC 2308 section 7.
+//! RFC 1035 section 4.1.1; RFC 8914; RFC 2308 section 7; RFC 9520 section 3.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::dns::{Transaction, error_name, qtype_name};
+use crate::app::dns::{Transaction, error_name, qtype_name, rcode_name};
+use crate::detect::lookups::{is_dispensable, zone};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -76,6 +78,9 @@ variants! {
 /// SERVFAIL (RFC 1035).
 const SERVFAIL: u16 = 2;
 
+/// REFUSED (RFC 1035).
+const REFUSED: u16 = 5;
+
 /// The extended error of an answer from the cache (RFC 8914).
 const CACHED_ERROR: u16 = 13;
 
@@ -84,7 +89,11 @@ counts! {
     struct Failures {
         /// What the resolver got when it asked another one while its client waited.
         upstream_servfail: u64,
+        upstream_refused: u64,
         upstream_unanswered: u64,
+        /// Responses, and those of them before which it had asked another one.
+        responses: u64,
+        passed_on: u64,
         upstream_servers: Distinct<IpAddr>,
         extended_errors: Distinct<(u16, String)>,
         /// Names that an application needs, and that never resolved.
@@ -92,7 +101,7 @@ counts! {
     }
 }
 
-/// A lookup that failed or got no answer.
+/// A lookup that failed, was refused or got no answer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Trouble {
     /// The query, or the response when there was none.
@@ -100,6 +109,14 @@ pub(super) struct Trouble {
     response: Option<PacketRef>,
     server: Option<Endpoint>,
     qtype: u16,
+    rcode: Option<u16>,
+}
+
+impl Trouble {
+    /// The response that says SERVFAIL.
+    fn servfail(&self) -> Option<PacketRef> {
+        self.response.filter(|_| self.rcode == Some(SERVFAIL))
+    }
 }
 
 impl Merge for Trouble {
@@ -132,10 +149,6 @@ impl Merge for Asked {
     }
 }
 
-/// Types that an application goes on without: PTR, and what serves DNSSEC or policy (DS, SSHFP, RRSIG, NSEC,
-/// DNSKEY, NSEC3, NSEC3PARAM, TLSA, CDS, CDNSKEY, ANY, CAA).
-const DISPENSABLE: &[u16] = &[12, 43, 44, 46, 47, 48, 50, 51, 52, 59, 60, 255, 257];
-
 impl Detector for DnsServfail {
     const RULE: Rule = Rule {
         name: "dns_servfail",
@@ -160,11 +173,13 @@ impl Detector for DnsServfail {
         let name = transaction.name.to_ascii_lowercase();
         let failed = transaction.rcode == Some(SERVFAIL);
         let known = transaction.query.or(transaction.response);
-        if let Some(query) = known.filter(|_| failed || transaction.response.is_none()) {
+        let refused = transaction.rcode == Some(REFUSED);
+        if let Some(query) = known.filter(|_| failed || refused || transaction.response.is_none()) {
             let asked = (flow.client.address, name.clone(), query.packet);
             if let Some(trouble) = book.notes.troubles.observe(hash_of(&asked), asked) {
                 let (response, qtype) = (transaction.response, transaction.qtype);
-                *trouble = Trouble { query, response, server: Some(flow.server), qtype };
+                let (server, rcode) = (Some(flow.server), transaction.rcode);
+                *trouble = Trouble { query, response, server, qtype, rcode };
             }
         }
         let Some(response) = transaction.response.filter(|_| transaction.rcode.is_some()) else {
@@ -179,6 +194,7 @@ impl Detector for DnsServfail {
         }
         let Some(case) = book.case((subject,)) else { return };
         case.lookup(transaction, flow, response);
+        case.counts.responses += 1;
         case.lost += transaction.waited().unwrap_or(Span::ZERO);
         for error in &transaction.errors {
             case.counts.extended_errors.add((error.code, error.text.clone()));
@@ -232,12 +248,6 @@ impl Detector for DnsServfail {
     }
 }
 
-/// The last two labels of a name.
-fn zone(name: &str) -> &str {
-    let name = name.trim_end_matches('.');
-    name.rmatch_indices('.').nth(1).map_or(name, |(at, _)| &name[at + 1..])
-}
-
 /// Adds to each failing resolver what it got itself. It must have asked for the same name while its client
 /// waited.
 fn ask_upstream(asked: &Asked, book: &mut Book<DnsServfail>) {
@@ -247,24 +257,27 @@ fn ask_upstream(asked: &Asked, book: &mut Book<DnsServfail>) {
         asked.entry((*client, name)).or_default().push(trouble);
     }
     for ((_, name, packet), _, trouble) in troubles.iter() {
-        let (Some(response), Some(resolver)) = (trouble.response, trouble.server) else { continue };
+        let (Some(response), Some(resolver)) = (trouble.servfail(), trouble.server) else { continue };
         let Some(case) = book.find_mut(((resolver, zone(name).to_owned()),)) else { continue };
         let query = trouble.query;
-        for own in asked.get(&(resolver.address, name.as_str())).into_iter().flatten() {
-            if !(query.time..=response.time).contains(&own.query.time) {
-                continue;
-            }
-            match own.response {
-                Some(_) => case.counts.upstream_servfail += 1,
-                None => case.counts.upstream_unanswered += 1,
-            }
+        let own = asked.get(&(resolver.address, name.as_str())).into_iter().flatten();
+        let mut own = own.filter(|own| (query.time..=response.time).contains(&own.query.time)).peekable();
+        case.counts.passed_on += u64::from(own.peek().is_some());
+        for own in own {
+            let got = match own.rcode {
+                Some(REFUSED) => &mut case.counts.upstream_refused,
+                Some(_) => &mut case.counts.upstream_servfail,
+                None => &mut case.counts.upstream_unanswered,
+            };
+            *got += 1;
             own.server.into_iter().for_each(|server| case.counts.upstream_servers.add(server.address));
             case.show(-1, *packet, || {
                 let client = Evidence::new(query, Role::Query, name.as_str());
                 let answer = Evidence::new(response, Role::Response, "SERVFAIL");
                 let asks = format!("{name}, from the resolver itself");
                 let asks = Evidence::new(own.query, Role::UpstreamQuery, asks);
-                let got = own.response.map(|at| Evidence::new(at, Role::UpstreamResponse, "SERVFAIL"));
+                let code = rcode_name(own.rcode.unwrap_or(SERVFAIL));
+                let got = own.response.map(|at| Evidence::new(at, Role::UpstreamResponse, code));
                 [Some(client), Some(answer), Some(asks), got].into_iter().flatten()
             });
         }
@@ -276,7 +289,7 @@ impl DnsServfail {
     fn lookups(&self, asked: &Asked, book: &mut Book<Self>) {
         let mut questions: BTreeMap<Question<'_>, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
         for ((client, name, _), _, trouble) in asked.troubles.iter() {
-            if let Some((server, response)) = trouble.server.zip(trouble.response) {
+            if let Some((server, response)) = trouble.server.zip(trouble.servfail()) {
                 let question = (server, *client, name.as_str(), trouble.qtype);
                 questions.entry(question).or_default().push((trouble.query.time, response.time));
             }
@@ -292,7 +305,7 @@ impl DnsServfail {
             case.failed += lookups;
             let resolved = (server, name.to_owned());
             let never = asked.resolved.get(hash_of(&resolved), resolved).is_none();
-            if never && !DISPENSABLE.contains(&qtype) {
+            if never && !is_dispensable(qtype) {
                 case.counts.never_resolved.add(name.to_owned());
             }
         }
@@ -302,7 +315,10 @@ impl DnsServfail {
     fn draft(&self, resolver: Endpoint, what: &str, case: &Case<Failures>) -> Draft<Only> {
         let Failures {
             upstream_servfail,
+            upstream_refused,
             upstream_unanswered,
+            responses,
+            passed_on,
             upstream_servers,
             extended_errors,
             never_resolved,
@@ -317,19 +333,23 @@ impl DnsServfail {
         };
         let mut servers: Vec<String> = upstream_servers.iter().map(IpAddr::to_string).collect();
         servers.sort();
-        let passed_on = upstream_servfail + upstream_unanswered > 0;
-        let got = [(*upstream_servfail, "SERVFAIL"), (*upstream_unanswered, "no answer")];
+        let got = [
+            (*upstream_servfail, "SERVFAIL"),
+            (*upstream_refused, "REFUSED"),
+            (*upstream_unanswered, "no answer"),
+        ];
         let got = got.iter().filter(|(count, _)| *count > 0);
         let got: Vec<String> =
             got.map(|(count, what)| format!("{} got {what}", plural(*count, "query"))).collect();
-        let behind = match passed_on {
-            false => String::new(),
-            true => format!(
-                " While its clients waited, the resolver asked {}: {}.",
-                servers.join(", "),
-                got.join(", "),
-            ),
-        };
+        let mut behind = String::new();
+        if *passed_on > 0 {
+            let asked = servers.join(", ");
+            behind = format!(" While its clients waited, the resolver asked {asked}: {}.", got.join(", "));
+            let others = responses.saturating_sub(*passed_on);
+            if others > 0 {
+                behind += &format!(" Before {} it asked nobody here.", plural(others, "other response"));
+            }
+        }
         let summary = format!(
             "{} of {} got SERVFAIL. {} asked. {reason}{behind}",
             case.failed,
@@ -352,7 +372,7 @@ impl DnsServfail {
             .count("servfail", case.failed)
             .count("answered", case.total)
             .count("names", case.affected.names.count());
-        if passed_on {
+        if *passed_on > 0 {
             draft.could_be(["the resolver passes on what it gets from the one it asks"])
         } else if extended_errors.iter().any(|(code, _)| *code == CACHED_ERROR) {
             draft.could_be([

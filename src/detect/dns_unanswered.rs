@@ -11,6 +11,9 @@
 //! - the client asked again, or
 //! - the capture goes on for at least `patience` after the last query.
 //!
+//! Where the client got name and type later, from any resolver within `fail_over`, the finding says from whom
+//! and after what time. It is critical only when some lookups were never answered.
+//!
 //! A resolver that left at least `critical_share` of its lookups without response, and at least
 //! `critical_lookups`, is critical. It is a warning from `warning_share` and `warning_lookups` on: one lost
 //! datagram is everyday traffic.
@@ -21,9 +24,9 @@
 //! - Queries shortly before the end of the capture that were sent once.
 //!
 //! # What it does not claim
-//! That the resolver is down: the capture shows only what passed it. Whether another resolver answered
-//! instead. When the capture holds no response of any resolver and no flow in both directions, it may hold
-//! one direction only: the finding is then information.
+//! That the resolver is down: the capture shows only what passed it. When the capture holds no response of
+//! any resolver and no flow in both directions, it may hold one direction only: the finding is then
+//! information.
 //!
 //! # References
 //! resolv.conf(5): `timeout` 5 s, `attempts` 2; RFC 1035 section 4.2.1; RFC 9520 section 3.
@@ -34,6 +37,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
+use crate::detect::lookups::{Answered, Got};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead};
@@ -48,6 +52,9 @@ thresholds! {
         together: Span = 30.0 "s",
             "time between two queries for the same name and type, below which they are one lookup",
             "BIND, resolver-query-timeout: at most 30 s";
+        fail_over: Span = 30.0 "s",
+            "after the first query, in which an answer still serves the client",
+            "resolv.conf(5): timeout 5 s, attempts 2, and up to three resolvers";
         warning_share: f64 = 0.05 "share",
             "of the lookups of the resolver, below which it is information only",
             "ours: nineteen in twenty work";
@@ -93,13 +100,17 @@ const NEXT: &[&str] = &[
     "ask the resolver directly: dig @RESOLVER NAME, and dig +tcp @RESOLVER NAME",
     "capture at the resolver at the same time: does the query arrive, does an answer leave?",
 ];
-const NOT_CLAIMED: &[&str] = &["that the resolver is down", "whether another resolver answered instead"];
+const NOT_CLAIMED: &[&str] = &["that the resolver is down"];
 
 counts! {
     /// What a case counts beside its lookups.
     struct Silence {
         /// Queries sent, repeats included.
         queries: u64,
+        /// Lookups that were answered later, by whom, and after what time.
+        answered_later: u64,
+        later_resolvers: Distinct<Endpoint, 8>,
+        until_answered: Span,
     }
 }
 
@@ -135,11 +146,17 @@ pub(super) struct Waiting {
     tries: Bounded<(Question, u64), Tries>,
     two_way: u64,
     heard: Heard,
+    answered: Answered,
 }
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { tries: Bounded::new(1 << 14), two_way: 0, heard: Heard::default() }
+        Self {
+            tries: Bounded::new(1 << 14),
+            two_way: 0,
+            heard: Heard::default(),
+            answered: Answered::default(),
+        }
     }
 }
 
@@ -148,6 +165,7 @@ impl Merge for Waiting {
         self.tries.absorb(other.tries);
         self.two_way += other.two_way;
         self.heard.absorb(other.heard);
+        self.answered.absorb(other.answered);
     }
 }
 
@@ -179,7 +197,11 @@ impl Detector for DnsUnanswered {
         let Some(query) = transaction.query else {
             return book.not_judged("the query is not in the capture");
         };
-        if transaction.response.is_some() {
+        if let Some(response) = transaction.response {
+            if matches!(transaction.rcode, Some(NOERROR | NXDOMAIN)) {
+                let asked_for = asked_for(&transaction.name.to_ascii_lowercase(), transaction.qtype);
+                book.notes.answered.add(flow.client.address, &asked_for, response.time, flow.server);
+            }
             let asked = book.judged(&flow.server);
             return asked.into_iter().for_each(|asked| asked.answered += 1);
         }
@@ -222,11 +244,20 @@ impl Detector for DnsUnanswered {
         for ((question, _), tries) in book.notes.tries.take_if(|_, _| true) {
             questions.entry(question).or_default().push(tries);
         }
-        for ((resolver, ..), mut tries) in questions {
+        for (question, mut tries) in questions {
             tries.sort_by_key(|one| one.first);
-            for lookup in tries.chunk_by(|one, next| next.first.time - one.last.time < self.together) {
-                self.lookup(resolver, lookup, book);
-            }
+            let (_, client, name, qtype) = &question;
+            let asked_for = asked_for(name, *qtype);
+            // A query after an answer, from whomever, is another lookup.
+            let served = |one: &Tries, next: &Tries| {
+                let (from, within) = (one.first.time, next.first.time - one.first.time);
+                matches!(book.notes.answered.after(*client, &asked_for, from, within), Got::At(..))
+            };
+            let same = |one: &Tries, next: &Tries| {
+                next.first.time - one.last.time < self.together && !served(one, next)
+            };
+            let lookups: Vec<&[Tries]> = tries.chunk_by(same).collect();
+            lookups.into_iter().for_each(|lookup| self.lookup(&question, lookup, book));
         }
         book.not_judged_many("more names than are kept apart", lost);
         Vec::new()
@@ -249,8 +280,9 @@ impl Detector for DnsUnanswered {
             }
         };
         let names = &case.affected.names;
+        let later = later(case);
         let summary = format!(
-            "{} got no response to {} of {}, for {}. They sent {} and waited at least {} in all.{}",
+            "{} got no response to {} of {}, for {}. They sent {} and waited at least {} in all.{later}{}",
             case.clients(),
             case.failed,
             plural(lookups, "lookup"),
@@ -260,8 +292,11 @@ impl Detector for DnsUnanswered {
             icmp(context),
         );
         let part = share(case.failed, lookups);
+        let lasting = case.counts.answered_later < case.failed;
         let severity = match case.failed {
-            failed if part >= self.critical_share && failed >= self.critical_lookups => Severity::Critical,
+            failed if part >= self.critical_share && failed >= self.critical_lookups && lasting => {
+                Severity::Critical
+            }
             failed if part >= self.warning_share && failed >= self.warning_lookups => Severity::Warning,
             _ => Severity::Info,
         };
@@ -285,32 +320,59 @@ impl Detector for DnsUnanswered {
 
 impl DnsUnanswered {
     /// Counts a lookup: its queries to the resolver, in order, none of which got a response.
-    fn lookup(&self, resolver: Endpoint, tries: &[Tries], book: &mut Book<Self>) {
-        let [first, .., last] = tries else {
-            return tries.iter().for_each(|only| self.tried_once(resolver, only, book));
+    fn lookup(&self, question: &Question, tries: &[Tries], book: &mut Book<Self>) {
+        let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return };
+        let (_, client, name, qtype) = question;
+        let from = first.first.time;
+        let got = book.notes.answered.after(*client, &asked_for(name, *qtype), from, self.fail_over);
+        // The client's next query, to anybody, says that it had given up waiting for the one before.
+        let (waited, watched) = (last.last.time - from, last.watched_until - last.last.time);
+        let waited = match got {
+            Got::At(time, _) => time - from,
+            _ if tries.len() > 1 => waited,
+            _ if watched >= self.patience => waited + self.patience,
+            _ if waited > Span::ZERO => waited,
+            _ => return book.not_judged("the capture ended too soon after the query"),
         };
-        // The client's next query says that it had given up waiting for the one before.
-        self.count(resolver, tries, last.last.time - first.first.time, book);
-    }
-
-    fn tried_once(&self, resolver: Endpoint, only: &Tries, book: &mut Book<Self>) {
-        let (waited, watched) = (only.last.time - only.first.time, only.watched_until - only.last.time);
-        if watched >= self.patience {
-            self.count(resolver, std::slice::from_ref(only), waited + self.patience, book);
-        } else if waited > Span::ZERO {
-            self.count(resolver, std::slice::from_ref(only), waited, book);
-        } else {
-            book.not_judged("the capture ended too soon after the query");
-        }
-    }
-
-    fn count(&self, resolver: Endpoint, tries: &[Tries], waited: Span, book: &mut Book<Self>) {
-        book.judged(&resolver);
-        let Some(case) = book.case(resolver) else { return };
+        book.judged(&question.0);
+        let Some(case) = book.case(question.0) else { return };
         tries.iter().for_each(|one| case.absorb(one.case.clone()));
         case.failed += 1;
         case.lost += waited;
+        if let Got::At(time, resolver) = got {
+            case.counts.answered_later += 1;
+            case.counts.later_resolvers.add(resolver);
+            case.counts.until_answered += time - from;
+        }
     }
+}
+
+const NOERROR: u16 = 0;
+const NXDOMAIN: u16 = 3;
+
+/// Name and type in one, as [`Answered`] takes it.
+fn asked_for(name: &str, qtype: u16) -> String {
+    format!("{name} {qtype}")
+}
+
+/// From whom the clients got their answers after all.
+fn later(case: &Case<Silence>) -> String {
+    let Silence { answered_later, later_resolvers, until_answered, .. } = &case.counts;
+    if *answered_later == 0 {
+        return String::new();
+    }
+    let mut resolvers: Vec<Endpoint> = later_resolvers.iter().copied().collect();
+    resolvers.sort();
+    let mean = Span(until_answered.0 / i64::try_from(*answered_later).unwrap_or(i64::MAX));
+    format!(
+        " {} answered later, by {}, after {mean} on average.",
+        match *answered_later {
+            all if all == case.failed => "All were".to_owned(),
+            1 => "1 was".to_owned(),
+            some => format!("{some} were"),
+        },
+        resolvers.iter().take(3).map(Endpoint::to_string).collect::<Vec<_>>().join(", "),
+    )
 }
 
 fn icmp(context: &Context<'_>) -> String {
@@ -395,6 +457,25 @@ mod tests {
         });
         let finding = one(&findings, "silent", Severity::Info);
         assert_eq!(finding.confidence, Confidence::Likely);
+    }
+
+    /// The first resolver is dead, the second answers after the time-out.
+    #[test]
+    fn a_second_resolver_makes_it_a_warning_and_the_cost_is_the_wait() {
+        let findings = in_traffic(NAME, |lab| {
+            let second = lab.server(54);
+            for number in 0..9 {
+                let name = format!("api{number}.shop.example");
+                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
+                let at = 1_000_000 + number * 9_000_000;
+                lab.udp(at, client, resolver, &dns::query(client.1, &name, dns::A));
+                lab.asks(at + 2_000_000, 7, second, (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
+            }
+        });
+        let finding = one(&findings, "silent", Severity::Warning);
+        assert_eq!(finding.impact.seconds_lost, Span::millis(9 * 2_002));
+        let said = finding.summary.contains("All were answered later, by 10.77.2.54:53, after 2.00");
+        assert!(said, "{}", finding.summary);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! and what was judged beside it. Partitions count apart; books are merged, then judged. A [`Draft`] has the
 //! words. The [`Rule`] has what all findings of a variant share. Case, draft and rule make the finding.
 
+mod answers;
 mod bounded;
 mod book;
 mod case;
@@ -15,6 +16,7 @@ mod draft;
 mod evidence;
 mod finding;
 mod heard;
+mod lookups;
 mod merge;
 mod quality;
 mod races;
@@ -22,6 +24,7 @@ mod rule;
 mod scope;
 #[cfg(test)]
 mod testing;
+mod waits;
 
 pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};
 pub use bounded::{Bounded, Distinct, hash_of};
@@ -156,6 +159,12 @@ detectors! {
     tls_abort::TlsAbort,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,
+    dns_error::DnsError,
+    dns_slow::DnsSlow,
+    dns_truncation::DnsTruncation,
+    dns_conflict::DnsConflict,
+    dns_unexpected_resolver::DnsUnexpectedResolver,
+    dns_search_list::DnsSearchList,
     slow_server::SlowServer,
     http_error::HttpError,
     health_check::HealthCheck,

@@ -20,6 +20,7 @@ impl Pending {
             opcode: message.opcode,
             name: question.map_or_else(String::new, |question| question.name.clone()),
             qtype: question.map_or(0, |question| question.qtype),
+            qclass: question.map_or(0, |question| question.qclass),
             query: Some(at),
             deadline,
             recursion_desired: message.recursion_desired,
@@ -39,7 +40,8 @@ impl Pending {
     /// Bytes of memory that it takes, about; sending the query again adds nothing.
     pub(super) fn held(&self) -> usize {
         let answer = |answer: &String| size_of::<String>() + answer.len();
-        let answers: usize = self.transaction.answers.iter().map(answer).sum();
+        let extra = self.transaction.extra.iter().flat_map(|extra| &extra.answers);
+        let answers: usize = self.transaction.answers.iter().chain(extra).map(answer).sum();
         size_of::<Self>() + self.transaction.name.len() + self.key.len() + answers
     }
 
@@ -58,7 +60,8 @@ impl Pending {
         if transaction.response.is_some() {
             if transaction.extra.len() < Transaction::MAX_REPEATS {
                 let same_content = transaction.rcode == Some(message.rcode) && self.key == key;
-                transaction.extra.push(ExtraResponse { at, rcode: message.rcode, same_content });
+                let answers = if same_content { Vec::new() } else { texts(message) };
+                transaction.extra.push(ExtraResponse { at, rcode: message.rcode, same_content, answers });
             }
             return;
         }
@@ -69,7 +72,7 @@ impl Pending {
         transaction.authoritative = message.authoritative;
         transaction.truncated = message.truncated;
         transaction.recursion_available = message.recursion_available;
-        transaction.answers = message.answers.iter().map(|record| record.data.to_string()).collect();
+        transaction.answers = texts(message);
         transaction.ttl = message.answers.iter().map(|record| record.ttl).min();
         transaction.errors = message.errors.clone();
         self.key = key;
@@ -79,4 +82,9 @@ impl Pending {
     pub(super) fn deadline(&self) -> Timestamp {
         self.transaction.closed_at()
     }
+}
+
+/// The answers, in their order.
+fn texts(message: &DnsMessage) -> Vec<String> {
+    message.answers.iter().map(|record| record.data.to_string()).collect()
 }

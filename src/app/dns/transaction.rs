@@ -15,6 +15,8 @@ pub struct ExtraResponse {
     pub rcode: u16,
     /// It says the same as the first.
     pub same_content: bool,
+    /// Addresses and names of its answer section, when it says something else.
+    pub answers: Vec<String>,
 }
 
 /// A query and what came of it.
@@ -28,6 +30,8 @@ pub struct Transaction {
     pub name: String,
     /// Type asked for.
     pub qtype: u16,
+    /// Class asked for: 1 is the Internet, 3 CHAOS, where servers are asked for their version.
+    pub qclass: u16,
     /// The query; `None` for a response that nothing asked for.
     pub query: Option<PacketRef>,
     /// The same query again from the same socket, first [`Transaction::MAX_REPEATS`].
@@ -79,6 +83,11 @@ impl Transaction {
     pub fn is_lookup(&self, server_port: u16) -> bool {
         const NETBIOS: u16 = 137;
         self.opcode == 0 && server_port != NETBIOS
+    }
+
+    /// A query for an Internet name that was answered with something to go on with.
+    pub fn found(&self) -> bool {
+        self.query.is_some() && self.rcode == Some(0) && !self.answers.is_empty() && !self.truncated
     }
 
     /// The packet it is known by: the query, or the response when there was none.

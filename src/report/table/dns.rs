@@ -26,6 +26,11 @@ impl DnsRow<'_> {
         self.transaction.response.map(|_| flag)
     }
 
+    fn conflicting(self) -> Option<String> {
+        let extra = self.transaction.extra.iter().filter(|extra| !extra.same_content);
+        joined(&extra.flat_map(|extra| extra.answers.iter().cloned()).collect::<Vec<_>>())
+    }
+
     fn errors(self) -> Option<String> {
         let errors = self.transaction.errors.iter().map(|error| match error.text.as_str() {
             "" => error_name(error.code),
@@ -76,6 +81,7 @@ const TRANSACTION: &[Column<Dns>] = columns! { Dns:
     "query" Text "name asked for, case as sent" = |row| row.transaction.name.as_str();
     "qtype" U16 "type asked for" = |row| row.transaction.qtype;
     "qtype_name" Text "type asked for, by name" = |row| qtype_name(row.transaction.qtype);
+    "qclass" U16 "class asked for: 1 is the Internet, 3 CHAOS" = |row| row.transaction.qclass;
     "rcode" U16 "response code, extended by EDNS; null without a response" = |row| row.transaction.rcode;
     "rcode_name" Text "response code, by name" = |row| row.transaction.rcode.map(rcode_name);
     "rejected" Bool "the response is no answer: any code but NOERROR; null without a response"
@@ -100,6 +106,8 @@ const TRANSACTION: &[Column<Dns>] = columns! { Dns:
     "extra_responses" U32 "further responses, at most 8" = |row| row.transaction.extra.len();
     "conflicting_responses" U32 "of those, the ones that say something else than the first"
         = |row| row.transaction.extra.iter().filter(|extra| !extra.same_content).count();
+    "conflicting_answers" Text "addresses and names that those answer with, joined by commas"
+        = |row| row.conflicting();
     "packet" U64 "ordinal of the query over the capture set; of the response when there was no query"
         = |row| ordinal(row.first());
     "file" Text "file of that packet" = |row| row.first().map(|at| row.files.file(at.packet));

@@ -72,7 +72,7 @@ pub(super) const SCENES: &[Scene] = &[
         20,
         6,
         |lab| (1..12).for_each(|number| lab.search_list(number * 430_000)),
-        &[],
+        &[info("dns_search_list", "")],
     ),
 ];
 

@@ -11,6 +11,7 @@ mod messages;
 mod path;
 mod waits;
 mod strangers;
+mod resolve;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -194,6 +195,7 @@ pub fn all() -> impl Iterator<Item = &'static Scene> {
         link::SCENES,
         messages::SCENES,
         application::SCENES,
+        resolve::SCENES,
         artefact::SCENES,
         blind::SCENES,
         waits::SCENES,
@@ -287,6 +289,22 @@ impl Lab {
         self.lookup(micros, 1_700, name, dns::A, |id| {
             dns::response(id, name, dns::A, dns::NOERROR, &[address])
         });
+    }
+
+    /// A client by number asks a resolver for a name and type, and gets a code and addresses 2 ms later.
+    pub fn asks(
+        &mut self,
+        micros: u64,
+        client: u8,
+        resolver: IpAddr,
+        (name, qtype): (&str, u16),
+        rcode: u16,
+        addresses: &[[u8; 4]],
+    ) {
+        let (client, resolver) = ((self.client(client), self.next_port()), (resolver, 53));
+        let id = client.1.wrapping_mul(40_503);
+        self.udp(micros, client, resolver, &dns::query(id, name, qtype));
+        self.udp(micros + 2_000, resolver, client, &dns::response(id, name, qtype, rcode, addresses));
     }
 
     /// Healthy traffic over `span` microseconds: HTTP, TLS 1.2 and 1.3, DNS with a search list and type 65,

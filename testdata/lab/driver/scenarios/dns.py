@@ -141,7 +141,7 @@ def dns_truncated_blocked(lab):
         truncated_then_tcp(client, resolver, 3)
         time.sleep(1.5)
     lab.truth.expect("missing_syn_ack", variant="silent", server=resolver.v4, port=53)
-    lab.truth.expect("dns_truncated", server=resolver.v4, port=53)
+    lab.truth.expect("dns_truncation", variant="blocked", server=resolver.v4, port=53)
     lab.truth.shows = "tcp.dstport == 53 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
 
 
@@ -200,7 +200,7 @@ def dns_unexpected_resolver(lab):
     with lab.capture(site, "client side"):
         for client in clients:
             ask(client, (other if client is clients[3] else usual).v4, [f"app.{ZONE}"] * 3, kinds=[names.A], pause=0.1)
-    lab.truth.expect("dns_resolver", server=other.v4, port=53)
+    lab.truth.expect("dns_unexpected_resolver", server=other.v4, port=53)
     lab.truth.shows = "dns.a == 10.99.88.78"
 
 
@@ -212,5 +212,5 @@ def dns_refused(lab):
     names.unbound(resolver, f"  access-control: {client.v4}/32 refuse")
     with lab.capture(site, "client side"):
         ask(client, resolver.v4, [f"app.{ZONE}", f"www.{ZONE}"])
-    lab.truth.expect("dns_refused", server=resolver.v4, port=53)
+    lab.truth.expect("dns_error", variant="refused", server=resolver.v4, port=53)
     lab.truth.shows = "dns.flags.rcode == 5"

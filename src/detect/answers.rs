@@ -1,0 +1,191 @@
+//! Which addresses resolvers give for names, and what clients did with them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::dns::Transaction;
+use crate::detect::{Bounded, Distinct, Merge, hash_of};
+use crate::dissect::{Endpoint, PacketRef};
+use crate::flow::{Flow, FlowHead, HandshakeOutcome};
+
+const A: u16 = 1;
+const AAAA: u16 = 28;
+
+/// The addresses among the answers to a question for one.
+pub(super) fn addresses(answers: &[String]) -> impl Iterator<Item = IpAddr> {
+    answers.iter().filter_map(|answer| answer.parse().ok())
+}
+
+/// It asks for an address.
+pub(super) fn asks_for_address(transaction: &Transaction) -> bool {
+    matches!(transaction.qtype, A | AAAA)
+}
+
+/// An address that means something in its own network only (RFC 1918, RFC 4193, RFC 6598).
+pub(super) fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    }
+}
+
+/// What one resolver answered.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Answer {
+    /// Lookups.
+    pub(super) lookups: u64,
+    /// Who asked.
+    pub(super) clients: Distinct<IpAddr, 64>,
+    /// Addresses, all answers together.
+    pub(super) addresses: Distinct<IpAddr, 16>,
+    /// Query and response of the first lookup.
+    pub(super) first: Option<(PacketRef, PacketRef)>,
+    /// Its flow.
+    pub(super) flow: Option<FlowHead>,
+}
+
+impl Merge for Answer {
+    fn absorb(&mut self, other: Self) {
+        self.lookups += other.lookups;
+        self.clients.absorb(other.clients);
+        self.addresses.absorb(other.addresses);
+        if other.first.is_some_and(|later| self.first.is_none_or(|first| later < first)) {
+            (self.first, self.flow) = (other.first, other.flow);
+        }
+    }
+}
+
+impl Answer {
+    /// Both gave addresses, and none in common.
+    pub(super) fn contradicts(&self, other: &Self) -> bool {
+        let apart = |one: &IpAddr| other.addresses.iter().all(|address| address != one);
+        self.addresses.count() > 0 && other.addresses.count() > 0 && self.addresses.iter().all(apart)
+    }
+
+    /// One of its addresses is private.
+    pub(super) fn has_private(&self) -> bool {
+        self.addresses.iter().any(|address| is_private(*address))
+    }
+
+    /// Its addresses in order: `10.0.0.1, 10.0.0.2`.
+    pub(super) fn text(&self) -> String {
+        let mut addresses: Vec<IpAddr> = self.addresses.iter().copied().collect();
+        addresses.sort();
+        addresses.iter().take(4).map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What each resolver answered, by name and type.
+pub(super) type ByName<'a> = BTreeMap<(&'a str, u16), Vec<(Endpoint, &'a Answer)>>;
+
+/// Answers by name, type and resolver.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Answers(Bounded<(String, u16, Option<Endpoint>), Answer>);
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 13))
+    }
+}
+
+impl Answers {
+    /// Takes a lookup that found addresses with a resolver; servers of zones may answer by place.
+    pub(super) fn add(&mut self, transaction: &Transaction, flow: &FlowHead) {
+        let Some((query, response)) = transaction.query.zip(transaction.response) else { return };
+        if !transaction.found() || !transaction.recursion_desired || !asks_for_address(transaction) {
+            return;
+        }
+        let name = transaction.name.to_ascii_lowercase();
+        let hash = hash_of(&(&name, transaction.qtype));
+        let key = (name, transaction.qtype, Some(flow.server));
+        let Some(answer) = self.0.observe(hash, key) else { return };
+        let mut new = Answer { lookups: 1, ..Answer::default() };
+        new.clients.add(flow.client.address);
+        addresses(&transaction.answers).for_each(|address| new.addresses.add(address));
+        (new.first, new.flow) = (Some((query, response)), Some(*flow));
+        answer.absorb(new);
+    }
+
+    /// By name and type: what each resolver answered.
+    pub(super) fn by_name(&self) -> ByName<'_> {
+        let mut names = ByName::new();
+        for ((name, qtype, resolver), _, answer) in self.0.iter() {
+            let answers = names.entry((name, *qtype)).or_default();
+            answers.extend(resolver.map(|resolver| (resolver, answer)));
+        }
+        names.values_mut().for_each(|answers| answers.sort_by_key(|(resolver, _)| *resolver));
+        names
+    }
+}
+
+impl Merge for Answers {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
+/// Connections of a client to an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Visit {
+    /// All.
+    pub(super) connections: u64,
+    /// Those that did not open, or ended with an alert that is no close_notify.
+    pub(super) failed: u64,
+    /// The first packet of the first.
+    pub(super) first: Option<PacketRef>,
+}
+
+impl Merge for Visit {
+    fn absorb(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.failed += other.failed;
+        self.first = self.first.into_iter().chain(other.first).min();
+    }
+}
+
+/// TCP connections by client and server address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Visits(Bounded<(IpAddr, IpAddr), Visit>);
+
+impl Default for Visits {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 15))
+    }
+}
+
+impl Visits {
+    /// Takes a flow.
+    pub(super) fn flow(&mut self, flow: &Flow) {
+        let Some(tcp) = &flow.tcp else { return };
+        let alert = flow.tls.iter().flat_map(|tls| &tls.alerts).any(|alert| alert.level == Some(2));
+        let shut = matches!(
+            tcp.handshake.outcome,
+            HandshakeOutcome::Refused | HandshakeOutcome::Unreachable | HandshakeOutcome::Silent
+        );
+        let key = (flow.client.address, flow.server.address);
+        if let Some(visit) = self.0.observe(hash_of(&key), key) {
+            let failed = u64::from(alert || shut);
+            visit.absorb(Visit { connections: 1, failed, first: Some(flow.first) });
+        }
+    }
+
+    /// Of `client` to any of `addresses`.
+    pub(super) fn of<'a>(&self, client: IpAddr, addresses: impl Iterator<Item = &'a IpAddr>) -> Visit {
+        let mut all = Visit::default();
+        for address in addresses {
+            let key = (client, *address);
+            if let Some((_, visit)) = self.0.get(hash_of(&key), key) {
+                all.absorb(*visit);
+            }
+        }
+        all
+    }
+}
+
+impl Merge for Visits {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}

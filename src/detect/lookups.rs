@@ -1,0 +1,177 @@
+//! What the DNS detectors have in common: which names matter, and when a client got them at last.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::dns::{ExtendedError, Transaction, error_name};
+use crate::detect::{Bounded, Distinct, Merge, hash_of};
+use crate::dissect::{Endpoint, PacketRef};
+use crate::flow::FlowHead;
+use crate::time::{Span, Timestamp};
+
+/// Types that an application goes on without: PTR, and what serves DNSSEC or policy (DS, SSHFP, RRSIG, NSEC,
+/// DNSKEY, NSEC3, NSEC3PARAM, TLSA, CDS, CDNSKEY, ANY, CAA).
+const DISPENSABLE: &[u16] = &[12, 43, 44, 46, 47, 48, 50, 51, 52, 59, 60, 255, 257];
+
+/// SVCB and HTTPS (RFC 9460 section 3): clients ask beside the address, and go on without.
+const HINTS: &[u16] = &[64, 65];
+
+/// The last two labels of a name.
+pub(super) fn zone(name: &str) -> &str {
+    let name = name.trim_end_matches('.');
+    name.rmatch_indices('.').nth(1).map_or(name, |(at, _)| &name[at + 1..])
+}
+
+/// An application goes on without an answer of this type.
+pub(super) fn is_dispensable(qtype: u16) -> bool {
+    DISPENSABLE.contains(&qtype)
+}
+
+/// An application cannot go on without this name: neither a reverse name, nor an entry of a block list
+/// (RFC 5782 section 2.1), nor one label, nor a type that is asked for beside the address.
+pub(super) fn is_needed(name: &str, qtype: u16) -> bool {
+    let octets = name.split('.').take_while(|label| label.parse::<u8>().is_ok()).count();
+    let reverse = name.ends_with(".arpa") || octets >= 4;
+    !is_dispensable(qtype) && !HINTS.contains(&qtype) && !reverse && name.contains('.')
+}
+
+/// An Internet name was asked for in a lookup. CHAOS names say what software a server runs.
+pub(super) fn asks_for_name(transaction: &Transaction, flow: &FlowHead) -> bool {
+    transaction.is_lookup(flow.server.port) && transaction.qclass == 1
+}
+
+/// Who asked for a name, by hash, and the second of the answer.
+type Asked = (u64, i64);
+
+/// Answers of one second: the first and the last, and who gave them.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Second {
+    first: Option<(Timestamp, Endpoint)>,
+    last: Option<(Timestamp, Endpoint)>,
+}
+
+impl Merge for Second {
+    fn absorb(&mut self, other: Self) {
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.last = self.last.max(other.last);
+    }
+}
+
+/// Whether a client got a name after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    /// At this time, from this resolver.
+    At(Timestamp, Endpoint),
+    /// From nobody.
+    Never,
+    /// More names were asked for than are kept.
+    Unknown,
+}
+
+/// When clients got names: from any resolver, over any transport.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Answered(Bounded<Asked, Second>);
+
+impl Default for Answered {
+    fn default() -> Self {
+        Self(Bounded::new(1 << 16))
+    }
+}
+
+impl Answered {
+    /// Takes an answer that `client` got.
+    pub(super) fn add(&mut self, client: IpAddr, name: &str, at: Timestamp, resolver: Endpoint) {
+        let asked = hash_of(&(client, name));
+        if let Some(second) = self.0.observe(asked, (asked, second_of(at))) {
+            second.absorb(Second { first: Some((at, resolver)), last: Some((at, resolver)) });
+        }
+    }
+
+    /// The first answer from `from` on, in a few seconds.
+    pub(super) fn after(&self, client: IpAddr, name: &str, from: Timestamp, within: Span) -> Got {
+        let (asked, until) = (hash_of(&(client, name)), from + within);
+        let seconds = second_of(from)..=second_of(until);
+        let found = seconds.take(64).filter_map(|second| self.0.get(asked, (asked, second)));
+        let times = found.flat_map(|(_, second)| [second.first, second.last].into_iter().flatten());
+        match times.filter(|(time, _)| (from..=until).contains(time)).min() {
+            Some((time, resolver)) => Got::At(time, resolver),
+            None if self.0.covers(asked) => Got::Never,
+            None => Got::Unknown,
+        }
+    }
+}
+
+impl Merge for Answered {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
+fn second_of(time: Timestamp) -> i64 {
+    time.0.div_euclid(1_000_000_000)
+}
+
+/// Answers for a name and type.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Known {
+    pub(super) lookups: u64,
+    /// The first, and what it said.
+    pub(super) first: Option<(PacketRef, String)>,
+    pub(super) resolvers: Distinct<Endpoint, 4>,
+}
+
+impl Merge for Known {
+    fn absorb(&mut self, other: Self) {
+        self.lookups += other.lookups;
+        self.first = self.first.take().into_iter().chain(other.first).min();
+        self.resolvers.absorb(other.resolvers);
+    }
+}
+
+/// Extended errors with which a resolver says that it was told to: blocked, censored, filtered, prohibited.
+pub(super) fn is_policy(error: &ExtendedError) -> bool {
+    (15..=18).contains(&error.code)
+}
+
+/// The extended errors in a sentence; empty without any.
+pub(super) fn said(errors: &Distinct<(u16, String), 8>) -> String {
+    let errors = errors.iter().map(|(code, text)| match text.as_str() {
+        "" => format!("{code} ({})", error_name(*code)),
+        text => format!("{code} ({}: {text})", error_name(*code)),
+    });
+    let mut errors: Vec<String> = errors.collect();
+    errors.sort();
+    match errors.is_empty() {
+        true => String::new(),
+        false => format!(" The resolver says: {}.", errors.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reverse_names_block_lists_and_single_labels_are_not_needed() {
+        for name in ["7.2.0.192.in-addr.arpa", "7.2.0.192.zen.example.org", "wpad"] {
+            assert!(!is_needed(name, 1), "{name}");
+        }
+        assert!(is_needed("7.example.org", 1) && !is_needed("www.example.org", 65));
+    }
+
+    #[test]
+    fn the_first_answer_in_time_counts() {
+        let client: IpAddr = "10.0.0.7".parse().expect("address");
+        let resolver = Endpoint { address: client, port: 53 };
+        let at = |millis| Timestamp(0) + Span::millis(millis);
+        let mut answered = Answered::default();
+        [900, 1_200, 1_900]
+            .into_iter()
+            .for_each(|millis| answered.add(client, "a.example", at(millis), resolver));
+        let after = |from| answered.after(client, "a.example", at(from), Span::secs(2));
+        assert_eq!(after(1_000), Got::At(at(1_200), resolver));
+        assert_eq!(after(1_500), Got::At(at(1_900), resolver));
+        assert_eq!(after(2_000), Got::Never);
+    }
+}
