@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::{FileReport, InterfaceReport, LinkType};
+use crate::detect::Heard;
 use crate::dissect::{DefragStats, PacketRef};
 use crate::time::{Span, Timestamp};
 
@@ -99,6 +100,8 @@ pub struct Context<'a> {
     pub files: &'a [FileReport],
     /// What became of the IP fragments.
     pub fragments: DefragStats,
+    /// Whose packets the flows have.
+    pub heard: &'a Heard,
 }
 
 impl Context<'_> {

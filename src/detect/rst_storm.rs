@@ -371,8 +371,15 @@ mod tests {
             last: Some(Timestamp(DAY * 1_000_000_000)),
             ..Totals::default()
         };
-        let verdict = book
-            .finish(&detector, &Context { totals: &totals, files: &[], fragments: DefragStats::default() });
+        let verdict = book.finish(
+            &detector,
+            &Context {
+                totals: &totals,
+                files: &[],
+                fragments: DefragStats::default(),
+                heard: &Heard::default(),
+            },
+        );
         let servers: Vec<_> =
             verdict.findings.iter().map(|finding| finding.subject.server.as_deref()).collect();
         assert_eq!(servers, [Some("203.0.113.77")]);
@@ -396,7 +403,12 @@ mod tests {
         }
         let verdict = book.finish(
             &detector,
-            &Context { totals: &Totals::default(), files: &[], fragments: DefragStats::default() },
+            &Context {
+                totals: &Totals::default(),
+                files: &[],
+                fragments: DefragStats::default(),
+                heard: &Heard::default(),
+            },
         );
         assert!(verdict.findings.is_empty());
         let missing = &verdict.not_assessed[0];
