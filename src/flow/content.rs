@@ -11,8 +11,9 @@ const HEAD: usize = 16;
 
 #[derive(Debug)]
 enum Kind {
-    /// The first bytes of each direction so far, with the packet that began them.
-    Undecided([(Vec<u8>, PacketRef); 2]),
+    /// The first bytes of each direction so far, with the packet that began them. Most say at once what they
+    /// are, and then nothing is kept.
+    Undecided(Option<Box<[(Vec<u8>, PacketRef); 2]>>),
     Tls(Box<TlsParser>),
     Dns(Box<DnsTcp>),
     Datagrams,
@@ -35,7 +36,7 @@ pub(super) struct Content {
 impl Content {
     /// For a byte stream. `dns_port`: one of its ports is DNS's, so length-prefixed messages are expected.
     pub(super) fn stream(dns_port: bool) -> Self {
-        let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(Default::default()) };
+        let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(None) };
         Self { kind, transactions: None, dns_port, clock: Timestamp::MIN }
     }
 
@@ -100,25 +101,23 @@ impl Content {
                 }
             }
             Kind::Undecided(heads) => {
-                let (head, began) = &mut heads[direction.index()];
-                if head.is_empty() {
-                    *began = at;
-                }
-                let whole = if head.is_empty() {
-                    None
-                } else {
+                let head = heads.as_mut().map(|heads| &mut heads[direction.index()]);
+                let mut whole = Vec::new();
+                let mut began = at;
+                if let Some((head, first)) = head.filter(|(head, _)| !head.is_empty()) {
                     head.extend_from_slice(bytes);
-                    Some(std::mem::take(head))
-                };
-                let all = whole.as_deref().unwrap_or(bytes);
+                    (whole, began) = (std::mem::take(head), *first);
+                }
+                let all = if whole.is_empty() { bytes } else { &whole };
                 match looks_like_tls(all) {
                     Recognition::Yes => {
-                        let began = *began;
                         let mut parser = Box::<TlsParser>::default();
                         parser.data(direction, all, began);
                         self.kind = Kind::Tls(parser);
                     }
-                    Recognition::NeedMore if all.len() < HEAD => heads[direction.index()].0 = all.to_vec(),
+                    Recognition::NeedMore if all.len() < HEAD => {
+                        heads.get_or_insert_default()[direction.index()] = (all.to_vec(), began);
+                    }
                     Recognition::NeedMore | Recognition::No => self.kind = Kind::Other,
                 }
             }

@@ -11,7 +11,9 @@ use crate::flow::log::EventLog;
 use crate::flow::reset::{Circumstances, classify};
 use crate::flow::sender::{Placed, Sender, Timing};
 use crate::flow::sent::Segment;
-use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpEvent, TcpFlow, Vantage};
+use crate::flow::{
+    EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpEvent, TcpFlow, TcpSide, Vantage,
+};
 use crate::time::{Span, Timestamp};
 
 /// What the receive window of one side looks like.
@@ -58,6 +60,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    #[inline]
     pub(super) fn new(events: u32, reassembly: usize) -> Self {
         Self {
             opening: Opening::default(),
@@ -432,7 +435,7 @@ impl Connection {
     }
 
     /// The connection is over.
-    pub(super) fn finish(mut self, last: Timestamp, content: &mut Content) -> TcpFlow {
+    pub(super) fn finish(mut self: Box<Self>, last: Timestamp, content: &mut Content) -> Box<TcpFlow> {
         for direction in [Direction::ToServer, Direction::ToClient] {
             let index = direction.index();
             self.assemblers[index].finish(&mut |piece| feed(content, direction, piece));
@@ -465,22 +468,20 @@ impl Connection {
         }
         let crowded = self.senders.iter().map(|sender| sender.crowded).sum();
         let disorder = self.senders.iter().map(|sender| sender.disorder).sum();
-        let [mut client, mut server] = self.senders.map(|sender| sender.side);
         let (events, events_dropped) = self.log.finish();
-        client.stalled = stalled(&events, Direction::ToServer, client.transfer);
-        server.stalled = stalled(&events, Direction::ToClient, server.transfer);
-        TcpFlow {
-            handshake,
-            conn_state: state,
-            history: self.history.into_text(),
-            vantage,
-            sides: [client, server],
-            resets: self.resets,
-            events,
-            events_dropped,
-            crowded,
-            disorder,
+        let mut flow = Box::<TcpFlow>::default();
+        for (index, direction) in Direction::BOTH.into_iter().enumerate() {
+            let side = std::mem::take(&mut self.senders[index].side);
+            flow.sides[index] = TcpSide { stalled: stalled(&events, direction, side.transfer), ..side };
         }
+        flow.handshake = handshake;
+        flow.conn_state = state;
+        flow.history = self.history.into_text();
+        flow.vantage = vantage;
+        flow.resets = self.resets;
+        (flow.events, flow.events_dropped) = (events, events_dropped);
+        (flow.crowded, flow.disorder) = (crowded, disorder);
+        flow
     }
 
     /// The side that answers at once is near. A factor of four is far from measuring noise and delayed ACKs.

@@ -217,8 +217,8 @@ impl Wire {
     }
 
     fn finish(mut self) -> (TcpFlow, Content) {
-        let flow = self.connection.finish(Timestamp(self.packet as i64 * STEP), &mut self.content);
-        (flow, self.content)
+        let flow = Box::new(self.connection).finish(Timestamp(self.packet as i64 * STEP), &mut self.content);
+        (*flow, self.content)
     }
 }
 
