@@ -99,7 +99,7 @@ impl Set {
         let name = input.display().to_string();
         if name == "-" {
             if self.seen.insert(input.to_owned()) {
-                let source = Source::stream(io::stdin(), limits.sha256)
+                let source = Source::stream(io::stdin(), limits.hashes)
                     .map_err(|error| CaptureError::io("standard input", error))?;
                 self.files.extend(Self::stream(&name, source)?.files);
             }
@@ -195,7 +195,7 @@ impl Set {
         if self.seen.contains(&key) {
             return Ok(());
         }
-        let mut source = Source::open(path, &name, false, limits.sha256)?;
+        let mut source = Source::open(path, &name, false, limits.hashes)?;
         let first = probe(&mut source, &name)?;
         self.seen.insert(key);
         let regular = meta.is_file();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::capture::{FileReport, Reader};
+use crate::capture::{FileReport, Hashes, Reader};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
@@ -40,6 +40,9 @@ pub(super) struct Analyze {
     /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
+    /// Do not hash the inputs: faster, but nothing in the report proves which bytes were read
+    #[arg(long, conflicts_with = "sha256")]
+    no_hash: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,7 +74,12 @@ impl Analyze {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let started = Started::now();
         let config = self.source.config()?;
-        let reader = self.source.open(&config, self.sha256)?;
+        let hashes = match (self.sha256, self.no_hash) {
+            (true, _) => Hashes::Sha256,
+            (_, true) => Hashes::None,
+            _ => Hashes::Blake3,
+        };
+        let reader = self.source.open(&config, hashes)?;
         let (outcome, written) = match self.folder(&reader)? {
             None => (self.source.analyze(&config, reader, &mut NoRows)?, None),
             Some(folder) => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::capture::Reader;
+use crate::capture::{CaptureLimits, Hashes, Reader};
 use crate::cli::outcome::Failure;
 use crate::cli::progress::Bar;
 use crate::config::Config;
@@ -45,11 +45,11 @@ impl Source {
     }
 
     /// Opens the inputs. Nothing has been written before that, so a wrong input leaves nothing behind.
-    pub(super) fn open(&self, config: &Config, sha256: bool) -> Result<Reader, Failure> {
+    pub(super) fn open(&self, config: &Config, hashes: Hashes) -> Result<Reader, Failure> {
         if self.inputs.iter().any(|input| input.as_os_str() == "-") && io::stdin().is_terminal() {
             return Err(Failure::Usage("standard input is a terminal; pipe a capture into it".to_owned()));
         }
-        let reader = local::open(&self.inputs, config, Run { threads: self.threads(), sha256 })?;
+        let reader = Reader::open(&self.inputs, &CaptureLimits { hashes, ..config.capture_limits() })?;
         if cfg!(unix) {
             spare(&reader, Path::new("/dev/stdout"), "standard output")?;
         }
