@@ -9,11 +9,13 @@ use crate::time::Timestamp;
 /// Bytes kept per direction until the protocol is known.
 const HEAD: usize = 16;
 
+/// The first bytes of a direction, and the packet that began them.
+type Head = (Vec<u8>, PacketRef);
+
 #[derive(Debug)]
 enum Kind {
-    /// The first bytes of each direction so far, with the packet that began them. Most say at once what they
-    /// are, and then nothing is kept.
-    Undecided(Option<Box<[(Vec<u8>, PacketRef); 2]>>),
+    /// The first bytes of each direction so far. Most say at once what they are, and then nothing is kept.
+    Undecided(Option<Box<[Head; 2]>>),
     Tls(Box<TlsParser>),
     Dns(Box<DnsTcp>),
     Datagrams,
