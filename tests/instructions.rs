@@ -5,7 +5,7 @@
 //! instructions`. Other processors have other instructions, so the figures are of one machine; the file says
 //! of which.
 
-#![allow(missing_docs, unreachable_pub, dead_code)]
+#![allow(missing_docs, unreachable_pub, dead_code, clippy::print_stderr)]
 
 mod support;
 
