@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use crate::capture::{CaptureError, CaptureLimits, Chunk, Reader};
+use crate::capture::{CaptureError, CaptureLimits, Chunk, Hashes, Reader};
 use crate::config::Config;
 use crate::dissect::PacketRecord;
 use crate::local::tracker::{Tracker, write};
@@ -59,17 +59,9 @@ pub fn analyze(
 /// # Errors
 /// When none of the inputs can be read as a capture.
 pub fn open(inputs: &[PathBuf], config: &Config, run: Run) -> Result<Reader, CaptureError> {
-    let limits = CaptureLimits { sha256: run.sha256, ..config.capture_limits() };
+    let hashes = if run.sha256 { Hashes::Sha256 } else { Hashes::Blake3 };
+    let limits = CaptureLimits { hashes, ..config.capture_limits() };
     Reader::open(inputs, &limits)
-}
-
-/// Opens every capture set among the inputs, see [`Reader::open_each`].
-///
-/// # Errors
-/// When none of the inputs can be read as a capture.
-pub fn open_each(inputs: &[PathBuf], config: &Config, run: Run) -> Result<Vec<Reader>, CaptureError> {
-    let limits = CaptureLimits { sha256: run.sha256, ..config.capture_limits() };
-    Reader::open_each(inputs, &limits)
 }
 
 /// As [`analyze`], of a set that is open.

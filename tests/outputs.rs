@@ -93,6 +93,22 @@ fn reported() -> tempfile::TempDir {
     folder
 }
 
+#[test]
+fn what_was_not_hashed_is_said_so_and_is_known_by_its_path() {
+    let folder = tempfile::tempdir().expect("folder");
+    let analyze = "$P analyze -q --fail-on never --no-hash --out report";
+    let ran = sh(folder.path(), &format!("{analyze} $OLD"));
+    assert_eq!(code(&ran), 0, "{}", said(&ran));
+    let report = folder.path().join("report");
+    assert_eq!(whole(&report), text(&old()));
+    assert_eq!(json(&report.join("manifest.json"))["inputs"][0]["blake3"], "not hashed");
+    let again = sh(folder.path(), &format!("{analyze} $OLD"));
+    assert!(!said(&again).contains("replaced"), "{}", said(&again));
+    let other = sh(folder.path(), &format!("{analyze} $NEW"));
+    assert!(said(&other).contains("replaced"), "{}", said(&other));
+    assert_eq!(code(&sh(folder.path(), &format!("{analyze} --sha256 $OLD"))), 2);
+}
+
 fn start(folder: &Path, input: &Path, stdin: Stdio) -> Child {
     Command::new(PCAPSY)
         .args(["analyze", "-q", "--fail-on", "never", "--out", "report", text(input)])

@@ -59,7 +59,7 @@ impl Reader {
         input: impl Read + Send + 'static,
         limits: &CaptureLimits,
     ) -> Result<Self, CaptureError> {
-        let source = Source::stream(input, limits.sha256).map_err(|error| CaptureError::io(name, error))?;
+        let source = Source::stream(input, limits.hashes).map_err(|error| CaptureError::io(name, error))?;
         Ok(Self::new(Set::stream(name, source)?, limits))
     }
 
@@ -156,7 +156,7 @@ impl Reader {
     fn try_open(&self, entry: Entry) -> Result<Open, CaptureError> {
         let mut source = match entry.source {
             Some(source) => source,
-            None => Source::open(&entry.path, &entry.name, self.limits.map, self.limits.sha256)?,
+            None => Source::open(&entry.path, &entry.name, self.limits.map, self.limits.hashes)?,
         };
         let report = FileReport {
             index: self.files.len() as u32,

@@ -19,6 +19,9 @@ const MAX_INTERFACES: usize = 65_536;
 /// Kinds of skipped blocks told apart per file; blocks of further kinds are counted together.
 const MAX_KINDS: usize = 64;
 
+/// In place of a hash that nobody asked for.
+pub const NOT_HASHED: &str = "not hashed";
+
 /// What is known of one file after reading it. A function of its bytes and its place in the set.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct FileReport {
@@ -72,7 +75,7 @@ pub struct FileReport {
     pub damaged_bytes: u64,
     /// The file stops inside a record, or where it could not be read on: the last of `damages` says which.
     pub truncated: bool,
-    /// BLAKE3 of the file as on disk, in hexadecimal.
+    /// BLAKE3 of the file as on disk, in hexadecimal, or [`NOT_HASHED`].
     pub blake3: String,
     /// SHA-256 of the file as on disk, in hexadecimal, when asked for.
     pub sha256: Option<String>,

@@ -151,7 +151,7 @@ impl Set {
         let name = input.display().to_string();
         if name == "-" {
             if self.seen.insert(input.to_owned(), name.clone()).is_none() {
-                let source = Source::stream(io::stdin(), limits.sha256)
+                let source = Source::stream(io::stdin(), limits.hashes)
                     .map_err(|error| CaptureError::io("standard input", error))?;
                 self.files.extend(Self::stream(&name, source)?.files);
             }
@@ -251,7 +251,7 @@ impl Set {
             }
             return Ok(());
         }
-        let mut source = Source::open(path, &name, false, limits.sha256)?;
+        let mut source = Source::open(path, &name, false, limits.hashes)?;
         let regular = meta.is_file();
         let plain = regular && source.compression == Compression::None;
         let probe = probe(&mut source, &name, plain.then_some((path, meta.len())))?;

@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::bytes::{ChunkBytes, mapped, release};
 use super::error::CaptureError;
+use super::limits::Hashes;
+use super::report::NOT_HASHED;
 use super::sniff::{self, Magic};
 
 /// How the file is compressed, by its first bytes.
@@ -39,7 +41,7 @@ const KEEP_MAPPED: usize = 64 << 20;
 #[derive(Debug)]
 struct Tally {
     bytes: u64,
-    blake3: blake3::Hasher,
+    blake3: Option<Box<blake3::Hasher>>,
     sha256: Option<Sha256>,
     to_the_end: bool,
 }
@@ -48,6 +50,7 @@ struct Tally {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Identity {
     pub(super) size: u64,
+    /// Hexadecimal, or [`NOT_HASHED`].
     pub(super) blake3: String,
     pub(super) sha256: Option<String>,
 }
@@ -102,7 +105,7 @@ enum Kind {
 
 impl Source {
     /// Opens a file: a regular, uncompressed one is mapped if `map` says so, any other is a stream.
-    pub(super) fn open(path: &Path, name: &str, map: bool, sha256: bool) -> Result<Self, CaptureError> {
+    pub(super) fn open(path: &Path, name: &str, map: bool, hashes: Hashes) -> Result<Self, CaptureError> {
         let fail = |error| CaptureError::io(name, error);
         let mut file = File::open(path).map_err(fail)?;
         let meta = file.metadata().map_err(fail)?;
@@ -110,29 +113,29 @@ impl Source {
             return Err(fail(io::Error::other("it is a directory")));
         }
         if !meta.is_file() {
-            return Self::stream(file, sha256).map_err(fail);
+            return Self::stream(file, hashes).map_err(fail);
         }
         let mut head = [0; sniff::MAGIC_BYTES];
         let length = read_full(&mut file, &mut head).map_err(fail)?;
         io::Seek::rewind(&mut file).map_err(fail)?;
         let plain = matches!(sniff::magic(&head[..length]), Magic::Pcap | Magic::Pcapng);
         if !(map && plain) {
-            return Self::stream(file, sha256).map_err(fail);
+            return Self::stream(file, hashes).map_err(fail);
         }
         match mapped(&file) {
             Ok(map) => {
                 let end = map.len();
                 let kind = Kind::Mapped { file, map: Arc::new(map), at: 0, end, read: 0, released: 0 };
-                Ok(Self { compression: Compression::None, offset: 0, kind, tally: Tally::new(sha256) })
+                Ok(Self { compression: Compression::None, offset: 0, kind, tally: Tally::new(hashes) })
             }
             // Some file systems cannot map.
-            Err(_) => Self::stream(file, sha256).map_err(fail),
+            Err(_) => Self::stream(file, hashes).map_err(fail),
         }
     }
 
     /// Reads anything that gives bytes, decompressing it by its magic number.
-    pub(super) fn stream(input: impl Read + Send + 'static, sha256: bool) -> io::Result<Self> {
-        let tally = Tally::new(sha256);
+    pub(super) fn stream(input: impl Read + Send + 'static, hashes: Hashes) -> io::Result<Self> {
+        let tally = Tally::new(hashes);
         let counted = Counted { input, tally: Arc::clone(&tally) };
         let mut raw = BufReader::with_capacity(STEP, counted);
         let mut head = vec![0; sniff::MAGIC_BYTES];
@@ -278,7 +281,10 @@ impl Source {
         let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         Identity {
             size: tally.bytes,
-            blake3: tally.blake3.finalize().to_hex().to_string(),
+            blake3: match &tally.blake3 {
+                Some(blake3) => blake3.finalize().to_hex().to_string(),
+                None => NOT_HASHED.to_owned(),
+            },
             sha256: tally
                 .sha256
                 .clone()
@@ -288,17 +294,20 @@ impl Source {
 }
 
 impl Tally {
-    fn new(sha256: bool) -> Arc<Mutex<Self>> {
-        let sha256 = sha256.then(Sha256::new);
-        Arc::new(Mutex::new(Self { bytes: 0, blake3: blake3::Hasher::new(), sha256, to_the_end: false }))
+    fn new(hashes: Hashes) -> Arc<Mutex<Self>> {
+        let blake3 = (hashes != Hashes::None).then(Box::default);
+        let sha256 = (hashes == Hashes::Sha256).then(Sha256::new);
+        Arc::new(Mutex::new(Self { bytes: 0, blake3, sha256, to_the_end: false }))
     }
 
     fn count(tally: &Mutex<Self>, bytes: &[u8]) {
         let lock = || tally.lock().unwrap_or_else(PoisonError::into_inner);
         // Several threads hash, and a waiting thread may take up other work: it must not hold the lock
         // meanwhile.
-        let mut blake3 = std::mem::take(&mut lock().blake3);
-        blake3.update_rayon(bytes);
+        let mut blake3 = lock().blake3.take();
+        if let Some(blake3) = &mut blake3 {
+            blake3.update_rayon(bytes);
+        }
         let mut tally = lock();
         tally.blake3 = blake3;
         tally.bytes += bytes.len() as u64;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::capture::{FileReport, Reader};
+use crate::capture::{FileReport, Hashes, Reader};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
@@ -44,6 +44,9 @@ pub(super) struct Analyze {
     /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
+    /// Do not hash the inputs: faster, but nothing in the report proves which bytes were read
+    #[arg(long, conflicts_with = "sha256")]
+    no_hash: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,7 +77,12 @@ impl Analyze {
     /// Analyses every capture set, writes its files, prints its summary.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let config = self.source.config()?;
-        let readers = self.source.open(&config, self.sha256)?;
+        let hashes = match (self.sha256, self.no_hash) {
+            (true, _) => Hashes::Sha256,
+            (_, true) => Hashes::None,
+            _ => Hashes::Blake3,
+        };
+        let readers = self.source.open(&config, hashes)?;
         let targets = self.targets(&readers);
         let many = readers.len() > 1;
         if many && !self.json {

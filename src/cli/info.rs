@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use crate::capture::{CaptureLimits, FileReport, Reader, Unreadable};
+use crate::capture::{CaptureLimits, FileReport, Hashes, Reader, Unreadable};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
 use crate::cli::stdout::stdout;
@@ -44,7 +44,8 @@ struct Facts<'r> {
 impl Info {
     /// Reads the captures and prints what they are.
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let limits = CaptureLimits { sha256: self.sha256, ..CaptureLimits::default() };
+        let hashes = if self.sha256 { Hashes::Sha256 } else { Hashes::Blake3 };
+        let limits = CaptureLimits { hashes, ..CaptureLimits::default() };
         let mut reader = Reader::open(&self.inputs, &limits)?;
         let bar = Bar::new(self.quiet);
         let mut packets = 0;

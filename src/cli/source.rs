@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::capture::Reader;
+use crate::capture::{CaptureLimits, Hashes, Reader};
 use crate::cli::outcome::Failure;
 use crate::cli::progress::Bar;
 use crate::config::Config;
@@ -49,14 +49,14 @@ impl Source {
 
     /// Opens the inputs, a reader for each capture set. Nothing has been written before that, so a wrong
     /// input leaves nothing behind.
-    pub(super) fn open(&self, config: &Config, sha256: bool) -> Result<Vec<Reader>, Failure> {
+    pub(super) fn open(&self, config: &Config, hashes: Hashes) -> Result<Vec<Reader>, Failure> {
         if self.inputs.iter().any(|input| input.as_os_str() == "-") && io::stdin().is_terminal() {
             return Err(Failure::Usage("standard input is a terminal; pipe a capture into it".to_owned()));
         }
-        let run = Run { threads: self.threads(), sha256 };
+        let limits = CaptureLimits { hashes, ..config.capture_limits() };
         let readers = match self.set {
-            true => vec![local::open(&self.inputs, config, run)?],
-            false => local::open_each(&self.inputs, config, run)?,
+            true => vec![Reader::open(&self.inputs, &limits)?],
+            false => Reader::open_each(&self.inputs, &limits)?,
         };
         if cfg!(unix) {
             for reader in &readers {
@@ -68,7 +68,7 @@ impl Source {
 
     /// As [`Source::open`], of inputs that are one capture set.
     pub(super) fn open_one(&self, config: &Config) -> Result<Reader, Failure> {
-        let mut readers = self.open(config, false)?;
+        let mut readers = self.open(config, Hashes::default())?;
         match (readers.pop(), readers.len()) {
             (Some(reader), 0) => Ok(reader),
             (_, others) => Err(Failure::Usage(format!(

@@ -208,6 +208,8 @@ impl<D: Detector> Book<D> {
     /// Judges what was counted in all partitions.
     pub fn finish(mut self, detector: &D, context: &Context<'_>) -> Verdict {
         let rule = &D::RULE;
+        self.cases.sort();
+        self.totals.sort();
         let lost = self.cases.lost();
         let concluded = detector.conclude(&mut self, context);
         let mut findings: Vec<Finding> =

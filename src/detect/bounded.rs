@@ -4,14 +4,21 @@
 //! in front of it, and can never come back. So what is kept is complete, and merging is commutative and
 //! associative. A hash knows nothing of addresses, so no part of the address space is blind.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use hashbrown::HashTable;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::detect::Merge;
 
 /// XXH3 of a value's byte form between stages: the same in every run and on every machine.
 pub fn hash_of<T: Serialize + ?Sized>(value: &T) -> u64 {
+    // Most values are addresses and ports: clearing room for the longest would cost more than the hash.
+    let mut few = [0; 48];
+    if let Ok(used) = postcard::to_slice(value, &mut few) {
+        return xxhash_rust::xxh3::xxh3_64(used);
+    }
     let mut bytes = [0; 512];
     if let Ok(used) = postcard::to_slice(value, &mut bytes) {
         return xxhash_rust::xxh3::xxh3_64(used);
@@ -20,11 +27,35 @@ pub fn hash_of<T: Serialize + ?Sized>(value: &T) -> u64 {
     postcard::to_allocvec(value).map_or(0, |bytes| xxhash_rust::xxh3::xxh3_64(&bytes))
 }
 
+/// A key, how often it was observed, and its value.
+#[derive(Clone, Debug)]
+struct Entry<K, V> {
+    hash: u64,
+    key: K,
+    count: u64,
+    value: V,
+}
+
+impl<K: Ord, V> Entry<K, V> {
+    fn order(&self) -> (u64, &K) {
+        (self.hash, &self.key)
+    }
+}
+
 /// Values by key, those of the lowest hashes only.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Bounded<K: Ord, V> {
-    /// By hash and key: how often the key was observed, and its value.
-    kept: BTreeMap<(u64, K), (u64, V)>,
+///
+/// Every flow is looked up in a dozen of these. So keys are found by their hashes, and a quarter more of them
+/// than may stay can be there until the highest hashes go, all at once. What is read is never more than may
+/// stay.
+#[derive(Clone, Debug)]
+pub struct Bounded<K, V> {
+    entries: Vec<Entry<K, V>>,
+    /// Places in `entries` by hash.
+    index: HashTable<u32>,
+    /// Keys of higher hashes find no place.
+    bound: u64,
+    /// The entries stand in the order of their hashes.
+    sorted: bool,
     most: usize,
     observed: u64,
 }
@@ -32,17 +63,22 @@ pub struct Bounded<K: Ord, V> {
 impl<K: Ord, V> Bounded<K, V> {
     /// An empty table of at most so many keys.
     pub fn new(most: usize) -> Self {
-        Self { kept: BTreeMap::new(), most, observed: 0 }
+        let (entries, index) = (Vec::new(), HashTable::new());
+        Self { entries, index, bound: u64::MAX, sorted: true, most, observed: 0 }
     }
 
     /// A key with this hash would have been kept from its first observation on.
     pub fn covers(&self, hash: u64) -> bool {
-        self.kept.len() < self.most || self.kept.last_key_value().is_some_and(|((last, _), _)| hash < *last)
+        match self.entries.len().cmp(&self.most) {
+            Ordering::Less => true,
+            Ordering::Equal => hash < self.bound,
+            Ordering::Greater => self.kept().last().is_some_and(|last| hash < last.hash),
+        }
     }
 
     /// Observations that found no place.
     pub fn lost(&self) -> u64 {
-        self.observed - self.kept.values().map(|(count, _)| count).sum::<u64>()
+        self.observed - self.iter().map(|(_, count, _)| count).sum::<u64>()
     }
 
     /// Observations, those that found no place included.
@@ -52,58 +88,176 @@ impl<K: Ord, V> Bounded<K, V> {
 
     /// Keys, how often each was observed, and values, in the order of the hashes.
     pub fn iter(&self) -> impl Iterator<Item = (&K, u64, &V)> {
-        self.kept.iter().map(|((_, key), (count, value))| (key, *count, value))
+        let in_order = self.sorted && self.entries.len() <= self.most;
+        let (ready, others) = match in_order {
+            true => (&self.entries[..], Vec::new()),
+            false => (&[][..], self.kept()),
+        };
+        ready.iter().chain(others).map(|entry| (&entry.key, entry.count, &entry.value))
     }
 
-    /// Takes out the entries that `wanted` accepts. They count as kept for [`lost`](Self::lost).
+    /// What stays, in the order of the hashes.
+    fn kept(&self) -> Vec<&Entry<K, V>> {
+        let mut kept: Vec<_> = self.entries.iter().collect();
+        kept.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
+        kept.truncate(self.most);
+        kept
+    }
+
+    /// Nothing more will be observed: what is read from here on need not be put in order again.
+    pub fn sort(&mut self) {
+        self.settle();
+        if !self.sorted {
+            self.entries.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
+            self.find_places();
+            self.sorted = true;
+        }
+    }
+
+    /// Takes out the entries that `wanted` accepts, in the order of the hashes. They count as kept for
+    /// [`lost`](Self::lost).
     pub fn take_if(&mut self, mut wanted: impl FnMut(&K, &V) -> bool) -> Vec<(K, V)> {
-        let taken = self.kept.extract_if(.., |(_, key), (_, value)| wanted(key, value));
-        let taken: Vec<_> = taken.collect();
-        self.observed -= taken.iter().map(|(_, (count, _))| count).sum::<u64>();
-        taken.into_iter().map(|((_, key), (_, value))| (key, value)).collect()
+        self.sort();
+        let taken: Vec<_> = self.entries.extract_if(.., |entry| wanted(&entry.key, &entry.value)).collect();
+        if !taken.is_empty() {
+            self.bound = u64::MAX;
+            self.find_places();
+        }
+        self.observed -= taken.iter().map(|entry| entry.count).sum::<u64>();
+        taken.into_iter().map(|entry| (entry.key, entry.value)).collect()
+    }
+
+    /// Puts out what is too much.
+    fn settle(&mut self) {
+        if self.entries.len() > self.most {
+            let order = |one: &Entry<K, V>, other: &Entry<K, V>| one.order().cmp(&other.order());
+            self.entries.select_nth_unstable_by(self.most, order);
+            self.entries.truncate(self.most);
+            self.sorted = false;
+            self.bound = self.highest();
+            self.find_places();
+        }
+    }
+
+    fn highest(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.hash).max().unwrap_or(0)
+    }
+
+    fn find_places(&mut self) {
+        self.index.clear();
+        let entries = &self.entries;
+        for (entry, place) in entries.iter().zip(0..) {
+            self.index.insert_unique(entry.hash, place, |place: &u32| entries[*place as usize].hash);
+        }
+    }
+
+    fn place(&self, hash: u64, key: &K) -> Option<usize> {
+        let same = |place: &u32| {
+            let entry = &self.entries[*place as usize];
+            entry.hash == hash && entry.key == *key
+        };
+        self.index.find(hash, same).map(|place| *place as usize)
+    }
+
+    /// The place of a key that was not there.
+    fn add(&mut self, hash: u64, key: K, value: V) -> usize {
+        let place = self.entries.len();
+        let entry = Entry { hash, key, count: 0, value };
+        self.sorted &= self.entries.last().is_none_or(|last| last.order() < entry.order());
+        self.entries.push(entry);
+        if self.entries.len() == self.most {
+            self.bound = self.highest();
+        }
+        let entries = &self.entries;
+        self.index.insert_unique(hash, place as u32, |place| entries[*place as usize].hash);
+        place
+    }
+
+    /// The entry of `key`, when it stays.
+    fn entry(&self, hash: u64, key: &K) -> Option<&Entry<K, V>> {
+        let entry = &self.entries[self.place(hash, key)?];
+        let below = || self.entries.iter().filter(|other| other.order() < entry.order()).count();
+        (self.entries.len() <= self.most || below() < self.most).then_some(entry)
     }
 }
 
-impl<K: Ord, V: Default + Merge> Bounded<K, V> {
+impl<K: Ord, V: Default> Bounded<K, V> {
     /// The value of `key` to count one observation in; `None` when lower hashes fill the table.
     pub fn observe(&mut self, hash: u64, key: K) -> Option<&mut V> {
         self.observed += 1;
-        let key = (hash, key);
-        if self.kept.len() >= self.most && !self.kept.contains_key(&key) {
-            if self.kept.last_key_value().is_none_or(|(last, _)| *last < key) {
-                return None;
-            }
-            self.kept.pop_last();
+        if hash > self.bound {
+            return None;
         }
-        let (count, value) = self.kept.entry(key).or_default();
-        *count += 1;
-        Some(value)
+        let place = match self.place(hash, &key) {
+            Some(place) => place,
+            None => {
+                if self.entries.len() > self.most + self.most / 4 {
+                    self.settle();
+                    if hash > self.bound {
+                        return None;
+                    }
+                }
+                self.add(hash, key, V::default())
+            }
+        };
+        let entry = &mut self.entries[place];
+        entry.count += 1;
+        Some(&mut entry.value)
     }
 
     /// How often `key` was observed, and its value.
     pub fn get(&self, hash: u64, key: K) -> Option<(u64, &V)> {
-        self.kept.get(&(hash, key)).map(|(count, value)| (*count, value))
+        self.entry(hash, &key).map(|entry| (entry.count, &entry.value))
     }
 }
 
 impl<K: Ord, V> Bounded<K, V> {
     /// The value of `key`, without observing anything.
     pub fn get_mut(&mut self, hash: u64, key: K) -> Option<&mut V> {
-        self.kept.get_mut(&(hash, key)).map(|(_, value)| value)
+        self.settle();
+        let place = self.place(hash, &key)?;
+        Some(&mut self.entries[place].value)
     }
 }
 
 impl<K: Ord, V: Default + Merge> Merge for Bounded<K, V> {
-    fn absorb(&mut self, other: Self) {
+    fn absorb(&mut self, mut other: Self) {
         self.observed += other.observed;
-        for (key, (count, value)) in other.kept {
-            let known = self.kept.entry(key).or_default();
-            known.0 += count;
-            known.1.absorb(value);
+        other.settle();
+        self.settle();
+        for Entry { hash, key, count, value } in other.entries {
+            let place = self.place(hash, &key).unwrap_or_else(|| self.add(hash, key, V::default()));
+            let known = &mut self.entries[place];
+            known.count += count;
+            known.value.absorb(value);
         }
-        while self.kept.len() > self.most {
-            self.kept.pop_last();
+        self.bound = self.bound.min(other.bound);
+        self.settle();
+    }
+}
+
+/// How it travels: by hash and key, how often the key was observed, and its value; most; observed.
+type Plain<Map> = (Map, usize, u64);
+
+impl<K: Ord + Serialize, V: Serialize> Serialize for Bounded<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kept = self.kept().into_iter();
+        let kept: BTreeMap<_, _> = kept.map(|entry| (entry.order(), (entry.count, &entry.value))).collect();
+        let plain: Plain<_> = (kept, self.most, self.observed);
+        plain.serialize(serializer)
+    }
+}
+
+impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Bounded<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (kept, most, observed): Plain<BTreeMap<(u64, K), (u64, V)>> =
+            Deserialize::deserialize(deserializer)?;
+        let mut table = Self { observed, ..Self::new(most) };
+        for ((hash, key), (count, value)) in kept {
+            let place = table.add(hash, key, value);
+            table.entries[place].count = count;
         }
+        Ok(table)
     }
 }
 
@@ -154,8 +308,11 @@ impl<T, const MOST: usize> Distinct<T, MOST> {
 impl<T: Serialize, const MOST: usize> Distinct<T, MOST> {
     /// Takes a value.
     pub fn add(&mut self, value: T) {
-        self.0.insert(hash_of(&value), value);
-        self.cut();
+        let hash = hash_of(&value);
+        if self.0.len() < MOST || self.0.last_key_value().is_some_and(|(last, _)| hash <= *last) {
+            self.0.insert(hash, value);
+            self.cut();
+        }
     }
 }
 
@@ -188,7 +345,8 @@ mod tests {
             let cut = cut.min(keys.len());
             let mut parts = filled(&keys[cut..]);
             parts.absorb(filled(&keys[..cut]));
-            prop_assert_eq!(&whole.kept, &parts.kept);
+            let (all, joined): (Vec<_>, Vec<_>) = (whole.iter().collect(), parts.iter().collect());
+            prop_assert_eq!(all, joined);
             prop_assert_eq!(whole.lost(), parts.lost());
             for (key, observed, count) in whole.iter() {
                 prop_assert_eq!(*count, keys.iter().filter(|one| *one == key).count() as u64);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::{FileReport, InterfaceReport, LinkType};
+use crate::detect::Heard;
 use crate::dissect::{DefragStats, FragmentPath, PacketRef};
 use crate::time::{Span, Timestamp};
 
@@ -101,6 +102,8 @@ pub struct Context<'a> {
     pub files: &'a [FileReport],
     /// What became of the IP fragments.
     pub fragments: DefragStats,
+    /// Whose packets the flows have.
+    pub heard: &'a Heard,
 }
 
 impl Context<'_> {

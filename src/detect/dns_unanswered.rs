@@ -145,18 +145,12 @@ impl Merge for Tries {
 pub(super) struct Waiting {
     tries: Bounded<(Question, u64), Tries>,
     two_way: u64,
-    heard: Heard,
     answered: Answered,
 }
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self {
-            tries: Bounded::new(1 << 14),
-            two_way: 0,
-            heard: Heard::default(),
-            answered: Answered::default(),
-        }
+        Self { tries: Bounded::new(1 << 14), two_way: 0, answered: Answered::default() }
     }
 }
 
@@ -164,7 +158,6 @@ impl Merge for Waiting {
     fn absorb(&mut self, other: Self) {
         self.tries.absorb(other.tries);
         self.two_way += other.two_way;
-        self.heard.absorb(other.heard);
         self.answered.absorb(other.answered);
     }
 }
@@ -187,7 +180,6 @@ impl Detector for DnsUnanswered {
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         book.notes.two_way += u64::from(!flow.is_one_way());
-        book.notes.heard.flow(flow);
     }
 
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
@@ -303,7 +295,7 @@ impl Detector for DnsUnanswered {
         let draft = Draft::new(extent, title, summary).severity(severity).count("answered", answered);
         let draft = match extent {
             // Other packets of its host pass here, so the host is up, and its answers would pass, too.
-            Extent::Silent if book.notes.heard.sent(resolver.address) => {
+            Extent::Silent if context.heard.sent(resolver.address) => {
                 draft.could_be(["a filter drops UDP port 53, or its answers", "the resolver does not work"])
             }
             _ => draft,

@@ -26,13 +26,14 @@ impl Default for Heard {
 impl Heard {
     /// Takes the packets of a flow.
     pub fn flow(&mut self, flow: &Flow) {
-        for direction in Direction::BOTH {
-            let packets = flow.half(direction).packets;
-            let ends = [flow.sender(direction), flow.sender(direction.reverse())];
-            for (role, end) in ends.iter().enumerate().filter(|_| packets > 0) {
-                if let Some(counts) = self.0.observe(hash_of(&end.address), end.address) {
-                    counts[role] += packets;
-                }
+        let [to_server, to_client] = Direction::BOTH.map(|direction| flow.half(direction).packets);
+        if to_server + to_client == 0 {
+            return;
+        }
+        let ends = [(flow.client, [to_server, to_client]), (flow.server, [to_client, to_server])];
+        for (end, packets) in ends {
+            if let Some(counts) = self.0.observe(hash_of(&end.address), end.address) {
+                counts.absorb(packets);
             }
         }
     }

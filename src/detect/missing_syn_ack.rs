@@ -133,13 +133,11 @@ const TRACED_HOPS: u8 = 30;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Notes {
     races: Races<Attempts>,
-    heard: Heard,
 }
 
 impl Merge for Notes {
     fn absorb(&mut self, other: Self) {
         self.races.absorb(other.races);
-        self.heard.absorb(other.heard);
     }
 }
 
@@ -166,7 +164,6 @@ impl Detector for MissingSynAck {
     type Notes = Notes;
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
-        book.notes.heard.flow(flow);
         let Some(tcp) = &flow.tcp else { return };
         let handshake = &tcp.handshake;
         let Some((first, last)) = handshake.syns.first().zip(handshake.syns.last()) else {
@@ -215,7 +212,7 @@ impl Detector for MissingSynAck {
             let flows = timed.iter().map(|(_, case)| case.flows()).sum();
             book.not_judged_many("the clock of the capture steps back", flows);
         }
-        let heard = std::mem::take(&mut book.notes.heard);
+        let heard = context.heard;
         let receivers = heard.receivers();
         let unheard = book.take(|(server, outcome), case| {
             let answers = || {
@@ -231,10 +228,8 @@ impl Detector for MissingSynAck {
         let asked_by =
             book.group(self.sweep, |key, case| case.affected.clients.only().copied().filter(|_| silent(key)));
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
-        let on_host = on_host.into_iter().map(|group| self.host_sweep(group, &heard));
-        let concluded = asked_by.into_iter().map(client_sweep).chain(on_host).collect();
-        book.notes.heard = heard;
-        concluded
+        let on_host = on_host.into_iter().map(|group| self.host_sweep(group, heard));
+        asked_by.into_iter().map(client_sweep).chain(on_host).collect()
     }
 
     fn judge(
@@ -287,7 +282,7 @@ impl Detector for MissingSynAck {
             Outcome::Silent | Outcome::LostReturn => case.severity(case.counts.repeated),
         };
         let mut draft = Draft::new(outcome, title, summary).count("opened", opened).severity(severity);
-        if outcome == Outcome::Silent && book.notes.heard.sent(server.address) {
+        if outcome == Outcome::Silent && context.heard.sent(server.address) {
             draft = draft.could_be(SILENT_PORT.iter().copied());
         }
         Some(match unseen_replies(book).filter(|_| outcome == Outcome::Silent) {

@@ -72,6 +72,7 @@ macro_rules! detectors {
         /// What all detectors counted in a partition, or in several.
         #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
         pub struct Books {
+            heard: Heard,
             $($module: Book<$module::$detector>,)*
         }
 
@@ -101,11 +102,13 @@ macro_rules! detectors {
                 if flow.is_cut() {
                     return {$(books.$module.cut();)*};
                 }
+                books.heard.flow(flow);
                 $(self.$module.flow(flow, &mut books.$module);)*
             }
 
             /// Every detector's verdict on what was counted in all partitions, in the order of [`RULES`].
             pub fn finish(&self, books: Books, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
+                let context = &Context { heard: &books.heard, ..*context };
                 let verdicts = [$(books.$module.finish(&self.$module, context),)*];
                 RULES.iter().zip(verdicts).collect()
             }
@@ -113,6 +116,7 @@ macro_rules! detectors {
 
         impl Merge for Books {
             fn absorb(&mut self, other: Self) {
+                self.heard.absorb(other.heard);
                 $(self.$module.absorb(other.$module);)*
             }
         }

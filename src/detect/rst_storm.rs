@@ -459,7 +459,9 @@ mod tests {
         }
         let totals =
             Totals { first: Some(Timestamp(0)), last: Some(Timestamp(900_000_000_000)), ..Totals::default() };
-        let context = Context { totals: &totals, files: &[], fragments: DefragStats::default() };
+        let heard = Heard::default();
+        let fragments = DefragStats::default();
+        let context = Context { totals: &totals, files: &[], fragments, heard: &heard };
         book.finish(&detector, &context).findings
     }
 
@@ -492,7 +494,9 @@ mod tests {
         }
         let totals =
             Totals { first: Some(Timestamp(0)), last: Some(Timestamp(300_000_000_000)), ..Totals::default() };
-        let context = Context { totals: &totals, files: &[], fragments: DefragStats::default() };
+        let heard = Heard::default();
+        let fragments = DefragStats::default();
+        let context = Context { totals: &totals, files: &[], fragments, heard: &heard };
         let findings = book.finish(&detector, &context).findings;
         let [finding] = &findings[..] else { panic!("{findings:#?}") };
         assert_eq!((finding.impact.failed_transactions, finding.impact.services), (30, 6));
@@ -550,8 +554,15 @@ mod tests {
             last: Some(Timestamp(DAY * 1_000_000_000)),
             ..Totals::default()
         };
-        let verdict = book
-            .finish(&detector, &Context { totals: &totals, files: &[], fragments: DefragStats::default() });
+        let verdict = book.finish(
+            &detector,
+            &Context {
+                totals: &totals,
+                files: &[],
+                fragments: DefragStats::default(),
+                heard: &Heard::default(),
+            },
+        );
         let servers: Vec<_> =
             verdict.findings.iter().map(|finding| finding.subject.server.as_deref()).collect();
         assert_eq!(servers, [Some("203.0.113.77")]);
@@ -575,7 +586,12 @@ mod tests {
         }
         let verdict = book.finish(
             &detector,
-            &Context { totals: &Totals::default(), files: &[], fragments: DefragStats::default() },
+            &Context {
+                totals: &Totals::default(),
+                files: &[],
+                fragments: DefragStats::default(),
+                heard: &Heard::default(),
+            },
         );
         assert!(verdict.findings.is_empty());
         let missing = &verdict.not_assessed[0];

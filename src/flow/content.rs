@@ -13,10 +13,13 @@ const HEAD: usize = 4096;
 /// What both sides of SSH say first (RFC 4253 section 4.2).
 const SSH: &[u8] = b"SSH-";
 
+/// The first bytes of a direction, and the packet that began them.
+type Head = (Vec<u8>, PacketRef);
+
 #[derive(Debug)]
 enum Kind {
-    /// The first bytes of each direction so far, with the packet that began them.
-    Undecided([(Vec<u8>, PacketRef); 2]),
+    /// The first bytes of each direction so far. Most say at once what they are, and then nothing is kept.
+    Undecided(Option<Box<[Head; 2]>>),
     Tls(Box<TlsParser>),
     Dns(Box<DnsTcp>),
     Http(Box<HttpParser>),
@@ -42,7 +45,7 @@ pub(super) struct Content {
 impl Content {
     /// For a byte stream. `dns_port`: one of its ports is DNS's, so length-prefixed messages are expected.
     pub(super) fn stream(dns_port: bool) -> Self {
-        let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(Default::default()) };
+        let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(None) };
         Self { kind, transactions: None, dns_port, greetings: Default::default(), clock: Timestamp::MIN }
     }
 
@@ -89,7 +92,9 @@ impl Content {
             Kind::Tls(parser) => parser.held(),
             Kind::Dns(stream) => stream.held(),
             Kind::Http(parser) => parser.held(),
-            Kind::Undecided(heads) => heads.iter().map(|(head, _)| head.capacity()).sum(),
+            Kind::Undecided(heads) => {
+                heads.iter().flat_map(|heads| heads.iter()).map(|(head, _)| head.capacity()).sum()
+            }
             _ => 0,
         };
         stream + self.transactions.as_ref().map_or(0, |transactions| transactions.held())
@@ -143,33 +148,31 @@ impl Content {
                 }
             }
             Kind::Undecided(heads) => {
-                let (head, began) = &mut heads[direction.index()];
-                if head.is_empty() {
-                    *began = at;
-                }
-                let whole = if head.is_empty() {
-                    None
-                } else {
+                let head = heads.as_mut().map(|heads| &mut heads[direction.index()]);
+                let mut whole = Vec::new();
+                let mut began = at;
+                if let Some((head, first)) = head.filter(|(head, _)| !head.is_empty()) {
                     head.extend_from_slice(bytes);
-                    Some(std::mem::take(head))
-                };
-                let all = whole.as_deref().unwrap_or(bytes);
+                    (whole, began) = (std::mem::take(head), *first);
+                }
+                let all = if whole.is_empty() { bytes } else { &whole };
                 match looks_like_tls(all) {
                     Recognition::Yes => {
-                        let began = *began;
                         let mut parser = Box::<TlsParser>::default();
                         parser.data(direction, all, began);
                         self.kind = Kind::Tls(parser);
                     }
-                    Recognition::NeedMore if all.len() < HEAD => heads[direction.index()].0 = all.to_vec(),
+                    Recognition::NeedMore if all.len() < HEAD => {
+                        heads.get_or_insert_default()[direction.index()] = (all.to_vec(), began);
+                    }
                     _ => match looks_like_http(all) {
                         Recognition::Yes => {
                             let mut parser = Box::new(HttpParser::new(direction, all));
-                            parser.data(direction, all, *began, self.clock);
+                            parser.data(direction, all, began, self.clock);
                             self.kind = Kind::Http(parser);
                         }
                         Recognition::NeedMore if all.len() < HEAD => {
-                            heads[direction.index()].0 = all.to_vec();
+                            heads.get_or_insert_default()[direction.index()] = (all.to_vec(), began);
                         }
                         _ if all.starts_with(SSH) => self.kind = Kind::Ssh,
                         _ => self.kind = Kind::Other,

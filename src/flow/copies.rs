@@ -95,6 +95,8 @@ fn fingerprint<const N: usize>(words: [u64; N]) -> u64 {
 /// The last packets of one direction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Copies {
+    /// Parts of the fingerprints of `recent`, in one line of the cache: hardly a packet asks for the rest.
+    tags: [u32; REMEMBERED],
     recent: Vec<Seen>,
     next: usize,
     /// The host changes its IP identification from packet to packet.
@@ -119,12 +121,13 @@ impl Copies {
         other: u64,
     ) -> Option<PacketRef> {
         let seen = Seen::new(packet, ip, tcp);
-        let original = self
-            .recent
-            .iter()
-            .rev()
-            .find(|earlier| self.is_copy(earlier, &seen, packet, ip, tcp, other))
-            .map(|seen| seen.at);
+        let tag = seen.same as u32;
+        let original = if self.found > 0 || self.tags.contains(&tag) {
+            let copied = |earlier: &&Seen| self.is_copy(earlier, &seen, packet, ip, tcp, other);
+            self.recent.iter().rev().find(copied).map(|seen| seen.at)
+        } else {
+            None
+        };
         if original.is_some() {
             self.found += 1;
             return original;
@@ -132,13 +135,16 @@ impl Copies {
         self.counting_ids |= self.last_id.is_some_and(|id| id != ip.id) && ip.id != 0;
         self.last_id = Some(ip.id);
         let most = if self.found > 0 { REMEMBERED_COPIED } else { REMEMBERED };
-        if self.recent.len() < most {
+        let place = if self.recent.len() < most {
             self.recent.push(seen);
+            self.recent.len() - 1
         } else {
             self.next %= most;
             self.recent[self.next] = seen;
             self.next += 1;
-        }
+            self.next - 1
+        };
+        self.tags.get_mut(place).into_iter().for_each(|known| *known = tag);
         None
     }
 

@@ -24,7 +24,7 @@ pub struct FlowLimits {
 
 impl FlowLimits {
     pub(super) fn connection(&self) -> Box<Connection> {
-        Box::new(Connection::new(self.events, self.reassembly))
+        Box::write(Box::new_uninit(), Connection::new(self.events, self.reassembly))
     }
 }
 

@@ -2,35 +2,90 @@
 
 use crate::dissect::Direction;
 use crate::dissect::PacketRef;
-use crate::dissect::{Endpoint, Faults, FiveTuple, Ip, Link, PacketRecord, Path, Transport};
+use crate::dissect::{Endpoint, Faults, FiveTuple, Ip, Link, PacketRecord, Transport};
 use crate::flow::content::Content;
 use crate::flow::streams::StreamId;
 use crate::flow::tcp::Connection;
-use crate::flow::{Echoes, End, Flow, FlowLimits, Half, IcmpError, LinkUse, Roles};
-use crate::time::Timestamp;
+use crate::flow::{
+    ConnState, Echoes, End, Flow, FlowLimits, Half, HandshakeOutcome, IcmpError, LinkUse, Roles, TcpFlow,
+};
+use crate::time::{Span, Timestamp};
 
-/// Both directions of a conversation have the same key. VLANs are left out, so that a path that differs by
-/// direction stays one flow; tunnels are in, so that tenants with equal addresses stay apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) tuple: FiveTuple,
-    tunnel: u64,
-}
-
+/// An open flow. What a packet of a quiet connection touches stands together in here and in its connection:
+/// in a long table every further place costs a miss of the caches, and one of the page table.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub(super) flow: Box<Flow>,
-    pub(super) key: Key,
+    pub(super) flow: Flow,
     pub(super) hash: u64,
     /// What follows its protocol.
     pub(super) state: State,
     pub(super) content: Content,
     pub(super) stream: Option<StreamId>,
+    /// The stream's numbers know a packet of this direction.
+    pub(super) told: [bool; 2],
+    /// Its weight and rank may not be what the table knows.
+    pub(super) touched: bool,
+    /// The way that the last packet of each direction took.
+    ways: [Way; 2],
     pub(super) wake: Timestamp,
     /// The capture's clock at its last packet, from which idle time counts. Packets' own times may go back.
     pub(super) last_clock: Timestamp,
+    /// Silence after which it is over, as its state is now.
+    pub(super) idle: Span,
     /// Bytes of memory it took when it was looked at last.
     pub(super) weight: usize,
+}
+
+/// A link path, and the packets that took it one after the other: most flows have one, and are not asked for
+/// it again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Way {
+    source: [u8; 6],
+    destination: [u8; 6],
+    vlan: u16,
+    interface: u32,
+    /// Its place among the link paths of the direction, from 1; 0 when it has none.
+    place: u8,
+    packets: u32,
+}
+
+impl Way {
+    fn is_of(&self, packet: &PacketRecord) -> bool {
+        self.interface == packet.interface
+            && self.vlan == packet.path.vlan
+            && self.source == packet.link.source
+            && self.destination == packet.link.destination
+    }
+
+    /// A packet of this direction took another way, or is the first.
+    #[cold]
+    fn change(&mut self, packet: &PacketRecord, links: &mut Vec<LinkUse>) {
+        self.settle(links);
+        let Link { source, destination, .. } = packet.link;
+        let (vlan, interface) = (packet.path.vlan, packet.interface);
+        let known = |path: &LinkUse| {
+            (path.source, path.destination, path.vlan, path.interface)
+                == (source, destination, vlan, interface)
+        };
+        let place = links.iter().position(known).or_else(|| {
+            (links.len() < LinkUse::MAX).then(|| {
+                // Most flows take one way.
+                links.reserve_exact(1);
+                let first = PacketRef { packet: packet.packet, time: packet.time };
+                links.push(LinkUse { source, destination, vlan, interface, packets: 0, first });
+                links.len() - 1
+            })
+        });
+        let place = place.map_or(0, |place| place as u8 + 1);
+        *self = Self { source, destination, vlan, interface, place, packets: 0 };
+    }
+
+    /// Counts its packets where they belong.
+    fn settle(&mut self, links: &mut [LinkUse]) {
+        let packets = std::mem::take(&mut self.packets);
+        let link = self.place.checked_sub(1).and_then(|place| links.get_mut(usize::from(place)));
+        link.into_iter().for_each(|link| link.packets += u64::from(packets));
+    }
 }
 
 /// Whom a full table keeps: first connections that are open, then who spoke last. Ids make it total.
@@ -42,15 +97,101 @@ const PLACES: usize = 128;
 impl Open {
     /// A flow that `clock` has just seen the first packet of.
     pub(super) fn new(
-        flow: Box<Flow>,
-        key: Key,
+        flow: Flow,
         hash: u64,
         state: State,
         content: Content,
         stream: Option<StreamId>,
         clock: Timestamp,
-    ) -> Self {
-        Self { flow, key, hash, state, content, stream, wake: Timestamp::MAX, last_clock: clock, weight: 0 }
+    ) -> Box<Self> {
+        Box::new(Self {
+            flow,
+            hash,
+            state,
+            content,
+            stream,
+            told: [false; 2],
+            touched: false,
+            ways: [Way::default(); 2],
+            wake: Timestamp::MAX,
+            last_clock: clock,
+            idle: Span::ZERO,
+            weight: 0,
+        })
+    }
+
+    /// The direction of a packet with these ends; `None` when it is of another flow. VLANs are left out, so
+    /// that a path that differs by direction stays one flow; tunnels are in, so that tenants with equal
+    /// addresses stay apart.
+    pub(super) fn direction(&self, tuple: &FiveTuple, tunnel: u64) -> Option<Direction> {
+        let Flow { client, server, protocol, path, .. } = &self.flow;
+        let FiveTuple { source, destination, .. } = tuple;
+        if tuple.protocol != *protocol || tunnel != path.hash {
+            None
+        } else if source == client && destination == server {
+            Some(Direction::ToServer)
+        } else {
+            (source == server && destination == client).then_some(Direction::ToClient)
+        }
+    }
+
+    /// Its ends, as the client's packets have them.
+    pub(super) fn tuple(&self) -> FiveTuple {
+        let Flow { client, server, protocol, .. } = self.flow;
+        FiveTuple { source: client, destination: server, protocol }
+    }
+
+    /// What holds for every observation of a packet, copies included.
+    pub(super) fn touch(&mut self, packet: &PacketRecord, ip: &Ip, direction: Direction) {
+        let flow = &mut self.flow;
+        if packet.time >= flow.last.time {
+            flow.last = PacketRef { packet: packet.packet, time: packet.time };
+        }
+        // Packets of one way have one TTL: only of others somebody has to remember something.
+        if flow.half(direction).ttl.is_some_and(|(_, highest)| ip.ttl < highest) {
+            flow.laps.get_or_insert_default().see(packet, ip, direction);
+        }
+        let half = &mut flow.halves[direction.index()];
+        if packet.faults != Faults::default() {
+            half.clipped += u64::from(packet.faults.contains(Faults::CLIPPED));
+            half.zero_length += u64::from(packet.faults.contains(Faults::ZERO_LENGTH));
+        }
+        half.ttl = Some(half.ttl.map_or((ip.ttl, ip.ttl), |(low, high)| (low.min(ip.ttl), high.max(ip.ttl))));
+        if packet.link != Link::default() {
+            let way = &mut self.ways[direction.index()];
+            if way.place == 0 || way.packets == u32::MAX || !way.is_of(packet) {
+                way.change(packet, &mut half.links);
+            }
+            way.packets += 1;
+        }
+    }
+
+    /// What is counted once per packet.
+    pub(super) fn count(&mut self, packet: &PacketRecord, ip: &Ip, direction: Direction) {
+        let at = PacketRef { packet: packet.packet, time: packet.time };
+        let half = &mut self.flow.halves[direction.index()];
+        half.packets += 1;
+        half.bytes += u64::from(ip.length);
+        half.payload_bytes += u64::from(packet.payload.length);
+        half.first.get_or_insert(at);
+        half.last = Some(at);
+    }
+
+    /// Its flow is over: what was counted beside it belongs into it.
+    pub(super) fn settle_ways(&mut self) {
+        for (way, half) in self.ways.iter_mut().zip(&mut self.flow.halves) {
+            way.settle(&mut half.links);
+        }
+    }
+
+    /// Silence after which it is over, as its state is now.
+    pub(super) fn idle(&self, limits: &FlowLimits) -> Span {
+        match &self.state {
+            State::None => limits.udp_idle,
+            State::Connection(connection) if connection.is_closed() => limits.tcp_closed,
+            State::Connection(connection) if connection.is_established() => limits.tcp_idle,
+            State::Connection(_) | State::Attempt(_) => limits.tcp_attempt,
+        }
     }
 
     /// Bytes of memory that it takes, about.
@@ -63,7 +204,7 @@ impl Open {
         let errors = self.flow.icmp_errors.len() * size_of::<IcmpError>();
         let laps = self.flow.laps.as_ref().map_or(0, |laps| laps.held());
         let echoes = self.flow.echoes.as_ref().map_or(0, |sides| sides.iter().map(Echoes::held).sum());
-        size_of::<Self>() + size_of::<Flow>() + PLACES + state + self.content.held() + errors + laps + echoes
+        size_of::<Self>() + PLACES + state + self.content.held() + errors + laps + echoes
     }
 
     pub(super) fn eviction_rank(&self) -> EvictionRank {
@@ -89,18 +230,29 @@ pub(super) enum State {
 
 /// The SYN of a connection that nothing else was seen of.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    packet: PacketRecord,
-    /// It took over the ports of an earlier connection.
-    reused: bool,
-}
+pub(super) struct Attempt(PacketRecord);
 
 impl Attempt {
     /// `packet` as an attempt, when it is a SYN and nothing else.
-    pub(super) fn of(packet: &PacketRecord, reused: bool) -> Option<Self> {
+    pub(super) fn of(packet: &PacketRecord) -> Option<Box<Self>> {
         let Transport::Tcp(tcp) = &packet.transport else { return None };
         let bare = tcp.flags.is_syn() && !tcp.flags.fin() && !tcp.flags.rst() && packet.payload.length == 0;
-        bare.then_some(Self { packet: *packet, reused })
+        bare.then(|| Box::new(Self(*packet)))
+    }
+
+    /// What a connection would say that never was more than this SYN.
+    pub(super) fn finish(&self) -> Box<TcpFlow> {
+        let mut flow = Box::<TcpFlow>::default();
+        if let Transport::Tcp(tcp) = &self.0.transport {
+            flow.handshake.syns = vec![PacketRef { packet: self.0.packet, time: self.0.time }];
+            flow.handshake.syn_count = 1;
+            flow.handshake.outcome = HandshakeOutcome::Silent;
+            flow.handshake.options[0] = Some(tcp.options);
+            flow.conn_state = ConnState::S0;
+            flow.history = "S".to_owned();
+            flow.sides[0].mss = tcp.options.mss;
+        }
+        flow
     }
 }
 
@@ -112,12 +264,9 @@ impl State {
         limits: &FlowLimits,
     ) -> Option<&mut Connection> {
         if let Self::Attempt(attempt) = self {
-            let Attempt { packet, reused } = attempt.as_ref();
+            let Attempt(packet) = attempt.as_ref();
             let mut connection = limits.connection();
             if let (Some(ip), Transport::Tcp(tcp)) = (&packet.ip, &packet.transport) {
-                if *reused {
-                    connection.reuses(packet, Direction::ToServer, tcp, ip);
-                }
                 // The first packet is no copy, but later ones may be copies of it.
                 connection.copy_of(packet, ip, tcp, Direction::ToServer);
                 connection.packet(packet, ip, tcp, Direction::ToServer, &[], content);
@@ -128,12 +277,6 @@ impl State {
             Self::Connection(connection) => Some(connection),
             Self::Attempt(_) | Self::None => None,
         }
-    }
-}
-
-impl Key {
-    pub(super) fn new(tuple: FiveTuple, path: &Path) -> Self {
-        Self { tuple: tuple.canonical(), tunnel: path.hash }
     }
 }
 
@@ -160,19 +303,15 @@ pub(super) fn roles_by_port(source: Endpoint, destination: Endpoint) -> (Endpoin
     }
 }
 
-pub(super) fn direction_of(flow: &Flow, source: Endpoint) -> Direction {
-    if flow.client == source { Direction::ToServer } else { Direction::ToClient }
-}
-
 pub(super) fn new_flow(
     packet: &PacketRecord,
     protocol: u8,
     client: Endpoint,
     server: Endpoint,
     roles: Roles,
-) -> Box<Flow> {
+) -> Flow {
     let at = PacketRef { packet: packet.packet, time: packet.time };
-    Box::new(Flow {
+    Flow {
         id: packet.packet,
         protocol,
         client,
@@ -194,54 +333,49 @@ pub(super) fn new_flow(
         continues: false,
         watched_until: packet.time,
         stream: None,
-    })
+    }
 }
 
-/// What holds for every observation of a packet, copies included.
-pub(super) fn touch(flow: &mut Flow, packet: &PacketRecord, ip: &Ip, direction: Direction) {
-    let at = PacketRef { packet: packet.packet, time: packet.time };
-    // Packets of one way have one TTL: only of others somebody has to remember something.
-    if flow.half(direction).ttl.is_some_and(|(_, highest)| ip.ttl < highest) {
-        flow.laps.get_or_insert_default().see(packet, ip, direction);
-    }
-    if at.time >= flow.last.time {
-        flow.last = at;
-    }
-    let half = &mut flow.halves[direction.index()];
-    half.clipped += u64::from(packet.faults.contains(Faults::CLIPPED));
-    half.zero_length += u64::from(packet.faults.contains(Faults::ZERO_LENGTH));
-    half.ttl = Some(half.ttl.map_or((ip.ttl, ip.ttl), |(low, high)| (low.min(ip.ttl), high.max(ip.ttl))));
-    if packet.link != Link::default() {
-        let same = |path: &&mut LinkUse| {
-            path.source == packet.link.source
-                && path.destination == packet.link.destination
-                && path.vlan == packet.path.vlan
-                && path.interface == packet.interface
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{LinkType, RawPacket};
+    use crate::dissect::{Seq, Tcp, TcpFlags, TcpOptions, dissect};
+
+    /// What a flood leaves is written without making its connections, and says the same.
+    #[test]
+    fn an_attempt_ends_as_its_connection_would() {
+        let limits = FlowLimits {
+            tcp_idle: Span::secs(300),
+            tcp_attempt: Span::secs(60),
+            tcp_closed: Span::secs(5),
+            udp_idle: Span::secs(60),
+            events: 10,
+            reassembly: 1 << 20,
         };
-        if let Some(known) = half.links.iter_mut().find(same) {
-            known.packets += 1;
-        } else if half.links.len() < LinkUse::MAX {
-            // Most flows take one way.
-            half.links.reserve_exact(1);
-            half.links.push(LinkUse {
-                source: packet.link.source,
-                destination: packet.link.destination,
-                vlan: packet.path.vlan,
-                interface: packet.interface,
-                packets: 1,
-                first: at,
-            });
+        for (mss, window_scale, dns) in [(None, None, false), (Some(1460), Some(7), true)] {
+            let options = TcpOptions { mss, window_scale, sack_permitted: true, ..TcpOptions::default() };
+            let tcp = Tcp { seq: Seq(7), flags: TcpFlags::SYN, window: 1, options, ..Tcp::default() };
+            let raw = RawPacket {
+                packet: 3,
+                offset: 0,
+                time: Some(Timestamp(5)),
+                wire: 0,
+                interface: 0,
+                link_type: LinkType(0xffff),
+                start: 0,
+                data: &[],
+            };
+            let ip = Ip { protocol: 6, length: 60, ..Ip::default() };
+            let packet = PacketRecord { ip: Some(ip), transport: Transport::Tcp(tcp), ..dissect(&raw) };
+            let attempt = Attempt::of(&packet).expect("a SYN");
+            let short = attempt.finish();
+            let (mut state, mut content) = (State::Attempt(attempt), Content::stream(dns));
+            assert!(state.connection(&mut content, &limits).is_some());
+            let State::Connection(connection) = state else { panic!("no connection") };
+            let long =
+                connection.finish(PacketRef { packet: packet.packet, time: packet.time }, &mut content);
+            assert_eq!(format!("{short:?}"), format!("{long:?}"));
         }
     }
-}
-
-/// What is counted once per packet.
-pub(super) fn count(flow: &mut Flow, packet: &PacketRecord, ip: &Ip, direction: Direction) {
-    let at = PacketRef { packet: packet.packet, time: packet.time };
-    let half = &mut flow.halves[direction.index()];
-    half.packets += 1;
-    half.bytes += u64::from(ip.length);
-    half.payload_bytes += u64::from(packet.payload.length);
-    half.first.get_or_insert(at);
-    half.last = Some(at);
 }

@@ -17,9 +17,7 @@ use crate::app::http::Exchange;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
-use crate::flow::open::{
-    Attempt, EvictionRank, Key, Open, State, count, direction_of, new_flow, roles_by_port, slot_hash, touch,
-};
+use crate::flow::open::{Attempt, EvictionRank, Open, State, new_flow, roles_by_port, slot_hash};
 use crate::flow::streams::{StreamId, Streams};
 use crate::flow::tcp::Connection;
 use crate::flow::{End, Flow, FlowHead, FlowLimits, IcmpError, Laps, LimitHits, Roles};
@@ -69,6 +67,10 @@ pub struct FlowTable {
     ranks: Vec<Option<EvictionRank>>,
     wakes: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     streams: Streams,
+    /// Flows with equal addresses and ports may be told apart by their tunnels: then they share a stream.
+    tunnels: bool,
+    /// The flows that had packets since all were weighed, among them some that are closed.
+    touched: Vec<u32>,
     /// At the end of the capture: the flows to close, those that go first last.
     remaining: Vec<(Timestamp, u64, usize)>,
     finished: Vec<Row>,
@@ -81,7 +83,7 @@ pub struct FlowTable {
 
 impl FlowTable {
     /// Bytes of memory that a connection takes when it has just begun, about.
-    pub(crate) const CONNECTION: usize = size_of::<Open>() + size_of::<Flow>() + size_of::<Connection>();
+    pub(crate) const CONNECTION: usize = size_of::<Open>() + size_of::<Connection>();
 
     /// An empty table.
     pub fn new(limits: FlowLimits) -> Self {
@@ -92,6 +94,8 @@ impl FlowTable {
             ranks: Vec::new(),
             wakes: BinaryHeap::new(),
             streams: Streams::default(),
+            tunnels: false,
+            touched: Vec::new(),
             remaining: Vec::new(),
             finished: Vec::new(),
             hits: LimitHits::default(),
@@ -104,6 +108,7 @@ impl FlowTable {
     /// packet; `payload` its captured transport payload.
     pub fn packet(&mut self, packet: &PacketRecord, clock: Timestamp, payload: &[u8]) {
         let Some(ip) = &packet.ip else { return };
+        self.tunnels |= packet.path.hash != 0;
         let flow = match &packet.transport {
             Transport::Tcp(tcp) => self.tcp(packet, ip, tcp, clock, payload),
             Transport::Udp(udp) => self.udp(packet, ip, udp, clock, payload),
@@ -112,7 +117,7 @@ impl FlowTable {
             Transport::None | Transport::Arp(_) | Transport::Fragment(_) => None,
         };
         if let Some(at) = flow {
-            self.weigh(at);
+            self.has_changed(at);
         }
     }
 
@@ -125,15 +130,10 @@ impl FlowTable {
         payload: &[u8],
     ) -> Option<usize> {
         let tuple = FiveTuple::of(packet)?;
-        let FiveTuple { source, destination, .. } = tuple;
-        let key = Key::new(tuple, &packet.path);
-        let hash = slot_hash(packet);
-        let reuses = tcp.flags.syn() && self.reuses(packet, tuple, tcp.seq);
-        let stream = self.stream(packet, tuple, tcp.seq, tcp.flags.is_syn());
-        let mut slot = self.current(hash, &key, clock);
-        if let Some(at) = slot.filter(|_| tcp.flags.is_syn()) {
+        let mut slot = self.current(slot_hash(packet), &tuple, packet.path.hash, clock);
+        let (reuses, stream) = self.streams_of(packet, &tuple, tcp, slot);
+        if let Some((at, direction)) = slot.filter(|_| tcp.flags.is_syn()) {
             let open = &mut self.open[at];
-            let direction = direction_of(&open.flow, source);
             let connection = open.state.connection(&mut open.content, &self.limits);
             if !connection.is_some_and(|connection| connection.owns_syn(direction, tcp)) {
                 self.close(at, End::Reused, clock, clock);
@@ -141,25 +141,26 @@ impl FlowTable {
             }
         }
         let (at, fresh) = match slot {
-            Some(at) => (at, false),
-            None => (self.open_tcp(packet, tcp, key, source, destination, stream, reuses, clock), true),
+            Some((at, _)) => (at, false),
+            None => (self.open_tcp(packet, tcp, &tuple, stream, reuses, clock), true),
         };
-        if fresh && matches!(self.open[at].state, State::Attempt(_)) {
-            let open = &mut self.open[at];
-            touch(&mut open.flow, packet, ip, Direction::ToServer);
-            count(&mut open.flow, packet, ip, Direction::ToServer);
-            self.transactions(at, clock);
+        self.hand_out(at, clock);
+        let open = &mut self.open[at];
+        let direction = open.direction(&tuple, packet.path.hash)?;
+        if tcp.flags.is_syn() {
+            open.told = [false; 2];
+        }
+        open.told[direction.index()] = true;
+        open.touch(packet, ip, direction);
+        if fresh && matches!(open.state, State::Attempt(_)) {
+            open.count(packet, ip, direction);
             return Some(at);
         }
-        self.transactions(at, clock);
-        let open = &mut self.open[at];
-        let direction = direction_of(&open.flow, source);
         let connection = open.state.connection(&mut open.content, &self.limits);
         let Some(connection) = connection else { return Some(at) };
         if fresh && direction == Direction::ToClient {
             connection.flipped();
         }
-        touch(&mut open.flow, packet, ip, direction);
         if connection.copy_of(packet, ip, tcp, direction).is_some() {
             open.flow.halves[direction.index()].copies += 1;
             return Some(at);
@@ -167,24 +168,27 @@ impl FlowTable {
         if reuses {
             connection.reuses(packet, direction, tcp, ip);
         }
-        count(&mut open.flow, packet, ip, direction);
         connection.packet(packet, ip, tcp, direction, payload, &mut open.content);
-        self.transactions(at, clock);
+        // Nothing else makes a running connection another.
+        let decides = tcp.flags.syn() || tcp.flags.fin() || tcp.flags.rst();
+        if decides || open.idle != self.limits.tcp_idle {
+            open.idle = open.idle(&self.limits);
+        }
+        open.count(packet, ip, direction);
+        self.set_wake(at);
         Some(at)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn open_tcp(
         &mut self,
         packet: &PacketRecord,
         tcp: &Tcp,
-        key: Key,
-        source: Endpoint,
-        destination: Endpoint,
+        tuple: &FiveTuple,
         stream: Option<StreamId>,
         reused: bool,
         clock: Timestamp,
     ) -> usize {
+        let FiveTuple { source, destination, protocol } = *tuple;
         let (client, server, roles) = if tcp.flags.is_syn() {
             (source, destination, Roles::Handshake)
         } else if tcp.flags.is_syn_ack() {
@@ -193,13 +197,13 @@ impl FlowTable {
             roles_by_port(source, destination)
         };
         let dns = client.port == 53 || server.port == 53;
-        let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
-        let state = match Attempt::of(packet, reused) {
-            Some(attempt) => State::Attempt(Box::new(attempt)),
+        let flow = new_flow(packet, protocol, client, server, roles);
+        let state = match Attempt::of(packet).filter(|_| !reused) {
+            Some(attempt) => State::Attempt(attempt),
             None => State::Connection(self.limits.connection()),
         };
         let content = Content::stream(dns);
-        self.open(Open::new(flow, key, slot_hash(packet), state, content, stream, clock))
+        self.open(Open::new(flow, slot_hash(packet), state, content, stream, clock))
     }
 
     fn udp(
@@ -211,40 +215,41 @@ impl FlowTable {
         payload: &[u8],
     ) -> Option<usize> {
         let at = self.datagram(packet, ip, clock)?;
-        self.transactions(at, clock);
+        self.hand_out(at, clock);
         let open = &mut self.open[at];
         let source = Endpoint { address: ip.source, port: udp.source_port };
-        let direction = direction_of(&open.flow, source);
+        let to_server = open.flow.client == source;
+        let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
         let at_moment = PacketRef { packet: packet.packet, time: packet.time };
         open.content.datagram(direction, payload, at_moment);
-        self.transactions(at, clock);
+        self.hand_out(at, clock);
+        self.set_wake(at);
         Some(at)
     }
 
     /// Counts a packet of a protocol without connections, and says which flow it is of.
     fn datagram(&mut self, packet: &PacketRecord, ip: &Ip, clock: Timestamp) -> Option<usize> {
         let tuple = FiveTuple::of(packet)?;
-        let FiveTuple { source, destination, .. } = tuple;
-        let key = Key::new(tuple, &packet.path);
+        let FiveTuple { source, destination, protocol } = tuple;
         let hash = slot_hash(packet);
-        let at = match self.current(hash, &key, clock) {
-            Some(at) => at,
+        let (at, direction) = match self.current(hash, &tuple, packet.path.hash, clock) {
+            Some(found) => found,
             None => {
                 let (client, server, roles) = roles_by_port(source, destination);
-                let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
+                let flow = new_flow(packet, protocol, client, server, roles);
                 let dns = source.port == 53 || destination.port == 53;
                 // Multicast DNS and LLMNR answer without being asked by the same socket.
                 let multicast =
                     [5353, 5355].iter().any(|port| source.port == *port || destination.port == *port);
                 let content = if multicast { Content::none() } else { Content::datagrams(dns) };
-                self.open(Open::new(flow, key, hash, State::None, content, None, clock))
+                let direction = if client == source { Direction::ToServer } else { Direction::ToClient };
+                (self.open(Open::new(flow, hash, State::None, content, None, clock)), direction)
             }
         };
-        self.open[at].last_clock = clock;
-        let flow = &mut self.open[at].flow;
-        let direction = direction_of(flow, source);
-        touch(flow, packet, ip, direction);
-        count(flow, packet, ip, direction);
+        let open = &mut self.open[at];
+        open.last_clock = clock;
+        open.touch(packet, ip, direction);
+        open.count(packet, ip, direction);
         Some(at)
     }
 
@@ -253,7 +258,8 @@ impl FlowTable {
             let at = self.datagram(packet, ip, clock)?;
             let flow = &mut self.open[at].flow;
             if let Some(echo) = icmp.echo {
-                let direction = direction_of(flow, Endpoint { address: ip.source, port: 0 });
+                let to_server = flow.client.address == ip.source;
+                let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
                 let sides = flow.echoes.get_or_insert_default();
                 // A host that pings itself has one direction only.
                 let alone = ip.source == ip.destination;
@@ -266,33 +272,35 @@ impl FlowTable {
             return Some(at);
         };
         let FiveTuple { source, destination, protocol } = tuple;
-        let key = Key::new(tuple, &packet.path);
         // Wireshark dissects the quoted header and gives it a stream.
         let stream = quoted.seq.filter(|_| protocol == 6).and_then(|seq| {
             let syn = quoted.flags.is_some_and(|flags| flags.is_syn());
-            self.stream(packet, tuple, seq, syn)
+            self.stream(packet, &tuple, seq, syn)
         });
         let hash = slot_hash(packet);
-        let at = match self.current(hash, &key, clock) {
-            Some(at) => at,
+        let at = match self.current(hash, &tuple, packet.path.hash, clock) {
+            Some((at, _)) => at,
             None => {
                 // Nothing of the quoted conversation was captured yet: the error alone opens its flow.
                 let (client, server, roles) = roles_by_port(source, destination);
-                let flow = new_flow(packet, key.tuple.protocol, client, server, roles);
+                let flow = new_flow(packet, protocol, client, server, roles);
                 let content = Content::none();
-                let state = match key.tuple.protocol {
+                let state = match protocol {
                     6 => State::Connection(self.limits.connection()),
                     _ => State::None,
                 };
-                self.open(Open::new(flow, key, hash, state, content, stream, clock))
+                self.open(Open::new(flow, hash, state, content, stream, clock))
             }
         };
         let open = &mut self.open[at];
+        // The quoted packet may have begun another stream.
+        open.told = [false; 2];
+        let to_server = open.flow.client == source;
         let error = IcmpError {
             at: PacketRef { packet: packet.packet, time: packet.time },
             reporter: ip.source,
             receiver: ip.destination,
-            quoted: direction_of(&open.flow, source),
+            quoted: if to_server { Direction::ToServer } else { Direction::ToClient },
             icmp: *icmp,
         };
         if let Some(connection) = open.state.connection(&mut open.content, &self.limits) {
@@ -307,22 +315,46 @@ impl FlowTable {
         Some(at)
     }
 
-    fn reuses(&self, packet: &PacketRecord, tuple: FiveTuple, seq: Seq) -> bool {
+    /// Whether a packet takes over the ports of an earlier connection, and its stream when its flow begins
+    /// with it. A packet that neither is a SYN nor the first of its direction cannot change either.
+    fn streams_of(
+        &mut self,
+        packet: &PacketRecord,
+        tuple: &FiveTuple,
+        tcp: &Tcp,
+        slot: Option<(usize, Direction)>,
+    ) -> (bool, Option<StreamId>) {
+        let told = slot.is_some_and(|(at, direction)| self.open[at].told[direction.index()]);
+        if told && !tcp.flags.syn() && !self.tunnels {
+            return (false, None);
+        }
         let low_sends = tuple.source <= tuple.destination;
-        self.streams.reuses(packet.partition, low_sends, seq)
+        let reuses = tcp.flags.syn() && self.streams.reuses(packet.partition, low_sends, tcp.seq);
+        (reuses, self.stream(packet, tuple, tcp.seq, tcp.flags.is_syn()))
     }
 
-    fn stream(&mut self, packet: &PacketRecord, tuple: FiveTuple, seq: Seq, syn: bool) -> Option<StreamId> {
+    fn stream(&mut self, packet: &PacketRecord, tuple: &FiveTuple, seq: Seq, syn: bool) -> Option<StreamId> {
         let low_sends = tuple.source <= tuple.destination;
         self.streams.stream(packet.partition, low_sends, seq, syn, packet.packet)
     }
 
-    /// The open flow of `key`, unless its time-out has passed.
-    fn current(&mut self, hash: u64, key: &Key, clock: Timestamp) -> Option<usize> {
-        let at = *self.index.find(hash, |at| self.open[*at as usize].key == *key)? as usize;
+    /// The open flow of a packet with these ends and its direction there, unless its time-out has passed.
+    fn current(
+        &mut self,
+        hash: u64,
+        tuple: &FiveTuple,
+        tunnel: u64,
+        clock: Timestamp,
+    ) -> Option<(usize, Direction)> {
+        let mut direction = None;
+        let found = self.index.find(hash, |at| {
+            direction = self.open[*at as usize].direction(tuple, tunnel);
+            direction.is_some()
+        });
+        let at = *found? as usize;
         let deadline = self.deadline(at);
         if clock <= deadline {
-            return Some(at);
+            return direction.map(|direction| (at, direction));
         }
         self.close(at, End::Idle, deadline, deadline);
         None
@@ -330,13 +362,7 @@ impl FlowTable {
 
     fn deadline(&self, at: usize) -> Timestamp {
         let open = &self.open[at];
-        let idle = match &open.state {
-            State::None => self.limits.udp_idle,
-            State::Connection(connection) if connection.is_closed() => self.limits.tcp_closed,
-            State::Connection(connection) if connection.is_established() => self.limits.tcp_idle,
-            State::Connection(_) | State::Attempt(_) => self.limits.tcp_attempt,
-        };
-        open.last_clock + idle
+        open.last_clock + open.idle
     }
 
     /// The flow may go on where one was closed for its memory. Datagrams have no SYN that says otherwise.
@@ -345,15 +371,16 @@ impl FlowTable {
             && (open.flow.protocol != 6
                 || self
                     .streams
-                    .was_evicted(open.key.tuple.partition_hash())
+                    .was_evicted(open.tuple().partition_hash())
                     .unwrap_or(!matches!(open.state, State::Attempt(_))))
     }
 
-    fn open(&mut self, mut open: Open) -> usize {
+    fn open(&mut self, mut open: Box<Open>) -> usize {
+        open.idle = open.idle(&self.limits);
         open.flow.continues = self.continues(&open);
         self.hits.continued += u64::from(open.flow.continues);
         let (hash, id) = (open.hash, open.flow.id);
-        let at = self.open.insert(Box::new(open));
+        let at = self.open.insert(open);
         self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
         if self.ranks.len() <= at {
             self.ranks.resize(at + 1, None);
@@ -364,18 +391,30 @@ impl FlowTable {
         at
     }
 
-    /// Brings the sum of the weights and the ranks up to date with a flow that has changed.
-    fn weigh(&mut self, at: usize) {
+    /// The weight and the rank of a flow are asked for long after it has changed, and often never.
+    fn has_changed(&mut self, at: usize) {
         let open = &mut self.open[at];
-        self.ranks[at] = Some(open.eviction_rank());
-        let held = open.held();
-        self.weight = self.weight - open.weight + held;
-        open.weight = held;
+        if !open.touched {
+            open.touched = true;
+            self.touched.push(at as u32);
+        }
     }
 
-    /// Hands out final transactions. Then sets when to look at the flow again: when the next transaction will
-    /// be final, or when the flow will be idle. A connection that just closed is idle sooner than before.
-    fn transactions(&mut self, at: usize, clock: Timestamp) {
+    /// Brings the sum of the weights and the ranks up to date with the flows that have changed.
+    pub(crate) fn weigh(&mut self) {
+        for at in std::mem::take(&mut self.touched) {
+            let at = at as usize;
+            let Some(open) = self.open.get_mut(at).filter(|open| open.touched) else { continue };
+            open.touched = false;
+            self.ranks[at] = Some(open.eviction_rank());
+            let held = open.held();
+            self.weight = self.weight - open.weight + held;
+            open.weight = held;
+        }
+    }
+
+    /// The capture has come to `clock`: hands out the flow's transactions that are final.
+    fn hand_out(&mut self, at: usize, clock: Timestamp) {
         let open = &mut self.open[at];
         (open.last_clock, open.content.clock) = (clock, clock);
         if open.content.next_deadline().is_some_and(|deadline| deadline < clock) {
@@ -385,6 +424,11 @@ impl FlowTable {
             let rows = open.content.finished(clock).into_iter();
             self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock, clock)));
         }
+    }
+
+    /// Sets when to look at the flow again: when the next transaction will be final, or when the flow will be
+    /// idle. A connection that just closed is idle sooner than before.
+    fn set_wake(&mut self, at: usize) {
         let wake = self.next_wake(at);
         let open = &mut self.open[at];
         if wake < open.wake {
@@ -407,17 +451,21 @@ impl FlowTable {
             slot.remove();
         }
         if end == End::Evicted && open.flow.protocol == 6 {
-            self.streams.evict(open.key.tuple.partition_hash());
+            self.streams.evict(open.tuple().partition_hash());
         }
         let last = open.flow.last;
-        open.state.connection(&mut open.content, &self.limits);
-        if let State::Connection(connection) = open.state {
-            self.hits.reassembly += connection.given_up();
-            let tcp = connection.finish(last, &mut open.content);
-            self.hits.events += tcp.events_dropped;
-            self.hits.holes += tcp.crowded;
-            open.flow.tcp = Some(Box::new(tcp));
-        }
+        open.settle_ways();
+        open.flow.tcp = match open.state {
+            State::Attempt(attempt) => Some(attempt.finish()),
+            State::Connection(connection) => {
+                self.hits.reassembly += connection.given_up();
+                let tcp = connection.finish(last, &mut open.content);
+                self.hits.events += tcp.events_dropped;
+                self.hits.holes += tcp.crowded;
+                Some(tcp)
+            }
+            State::None => None,
+        };
         let head = open.content.roles(open.flow.head());
         let closing = open.flow.tcp.as_ref().and_then(|tcp| tcp.closing());
         let unheard = end == End::Evicted || open.flow.has_missing_bytes();
@@ -441,7 +489,7 @@ impl FlowTable {
         if let Some(sides) = &mut open.flow.echoes {
             sides.iter_mut().for_each(|side| side.finish(watched_until));
         }
-        let what = Finished::Flow(open.flow);
+        let what = Finished::Flow(Box::new(open.flow));
         self.finished.push(Row { time, packet: head.id, stream: open.stream, what });
     }
 
@@ -467,8 +515,8 @@ impl FlowTable {
         self.take_finished()
     }
 
-    /// Bytes of memory that the open flows take, those among them whose time-out has passed and that nobody
-    /// has looked at since.
+    /// Bytes of memory that the open flows took when they were [weighed](Self::weigh), those among them whose
+    /// time-out has passed and that nobody has looked at since.
     pub(crate) fn weight(&self) -> usize {
         self.weight
     }
@@ -487,6 +535,7 @@ impl FlowTable {
                 self.close(at, End::Evicted, clock, clock);
             }
         }
+        debug_assert!(self.touched.is_empty());
         debug_assert_eq!(self.weight, self.open.iter().map(|(_, open)| open.held()).sum::<usize>());
         // Their time-outs may be far away, and a flood has many.
         if self.wakes.len() > 2 * self.open.len() {
@@ -511,7 +560,7 @@ impl FlowTable {
             self.finished.extend(exchanges.map(|exchange| exchange_row(exchange, head, clock)));
             let rows = self.open[at].content.finished(clock).into_iter();
             self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock, clock)));
-            self.weigh(at);
+            self.has_changed(at);
             let deadline = self.deadline(at);
             if deadline < clock {
                 self.close(at, End::Idle, deadline, deadline);

@@ -13,7 +13,7 @@ use crate::flow::sender::{Placed, Sender, Timing};
 use crate::flow::sent::Segment;
 use crate::flow::turns::Tracker;
 use crate::flow::waits::{Closing, Passing, Pause, Reopened, Waiting};
-use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, Vantage};
+use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, TcpSide, Vantage};
 use crate::time::{Span, Timestamp};
 
 /// What the receive window of one side looks like.
@@ -64,6 +64,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    #[inline]
     pub(super) fn new(events: u32, reassembly: usize) -> Self {
         Self {
             opening: Opening::default(),
@@ -536,7 +537,7 @@ impl Connection {
     }
 
     /// The connection is over.
-    pub(super) fn finish(mut self, last: PacketRef, content: &mut Content) -> TcpFlow {
+    pub(super) fn finish(mut self: Box<Self>, last: PacketRef, content: &mut Content) -> Box<TcpFlow> {
         for direction in [Direction::ToServer, Direction::ToClient] {
             let index = direction.index();
             self.assemblers[index].finish(&mut |piece| feed(content, direction, piece));
@@ -569,26 +570,21 @@ impl Connection {
         }
         let crowded = self.senders.iter().map(|sender| sender.crowded).sum();
         let disorder = self.senders.iter().map(|sender| sender.disorder).sum();
-        let [mut client, mut server] = self.senders.map(|sender| sender.side);
         let (events, events_dropped) = self.log.finish();
-        client.stalled = stalled(&events, Direction::ToServer, client.transfer);
-        server.stalled = stalled(&events, Direction::ToClient, server.transfer);
-        let turns = self.turns;
-        let mut flow = TcpFlow {
-            handshake,
-            conn_state: state,
-            history: self.history.into_text(),
-            vantage,
-            sides: [client, server],
-            resets: self.resets,
-            events,
-            events_dropped,
-            crowded,
-            disorder,
-            waits: self.waiting.and_then(Waiting::finish),
-            turns: None,
-        };
-        flow.turns = turns.map(|turns| Box::new(turns.finish(flow.closing())));
+        let mut flow = Box::<TcpFlow>::default();
+        for (index, direction) in Direction::BOTH.into_iter().enumerate() {
+            let side = std::mem::take(&mut self.senders[index].side);
+            flow.sides[index] = TcpSide { stalled: stalled(&events, direction, side.transfer), ..side };
+        }
+        flow.handshake = handshake;
+        flow.conn_state = state;
+        flow.history = self.history.into_text();
+        flow.vantage = vantage;
+        flow.resets = self.resets;
+        (flow.events, flow.events_dropped) = (events, events_dropped);
+        (flow.crowded, flow.disorder) = (crowded, disorder);
+        flow.waits = self.waiting.and_then(Waiting::finish);
+        flow.turns = self.turns.map(|turns| Box::new(turns.finish(flow.closing())));
         flow
     }
 

@@ -218,8 +218,8 @@ impl Wire {
 
     fn finish(mut self) -> (TcpFlow, Content) {
         let last = PacketRef { packet: self.packet, time: Timestamp(self.packet as i64 * STEP) };
-        let flow = self.connection.finish(last, &mut self.content);
-        (flow, self.content)
+        let flow = Box::new(self.connection).finish(last, &mut self.content);
+        (*flow, self.content)
     }
 }
 

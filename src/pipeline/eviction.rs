@@ -97,6 +97,7 @@ impl Limiter {
     /// weighing need not find more.
     fn hold(&mut self, partitions: &mut [Partition], clock: Timestamp) {
         partitions.par_iter_mut().for_each(|partition| partition.table.end_idle(clock));
+        partitions.par_iter_mut().for_each(|partition| partition.table.weigh());
         while weight(partitions) > self.memory {
             let ranks = partitions.par_iter().map(|partition| partition.table.ranks().collect());
             let mut ranks = ranks.collect::<Vec<Vec<_>>>().concat();

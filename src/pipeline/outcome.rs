@@ -6,7 +6,7 @@ use super::partition::PartitionState;
 use super::sequencer::Sequencer;
 use crate::capture::{FileReport, Ignored, Reader, Unreadable};
 use crate::config::Config;
-use crate::detect::{Context, Rule, Totals, Verdict};
+use crate::detect::{Context, Heard, Rule, Totals, Verdict};
 use crate::dissect::{DefragStats, Stop};
 
 /// A cap that acted, so that the report is marked degraded.
@@ -56,8 +56,8 @@ impl Outcome {
         let (unreadable, ignored) = (reader.unreadable().to_vec(), reader.ignored().clone());
         let files = reader.into_files();
         let hits = state.hits;
-        let (verdicts, flows) =
-            state.judge(&config.detectors(), &Context { totals: &totals, files: &files, fragments });
+        let context = Context { totals: &totals, files: &files, fragments, heard: &Heard::default() };
+        let (verdicts, flows) = state.judge(&config.detectors(), &context);
         let nested = totals.stops.get(&Stop::Depth.to_string()).copied().unwrap_or(0);
         let capped = [
             ("flows closed for their memory", "limits.memory_mib", evicted),

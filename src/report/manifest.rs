@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::capture::NOT_HASHED;
 use crate::config::Config;
 use crate::pipeline::Outcome;
 use crate::report::escape;
@@ -55,7 +56,7 @@ pub struct Input {
     pub path: String,
     /// Bytes on disk.
     pub size: u64,
-    /// BLAKE3 of the file as on disk.
+    /// BLAKE3 of the file as on disk, or [`NOT_HASHED`].
     pub blake3: String,
     /// SHA-256 of the file as on disk, when asked for.
     pub sha256: Option<String>,
@@ -90,14 +91,20 @@ impl Former {
         (former.tool == env!("CARGO_PKG_NAME")).then_some(former)
     }
 
-    /// True when it is of files with the content of `inputs`, wherever they were.
+    /// True when it is of files with the content of `inputs`, wherever they were. What was not hashed is the
+    /// same when its path and its size are.
     pub fn is_of(&self, inputs: &[Input]) -> bool {
-        let hashes = |inputs: &[Input]| {
-            let mut hashes: Vec<String> = inputs.iter().map(|input| input.blake3.clone()).collect();
-            hashes.sort();
-            hashes
+        let hashed = self.inputs.iter().chain(inputs).all(|input| input.blake3 != NOT_HASHED);
+        let known = |inputs: &[Input]| {
+            let of = |input: &Input| match hashed {
+                true => (input.blake3.clone(), 0),
+                false => (input.path.clone(), input.size),
+            };
+            let mut known: Vec<(String, u64)> = inputs.iter().map(of).collect();
+            known.sort();
+            known
         };
-        hashes(&self.inputs) == hashes(inputs)
+        known(&self.inputs) == known(inputs)
     }
 }
 

@@ -33,7 +33,7 @@ impl<T: Table> ParquetFile<T> {
     /// # Errors
     /// When the start of the file cannot be written.
     pub fn new(columns: &[&'static table::Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
-        let columns: Vec<_> = columns.iter().map(|column| (*column, Cells::new(&column.header))).collect();
+        let columns: Vec<_> = columns.iter().map(|column| (*column, Cells::new(&column.header, 0))).collect();
         let schema: Schema = columns.iter().map(|(column, _)| field(&column.header)).collect();
         let failure = Failure::default();
         let writer = ParquetWriter::new(ErrorLatch { out, failure: failure.clone() })
@@ -53,7 +53,7 @@ impl<T: Table> ParquetFile<T> {
             let (now, later) = rows.split_at(rows.len().min(self.group - self.rows));
             for block in now.chunks(BLOCK) {
                 for (column, cells) in &mut self.columns {
-                    block.iter().for_each(|row| cells.push((column.value)(row)));
+                    cells.extend(block.iter().map(column.value));
                 }
             }
             self.rows += now.len();
@@ -79,15 +79,17 @@ impl<T: Table> ParquetFile<T> {
         if self.rows == 0 {
             return Ok(());
         }
+        self.written += self.rows;
+        self.group = group_rows(self.written);
+        // A table that had one full group fills the next one, too.
+        let room = if self.rows >= FIRST_ROWS { self.group } else { 0 };
         let full = self.columns.iter_mut().map(|(column, cells)| {
-            std::mem::replace(cells, Cells::new(&column.header)).finish().into_column()
+            std::mem::replace(cells, Cells::new(&column.header, room)).finish().into_column()
         });
         let written =
             DataFrame::new(self.rows, full.collect()).and_then(|group| self.writer.write_batch(&group));
         written.map_err(|error| self.failure.explain(error))?;
-        self.written += self.rows;
         self.rows = 0;
-        self.group = group_rows(self.written);
         Ok(())
     }
 }
@@ -129,47 +131,41 @@ enum Cells {
 }
 
 impl Cells {
-    fn new(header: &Header) -> Self {
+    fn new(header: &Header, room: usize) -> Self {
         let name = PlSmallStr::from_static(header.name);
         match header.kind {
-            ColumnType::Bool => Self::Bool(BooleanChunkedBuilder::new(name, 0)),
-            ColumnType::U8 => Self::U8(PrimitiveChunkedBuilder::new(name, 0)),
-            ColumnType::U16 => Self::U16(PrimitiveChunkedBuilder::new(name, 0)),
-            ColumnType::U32 => Self::U32(PrimitiveChunkedBuilder::new(name, 0)),
-            ColumnType::U64 => Self::U64(PrimitiveChunkedBuilder::new(name, 0)),
-            ColumnType::F64 => Self::F64(PrimitiveChunkedBuilder::new(name, 0)),
-            ColumnType::Text => Self::Text(StringChunkedBuilder::new(name, 0)),
-            ColumnType::Time => Self::Time(PrimitiveChunkedBuilder::new(name, 0)),
+            ColumnType::Bool => Self::Bool(BooleanChunkedBuilder::new(name, room)),
+            ColumnType::U8 => Self::U8(PrimitiveChunkedBuilder::new(name, room)),
+            ColumnType::U16 => Self::U16(PrimitiveChunkedBuilder::new(name, room)),
+            ColumnType::U32 => Self::U32(PrimitiveChunkedBuilder::new(name, room)),
+            ColumnType::U64 => Self::U64(PrimitiveChunkedBuilder::new(name, room)),
+            ColumnType::F64 => Self::F64(PrimitiveChunkedBuilder::new(name, room)),
+            ColumnType::Text => Self::Text(StringChunkedBuilder::new(name, room)),
+            ColumnType::Time => Self::Time(PrimitiveChunkedBuilder::new(name, room)),
         }
     }
 
-    /// Adds a value. One of another type is null, and a test holds every column to its type; numbers beyond
+    /// Adds values. One of another type is null, and a test holds every column to its type; numbers beyond
     /// the width saturate.
     #[inline]
-    fn push(&mut self, value: Value<'_>) {
-        match (self, value) {
-            (Self::Bool(cells), Value::Bool(value)) => cells.append_value(value),
-            (Self::U8(cells), Value::Number(value)) => {
-                cells.append_value(value.try_into().unwrap_or(u8::MAX))
-            }
-            (Self::U16(cells), Value::Number(value)) => {
-                cells.append_value(value.try_into().unwrap_or(u16::MAX))
-            }
-            (Self::U32(cells), Value::Number(value)) => {
-                cells.append_value(value.try_into().unwrap_or(u32::MAX))
-            }
-            (Self::U64(cells), Value::Number(value)) => cells.append_value(value),
-            (Self::F64(cells), Value::Real(value)) => cells.append_value(value),
-            (Self::Text(cells), Value::Text(text)) => cells.append_value(text),
-            (Self::Time(cells), Value::Time(time)) => cells.append_value(time.0),
-            (Self::Bool(cells), _) => cells.append_null(),
-            (Self::U8(cells), _) => cells.append_null(),
-            (Self::U16(cells), _) => cells.append_null(),
-            (Self::U32(cells), _) => cells.append_null(),
-            (Self::U64(cells), _) => cells.append_null(),
-            (Self::F64(cells), _) => cells.append_null(),
-            (Self::Text(cells), _) => cells.append_null(),
-            (Self::Time(cells), _) => cells.append_null(),
+    fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>) {
+        macro_rules! add {
+            ($cells:ident, $kind:ident $value:ident => $cell:expr) => {
+                values.for_each(|value| match value {
+                    Value::$kind($value) => $cells.append_value($cell),
+                    _ => $cells.append_null(),
+                })
+            };
+        }
+        match self {
+            Self::Bool(cells) => add!(cells, Bool value => value),
+            Self::U8(cells) => add!(cells, Number value => value.try_into().unwrap_or(u8::MAX)),
+            Self::U16(cells) => add!(cells, Number value => value.try_into().unwrap_or(u16::MAX)),
+            Self::U32(cells) => add!(cells, Number value => value.try_into().unwrap_or(u32::MAX)),
+            Self::U64(cells) => add!(cells, Number value => value),
+            Self::F64(cells) => add!(cells, Real value => value),
+            Self::Text(cells) => add!(cells, Text text => text),
+            Self::Time(cells) => add!(cells, Time time => time.0),
         }
     }
 
