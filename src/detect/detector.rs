@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::dns::Transaction;
-use crate::detect::{Book, Case, Context, Counts, Draft, Key, Merge, Rule, Thresholds, Variant};
+use crate::detect::{Book, Case, Context, Counts, Draft, Explains, Key, Merge, Rule, Thresholds, Variant};
 use crate::flow::{Flow, FlowHead};
 
 /// Something that is counted, added up and travels between the stages.
@@ -25,6 +25,9 @@ pub type Concluded<D> = (Draft<<D as Detector>::Variant>, Case<<D as Detector>::
 pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// The rule sheet.
     const RULE: Rule;
+
+    /// What its findings explain: findings of other rules that are symptoms of them.
+    const EXPLAINS: &'static [Explains] = &[];
 
     /// Cases kept: far more than a report lists, and a few megabytes.
     const CASES: usize = 4096;

@@ -12,6 +12,7 @@ mod counts;
 mod detector;
 mod draft;
 mod evidence;
+mod explains;
 mod finding;
 mod heard;
 mod merge;
@@ -30,6 +31,7 @@ pub use counts::{Count, Counts, Least, Listed, Most};
 pub use detector::{Concluded, Detector, State};
 pub use draft::Draft;
 pub use evidence::{Evidence, EvidenceSample, Role};
+pub use explains::{Explains, Meet};
 pub use finding::*;
 pub use heard::Heard;
 pub use merge::Merge;
@@ -56,6 +58,10 @@ macro_rules! detectors {
 
         /// Every rule sheet, in the order findings of equal weight are listed.
         pub const RULES: &[Rule] = &[$($module::$detector::RULE,)*];
+
+        /// What each rule explains, in the same order.
+        pub const EXPLAINS: &[(&str, &[Explains])] =
+            &[$((stringify!($module), <$module::$detector as Detector>::EXPLAINS),)*];
 
         /// All detectors: the thresholds in force.
         #[derive(Clone, Debug)]

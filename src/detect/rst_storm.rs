@@ -183,6 +183,7 @@ impl Detector for RstStorm {
         source: include_str!("rst_storm.rs"),
     };
     const CASES: usize = 1 << 14;
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["http_error"])];
     type Variant = Kind;
     /// A service and a second in which one of its connections was reset.
     type Key = (Endpoint, i64);

@@ -6,6 +6,7 @@ use super::partition::PartitionState;
 use super::sequencer::Sequencer;
 use crate::capture::{FileReport, Ignored, Reader, Unreadable};
 use crate::config::Config;
+use crate::correlate::Board;
 use crate::detect::{Context, Rule, Totals, Verdict};
 use crate::dissect::{DefragStats, Stop};
 
@@ -35,6 +36,8 @@ pub struct Outcome {
     pub ignored: Ignored,
     /// Every detector's verdict.
     pub verdicts: Vec<(&'static Rule, Verdict)>,
+    /// How every service fared.
+    pub board: Board,
     /// Caps that acted.
     pub capped: Vec<Capped>,
     /// Flows closed, by protocol number.
@@ -56,7 +59,7 @@ impl Outcome {
         let (unreadable, ignored) = (reader.unreadable().to_vec(), reader.ignored().clone());
         let files = reader.into_files();
         let hits = state.hits;
-        let (verdicts, flows) =
+        let (verdicts, scoreboard, flows) =
             state.judge(&config.detectors(), &Context { totals: &totals, files: &files, fragments });
         let nested = totals.stops.get(&Stop::Depth.to_string()).copied().unwrap_or(0);
         let capped = [
@@ -75,6 +78,7 @@ impl Outcome {
             .filter(|(.., count)| *count > 0)
             .map(|(what, setting, count)| Capped { what, setting, count })
             .collect();
-        Self { totals, files, fragments, unreadable, ignored, verdicts, capped, flows }
+        let board = scoreboard.into();
+        Self { totals, files, fragments, unreadable, ignored, verdicts, board, capped, flows }
     }
 }
