@@ -131,6 +131,24 @@ impl BlastRadius {
     }
 }
 
+impl BlastRadius {
+    /// The same, with those whom it reached through its symptoms: the clients of a forwarder whose upstream
+    /// does not answer.
+    pub(super) fn with(mut self, symptoms: &[&Finding], capture: Option<(Timestamp, Timestamp)>) -> Self {
+        if symptoms.is_empty() {
+            return self;
+        }
+        let beyond = Self::of(symptoms, capture);
+        self.clients = union([&self.clients, &beyond.clients].into_iter());
+        self.services = union([&self.services, &beyond.services].into_iter());
+        self.names = union([&self.names, &beyond.names].into_iter());
+        self.since = self.since.into_iter().chain(beyond.since).min();
+        self.until = self.until.into_iter().chain(beyond.until).max();
+        self.going_on |= beyond.going_on;
+        self
+    }
+}
+
 /// The last of it is so near the end of the capture that nobody can say it was over: a twentieth of the
 /// capture, or a second.
 fn goes_on(until: Timestamp, first: Timestamp, last: Timestamp) -> bool {

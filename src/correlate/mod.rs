@@ -251,6 +251,10 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
         .collect();
     let affected = affected(root, &radius);
     let contrast = affected.contrasts(board);
+    let is_symptom = |(place, (tie, _)): (&usize, &(Tie, String))| (*tie == Tie::Symptom).then_some(*place);
+    let symptoms: Vec<&Finding> =
+        ties.iter().filter_map(is_symptom).filter_map(|place| findings.get(place)).collect();
+    let story = story::story(root, &radius, alike, &contrast, &links);
     let gates = root.gates.iter().map(|gate| gate.prevents.clone());
     Some(Incident {
         id: String::new(),
@@ -259,7 +263,7 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
         confidence: root.confidence,
         layer: affected.layer,
         title: story::title(root, draft.factor.as_ref(), alike),
-        story: story::story(root, &radius, alike, &contrast, &links),
+        story,
         place: Where::of(root),
         root: finding_id(root_place),
         symptoms: ties.keys().map(|place| finding_id(*place)).collect(),
@@ -267,7 +271,7 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
         contrast,
         cleared: affected.cleared(board, facts.packets, facts.dropped),
         not_known: root.not_claimed.iter().map(|text| (*text).to_owned()).chain(gates).collect(),
-        blast_radius: radius,
+        blast_radius: radius.with(&symptoms, facts.capture),
         next_steps: root.next_steps.iter().map(|text| (*text).to_owned()).collect(),
         root_place,
         places: ties.into_keys().collect(),

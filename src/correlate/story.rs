@@ -17,7 +17,7 @@ pub(super) fn title(root: &Finding, factor: Option<&Factor>, alike: usize) -> St
     }
 }
 
-/// What happened: at most two sentences of what the root says, what sets it apart, and what it explains.
+/// What happened, in at most four sentences: what the root says, what sets it apart, and what it explains.
 pub(super) fn story(
     root: &Finding,
     radius: &BlastRadius,
@@ -25,13 +25,15 @@ pub(super) fn story(
     contrast: &[Contrast],
     links: &[Link],
 ) -> String {
-    let mut sentences: Vec<String> = sentences(&root.summary).into_iter().take(2).collect();
+    let explained = explained(links);
+    let room = 4 - usize::from(!contrast.is_empty()) - usize::from(explained.is_some());
+    let mut sentences: Vec<String> = sentences(&root.summary).into_iter().take(room).collect();
     if alike > 0 {
         sentences.truncate(1);
         sentences.push(together(radius, alike as u64 + 1));
     }
     sentences.extend(contrast.first().map(|contrast| upper(&contrast.text) + "."));
-    sentences.extend(explained(links));
+    sentences.extend(explained);
     if sentences.len() < 2 {
         sentences.extend(when(radius));
     }
@@ -62,7 +64,7 @@ fn explained(links: &[Link]) -> Option<String> {
     let mut counted: Vec<(&str, u64)> = rules.into_iter().collect();
     counted.sort_by_key(|(rule, count)| (std::cmp::Reverse(*count), *rule));
     let name = |(rule, count): &(&str, u64)| match count {
-        1 => format!("a finding of {rule}"),
+        1 => format!("the finding of {rule}"),
         many => format!("{} findings of {rule}", grouped(*many)),
     };
     let named: Vec<String> = counted.iter().take(3).map(name).collect();

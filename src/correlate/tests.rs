@@ -51,7 +51,7 @@ fn symptoms_go_to_the_cause_that_covers_most_of_their_flows() {
     assert_eq!(outline(&correlated), [("F-001".to_owned(), 1), ("F-003".to_owned(), 0)]);
     let first = &correlated.incidents[0];
     assert_eq!((first.id.as_str(), first.links[0].tie), ("I-01", Tie::Symptom));
-    assert!(first.story.contains("It explains a finding of retransmission."), "{}", first.story);
+    assert!(first.story.contains("It explains the finding of retransmission."), "{}", first.story);
     assert_eq!(first.place, Where::Network);
 }
 
