@@ -42,7 +42,10 @@ fn says(report: &Report, rule: &str) -> bool {
 }
 
 /// What the first incident still gets wrong, and why.
-const KNOWN: [(&str, &str); 0] = [];
+const KNOWN: [(&str, &str); 1] = [(
+    "two_points",
+    "files recorded at the same time are read one after the other, so a copy is far from its original",
+)];
 
 #[test]
 fn the_first_incident_of_a_lab_capture_is_what_was_done() {
@@ -72,6 +75,7 @@ fn the_first_incident_of_a_lab_capture_is_what_was_done() {
     println!("information only: {small:?}");
     println!("{right} right, {quiet} rightly quiet, {known} known, wrong: {wrong:#?}, pending: {pending:#?}");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_eq!(known, KNOWN.len(), "no longer wrong: take it off the list");
 }
 
 /// A packet of a capture file: time in microseconds, and its bytes.

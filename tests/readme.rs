@@ -14,11 +14,11 @@ fn section(readme: &str, name: &str) -> std::ops::Range<usize> {
     start..start + readme[start..].find("<!-- end -->").expect("its end")
 }
 
-/// What other captures look like: TLS, DNS, an application's connections, and nothing wrong.
+/// What other captures look like: TLS, DNS, a proxy's upstreams, and nothing wrong.
 const OTHERS: [&str; 4] = [
     "testdata/lab/captures/tls_expired_intermediate.pcap",
     "testdata/lab/captures/dns_servfail_upstream.pcap",
-    "testdata/lab/captures/server_rebooted.pcap",
+    "testdata/lab/captures/proxy_502.pcap",
     "testdata/lab/captures/healthy_mix.pcap",
 ];
 

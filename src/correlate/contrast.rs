@@ -148,8 +148,8 @@ impl Affected {
     /// What sets it apart, the strongest first.
     pub(super) fn contrasts(&self, board: &Board) -> Vec<Contrast> {
         let mut found = match self.cost {
-            Cost::Failures => self.of_failures(board),
-            Cost::Loss => self.of_loss(board).into_iter().collect(),
+            Cost::Failures if self.failed > 0 => self.of_failures(board),
+            Cost::Failures | Cost::Loss => self.of_loss(board).into_iter().collect(),
             Cost::Delay => self.of_delay(board).into_iter().collect(),
             Cost::Other => Vec::new(),
         };

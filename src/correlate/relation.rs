@@ -132,7 +132,7 @@ const AWAITED: &[(&str, &[Explains])] = &[
             Explains::by(Meet::Service, &["tls_alert", "tls_abort"]),
         ],
     ),
-    ("tls_stall", &[Explains::by(Meet::Flows, &["tls_abort", "rst_storm"])]),
+    ("tls_stall", &[Explains::by(Meet::Flows, &["tls_abort"])]),
     (
         "dns_conflict",
         &[Explains::by(

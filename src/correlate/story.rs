@@ -30,7 +30,7 @@ pub(super) fn story(
     let mut sentences: Vec<String> = sentences(&root.summary).into_iter().take(room).collect();
     if alike > 0 {
         sentences.truncate(1);
-        sentences.push(together(radius, alike as u64 + 1));
+        sentences.push(together(radius));
     }
     sentences.extend(contrast.first().map(|contrast| upper(&contrast.text) + "."));
     sentences.extend(explained);
@@ -40,19 +40,17 @@ pub(super) fn story(
     sentences.join(" ")
 }
 
-fn together(radius: &BlastRadius, findings: u64) -> String {
-    let reached = [(radius.services.count, "service"), (radius.clients.count, "client")];
-    let whom: Vec<String> = reached
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, noun)| plural(count, noun))
-        .collect();
-    let whom = if whom.is_empty() { String::new() } else { format!(" at {}", whom.join(" and ")) };
-    let failed = match (radius.failed, radius.of) {
-        (0, _) => String::new(),
-        (failed, of) => format!(": {} of {} failed", grouped(failed), grouped(of)),
-    };
-    format!("{} of the kind{whom}{failed}.", upper(&plural(findings, "finding")))
+/// `In all, 36 of 40 failed at 30 services, for 3 clients.`
+fn together(radius: &BlastRadius) -> String {
+    let services =
+        (radius.services.count > 0).then(|| format!(" at {}", plural(radius.services.count, "service")));
+    let clients =
+        (radius.clients.count > 0).then(|| format!(", for {}", plural(radius.clients.count, "client")));
+    let whom = services.unwrap_or_default() + &clients.unwrap_or_default();
+    match radius.failed {
+        0 => format!("In all, it is the same{whom}."),
+        failed => format!("In all, {} of {} failed{whom}.", grouped(failed), grouped(radius.of)),
+    }
 }
 
 /// `It explains 18 retransmission findings and 9 tls stall findings.`

@@ -66,7 +66,7 @@ fn what_is_far_apart_in_time_is_no_symptom() {
 
 #[test]
 fn information_alone_is_no_incident_unless_it_explains_one() {
-    let info = found("connection_refused", Severity::Info, "10.0.0.1", &[1]);
+    let info = found("mtu_blackhole", Severity::Info, "10.0.0.1", &[1, 2, 3]);
     let alone = correlated(std::slice::from_ref(&info));
     assert!(alone.incidents.is_empty());
     assert_eq!(alone.other, ["F-001"]);

@@ -183,7 +183,11 @@ impl Detector for RstStorm {
         source: include_str!("rst_storm.rs"),
     };
     const CASES: usize = 1 << 14;
-    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["http_error"])];
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Upstream, &["http_error"]),
+        // A process that dies resets what it has, and refuses what comes.
+        Explains::by(Meet::Service, &["connection_refused"]).when(&["abort", "no_socket", "mixed"]),
+    ];
     type Variant = Kind;
     /// A service and a second in which one of its connections was reset.
     type Key = (Endpoint, i64);

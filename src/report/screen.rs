@@ -1,7 +1,7 @@
 //! The answer on one screen: what happened, what proves it, what works, and where the rest is.
 //!
-//! At most [`LINES`] lines, whatever the capture. Every part has a share of them; what does not fit is named by
-//! its number.
+//! At most [`LINES`] lines, whatever the capture. Every part has a share of them; what does not fit is
+//! counted.
 
 use std::collections::BTreeMap;
 
