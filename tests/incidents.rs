@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pcapsy::config::Config;
-use pcapsy::correlate::Incident;
+use pcapsy::correlate::{Difference, Failure, Incident, State};
 use pcapsy::detect::{RULES, Severity};
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
@@ -76,6 +76,22 @@ fn the_first_incident_of_a_lab_capture_is_what_was_done() {
     println!("{right} right, {quiet} rightly quiet, {known} known, wrong: {wrong:#?}, pending: {pending:#?}");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     assert_eq!(known, KNOWN.len(), "no longer wrong: take it off the list");
+}
+
+#[test]
+fn services_are_counted_as_they_fared() {
+    let refused = report(&[lab("proxy_502")]);
+    let service = refused.services.first().expect("the one with failures");
+    assert_eq!((service.port, service.attempts, service.failed), (9002, 5, 5), "{service:#?}");
+    assert_eq!(service.failures.get(&Failure::Refused), Some(&5));
+    let contrast = &refused.incidents[0].incident.contrast;
+    assert_eq!((contrast[0].difference, contrast[0].failed), (Difference::Siblings, 0), "{contrast:#?}");
+    let healthy = report(&[lab("healthy_mix")]);
+    assert!(healthy.services.iter().all(|service| service.failed == 0), "{:#?}", healthy.services);
+    let lookups = healthy.services.iter().filter(|service| service.protocol == "dns");
+    assert_eq!(lookups.map(|service| service.attempts).sum::<u64>(), 17);
+    let states: Vec<State> = healthy.layers.iter().map(|layer| layer.state).collect();
+    assert!(!states.contains(&State::Broken) && states.contains(&State::NotSeen), "{states:?}");
 }
 
 /// A packet of a capture file: time in microseconds, and its bytes.

@@ -61,6 +61,7 @@ pub(super) struct Sum {
     pub(super) round_trip: Times,
     pub(super) segments: u64,
     pub(super) lost: u64,
+    pub(super) stalled: Span,
     pub(super) services: u64,
 }
 
@@ -76,6 +77,7 @@ impl Sum {
         self.round_trip.absorb(counted.round_trip.clone());
         self.segments += counted.segments;
         self.lost += counted.lost;
+        self.stalled += counted.stalled;
     }
 }
 
@@ -175,15 +177,6 @@ impl Board {
             sum(slots.iter().map(|slots| slots.before(since))),
             sum(slots.iter().map(|slots| slots.after(until))),
         ]
-    }
-
-    /// Begin of each interval, and what was attempted in it at the services that `wanted` accepts.
-    pub fn timeline(&self, mut wanted: impl FnMut(&ServiceKey) -> bool) -> Vec<(Timestamp, Tally)> {
-        let mut by_time: BTreeMap<Timestamp, Tally> = BTreeMap::new();
-        for (_, counted) in self.counted().filter(|(key, _)| wanted(key)) {
-            counted.slots.iter().for_each(|(time, tally)| by_time.entry(time).or_default().absorb(tally));
-        }
-        by_time.into_iter().collect()
     }
 
     /// What no detector reads: UDP by server port, other protocols by number. The largest first.

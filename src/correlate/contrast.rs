@@ -149,7 +149,8 @@ impl Affected {
     pub(super) fn contrasts(&self, board: &Board) -> Vec<Contrast> {
         let mut found = match self.cost {
             Cost::Failures if self.failed > 0 => self.of_failures(board),
-            Cost::Failures | Cost::Loss => self.of_loss(board).into_iter().collect(),
+            Cost::Failures => self.of_stalls(board).into_iter().collect(),
+            Cost::Loss => self.of_loss(board).into_iter().collect(),
             Cost::Delay => self.of_delay(board).into_iter().collect(),
             Cost::Other => Vec::new(),
         };
@@ -199,6 +200,29 @@ impl Affected {
     fn networks(&self) -> BTreeSet<String> {
         let servers = self.servers.iter().flatten();
         servers.filter_map(|server| network(&server.address.to_string())).collect()
+    }
+
+    /// Connections that stand still, where none of them failed as a whole.
+    fn of_stalls(&self, board: &Board) -> Option<Contrast> {
+        let (here, there) = (board.sum(|key| self.has(key)), board.sum(|key| self.is_other(key)));
+        let each = |sum: &Sum| sum.stalled.0 / i64::try_from(sum.attempts.of.max(1)).unwrap_or(i64::MAX);
+        let apart = each(&here) >= Span::secs(1).0 && each(&here) / 10 >= each(&there);
+        (there.attempts.of >= ENOUGH && apart).then(|| Contrast {
+            difference: Difference::Elsewhere,
+            text: format!(
+                "{}: {} in {}, {} in {} here",
+                plural(there.services, "other service"),
+                match there.stalled {
+                    Span::ZERO => "no stall".to_owned(),
+                    stalled => format!("{stalled} of stalls"),
+                },
+                plural(there.attempts.of, "connection"),
+                here.stalled,
+                grouped(here.attempts.of),
+            ),
+            of: there.attempts.of,
+            failed: there.attempts.failed,
+        })
     }
 
     fn of_loss(&self, board: &Board) -> Option<Contrast> {

@@ -7,7 +7,7 @@ use crate::correlate::contrast;
 use crate::correlate::incident::Incident;
 use crate::correlate::place::Layer;
 use crate::detect::{Rule, Severity, Verdict};
-use crate::humanize::{grouped, percent, plural};
+use crate::humanize::{grouped, percent, plural, share};
 
 /// Whether a layer works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,6 +105,10 @@ fn numbers(layer: Layer, board: &Board) -> Option<String> {
         Layer::Transport if all.attempts.of > 0 => {
             let opened = all.attempts.of - all.not_opened.min(all.attempts.of);
             let mut text = format!("{} of {} opened", grouped(opened), plural(all.attempts.of, "connection"));
+            if share(all.not_opened, all.attempts.of) > Severity::PART {
+                // Scans and probes, or too few to say: the number stands for itself.
+                return Some(format!("no incident, and {text}{}", again(&all)));
+            }
             if let Some(connect) = all.connect.spread() {
                 text += &format!(" in {} (p95 {})", connect.median, connect.p95);
             }

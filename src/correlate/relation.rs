@@ -124,6 +124,10 @@ const AWAITED: &[(&str, &[Explains])] = &[
             Explains::by(Meet::Upstream, &["http_error"]),
         ],
     ),
+    (
+        "missing_syn_ack",
+        &[Explains::by(Meet::Flows, &["retransmission"]), Explains::by(Meet::Upstream, &["http_error"])],
+    ),
     ("health_check", &[Explains::by(Meet::Flows, &["missing_syn_ack"])]),
     (
         "tls_certificate",

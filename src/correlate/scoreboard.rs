@@ -106,14 +106,6 @@ impl Slots {
         let bound = time.0.div_euclid(1_000_000_000) >> self.width;
         sum(self.slots.range(bound.saturating_add(1)..).map(|(_, tally)| *tally))
     }
-
-    /// Begin of each slot, and what was attempted in it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Timestamp, Tally)> {
-        let width = self.width;
-        self.slots
-            .iter()
-            .map(move |(slot, tally)| (Timestamp((slot << width).saturating_mul(1_000_000_000)), *tally))
-    }
 }
 
 /// All of them together.

@@ -11,9 +11,11 @@ use crate::time::{Span, Timestamp};
 
 /// A headline without a full stop.
 pub(super) fn title(root: &Finding, factor: Option<&Factor>, alike: usize) -> String {
-    match factor.filter(|_| alike > 0) {
-        Some(factor) => format!("{}, and {} more like it {factor}", root.title, grouped(alike as u64)),
-        None => root.title.clone(),
+    let Some(factor) = factor.filter(|_| alike > 0) else { return root.title.clone() };
+    let (shared, more) = (factor.to_string(), grouped(alike as u64));
+    match root.title.contains(&shared) {
+        true => format!("{}, and {more} more like it", root.title),
+        false => format!("{}, and {more} more like it {shared}", root.title),
     }
 }
 

@@ -159,8 +159,6 @@ impl Detector for MissingSynAck {
         thresholds: Self::THRESHOLDS,
         source: include_str!("missing_syn_ack.rs"),
     };
-    const EXPLAINS: &'static [Explains] =
-        &[Explains::by(Meet::Flows, &["retransmission"]), Explains::by(Meet::Upstream, &["http_error"])];
     type Variant = Outcome;
     type Key = (Endpoint, Outcome);
     type Counts = Attempts;

@@ -196,7 +196,8 @@ impl Rows for TableFiles {
 }
 
 /// Writes `findings.parquet`, `evidence.parquet`, `files.parquet`, `report.json`, `summary.txt` and `rca.md`,
-/// and says where they are. Times in `rca.md` are of `zone`. `inputs` are the files that were analysed, in that order.
+/// and says where they are. `inputs` are the files that were analysed, in that order; times in `rca.md` are
+/// of `zone`.
 ///
 /// # Errors
 /// When one of them cannot be written.

@@ -382,7 +382,8 @@ fn not_judged(report: &Report) -> String {
     }
     // Several rules skip the same things for the same reason.
     let mut reasons: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for missing in &report.not_assessed {
+    // That a file does not tell its drops stands in the header.
+    for missing in report.not_assessed.iter().filter(|missing| missing.unit != "files") {
         let most = reasons.entry((&missing.reason, &missing.unit)).or_default();
         *most = (*most).max(missing.count);
     }
