@@ -148,12 +148,14 @@ impl Affected {
     /// What sets it apart, the strongest first.
     pub(super) fn contrasts(&self, board: &Board) -> Vec<Contrast> {
         let mut found = match self.cost {
-            Cost::Failures if self.failed > 0 => self.of_failures(board),
-            Cost::Failures => self.of_stalls(board).into_iter().collect(),
+            Cost::Failures => self.of_failures(board),
             Cost::Loss => self.of_loss(board).into_iter().collect(),
             Cost::Delay => self.of_delay(board).into_iter().collect(),
             Cost::Other => Vec::new(),
         };
+        if found.is_empty() && self.cost == Cost::Failures {
+            found.extend(self.of_stalls(board));
+        }
         found.sort_by_key(|contrast| contrast.difference);
         found
     }
@@ -189,9 +191,9 @@ impl Affected {
         if let Some((since, until)) = self.since.zip(self.until) {
             let [before, after] = board.around(|key| self.has(key), since, until);
             let clock = |time| whole_seconds(time).get(11..19).unwrap_or_default().to_owned();
-            let text = format!("before {}: {} went well", clock(since), self.went_well(before));
+            let text = format!("before {} UTC: {} went well", clock(since), self.went_well(before));
             say(Difference::Before, before, text);
-            let text = format!("after {}: {} went well", clock(until), self.went_well(after));
+            let text = format!("after {} UTC: {} went well", clock(until), self.went_well(after));
             say(Difference::After, after, text);
         }
         found
@@ -202,7 +204,7 @@ impl Affected {
         servers.filter_map(|server| network(&server.address.to_string())).collect()
     }
 
-    /// Connections that stand still, where none of them failed as a whole.
+    /// Connections that stand still, where those of other services do not.
     fn of_stalls(&self, board: &Board) -> Option<Contrast> {
         let (here, there) = (board.sum(|key| self.has(key)), board.sum(|key| self.is_other(key)));
         let each = |sum: &Sum| sum.stalled.0 / i64::try_from(sum.attempts.of.max(1)).unwrap_or(i64::MAX);

@@ -279,7 +279,7 @@ pub struct Scoreboard {
 }
 
 /// Services told apart: what a person looks through, and a few megabytes.
-const SERVICES: usize = 1024;
+pub const SERVICES: usize = 1024;
 
 impl Default for Scoreboard {
     fn default() -> Self {

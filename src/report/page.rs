@@ -25,7 +25,7 @@ pub(super) fn mark(severity: Severity) -> (&'static str, Style) {
 /// Escapes `text`, wraps it to `width` and indents it, all lines but the first by `indent`. Beyond `most`
 /// lines it ends in an ellipsis. Every line fits, if need be by being cut.
 pub(super) fn wrapped(text: &str, width: usize, first: &str, indent: usize, most: usize) -> Vec<String> {
-    let text = terminal(text);
+    let text = unbroken(&terminal(text));
     let indent = " ".repeat(indent);
     let options = Options::new(width)
         .initial_indent(first)
@@ -33,7 +33,8 @@ pub(super) fn wrapped(text: &str, width: usize, first: &str, indent: usize, most
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
         .break_words(false)
         .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit);
-    let mut lines: Vec<String> = textwrap::wrap(&text, options).into_iter().map(String::from).collect();
+    let mut lines: Vec<String> =
+        textwrap::wrap(&text, options).iter().map(|line| line.replace(UNBROKEN, " ")).collect();
     if lines.len() > most {
         lines.truncate(most);
         if let Some(last) = lines.last_mut() {
@@ -41,6 +42,24 @@ pub(super) fn wrapped(text: &str, width: usize, first: &str, indent: usize, most
         }
     }
     lines.into_iter().map(|line| fitted(&line, width)).collect()
+}
+
+/// A space that no line breaks at. One that stands in a text of packets becomes a space like others.
+const UNBROKEN: char = '\u{a0}';
+
+/// The spaces inside numbers, as in `1 166`, do not break.
+fn unbroken(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let inside = |at: usize| {
+        let before = at.checked_sub(1).is_some_and(digit);
+        before && (1..=3).all(|next| digit(at + next)) && !digit(at + 4)
+    };
+    let keep = |(at, character): (usize, char)| match character {
+        ' ' if inside(at) => UNBROKEN,
+        other => other,
+    };
+    text.char_indices().map(keep).collect()
 }
 
 /// `line` within `width` columns.
@@ -81,6 +100,8 @@ mod tests {
             assert!(textwrap::core::display_width(&line) <= 60, "{line}");
         }
         assert_eq!(wrapped("one two three four", 10, "", 0, 1), ["one two..."]);
+        assert_eq!(wrapped("of 1 166 flows", 8, "", 0, 9), ["of 1 166", "flows"]);
+        assert_eq!(wrapped("of a 1 166 flows", 6, "", 0, 9), ["of a", "1 166", "flows"]);
         assert_eq!(fitted("日本語日本語", 9), "日本語...");
     }
 }

@@ -133,7 +133,7 @@ fn incident(text: &mut String, report: &Report, cited: &CitedIncident, zone: &Zo
         incident.layer.words()
     );
     let radius = &incident.blast_radius;
-    let _ = writeln!(text, "\n### Impact\n\n{}.\n", escaped(&impact(radius)));
+    let _ = writeln!(text, "\n### Impact\n\n{}.\n", escaped(&impact(radius, &|time| zone.show(time))));
     let list = |text: &mut String, what: &str, listed: &[String], count: u64| {
         if !listed.is_empty() {
             let more = count.saturating_sub(listed.len() as u64);

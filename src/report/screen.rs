@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::correlate::{BlastRadius, Incident, State};
+use crate::correlate::{BlastRadius, Incident, SERVICES, State};
 use crate::humanize::{grouped, lasting, percent, plural, whole_seconds};
 use crate::report::escape::terminal;
 use crate::report::model::{CitedFrame, CitedIncident, Report, Status};
@@ -92,7 +92,10 @@ fn looked_at(report: &Report) -> String {
         parts.push(format!("{} from {from} to {to}", lasting(capture.duration)));
     }
     let services = report.services.len() as u64 + report.services_unlisted;
-    if services > 0 {
+    let most = SERVICES as u64;
+    if services > most {
+        parts.push(format!("more than {}", plural(most, "service")));
+    } else if services > 0 {
         parts.push(plural(services, "service"));
     }
     if capture.understood < 1.0 {
@@ -164,7 +167,7 @@ fn incident(report: &Report, cited: &CitedIncident, width: usize) -> Vec<String>
     let incident = &cited.incident;
     let mut lines = title(incident, width, 2);
     lines.extend(wrapped(&incident.story, width, &" ".repeat(INDENT), INDENT, 5));
-    lines.extend(labelled("impact", &impact(&incident.blast_radius), width, 2));
+    lines.extend(labelled("impact", &impact(&incident.blast_radius, &clock), width, 2));
     let sure = format!("{}; the finding is {}", incident.place.words(), confidence(incident));
     lines.extend(labelled("where", &sure, width, 1));
     if let Some(contrast) = incident.contrast.get(1) {
@@ -179,7 +182,7 @@ fn incident(report: &Report, cited: &CitedIncident, width: usize) -> Vec<String>
 
 fn in_short(cited: &CitedIncident, width: usize) -> Vec<String> {
     let mut lines = title(&cited.incident, width, 1);
-    lines.extend(labelled("impact", &impact(&cited.incident.blast_radius), width, 1));
+    lines.extend(labelled("impact", &impact(&cited.incident.blast_radius, &clock), width, 1));
     lines.extend(filter(cited, width));
     lines
 }
@@ -189,7 +192,7 @@ fn confidence(incident: &Incident) -> &'static str {
 }
 
 /// `212 of 230 failed, 3 clients, 72 min waited, since 14:09:52, still going on at the end`
-pub(super) fn impact(radius: &BlastRadius) -> String {
+pub(super) fn impact(radius: &BlastRadius, clock: &dyn Fn(Timestamp) -> String) -> String {
     let mut parts = Vec::new();
     if radius.failed > 0 {
         parts.push(format!("{} of {} failed", grouped(radius.failed), grouped(radius.of)));
@@ -218,7 +221,8 @@ pub(super) fn impact(radius: &BlastRadius) -> String {
     parts.join(", ")
 }
 
-fn clock(time: Timestamp) -> String {
+/// Time of day in UTC, as the header has it.
+pub(super) fn clock(time: Timestamp) -> String {
     time.rfc3339().get(11..19).unwrap_or_default().to_owned()
 }
 

@@ -107,7 +107,7 @@ impl Page<'_> {
             writeln!(self.out, "{line}")?;
         }
         self.item("", INDENT, &incident.story)?;
-        self.labelled("impact", &screen::impact(&incident.blast_radius))?;
+        self.labelled("impact", &screen::impact(&incident.blast_radius, &screen::clock))?;
         let confidence = crate::report::table::word(&incident.confidence);
         self.labelled("where", &format!("{}; the finding is {confidence}", incident.place.words()))?;
         for contrast in &incident.contrast {
