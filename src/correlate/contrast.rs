@@ -20,6 +20,8 @@ use crate::time::{Span, Timestamp};
 pub enum Difference {
     /// Other clients of the same service.
     OtherClients,
+    /// Other ports of the same server.
+    OtherPorts,
     /// Other servers of the same kind: the same port, and the same name or network.
     Siblings,
     /// The same clients at other services.
@@ -97,7 +99,9 @@ pub(super) struct Affected {
     pub(super) until: Option<Timestamp>,
 }
 
-/// Attempts on the healthy side from which they are no accident.
+/// Attempts on the healthy side from which they are no accident, where the other side fails.
+const SOME: u64 = 3;
+/// Attempts from which something is well by itself.
 const ENOUGH: u64 = 5;
 /// Share of failures up to which the healthy side is healthy: what severity calls part.
 const WELL: f64 = crate::detect::Severity::PART;
@@ -137,7 +141,7 @@ impl Affected {
 
     fn is_well(&self, tally: Tally) -> bool {
         let worse = share(self.failed, self.of) >= share(tally.failed, tally.of) + 0.2;
-        tally.of >= ENOUGH && share(tally.failed, tally.of) <= WELL && worse
+        tally.of >= SOME && share(tally.failed, tally.of) <= WELL && worse
     }
 
     /// `402 of 402 connections`.
@@ -178,6 +182,11 @@ impl Affected {
             let text = format!("the same clients at {at}: {} went well", self.went_well(tally));
             say(Difference::OtherServices, tally, text);
         }
+        let hosts: BTreeSet<IpAddr> = self.servers.iter().flatten().map(|server| server.address).collect();
+        let ports = board.sum(|key| self.is_other(key) && hosts.contains(&key.server.address));
+        let at = plural(ports.services, "other port");
+        let text = format!("the same server at {at}: {} went well", self.went_well(ports.attempts));
+        say(Difference::OtherPorts, ports.attempts, text);
         let (names, networks) = (board.names(|key| self.has(key)), self.networks());
         let is_sibling = |key: &ServiceKey| {
             let port = self.servers.iter().flatten().any(|server| server.port == key.server.port);
