@@ -9,6 +9,7 @@
 //! flow      PacketRecord -> Flow, TcpEvent
 //! detect    flows        -> Finding
 //! config    pcapsy.toml  -> limits and thresholds of the modules before it
+//! correlate findings     -> Incident, and how every service fared
 //! pipeline  the stages as plain functions of their input, and the merge
 //! local     runs them on this machine's cores in bounded memory
 //! report    outcome      -> JSON, Parquet, text
@@ -27,6 +28,7 @@ pub mod app;
 pub mod flow;
 pub mod detect;
 pub mod config;
+pub mod correlate;
 pub mod pipeline;
 pub mod local;
 pub mod report;

@@ -14,6 +14,18 @@ fn section(readme: &str, name: &str) -> std::ops::Range<usize> {
     start..start + readme[start..].find("<!-- end -->").expect("its end")
 }
 
+/// What other captures look like: TLS, DNS, a proxy's upstreams, and nothing wrong.
+const OTHERS: [&str; 4] = [
+    "testdata/lab/captures/tls_expired_intermediate.pcap",
+    "testdata/lab/captures/dns_servfail_upstream.pcap",
+    "testdata/lab/captures/proxy_502.pcap",
+    "testdata/lab/captures/healthy_mix.pcap",
+];
+
+fn others() -> String {
+    OTHERS.iter().map(|capture| session(&format!("pcapsy analyze --no-files {capture}"))).collect()
+}
+
 /// A command line of the session and what it prints, indented as code.
 fn session(command: &str) -> String {
     let output = Command::cargo_bin("pcapsy")
@@ -51,6 +63,7 @@ fn the_readme_shows_what_the_program_prints() {
     let mut readme = before.clone();
     for (name, text) in [
         ("session", session("pcapsy analyze --no-files testdata/synthetic/mtu_blackhole_silent.pcap")),
+        ("other sessions", others()),
         ("detectors", detectors()),
     ] {
         let range = section(&readme, name);

@@ -85,6 +85,9 @@ fn without_places(mut report: Value) -> Value {
     for list in ["not_assessed", "ruled_out"] {
         report[list].as_array_mut().expect("an array").retain(|entry| entry["unit"] != "files");
     }
+    for incident in report["incidents"].as_array_mut().into_iter().flatten() {
+        incident["evidence"].take();
+    }
     for finding in report["findings"].as_array_mut().into_iter().flatten() {
         finding["wireshark_filter"].take();
         for evidence in finding["evidence"].as_array_mut().into_iter().flatten() {

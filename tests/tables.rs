@@ -74,7 +74,8 @@ fn written(inputs: &[PathBuf], folder: &Path) -> impl Fn(&str) -> DataFrame + us
     let mut tables = TableFiles::create(folder).expect("created");
     let outcome = analyze(inputs, &mut tables);
     tables.finish().expect("written");
-    write_report(&Report::new(&outcome, &Config::default()), &outcome.files, folder).expect("written");
+    write_report(&Report::new(&outcome, &Config::default()), &outcome.files, &Default::default(), folder)
+        .expect("written");
     let folder = folder.to_owned();
     move |name| {
         let file = File::open(folder.join(format!("{name}.parquet"))).expect("written");

@@ -19,9 +19,12 @@ use crate::report::capture::unread;
 use crate::report::escape::terminal;
 use crate::report::files::{self, TableFiles, WriteError};
 use crate::report::folder::ReportFolder;
+use crate::report::json;
 use crate::report::manifest::{Manifest, Started};
 use crate::report::model::Report;
-use crate::report::{json, text};
+use crate::report::rca::Zone;
+use crate::report::screen::TOP;
+use crate::report::text::{self, View};
 
 /// Arguments of `analyze`.
 #[derive(Debug, Args)]
@@ -38,7 +41,16 @@ pub(super) struct Analyze {
     /// Print the report as JSON and nothing else
     #[arg(long)]
     json: bool,
-    /// Exit with 1 if there is a finding of at least this severity
+    /// Print everything: every finding under its incident
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
+    /// Print so many incidents in full
+    #[arg(long, value_name = "N", default_value_t = TOP, conflicts_with_all = ["all", "json"])]
+    top: usize,
+    /// Time zone of the times in rca.md: UTC, an offset like +02:00, or a name like Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC", conflicts_with = "no_files")]
+    tz: Zone,
+    /// Exit with 1 if there is an incident or a finding of at least this severity
     #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = FailOn::Critical)]
     fail_on: FailOn,
     /// Also put the SHA-256 of the inputs into the manifest
@@ -117,7 +129,7 @@ impl Analyze {
             let manifest = |outputs: &[PathBuf]| {
                 Manifest::new(&outcome, config, self.source.threads(), started, outputs)
             };
-            write_files(tables, &report, &outcome.files, folder, manifest)
+            write_files(tables, &report, &outcome.files, &self.tz, folder, manifest)
         });
         self.print(&report)?;
         if let Some(written) = written {
@@ -135,7 +147,8 @@ impl Analyze {
         }
         stdout()?;
         let width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0));
-        text::write(report, width, &mut anstream::stdout().lock())
+        let view = if self.all { View::All } else { View::Screen(self.top) };
+        text::write(report, view, width, &mut anstream::stdout().lock())
     }
 
     fn exit(&self, outcome: &Outcome, report: &Report) -> Exit {
@@ -184,11 +197,12 @@ fn write_files(
     tables: TableFiles,
     report: &Report,
     inputs: &[FileReport],
+    zone: &Zone,
     folder: ReportFolder,
     manifest: impl FnOnce(&[PathBuf]) -> Result<Manifest, WriteError>,
 ) -> Result<(), WriteError> {
     let mut outputs = tables.finish()?;
-    outputs.extend(files::write_report(report, inputs, folder.path())?);
+    outputs.extend(files::write_report(report, inputs, zone, folder.path())?);
     let manifest = manifest(&outputs)?;
     manifest.write(folder.path())?;
     let replaced = folder.former().filter(|former| !former.is_of(&manifest.inputs)).map(|former| {

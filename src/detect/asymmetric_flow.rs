@@ -112,6 +112,11 @@ impl Detector for AsymmetricFlow {
         source: include_str!("asymmetric_flow.rs"),
     };
     const CASES: usize = 1 << 14;
+    const EXPLAINS: &'static [Explains] = &[Explains::by(
+        Meet::Flows,
+        &["missing_syn_ack", "retransmission", "rst_storm", "tls_stall", "tls_abort", "path_outage"],
+    )
+    .when(&["state", "path"])];
     type Variant = Difference;
     type Key = (Endpoint, Difference, Option<Direction>);
     type Counts = Uneven;

@@ -62,6 +62,7 @@ impl Detector for CaptureDamaged {
         thresholds: Self::THRESHOLDS,
         source: include_str!("capture_damaged.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Recording, &["capture_gap", "capture_loss"])];
     type Variant = Harm;
     type Key = ();
     type Counts = ();

@@ -77,6 +77,7 @@ impl Detector for CaptureGap {
     };
     /// Seconds kept: enough for four hours in which bytes are missing in every second.
     const CASES: usize = 1 << 14;
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Recording, &["capture_loss"])];
     type Variant = Kind;
     type Key = (i64,);
     type Counts = Missing;

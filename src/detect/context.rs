@@ -25,6 +25,8 @@ pub struct Totals {
     /// Packets by what stopped dissection, in words (`ethertype 0x88cc`, `ipv6 cut short`); none for those
     /// understood.
     pub stops: BTreeMap<String, u64>,
+    /// Wire bytes of those packets.
+    pub stopped_bytes: u64,
     /// Packets cut by the snapshot length.
     pub clipped: u64,
     /// Those of them that were cut inside a header, so that dissection stopped there.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
-use crate::detect::{Book, Case, Context, Counts, Draft, Key, Merge, Rule, Thresholds, Variant};
+use crate::detect::{Book, Case, Context, Counts, Draft, Explains, Key, Merge, Rule, Thresholds, Variant};
 use crate::dissect::{Arp, PacketRecord};
 use crate::flow::{Flow, FlowHead};
 
@@ -27,6 +27,9 @@ pub type Concluded<D> = (Draft<<D as Detector>::Variant>, Case<<D as Detector>::
 pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// The rule sheet.
     const RULE: Rule;
+
+    /// What its findings explain: findings of other rules that are symptoms of them.
+    const EXPLAINS: &'static [Explains] = &[];
 
     /// Cases kept: far more than a report lists, and a few megabytes.
     const CASES: usize = 4096;

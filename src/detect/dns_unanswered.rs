@@ -172,6 +172,8 @@ impl Detector for DnsUnanswered {
         thresholds: Self::THRESHOLDS,
         source: include_str!("dns_unanswered.rs"),
     };
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Upstream, &["dns_servfail", "dns_slow", "dns_error"])];
     type Variant = Extent;
     type Key = Endpoint;
     type Counts = Silence;

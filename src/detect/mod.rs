@@ -14,6 +14,7 @@ mod described;
 mod detector;
 mod draft;
 mod evidence;
+mod explains;
 mod finding;
 mod heard;
 mod lookups;
@@ -34,6 +35,7 @@ pub use counts::{Count, Counts, Earliest, Latest, Least, Listed, Most};
 pub use detector::{Concluded, Detector, State};
 pub use draft::Draft;
 pub use evidence::{Evidence, EvidenceSample, Role};
+pub use explains::{Explains, Meet};
 pub use finding::*;
 pub use heard::Heard;
 pub use merge::Merge;
@@ -62,6 +64,10 @@ macro_rules! detectors {
 
         /// Every rule sheet, in the order findings of equal weight are listed.
         pub const RULES: &[Rule] = &[$($module::$detector::RULE,)*];
+
+        /// What each rule explains, in the same order.
+        pub const EXPLAINS: &[(&str, &[Explains])] =
+            &[$((stringify!($module), <$module::$detector as Detector>::EXPLAINS),)*];
 
         /// All detectors: the thresholds in force.
         #[derive(Clone, Debug)]

@@ -127,6 +127,22 @@ impl Detector for MtuBlackhole {
         thresholds: Self::THRESHOLDS,
         source: include_str!("mtu_blackhole.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(
+            Meet::Flows,
+            &[
+                "retransmission",
+                "tls_stall",
+                "tls_abort",
+                "slow_server",
+                "path_outage",
+                "rst_storm",
+                "half_close_leak",
+                "http_error",
+            ],
+        ),
+        Explains::by(Meet::Service, &["retransmission", "tls_stall", "http_error", "health_check"]),
+    ];
     type Variant = View;
     type Key = (Endpoint, Direction, View);
     type Counts = SizeLimit;

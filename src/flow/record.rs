@@ -8,7 +8,7 @@ use crate::app::http::Closing;
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
-use crate::flow::{ConnState, Echoes, Greeting, Laps, TcpEvent, Trip, Turns, Waits};
+use crate::flow::{ConnState, Echoes, Greeting, Laps, Reset, TcpEvent, Trip, Turns, Waits};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
@@ -230,6 +230,19 @@ pub enum Vantage {
     Middle,
 }
 
+impl Vantage {
+    /// By the round trips to client and server. The side that answers at once is near. A factor of four is far
+    /// from measuring noise and delayed ACKs.
+    pub fn of(client: Option<Span>, server: Option<Span>) -> Self {
+        match client.zip(server) {
+            None => Self::Unknown,
+            Some((client, server)) if client.0.saturating_mul(4) <= server.0 => Self::Client,
+            Some((client, server)) if server.0.saturating_mul(4) <= client.0 => Self::Server,
+            Some(_) => Self::Middle,
+        }
+    }
+}
+
 /// What became of the handshake (RFC 9293 sections 3.5 and 3.10.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -303,78 +316,6 @@ pub struct Handshake {
 impl Handshake {
     /// Repeats kept.
     pub const MAX_REPEATS: usize = 16;
-}
-
-/// Why a connection was reset (RFC 9293 section 3.5.2, RFC 1122 section 4.2.2.13, RFC 2525 section 2.17).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResetClass {
-    /// The answer to a SYN.
-    Refused,
-    /// The client's answer to a SYN-ACK.
-    HandshakeAbort,
-    /// By the opener after at most one small exchange, as health checks of load balancers do.
-    ProbeClose,
-    /// By a live socket, with the peer's data unread or unacknowledged (RFC 2525 section 2.17).
-    Abort,
-    /// After a FIN or a TLS close_notify, or by the client after a whole response: nothing was lost.
-    Benign,
-    /// On the first packet after a long silence.
-    Idle,
-    /// By a host that knows no such connection: no ACK flag, and the sequence number is the ACK number of the
-    /// packet before (RFC 9293 section 3.10.7.1).
-    NoSocket,
-}
-
-impl ResetClass {
-    /// The reset cost something: it did not follow the end, close a probe or give up a handshake.
-    pub fn is_harmful(self) -> bool {
-        !matches!(self, Self::Benign | Self::ProbeClose | Self::HandshakeAbort)
-    }
-
-    /// The name in tables and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::HandshakeAbort => "handshake_abort",
-            Self::ProbeClose => "probe_close",
-            Self::Abort => "abort",
-            Self::Benign => "benign",
-            Self::Idle => "idle",
-            Self::NoSocket => "no_socket",
-        }
-    }
-}
-
-/// A reset of a connection. Several RSTs of one side are one reset.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reset {
-    /// The first RST.
-    pub at: PacketRef,
-    /// Who sent it (by its addresses).
-    pub direction: Direction,
-    /// Its class.
-    pub class: ResetClass,
-    /// It had the ACK flag.
-    pub with_ack: bool,
-    /// Its sequence number.
-    pub seq: Seq,
-    /// Its TTL.
-    pub ttl: u8,
-    /// Its IP identification.
-    pub ip_id: u16,
-    /// Its window, as in the header.
-    pub window: u16,
-    /// A RST of this side has a sequence number beyond all that the side had sent.
-    pub ahead: bool,
-    /// The side sent more after its RST: the first packet with bytes beyond the RST's number.
-    pub went_on: Option<PacketRef>,
-    /// The packet it answers, when one of the other side came just before.
-    pub trigger: Option<PacketRef>,
-    /// Silence of the connection before the trigger (or before the RST when there is none).
-    pub idle: Span,
-    /// RSTs of this side in the flow.
-    pub count: u32,
 }
 
 /// TCP state of a flow.

@@ -1,7 +1,6 @@
 //! A segment that one side sent and the other has not acknowledged yet.
 
-use crate::dissect::PacketRef;
-use crate::dissect::Seq;
+use crate::dissect::{Ip, PacketRecord, PacketRef, Seq, Tcp};
 use crate::flow::UndeliveredSegment;
 use crate::time::Timestamp;
 
@@ -24,6 +23,24 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// Of a packet.
+    pub(super) fn of(packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Self {
+        Self {
+            at: PacketRef { packet: packet.packet, time: packet.time },
+            seq: tcp.seq,
+            // Text in a RST is not part of the stream (RFC 1122 section 4.2.2.12).
+            length: if tcp.flags.rst() { 0 } else { packet.payload.length },
+            syn: tcp.flags.syn(),
+            fin: tcp.flags.fin(),
+            rst: tcp.flags.rst(),
+            ip_length: ip.length,
+            dont_fragment: ip.dont_fragment,
+            ip_id: ip.id,
+            stamp: tcp.options.timestamps.map(|(value, _)| value),
+            hash: packet.payload.hash,
+        }
+    }
+
     /// The sequence number after it: SYN and FIN take one each (RFC 9293 section 3.4).
     pub(super) fn end(&self) -> Seq {
         self.seq.plus(self.length + u32::from(self.syn) + u32::from(self.fin))

@@ -9,51 +9,16 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
 use slab::Slab;
 
-use crate::app::dns::Transaction;
-use crate::app::http::Exchange;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
 use crate::flow::open::{Attempt, EvictionRank, Open, State, new_flow, roles_by_port, slot_hash};
 use crate::flow::streams::{StreamId, Streams};
 use crate::flow::tcp::Connection;
-use crate::flow::{End, Flow, FlowHead, FlowLimits, IcmpError, Laps, LimitHits, Roles};
+use crate::flow::{End, Finished, Flow, FlowLimits, IcmpError, Laps, LimitHits, Roles, Row};
 use crate::time::Timestamp;
-
-/// Something that is final.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Finished {
-    /// A flow.
-    Flow(Box<Flow>),
-    /// A DNS transaction of a flow.
-    Transaction(Box<(Transaction, FlowHead)>),
-    /// An HTTP exchange of a flow.
-    Exchange(Box<(Exchange, FlowHead)>),
-}
-
-/// A final thing, the capture time at which it became final, and the packet that tells equals apart.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Row {
-    /// When it became final.
-    pub time: Timestamp,
-    /// Its first packet.
-    pub packet: u64,
-    /// The stream of its partition whose number a flow gets when the streams of all partitions are known up
-    /// to here.
-    pub stream: Option<StreamId>,
-    /// What it is.
-    pub what: Finished,
-}
-
-impl Row {
-    /// Rows leave in the order of this key.
-    pub fn key(&self) -> (Timestamp, u64, bool) {
-        (self.time, self.packet, matches!(self.what, Finished::Flow(_)))
-    }
-}
 
 /// The flows of one partition.
 #[derive(Debug)]
@@ -420,9 +385,9 @@ impl FlowTable {
         if open.content.next_deadline().is_some_and(|deadline| deadline < clock) {
             let head = open.content.roles(open.flow.head());
             let exchanges = open.content.exchanges(clock).into_iter();
-            self.finished.extend(exchanges.map(|exchange| exchange_row(exchange, head, clock)));
+            self.finished.extend(exchanges.map(|exchange| Row::exchange(exchange, head, clock)));
             let rows = open.content.finished(clock).into_iter();
-            self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock, clock)));
+            self.finished.extend(rows.map(|transaction| Row::transaction(transaction, head, clock, clock)));
         }
     }
 
@@ -471,7 +436,7 @@ impl FlowTable {
         let unheard = end == End::Evicted || open.flow.has_missing_bytes();
         for mut exchange in open.content.close_exchanges(closing) {
             exchange.unheard |= unheard && !(exchange.request_whole && exchange.response_whole);
-            self.finished.push(exchange_row(exchange, head, time));
+            self.finished.push(Row::exchange(exchange, head, time));
         }
         self.hits.transactions += open.content.overflow();
         let mut transactions = open.content.close();
@@ -479,7 +444,8 @@ impl FlowTable {
             transaction.unheard |= end == End::Evicted;
         }
         let rows = transactions.into_iter();
-        self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, time, watched_until)));
+        self.finished
+            .extend(rows.map(|transaction| Row::transaction(transaction, head, time, watched_until)));
         open.flow.service = open.content.service();
         open.flow.greetings = open.content.greetings();
         open.flow.tls = open.content.into_tls();
@@ -557,9 +523,9 @@ impl FlowTable {
             }
             let head = self.open[at].content.roles(self.open[at].flow.head());
             let exchanges = self.open[at].content.exchanges(clock).into_iter();
-            self.finished.extend(exchanges.map(|exchange| exchange_row(exchange, head, clock)));
+            self.finished.extend(exchanges.map(|exchange| Row::exchange(exchange, head, clock)));
             let rows = self.open[at].content.finished(clock).into_iter();
-            self.finished.extend(rows.map(|transaction| transaction_row(transaction, head, clock, clock)));
+            self.finished.extend(rows.map(|transaction| Row::transaction(transaction, head, clock, clock)));
             self.has_changed(at);
             let deadline = self.deadline(at);
             if deadline < clock {
@@ -599,22 +565,4 @@ impl FlowTable {
         rows.sort_by_key(Row::key);
         rows
     }
-}
-
-fn exchange_row(exchange: Exchange, flow: FlowHead, latest: Timestamp) -> Row {
-    let time = exchange.done.min(latest);
-    let packet = exchange.first().map_or(flow.id, |at| at.packet);
-    Row { time, packet, stream: None, what: Finished::Exchange(Box::new((exchange, flow))) }
-}
-
-fn transaction_row(
-    mut transaction: Transaction,
-    flow: FlowHead,
-    latest: Timestamp,
-    watched_until: Timestamp,
-) -> Row {
-    let time = transaction.closed_at().min(latest);
-    transaction.watched_until = transaction.closed_at().min(watched_until);
-    let packet = transaction.first_packet();
-    Row { time, packet, stream: None, what: Finished::Transaction(Box::new((transaction, flow))) }
 }

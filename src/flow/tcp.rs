@@ -95,7 +95,7 @@ impl Connection {
     pub(super) fn reuses(&mut self, packet: &PacketRecord, direction: Direction, tcp: &Tcp, ip: &Ip) {
         let another = self.opening.server_isn.is_some_and(|isn| isn != tcp.seq);
         if tcp.flags.is_syn() || another || self.opening.seen.syn_count == 0 {
-            let segment = segment_of(packet, ip, tcp);
+            let segment = Segment::of(packet, ip, tcp);
             self.senders[direction.index()].log(&mut self.log, &segment, EventKind::PortReuse);
         }
     }
@@ -151,7 +151,7 @@ impl Connection {
     ) -> Option<PacketRef> {
         let other = self.last[direction.reverse().index()].map_or(0, |last| last.at.packet);
         let original = self.copies[direction.index()].check(packet, ip, tcp, other)?;
-        let segment = segment_of(packet, ip, tcp);
+        let segment = Segment::of(packet, ip, tcp);
         let mut event = self.senders[direction.index()].event(&segment, EventKind::DuplicateObservation);
         event.original = Some(original);
         event.delay = packet.time - original.time;
@@ -170,7 +170,7 @@ impl Connection {
         content: &mut Content,
     ) {
         let at = PacketRef { packet: packet.packet, time: packet.time };
-        let segment = segment_of(packet, ip, tcp);
+        let segment = Segment::of(packet, ip, tcp);
         let silence = self.last_time.map_or(Span::ZERO, |last| at.time - last);
         if silence > Span::secs(1) || !tcp.flags.rst() {
             self.idle = silence;
@@ -551,7 +551,9 @@ impl Connection {
             side.unique_bytes += self.payload[index].saturating_sub(side.repeated_bytes);
             side.delivered_bytes = self.assemblers[index].delivered();
         }
-        let vantage = self.vantage();
+        let rtt = |side: usize| self.senders[side].rtt().min();
+        let (client, server) = (self.opening.seen.client_rtt, self.opening.seen.server_rtt);
+        let vantage = Vantage::of(client.or(rtt(1)), server.or(rtt(0)));
         let state = conn_state(Ending {
             syn: self.opening.seen.syn_count > 0,
             syn_ack: self.opening.seen.syn_ack_count > 0,
@@ -587,40 +589,11 @@ impl Connection {
         flow.turns = self.turns.map(|turns| Box::new(turns.finish(flow.closing())));
         flow
     }
-
-    /// The side that answers at once is near. A factor of four is far from measuring noise and delayed ACKs.
-    fn vantage(&self) -> Vantage {
-        let client = self.opening.seen.client_rtt.or(self.senders[1].rtt().min());
-        let server = self.opening.seen.server_rtt.or(self.senders[0].rtt().min());
-        match client.zip(server) {
-            None => Vantage::Unknown,
-            Some((client, server)) if client.0.saturating_mul(4) <= server.0 => Vantage::Client,
-            Some((client, server)) if server.0.saturating_mul(4) <= client.0 => Vantage::Server,
-            Some(_) => Vantage::Middle,
-        }
-    }
 }
 
 fn feed(content: &mut Content, direction: Direction, piece: Piece<'_>) {
     match piece {
         Piece::Data(bytes, at) => content.data(direction, bytes, at),
         Piece::Gap(length, at) => content.gap(direction, length, at),
-    }
-}
-
-fn segment_of(packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Segment {
-    Segment {
-        at: PacketRef { packet: packet.packet, time: packet.time },
-        seq: tcp.seq,
-        // Text in a RST is not part of the stream (RFC 1122 section 4.2.2.12).
-        length: if tcp.flags.rst() { 0 } else { packet.payload.length },
-        syn: tcp.flags.syn(),
-        fin: tcp.flags.fin(),
-        rst: tcp.flags.rst(),
-        ip_length: ip.length,
-        dont_fragment: ip.dont_fragment,
-        ip_id: ip.id,
-        stamp: tcp.options.timestamps.map(|(value, _)| value),
-        hash: packet.payload.hash,
     }
 }

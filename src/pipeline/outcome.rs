@@ -6,6 +6,7 @@ use super::partition::PartitionState;
 use super::sequencer::Sequencer;
 use crate::capture::{FileReport, Ignored, Reader, Unreadable};
 use crate::config::Config;
+use crate::correlate::Board;
 use crate::detect::{Context, Heard, Rule, Totals, Verdict};
 use crate::dissect::{DefragStats, Stop};
 
@@ -35,6 +36,8 @@ pub struct Outcome {
     pub ignored: Ignored,
     /// Every detector's verdict.
     pub verdicts: Vec<(&'static Rule, Verdict)>,
+    /// How every service fared.
+    pub board: Board,
     /// Caps that acted.
     pub capped: Vec<Capped>,
     /// Flows closed, by protocol number.
@@ -57,7 +60,7 @@ impl Outcome {
         let files = reader.into_files();
         let hits = state.hits;
         let context = Context { totals: &totals, files: &files, fragments, heard: &Heard::default() };
-        let (verdicts, flows) = state.judge(&config.detectors(), &context);
+        let (verdicts, scoreboard, flows) = state.judge(&config.detectors(), &context);
         let nested = totals.stops.get(&Stop::Depth.to_string()).copied().unwrap_or(0);
         let capped = [
             ("flows closed for their memory", "limits.memory_mib", evicted),
@@ -75,6 +78,7 @@ impl Outcome {
             .filter(|(.., count)| *count > 0)
             .map(|(what, setting, count)| Capped { what, setting, count })
             .collect();
-        Self { totals, files, fragments, unreadable, ignored, verdicts, capped, flows }
+        let board = scoreboard.into();
+        Self { totals, files, fragments, unreadable, ignored, verdicts, board, capped, flows }
     }
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::batch::Batch;
 use super::records::Records;
 use super::sequencer::Leads;
+use crate::correlate::Scoreboard;
 use crate::detect::{Books, Context, Detectors, Merge, Rule, Verdict};
 use crate::dissect::{PacketRecord, Transport};
 use crate::flow::{Finished, FlowLimits, FlowTable, LimitHits, Row};
@@ -144,6 +145,7 @@ impl Partition {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct PartitionState {
     books: Books,
+    scoreboard: Scoreboard,
     /// Flows closed, by protocol number, without those that may go on where one was closed for its memory.
     flows: BTreeMap<u8, u64>,
     /// How often the limits of flows acted.
@@ -159,8 +161,12 @@ impl PartitionState {
                     // One that goes on was counted when it began.
                     *self.flows.entry(flow.protocol).or_default() += u64::from(!flow.continues);
                     detectors.flow(flow, &mut self.books);
+                    self.scoreboard.flow(flow);
                 }
-                Finished::Transaction(of) => detectors.transaction(&of.0, &of.1, &mut self.books),
+                Finished::Transaction(of) => {
+                    detectors.transaction(&of.0, &of.1, &mut self.books);
+                    self.scoreboard.transaction(&of.0, &of.1);
+                }
                 Finished::Exchange(of) => detectors.exchange(&of.0, &of.1, &mut self.books),
             }
         }
@@ -169,16 +175,17 @@ impl PartitionState {
     /// Adds another partition's.
     pub fn merge(&mut self, other: Self) {
         self.books.absorb(other.books);
+        self.scoreboard.absorb(other.scoreboard);
         self.hits.add(other.hits);
         self.flows.absorb(other.flows);
     }
 
-    /// The verdicts, after merging, and the flows by protocol.
+    /// The verdicts, after merging, how every service fared, and the flows by protocol.
     pub fn judge(
         self,
         detectors: &Detectors,
         context: &Context<'_>,
-    ) -> (Vec<(&'static Rule, Verdict)>, BTreeMap<u8, u64>) {
-        (detectors.finish(self.books, context), self.flows)
+    ) -> (Vec<(&'static Rule, Verdict)>, Scoreboard, BTreeMap<u8, u64>) {
+        (detectors.finish(self.books, context), self.scoreboard, self.flows)
     }
 }

@@ -74,6 +74,7 @@ impl ChunkSummary {
             totals.last = Some(totals.last.map_or(record.time, |last| last.max(record.time)));
         }
         if record.stop != Stop::Payload && record.stop != Stop::Fragment {
+            totals.stopped_bytes += u64::from(record.wire);
             match self.stops.iter_mut().find(|(stop, _)| *stop == record.stop) {
                 Some((_, count)) => *count += 1,
                 None => self.stops.push((record.stop, 1)),
@@ -138,6 +139,7 @@ impl Totals {
         for (link_type, count) in later.link_types {
             *self.link_types.entry(link_type).or_default() += count;
         }
+        self.stopped_bytes += later.stopped_bytes;
         self.clipped += later.clipped;
         self.clipped_headers += later.clipped_headers;
         self.cut_records += later.cut_records;

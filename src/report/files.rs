@@ -16,19 +16,23 @@ use crate::pipeline::Rows;
 use crate::report::manifest::MANIFEST;
 use crate::report::model::Report;
 use crate::report::query::Wanted;
+use crate::report::rca::Zone;
+use crate::report::screen::TOP;
 use crate::report::table::{
     Certificates, Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows,
     Http, Icmp, Streamed, Table, TableDoc, TcpEvents, TcpSides, Tls,
 };
 use crate::report::table_writer::{Format, TableWriter};
+use crate::report::text::View;
 
 const REPORT: &str = "report.json";
 const SUMMARY: &str = "summary.txt";
+const RCA: &str = "rca.md";
 
 /// The names of all files of a report, the manifest last.
 pub fn names() -> Vec<String> {
     let tables = TableDoc::all().into_iter().map(|table| format!("{}.parquet", table.name));
-    tables.chain([REPORT, SUMMARY, MANIFEST].map(str::to_owned)).collect()
+    tables.chain([REPORT, SUMMARY, RCA, MANIFEST].map(str::to_owned)).collect()
 }
 
 /// A file that could not be written.
@@ -195,14 +199,16 @@ impl Rows for TableFiles {
     }
 }
 
-/// Writes `findings.parquet`, `evidence.parquet`, `files.parquet`, `report.json` and `summary.txt`, and says
-/// where they are. `inputs` are the files that were analysed, in that order.
+/// Writes `findings.parquet`, `evidence.parquet`, `files.parquet`, `report.json`, `summary.txt` and `rca.md`,
+/// and says where they are. `inputs` are the files that were analysed, in that order; times in `rca.md` are
+/// of `zone`.
 ///
 /// # Errors
 /// When one of them cannot be written.
 pub fn write_report(
     report: &Report,
     inputs: &[FileReport],
+    zone: &Zone,
     folder: &Path,
 ) -> Result<Vec<PathBuf>, WriteError> {
     let findings = report.findings.iter();
@@ -214,7 +220,10 @@ pub fn write_report(
         write_table::<EvidenceTable>(folder, cited)?,
         write_table::<Files>(folder, inputs.iter().map(|file| FileRow { file }))?,
         write_file(folder, REPORT, |out| super::json::write(report, out))?,
-        write_file(folder, SUMMARY, |out| out.write_all(&super::text::plain(report, 100)?))?,
+        write_file(folder, SUMMARY, |out| {
+            out.write_all(&super::text::plain(report, View::Screen(TOP), 100)?)
+        })?,
+        write_file(folder, RCA, |out| out.write_all(super::rca::document(report, inputs, zone).as_bytes()))?,
     ])
 }
 
@@ -248,7 +257,8 @@ mod tests {
         let mut tables = TableFiles::create(&out).expect("created");
         tables.flow(&flow(1));
         tables.finish().expect("written");
-        write_report(&Report::new(&outcome(), &Config::default()), &[], &out).expect("written");
+        write_report(&Report::new(&outcome(), &Config::default()), &[], &Zone::default(), &out)
+            .expect("written");
         assert_eq!(
             found(&out),
             [
@@ -260,6 +270,7 @@ mod tests {
                 "flows.parquet",
                 "http.parquet",
                 "icmp.parquet",
+                "rca.md",
                 "report.json",
                 "summary.txt",
                 "tcp_events.parquet",

@@ -1,6 +1,6 @@
 //! [`Outcome`](crate::pipeline::Outcome), rows -> report, tables, manifest
 //!
-//! Nothing here decides anything: the findings are what the detectors said, put in order and written down.
+//! Nothing here decides anything: findings and incidents are what the stages before said, written down.
 //! Only [`manifest`] knows the machine's clock, so that everything else is the same for the same input.
 
 pub mod escape;
@@ -11,11 +11,15 @@ pub mod row_writer;
 pub mod parquet;
 pub mod table_writer;
 pub mod capture;
+pub mod assessed;
 pub mod rank;
 pub mod filter;
 pub mod model;
 pub mod json;
+pub mod page;
 pub mod text;
+pub mod screen;
+pub mod rca;
 pub mod place;
 pub mod folder;
 pub mod files;

@@ -2,20 +2,22 @@
 //!
 //! Ids, files, frames and display filters are added here. The rest comes from detectors and reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::correlate::{self, Board, Cleared, Correlated, Facts, Incident, LayerState, Service};
 use crate::detect::{Evidence, Finding, NotAssessed, Rule, Severity, Verdict};
 use crate::pipeline::{Capped, Outcome};
+use crate::report::assessed::Assessed;
 use crate::report::capture::{CaptureSummary, unread};
 use crate::report::filter::{FrameFilter, frame_filters};
 use crate::report::rank;
 use crate::report::table::FileIndex;
 
 /// Version of `reports/report.schema.json`. The first number changes when a reader would break.
-pub const SCHEMA_VERSION: &str = "2.0";
+pub const SCHEMA_VERSION: &str = "3.0";
 
 /// The report on a capture set.
 #[derive(Clone, Debug, Serialize)]
@@ -30,8 +32,20 @@ pub struct Report {
     pub verdict: Answer,
     /// What was looked at.
     pub capture: CaptureSummary,
+    /// What happened, the weightiest first.
+    pub incidents: Vec<CitedIncident>,
+    /// The layers of the stack, bottom up.
+    pub layers: Vec<LayerState>,
+    /// What works on the whole, in numbers.
+    pub cleared: Vec<Cleared>,
+    /// How services fared, those with the most failed attempts first, at most [`Report::SERVICES`].
+    pub services: Vec<Service>,
+    /// Services beyond those listed; at least so many when there were more than are told apart.
+    pub services_unlisted: u64,
     /// What was found, the weightiest first.
     pub findings: Vec<RankedFinding>,
+    /// Ids of the findings that belong to no incident.
+    pub other: Vec<String>,
     /// Detectors that judged and found nothing.
     pub ruled_out: Vec<RuledOut>,
     /// What could not be judged, and why.
@@ -54,8 +68,10 @@ pub struct Tool {
 pub struct Answer {
     /// The word.
     pub status: Status,
-    /// The weightiest finding.
+    /// The weightiest finding; no incident is weightier.
     pub worst: Option<Severity>,
+    /// Incidents by severity.
+    pub incidents: Counts,
     /// Findings by severity.
     pub counts: Counts,
     /// A limit acted: something may have been overlooked.
@@ -64,13 +80,16 @@ pub struct Answer {
     pub incomplete: bool,
     /// Why it is degraded or incomplete.
     pub reasons: Vec<String>,
+    /// How much of the traffic was judged at all.
+    pub assessed: Assessed,
 }
 
 /// The answer in a word. The weightiest applies: findings are named even when the capture was incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Everything was read, no limit acted, and nothing weightier than `info` was found.
+    /// Everything was read, no limit acted, at least [`Assessed::LEAST`] of packets and bytes were judged,
+    /// and nothing weightier than `info` was found.
     Clean,
     /// At least one warning or critical finding.
     Findings,
@@ -78,9 +97,11 @@ pub enum Status {
     Degraded,
     /// Nothing was found, but an input or a part of one could not be read.
     Incomplete,
+    /// Nothing was found, but most of the traffic is nothing that a detector judges.
+    NotAssessed,
 }
 
-/// Findings by severity.
+/// Findings, or incidents, by severity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Critical ones.
@@ -105,6 +126,27 @@ pub struct RankedFinding {
     pub evidence: Vec<CitedFrame>,
     /// Shows exactly those frames, one filter per file.
     pub wireshark_filter: Vec<FrameFilter>,
+}
+
+/// An incident with the frames that prove it.
+#[derive(Clone, Debug, Serialize)]
+pub struct CitedIncident {
+    /// What happened.
+    #[serde(flatten)]
+    pub incident: Incident,
+    /// The frames of its findings, the root's first: one filter per file, which shows exactly those.
+    pub evidence: Vec<Proof>,
+}
+
+/// The frames of a file that prove an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Path of the file as given.
+    pub file: String,
+    /// How many frames.
+    pub frames: u64,
+    /// Wireshark display filter that shows them.
+    pub filter: String,
 }
 
 /// A packet that proves something, where a person can find it.
@@ -133,19 +175,41 @@ pub struct RuledOut {
 }
 
 impl Report {
+    /// Services listed.
+    pub const SERVICES: usize = 256;
+
     /// The report on `outcome`, which was found with `config`.
     pub fn new(outcome: &Outcome, config: &Config) -> Self {
         let files = FileIndex::of(&outcome.files);
-        let findings = outcome.verdicts.iter().flat_map(|(_, verdict)| &verdict.findings).cloned().collect();
-        let findings = ranked(findings, &files);
+        let mut findings: Vec<Finding> =
+            outcome.verdicts.iter().flat_map(|(_, verdict)| &verdict.findings).cloned().collect();
+        findings.sort_by(rank::order);
         let capture = CaptureSummary::new(outcome);
+        let facts = Facts {
+            verdicts: &outcome.verdicts,
+            capture: outcome.totals.first.zip(outcome.totals.last),
+            packets: capture.packets,
+            dropped: capture.dropped,
+        };
+        let Correlated { incidents, other, layers, cleared } =
+            correlate::correlate(&findings, &outcome.board, &facts);
+        let findings = ranked(findings, &files);
+        let incidents: Vec<CitedIncident> =
+            incidents.into_iter().map(|incident| CitedIncident::new(incident, &findings)).collect();
+        let (services, services_unlisted) = services(&outcome.board);
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
             config_hash: config.hash(),
-            verdict: Answer::new(&findings, outcome),
+            verdict: Answer::new(&incidents, &findings, outcome),
             capture,
+            incidents,
+            layers,
+            cleared,
+            services,
+            services_unlisted,
             findings,
+            other,
             ruled_out: outcome
                 .verdicts
                 .iter()
@@ -160,17 +224,47 @@ impl Report {
         }
     }
 
-    /// True when there is a finding at or above `severity`.
+    /// True when there is an incident or a finding at or above `severity`.
     pub fn fails_on(&self, severity: Severity) -> bool {
         self.verdict.worst.is_some_and(|worst| worst >= severity)
     }
+
+    /// The finding of this id.
+    pub fn finding(&self, id: &str) -> Option<&RankedFinding> {
+        self.findings.iter().find(|finding| finding.id == id)
+    }
 }
 
-fn ranked(mut findings: Vec<Finding>, files: &FileIndex) -> Vec<RankedFinding> {
-    findings.sort_by(rank::order);
+fn services(board: &Board) -> (Vec<Service>, u64) {
+    let mut services = board.services();
+    let beyond = services.len().saturating_sub(Report::SERVICES) as u64 + u64::from(board.is_full());
+    services.truncate(Report::SERVICES);
+    (services, beyond)
+}
+
+impl CitedIncident {
+    /// Frames cited: more than a person looks at.
+    const FRAMES: usize = 256;
+
+    fn new(incident: Incident, findings: &[RankedFinding]) -> Self {
+        let places = std::iter::once(&incident.root_place).chain(&incident.places);
+        let cited = places.filter_map(|place| findings.get(*place)).flat_map(|finding| &finding.evidence);
+        let frames: Vec<(&str, u64)> =
+            cited.map(|cited| (cited.file.as_str(), cited.frame)).take(Self::FRAMES).collect();
+        let proof = |FrameFilter { file, filter }: FrameFilter| {
+            let of_file = frames.iter().filter(|(path, _)| *path == file).map(|(_, frame)| *frame);
+            let frames = of_file.collect::<BTreeSet<u64>>().len() as u64;
+            Proof { file, frames, filter }
+        };
+        let evidence = frame_filters(frames.iter().copied()).into_iter().map(proof).collect();
+        Self { incident, evidence }
+    }
+}
+
+fn ranked(findings: Vec<Finding>, files: &FileIndex) -> Vec<RankedFinding> {
     let mut keys: BTreeMap<String, u64> = BTreeMap::new();
     let mut ranked: Vec<RankedFinding> = Vec::with_capacity(findings.len());
-    for (finding, number) in findings.into_iter().zip(1..) {
+    for (place, finding) in findings.into_iter().enumerate() {
         let mut key = rank::key(&finding);
         let seen = keys.entry(key.clone()).or_default();
         *seen += 1;
@@ -178,7 +272,7 @@ fn ranked(mut findings: Vec<Finding>, files: &FileIndex) -> Vec<RankedFinding> {
         if *seen > 1 {
             key = format!("{key}-{seen}");
         }
-        ranked.push(RankedFinding::new(format!("F-{number:03}"), key, finding, files));
+        ranked.push(RankedFinding::new(correlate::finding_id(place), key, finding, files));
     }
     ranked
 }
@@ -205,16 +299,23 @@ fn ruled_out(rule: &Rule, verdict: &Verdict) -> Option<RuledOut> {
     })
 }
 
-impl Answer {
-    fn new(findings: &[RankedFinding], outcome: &Outcome) -> Self {
-        let mut counts = Counts::default();
-        for ranked in findings {
-            match ranked.finding.severity {
+impl Counts {
+    fn of(severities: impl Iterator<Item = Severity>) -> Self {
+        let mut counts = Self::default();
+        for severity in severities {
+            match severity {
                 Severity::Critical => counts.critical += 1,
                 Severity::Warning => counts.warning += 1,
                 Severity::Info => counts.info += 1,
             }
         }
+        counts
+    }
+}
+
+impl Answer {
+    fn new(incidents: &[CitedIncident], findings: &[RankedFinding], outcome: &Outcome) -> Self {
+        let assessed = Assessed::new(outcome);
         let worst = findings.iter().map(|ranked| ranked.finding.severity).max();
         let (mut reasons, capped) = (unread(outcome), &outcome.capped);
         if outcome.totals.packets == 0 {
@@ -226,9 +327,19 @@ impl Answer {
             Some(Severity::Warning | Severity::Critical) => Status::Findings,
             _ if incomplete => Status::Incomplete,
             _ if degraded => Status::Degraded,
+            _ if !assessed.is_enough() => Status::NotAssessed,
             _ => Status::Clean,
         };
-        Self { status, worst, counts, degraded, incomplete, reasons }
+        Self {
+            status,
+            worst,
+            incidents: Counts::of(incidents.iter().map(|cited| cited.incident.severity)),
+            counts: Counts::of(findings.iter().map(|ranked| ranked.finding.severity)),
+            degraded,
+            incomplete,
+            reasons,
+            assessed,
+        }
     }
 }
 

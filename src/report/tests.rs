@@ -185,6 +185,7 @@ pub(crate) fn outcome() -> Outcome {
             (&RULES[1], Verdict { assessed: 1234, unit: "flows", ..Verdict::default() }),
             (&RULES[2], Verdict { assessed: 0, unit: "lookups", ..Verdict::default() }),
         ],
+        board: Default::default(),
         capped: vec![Capped {
             what: "classified tcp segments of one flow",
             setting: "limits.events_per_flow",

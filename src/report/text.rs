@@ -1,26 +1,20 @@
-//! The report for a person at a terminal: the answer first, then what proves it, then what was ruled out.
+//! The report for a person at a terminal: one screen, or everything with each finding under its incident.
 //!
 //! Text from packets is escaped on its way in; styles are written always and taken out by the stream when it
 //! is no terminal or `NO_COLOR` is set.
 
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
 use textwrap::Options;
 
-use crate::detect::{Finding, Severity};
-use crate::humanize::{grouped, lasting, plural, whole_seconds};
+use crate::detect::Finding;
+use crate::humanize::{grouped, lasting, plural};
 use crate::report::escape::terminal;
 use crate::report::filter::ranges;
-use crate::report::model::{CitedFrame, RankedFinding, Report, Status};
+use crate::report::model::{CitedFrame, CitedIncident, RankedFinding, Report};
+use crate::report::page::{BOLD, DIM, mark, styled, wrapped};
+use crate::report::screen;
 use crate::time::{Span, Timestamp};
-
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const RED: Style = AnsiColor::Red.on_default().bold();
-const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-const CYAN: Style = AnsiColor::Cyan.on_default().bold();
-const GREEN: Style = AnsiColor::Green.on_default().bold();
 
 /// Where the text of a finding begins, and the labels before it.
 const INDENT: usize = 6;
@@ -29,36 +23,44 @@ const LABEL: usize = 12;
 /// Lines about files that were left out. The report lists more.
 const LEFT_OUT: usize = 10;
 
+/// How much of the report is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// One screen, with so many incidents in full.
+    Screen(usize),
+    /// Everything: every finding under its incident.
+    All,
+}
+
 /// Writes the summary, at most `width` columns wide as far as words allow.
 ///
 /// # Errors
 /// When `out` fails.
-pub fn write(report: &Report, width: usize, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = Page { out, width: width.clamp(60, 140), one_file: report.capture.files.len() == 1 };
-    page.verdict(report)?;
-    page.capture(report)?;
-    for finding in &report.findings {
-        page.finding(finding)?;
-    }
-    page.ruled_out(report)?;
-    page.not_assessed(report)?;
-    if !report.verdict.reasons.is_empty() {
-        page.heading("what is missing")?;
-        for reason in &report.verdict.reasons {
-            page.item("", 2, reason)?;
+pub fn write(report: &Report, view: View, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let width = width.clamp(60, 140);
+    match view {
+        View::Screen(top) => {
+            for line in screen::screen(report, width, top) {
+                writeln!(out, "{line}")?;
+            }
+        }
+        View::All => {
+            for line in screen::header(report, width) {
+                writeln!(out, "{line}")?;
+            }
+            Page { out, width, one_file: report.capture.files.len() == 1 }.all(report)?;
         }
     }
-    page.left_out(report)?;
-    page.out.flush()
+    out.flush()
 }
 
 /// The summary without styles.
 ///
 /// # Errors
 /// Never in practice: it is written to memory.
-pub fn plain(report: &Report, width: usize) -> io::Result<Vec<u8>> {
+pub fn plain(report: &Report, view: View, width: usize) -> io::Result<Vec<u8>> {
     let mut page = anstream::StripStream::new(Vec::new());
-    write(report, width, &mut page)?;
+    write(report, view, width, &mut page)?;
     Ok(page.into_inner())
 }
 
@@ -69,77 +71,63 @@ struct Page<'o> {
 }
 
 impl Page<'_> {
-    fn verdict(&mut self, report: &Report) -> io::Result<()> {
-        let verdict = &report.verdict;
-        let counts = &verdict.counts;
-        let word = match verdict.status {
-            Status::Clean => "clean",
-            Status::Findings => "findings",
-            Status::Degraded => "degraded",
-            Status::Incomplete => "incomplete",
-        };
-        let style = match (verdict.status, verdict.worst) {
-            (Status::Clean, _) => GREEN,
-            (Status::Findings, Some(severity)) => mark(severity).1,
-            _ => YELLOW,
-        };
-        let mut said: Vec<String> =
-            [(counts.critical, "critical"), (counts.warning, "warning"), (counts.info, "info")]
-                .into_iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, name)| format!("{} {name}", grouped(count)))
-                .collect();
-        if said.is_empty() {
-            said.push("nothing found".to_owned());
-            if report.ruled_out.is_empty() {
-                said.push("and nothing that a detector could judge".to_owned());
+    fn all(&mut self, report: &Report) -> io::Result<()> {
+        for cited in &report.incidents {
+            self.incident(cited)?;
+            let ids = std::iter::once(&cited.incident.root).chain(&cited.incident.symptoms);
+            for finding in ids.filter_map(|id| report.finding(id)) {
+                self.finding(finding)?;
             }
         }
-        if verdict.incomplete {
-            said.push("input incomplete".to_owned());
+        if !report.other.is_empty() {
+            self.heading("in no incident")?;
+            for finding in report.other.iter().filter_map(|id| report.finding(id)) {
+                self.finding(finding)?;
+            }
         }
-        if verdict.degraded {
-            said.push("limits acted".to_owned());
+        self.layers(report)?;
+        self.ruled_out(report)?;
+        self.not_assessed(report)?;
+        if !report.verdict.reasons.is_empty() {
+            self.heading("what is missing")?;
+            for reason in &report.verdict.reasons {
+                self.item("", 2, reason)?;
+            }
         }
-        writeln!(self.out, "{style}{word}{style:#}: {}", said.join(", "))
+        self.left_out(report)
     }
 
-    fn capture(&mut self, report: &Report) -> io::Result<()> {
-        let capture = &report.capture;
-        let files = match capture.files.as_slice() {
-            [file] => terminal(&file.path).into_owned(),
-            files => plural(files.len() as u64, "file"),
-        };
-        let mut parts = vec![files, plural(capture.packets, "packet")];
-        if let (Some(first), Some(last)) = (capture.first_seen, capture.last_seen) {
-            parts.push(format!(
-                "{} from {} to {}",
-                lasting(capture.duration),
-                whole_seconds(first),
-                whole_seconds(last)
-            ));
+    fn incident(&mut self, cited: &CitedIncident) -> io::Result<()> {
+        let incident = &cited.incident;
+        let (word, style) = mark(incident.severity);
+        let head = format!("{} {word}", incident.id);
+        let title = wrapped(&format!("{head}  {}", incident.title), self.width, "", INDENT, usize::MAX);
+        writeln!(self.out)?;
+        for line in styled(title, &head, style) {
+            writeln!(self.out, "{line}")?;
         }
-        let flows: Vec<String> =
-            capture.flows.iter().map(|(protocol, flows)| format!("{} {protocol}", grouped(*flows))).collect();
-        if !flows.is_empty() {
-            parts.push(format!("flows: {}", flows.join(" + ")));
+        self.item("", INDENT, &incident.story)?;
+        self.labelled("impact", &screen::impact(&incident.blast_radius, &screen::clock))?;
+        let confidence = crate::report::table::word(&incident.confidence);
+        self.labelled("where", &format!("{}; the finding is {confidence}", incident.place.words()))?;
+        for contrast in &incident.contrast {
+            self.labelled("contrast", &contrast.text)?;
         }
-        if capture.understood < 1.0 {
-            // Rounded down: 99.96 % is not all of it.
-            parts.push(format!("{:.1} % understood", (capture.understood * 1000.0).floor() / 10.0));
+        for cleared in &incident.cleared {
+            self.labelled("cleared", &cleared.text)?;
         }
-        let fragments = &capture.fragments;
-        if fragments.expired > 0 {
-            parts.push(format!("{} never complete", plural(fragments.expired, "fragmented datagram")));
+        for link in &incident.links {
+            self.labelled("belongs", &format!("{} {}: {}", link.finding, link.detector, link.why))?;
         }
-        if fragments.conflicting > 0 {
-            parts.push(format!("{} other fragments", contradict(fragments.conflicting)));
+        Ok(())
+    }
+
+    fn layers(&mut self, report: &Report) -> io::Result<()> {
+        self.heading("layers")?;
+        for layer in &report.layers {
+            self.item(layer.layer.words(), 24, &format!("{}: {}", layer.state.words(), layer.reason))?;
         }
-        match capture.dropped {
-            Some(dropped) => parts.push(format!("{} dropped by the capture", grouped(dropped))),
-            None => parts.push("drops not recorded".to_owned()),
-        }
-        self.item("", 0, &parts.join(", "))
+        Ok(())
     }
 
     fn finding(&mut self, ranked: &RankedFinding) -> io::Result<()> {
@@ -286,19 +274,6 @@ impl Page<'_> {
     }
 }
 
-fn contradict(fragments: u64) -> String {
-    let verb = if fragments == 1 { "contradicts" } else { "contradict" };
-    format!("{} {verb}", plural(fragments, "fragment"))
-}
-
-fn mark(severity: Severity) -> (&'static str, Style) {
-    match severity {
-        Severity::Critical => ("CRITICAL", RED),
-        Severity::Warning => ("WARNING", YELLOW),
-        Severity::Info => ("info", CYAN),
-    }
-}
-
 fn subject(finding: &Finding) -> String {
     let subject = &finding.subject;
     let mut parts = Vec::new();
@@ -371,19 +346,19 @@ mod tests {
     use crate::config::Config;
     use crate::report::tests::outcome;
 
-    fn page(width: usize) -> String {
+    fn page(view: View, width: usize) -> String {
         let report = Report::new(&outcome(), &Config::default());
-        String::from_utf8(plain(&report, width).expect("memory")).expect("text")
+        String::from_utf8(plain(&report, view, width).expect("memory")).expect("text")
     }
 
     #[test]
     fn the_page_says_what_where_how_sure_and_what_not() {
-        let page = page(100);
+        let page = page(View::All, 100);
         for text in [
-            "findings: 1 critical, 1 warning, input incomplete, limits acted\n",
-            "2 files, 20 packets, 19.0 s from 1970-01-01T00:00:01Z to 1970-01-01T00:00:20Z, \
-             flows: 40 tcp + 2\n",
-            "udp, 95.0 % understood, 24 dropped by the capture\n",
+            "findings: 1 critical incident, 2 findings, input incomplete, limits acted\n",
+            "2 files, 20 packets, 19.0 s from 1970-01-01T00:00:01Z to 1970-01-01T00:00:20Z, ",
+            "95.0 % understood, ",
+            "I-01 CRITICAL  large packets to 10.0.0.1:443 are never acknowledged",
             "F-001 CRITICAL  large packets to 10.0.0.1:443 are never acknowledged\n",
             "      frames      b.pcap: 2 (original), 4, 5 (retransmission), 6 (ack)\n",
             "      wireshark   b.pcap: frame.number in {2, 4..6}\n",
@@ -403,14 +378,32 @@ mod tests {
 
     #[test]
     fn lines_fit_the_width_unless_they_are_to_be_copied() {
-        for line in page(70).lines().filter(|line| !line.contains("wireshark")) {
+        for line in page(View::All, 70).lines().filter(|line| !line.contains("wireshark")) {
             assert!(line.chars().count() <= 70, "{line}");
+        }
+        for width in [60, 100] {
+            for line in page(View::Screen(3), width).lines() {
+                assert!(line.chars().count() <= width, "{line}");
+            }
         }
     }
 
     #[test]
+    fn the_screen_has_the_answer_and_says_where_the_rest_is() {
+        let page = page(View::Screen(3), 100);
+        for text in
+            ["I-01 CRITICAL  large packets", "wireshark  frame.number in {2, 4..6}", "layers", "--all"]
+        {
+            assert!(page.contains(text), "{text}\n--\n{page}");
+        }
+        assert!(page.lines().count() <= screen::LINES, "{page}");
+    }
+
+    #[test]
     fn nothing_from_a_packet_reaches_the_terminal() {
-        let page = page(80);
-        assert!(!page.replace('\n', "").contains(crate::report::escape::is_hostile), "{page}");
+        for view in [View::All, View::Screen(3)] {
+            let page = page(view, 80);
+            assert!(!page.replace('\n', "").contains(crate::report::escape::is_hostile), "{page}");
+        }
     }
 }

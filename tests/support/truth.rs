@@ -20,6 +20,8 @@ pub struct Truth {
     /// Further files of the same incident, beside the capture.
     #[serde(default)]
     files: Vec<PathBuf>,
+    /// The rule whose finding the first incident has to have at its root.
+    pub incident: Option<String>,
     /// A display filter with which tshark shows the phenomenon, and how many frames it showed when the
     /// capture was made.
     pub shows: Option<String>,
@@ -176,8 +178,7 @@ impl Score {
     /// Analyses the capture and compares.
     pub fn of(path: &Path) -> Self {
         let truth = Truth::beside(path);
-        let mut inputs = vec![path.to_owned()];
-        inputs.extend(truth.files.iter().map(|file| path.with_file_name(file)));
+        let inputs = truth.inputs(path);
         let report = json(&analyze(&inputs, "", "2"));
         let mut score = Self::default();
         let (pending, expected): (Vec<&Expect>, Vec<&Expect>) =
@@ -223,6 +224,12 @@ impl Score {
 }
 
 impl Truth {
+    /// The capture, and further files of the same incident.
+    pub fn inputs(&self, path: &Path) -> Vec<PathBuf> {
+        let others = self.files.iter().map(|file| path.with_file_name(file));
+        std::iter::once(path.to_owned()).chain(others).collect()
+    }
+
     pub fn beside(path: &Path) -> Self {
         let path = path.with_extension("toml");
         let text = fs::read_to_string(&path).expect("a truth file for every capture");
@@ -252,7 +259,17 @@ pub fn analyze(inputs: &[PathBuf], configuration: &str, threads: &str) -> Vec<u8
     let output = Command::cargo_bin("pcapsy")
         .expect("built")
         .current_dir(folder.path())
-        .args(["analyze", "--json", "--no-files", "--fail-on", "never", "--quiet", "--threads", threads])
+        .args([
+            "analyze",
+            "--json",
+            "--no-files",
+            "--set",
+            "--fail-on",
+            "never",
+            "--quiet",
+            "--threads",
+            threads,
+        ])
         .arg("--config")
         .arg(&config)
         .args(inputs)
@@ -268,7 +285,8 @@ pub fn analyze(inputs: &[PathBuf], configuration: &str, threads: &str) -> Vec<u8
 fn events(inputs: &[PathBuf]) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::cargo_bin("pcapsy").expect("built");
-    let command = command.current_dir(folder.path()).args(["events", "--quiet", "--format", "jsonl"]);
+    let command =
+        command.current_dir(folder.path()).args(["events", "--quiet", "--set", "--format", "jsonl"]);
     let output = command.args(inputs).output().expect("run");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     text.lines().map(|line| json(line.as_bytes())).collect()

@@ -3,6 +3,7 @@
 import json
 import textwrap
 
+from .incidents import INCIDENTS
 from .net import run
 
 
@@ -44,7 +45,10 @@ class Truth:
         """`captures`: the one that the file is named after, and others of the same incident; `kernels`: what all hosts counted."""
         capture, *others = captures
         lines = [f"# {line}" for note in (self.line, *self.notes) for line in textwrap.wrap(note, 118)]
-        lines += [f'forbid_at = "{self.forbid_at}"', f"allow = {json.dumps(self.allowed)}"]
+        lines += [f'forbid_at = "{self.forbid_at}"']
+        if incident := INCIDENTS.get(capture.stem):
+            lines += [f'incident = "{incident}"']
+        lines += [f"allow = {json.dumps(self.allowed)}"]
         if others:
             lines += [f"files = {json.dumps([other.name for other in others])}"]
         if self.shows:

@@ -1,0 +1,220 @@
+//! The scoreboard when everything was counted: services in order, and sums over any of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::correlate::scoreboard::{Counted, Failure, Scoreboard, ServiceKey, Tally, Traffic, sum};
+use crate::correlate::times::{Spread, Times};
+use crate::detect::Merge;
+use crate::time::{Span, Timestamp};
+
+/// How a service fared.
+#[derive(Clone, Debug, Serialize)]
+pub struct Service {
+    /// Server address.
+    pub server: IpAddr,
+    /// Server port.
+    pub port: u16,
+    /// `tcp`, whose attempts are connections, or `dns`, whose attempts are lookups.
+    pub protocol: &'static str,
+    /// Some of the names it was asked by (TLS server name), in lowercase.
+    pub names: Vec<String>,
+    /// Clients that asked it; at least so many when there are more than are told apart.
+    pub clients: u64,
+    /// Attempts that were judged.
+    pub attempts: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Those that failed, by how.
+    pub failures: BTreeMap<Failure, u64>,
+    /// Attempts that could not be judged: seen in one direction, or cut by a limit or the end of the capture.
+    pub not_judged: u64,
+    /// SYN to SYN-ACK, retries included.
+    pub connect: Option<Spread>,
+    /// ClientHello to the end of the handshake.
+    pub tls: Option<Spread>,
+    /// First request to the first byte of its answer; of a lookup, first query to response.
+    pub first_byte: Option<Spread>,
+    /// First to last byte that the server sent.
+    pub transfer: Option<Spread>,
+    /// Round trip of the handshakes, through the capture point.
+    pub round_trip: Option<Spread>,
+    /// Segments with new data, both directions.
+    pub segments: u64,
+    /// Segments that had to be sent again.
+    pub lost: u64,
+    /// Time without progress because of losses, seconds.
+    pub stalled: Span,
+}
+
+/// What a layer of one or several services was measured at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sum {
+    pub(super) attempts: Tally,
+    /// Those that could not even be opened.
+    pub(super) not_opened: u64,
+    pub(super) handshakes: Tally,
+    pub(super) connect: Times,
+    pub(super) first_byte: Times,
+    pub(super) round_trip: Times,
+    pub(super) segments: u64,
+    pub(super) lost: u64,
+    pub(super) stalled: Span,
+    pub(super) services: u64,
+}
+
+impl Sum {
+    fn add(&mut self, counted: &Counted) {
+        self.services += 1;
+        self.attempts.absorb(counted.attempts);
+        let before_open = [Failure::Refused, Failure::Unreachable, Failure::NoAnswer, Failure::NotOpened];
+        self.not_opened += before_open.iter().filter_map(|how| counted.failures.get(how)).sum::<u64>();
+        self.handshakes.absorb(counted.handshakes);
+        self.connect.absorb(counted.connect.clone());
+        self.first_byte.absorb(counted.first_byte.clone());
+        self.round_trip.absorb(counted.round_trip.clone());
+        self.segments += counted.segments;
+        self.lost += counted.lost;
+        self.stalled += counted.stalled;
+    }
+}
+
+/// The scoreboard when everything was counted.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Scoreboard);
+
+impl From<Scoreboard> for Board {
+    fn from(scoreboard: Scoreboard) -> Self {
+        Self(scoreboard)
+    }
+}
+
+/// Whether a service is asked for lookups.
+fn is_dns(key: &ServiceKey) -> bool {
+    key.protocol == 17
+}
+
+impl Board {
+    fn counted(&self) -> impl Iterator<Item = (&ServiceKey, &Counted)> {
+        self.0.services.iter().map(|(key, _, counted)| (key, counted))
+    }
+
+    /// Services in the order of their attempts that failed, then of all attempts, then of their addresses.
+    pub fn services(&self) -> Vec<Service> {
+        let mut services: Vec<(&ServiceKey, &Counted)> = self.counted().collect();
+        services.sort_by_key(|(key, counted)| {
+            (std::cmp::Reverse((counted.attempts.failed, counted.attempts.of)), **key)
+        });
+        services.into_iter().map(|(key, counted)| service(key, counted)).collect()
+    }
+
+    /// Services that found no place.
+    pub fn is_full(&self) -> bool {
+        self.0.services.lost() > 0
+    }
+
+    /// All that `wanted` accepts.
+    pub(super) fn sum(&self, mut wanted: impl FnMut(&ServiceKey) -> bool) -> Sum {
+        let mut sum = Sum::default();
+        self.counted().filter(|(key, _)| wanted(key)).for_each(|(_, counted)| sum.add(counted));
+        sum
+    }
+
+    /// All lookups.
+    pub(super) fn lookups(&self) -> Sum {
+        self.sum(is_dns)
+    }
+
+    /// All connections.
+    pub(super) fn connections(&self) -> Sum {
+        self.sum(|key| !is_dns(key))
+    }
+
+    /// Attempts of the clients that `wanted` accepts at the services that `at` accepts, the number of such
+    /// clients, and the number of such services. A client counts where it is told apart.
+    pub(super) fn by_client(
+        &self,
+        mut at: impl FnMut(&ServiceKey) -> bool,
+        mut wanted: impl FnMut(&IpAddr) -> bool,
+    ) -> (Tally, u64, u64) {
+        let (mut all, mut clients, mut services) = (Tally::default(), BTreeSet::new(), 0);
+        for (_, counted) in self.counted().filter(|(key, _)| at(key)) {
+            let fitting = counted.clients.iter().filter(|(client, ..)| wanted(client));
+            let before = all.of;
+            for (client, _, tally) in fitting {
+                clients.insert(*client);
+                all.absorb(*tally);
+            }
+            services += u64::from(all.of > before);
+        }
+        (all, clients.len() as u64, services)
+    }
+
+    /// Names of the services that `wanted` accepts.
+    pub(super) fn names(&self, mut wanted: impl FnMut(&ServiceKey) -> bool) -> BTreeSet<&str> {
+        let services = self.counted().filter(|(key, _)| wanted(key));
+        services.flat_map(|(_, counted)| counted.names.iter().map(String::as_str)).collect()
+    }
+
+    /// One of the names of a service is among `names`.
+    pub(super) fn has_name(&self, key: &ServiceKey, names: &BTreeSet<&str>) -> bool {
+        let known = self.counted().find(|(other, _)| *other == key);
+        known.is_some_and(|(_, counted)| counted.names.iter().any(|name| names.contains(name.as_str())))
+    }
+
+    /// Attempts at the services that `wanted` accepts, before `since` and after `until`.
+    pub(super) fn around(
+        &self,
+        mut wanted: impl FnMut(&ServiceKey) -> bool,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> [Tally; 2] {
+        let slots: Vec<_> =
+            self.counted().filter(|(key, _)| wanted(key)).map(|(_, counted)| &counted.slots).collect();
+        [
+            sum(slots.iter().map(|slots| slots.before(since))),
+            sum(slots.iter().map(|slots| slots.after(until))),
+        ]
+    }
+
+    /// What no detector reads: UDP by server port, other protocols by number. The largest first.
+    pub fn unread(&self) -> (Traffic, Vec<(String, Traffic)>) {
+        let mut all = self.0.unread_in_all;
+        let mut kinds: Vec<(String, Traffic)> = Vec::new();
+        for (port, _, traffic) in self.0.unread.iter() {
+            kinds.push((format!("UDP port {port}"), *traffic));
+        }
+        for (protocol, traffic) in &self.0.other {
+            all.absorb(*traffic);
+            kinds.push((format!("IP protocol {protocol}"), *traffic));
+        }
+        kinds.sort_by(|(a_name, a), (b_name, b)| b.bytes.cmp(&a.bytes).then_with(|| a_name.cmp(b_name)));
+        (all, kinds)
+    }
+}
+
+fn service(key: &ServiceKey, counted: &Counted) -> Service {
+    let mut names: Vec<String> = counted.names.iter().cloned().collect();
+    names.sort();
+    Service {
+        server: key.server.address,
+        port: key.server.port,
+        protocol: if is_dns(key) { "dns" } else { "tcp" },
+        names,
+        clients: counted.clients.iter().count() as u64,
+        attempts: counted.attempts.of,
+        failed: counted.attempts.failed,
+        failures: counted.failures.clone(),
+        not_judged: counted.not_judged,
+        connect: counted.connect.spread(),
+        tls: counted.tls.spread(),
+        first_byte: counted.first_byte.spread(),
+        transfer: counted.transfer.spread(),
+        round_trip: counted.round_trip.spread(),
+        segments: counted.segments,
+        lost: counted.lost,
+        stalled: counted.stalled,
+    }
+}

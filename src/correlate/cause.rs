@@ -1,0 +1,85 @@
+//! Which finding is a symptom of which.
+
+use crate::correlate::overlap::{covered, meets_in_time};
+use crate::correlate::relation::{explained_by, is_symptom};
+use crate::detect::{Explains, Finding, Meet};
+use crate::humanize::{percent, plural};
+
+/// The share of a symptom that its cause covers at least: most of it.
+const MOST: f64 = 0.5;
+
+/// Causes of one rule that are looked at, the weightiest first: far more than a report lists.
+const CAUSES: usize = 256;
+
+/// A finding, and the one that it is a symptom of.
+#[derive(Clone, Debug)]
+pub(super) struct Cause {
+    /// Place of the cause.
+    pub(super) cause: usize,
+    /// In a few words.
+    pub(super) why: String,
+}
+
+/// The cause of each finding; `None` when it has none. Findings are in the order of their weight. Because
+/// the relation has no circles, following the causes ends.
+pub(super) fn causes(findings: &[Finding]) -> Vec<Option<Cause>> {
+    let mut candidates: Vec<usize> = Vec::new();
+    let mut by_rule: std::collections::BTreeMap<&str, usize> = Default::default();
+    for (place, finding) in findings.iter().enumerate() {
+        if explained_by(finding).next().is_some() {
+            let count = by_rule.entry(finding.detector).or_default();
+            *count += 1;
+            if *count <= CAUSES {
+                candidates.push(place);
+            }
+        }
+    }
+    findings.iter().map(|symptom| cause_of(symptom, findings, &candidates)).collect()
+}
+
+fn cause_of(symptom: &Finding, findings: &[Finding], candidates: &[usize]) -> Option<Cause> {
+    if !is_symptom(symptom.detector) {
+        return None;
+    }
+    let mut best: Option<(f64, usize, &Explains)> = None;
+    for place in candidates {
+        let Some(cause) = findings.get(*place) else { continue };
+        for edge in explained_by(cause).filter(|edge| edge.symptoms.contains(&symptom.detector)) {
+            if !meets_in_time(cause, symptom, edge.within) {
+                continue;
+            }
+            let share = covered(edge.meet, cause, symptom);
+            // The first of the best: candidates are in the order of their weight.
+            if share >= MOST && best.is_none_or(|(most, ..)| share > most) {
+                best = Some((share, *place, edge));
+            }
+        }
+    }
+    let (share, cause, edge) = best?;
+    Some(Cause { cause, why: why(edge.meet, share, symptom) })
+}
+
+fn why(meet: Meet, share: f64, symptom: &Finding) -> String {
+    let scope = &symptom.scope;
+    let of = |count: u64, noun: &str| format!("{} of its {}", percent_of(share), plural(count, noun));
+    match meet {
+        Meet::Flows => of(scope.flows.count, "flow"),
+        Meet::Service => of(scope.servers.count, "service"),
+        Meet::Server | Meet::Host => "the same host".to_owned(),
+        Meet::Clients => of(scope.clients.count, "client"),
+        Meet::Names => of(scope.names.count, "name"),
+        Meet::Upstream => "its server is the client there".to_owned(),
+        Meet::Recording => "the same recording".to_owned(),
+    }
+}
+
+/// Findings of different rules about the same flows: one incident, though no rule says which is the cause.
+pub(super) fn together(a: &Finding, b: &Finding) -> Option<String> {
+    const SAME: f64 = 0.8;
+    let share = covered(Meet::Flows, a, b);
+    (share >= SAME).then(|| format!("{} of its flows are the same", percent_of(share)))
+}
+
+fn percent_of(share: f64) -> String {
+    percent((share * 1000.0).round() as u64, 1000)
+}

@@ -1,0 +1,353 @@
+//! What sets the failing apart from the healthy, and what was measured and is well: always with numbers.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::correlate::board::{Board, Sum};
+use crate::correlate::factor::network;
+use crate::correlate::place::Layer;
+use crate::correlate::scoreboard::{ServiceKey, Tally};
+use crate::detect::Finding;
+use crate::dissect::Endpoint;
+use crate::humanize::{grouped, percent, plural, share, whole_seconds};
+use crate::time::{Span, Timestamp};
+
+/// What differs between those that fail and those that do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// Other clients of the same service.
+    OtherClients,
+    /// Other ports of the same server.
+    OtherPorts,
+    /// Other servers of the same kind: the same port, and the same name or network.
+    Siblings,
+    /// The same clients at other services.
+    OtherServices,
+    /// The same service before it began.
+    Before,
+    /// The same service after it ended.
+    After,
+    /// All other services.
+    Elsewhere,
+}
+
+/// The healthy side of an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contrast {
+    /// What differs.
+    pub difference: Difference,
+    /// In words, with its numbers.
+    pub text: String,
+    /// What was attempted on the healthy side.
+    pub of: u64,
+    /// What failed of it.
+    pub failed: u64,
+}
+
+/// Something that was measured on the same subject and is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cleared {
+    /// `loss`, `connect`, `round_trip`, `tls`, `dns`, `capture`.
+    pub what: &'static str,
+    /// In words, with its numbers.
+    pub text: String,
+}
+
+/// What an incident costs, and so what it can be compared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cost {
+    /// Attempts fail.
+    Failures,
+    /// Segments are lost or late.
+    Loss,
+    /// Answers take long.
+    Delay,
+    /// The scoreboard does not measure it.
+    Other,
+}
+
+impl Cost {
+    pub(super) fn of(finding: &Finding) -> Self {
+        match (finding.detector, finding.variant) {
+            ("retransmission" | "spurious_retransmission" | "reordering" | "fragment_loss", _)
+            | ("asymmetric_flow", "loss") => Self::Loss,
+            ("slow_server" | "latency_shift" | "dns_slow" | "zero_window", _)
+            | ("missing_syn_ack", "late") => Self::Delay,
+            ("http_error" | "connection_churn" | "half_close_leak" | "echo_loss" | "tls_certificate", _) => {
+                Self::Other
+            }
+            (name, _) if Layer::of(name) == Layer::Capture => Self::Other,
+            _ => Self::Failures,
+        }
+    }
+}
+
+/// What an incident is about, as far as it can be compared with anything.
+pub(super) struct Affected {
+    pub(super) layer: Layer,
+    pub(super) cost: Cost,
+    /// Its services; `None` when there are more than are listed.
+    pub(super) servers: Option<BTreeSet<Endpoint>>,
+    /// Its clients; `None` when there are more than are listed.
+    pub(super) clients: Option<BTreeSet<IpAddr>>,
+    pub(super) failed: u64,
+    pub(super) of: u64,
+    pub(super) since: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+}
+
+/// Attempts on the healthy side from which they are no accident, where the other side fails.
+const SOME: u64 = 3;
+/// Attempts from which something is well by itself.
+const ENOUGH: u64 = 5;
+/// Share of failures up to which the healthy side is healthy: what severity calls part.
+const WELL: f64 = crate::detect::Severity::PART;
+/// Segments from which a rate of loss says something.
+const SEGMENTS: u64 = 200;
+/// Rate of loss up to which a path is well: TCP does not feel it.
+const LOSS: f64 = 0.001;
+
+/// `10.0.0.1:443` as an endpoint.
+pub(super) fn endpoint(server: &str) -> Option<Endpoint> {
+    let parsed: SocketAddr = server.parse().ok()?;
+    Some(Endpoint { address: parsed.ip(), port: parsed.port() })
+}
+
+impl Affected {
+    fn asks_names(&self) -> bool {
+        self.layer == Layer::Dns
+    }
+
+    /// Of the kind that is compared with: lookups with lookups, connections with connections.
+    fn is_kind(&self, key: &ServiceKey) -> bool {
+        (key.protocol == 17) == self.asks_names()
+    }
+
+    /// One of its services.
+    pub(super) fn has(&self, key: &ServiceKey) -> bool {
+        self.is_kind(key) && self.servers.as_ref().is_some_and(|servers| servers.contains(&key.server))
+    }
+
+    fn is_other(&self, key: &ServiceKey) -> bool {
+        self.is_kind(key) && self.servers.as_ref().is_some_and(|servers| !servers.contains(&key.server))
+    }
+
+    fn noun(&self) -> &'static str {
+        if self.asks_names() { "lookup" } else { "connection" }
+    }
+
+    fn is_well(&self, tally: Tally) -> bool {
+        let worse = share(self.failed, self.of) >= share(tally.failed, tally.of) + 0.2;
+        tally.of >= SOME && share(tally.failed, tally.of) <= WELL && worse
+    }
+
+    /// `402 of 402 connections`.
+    fn went_well(&self, tally: Tally) -> String {
+        format!("{} of {}", grouped(tally.well()), plural(tally.of, self.noun()))
+    }
+
+    /// What sets it apart, the strongest first.
+    pub(super) fn contrasts(&self, board: &Board) -> Vec<Contrast> {
+        let mut found = match self.cost {
+            Cost::Failures => self.of_failures(board),
+            Cost::Loss => self.of_loss(board).into_iter().collect(),
+            Cost::Delay => self.of_delay(board).into_iter().collect(),
+            Cost::Other => Vec::new(),
+        };
+        if found.is_empty() && self.cost == Cost::Failures {
+            found.extend(self.of_stalls(board));
+        }
+        found.sort_by_key(|contrast| contrast.difference);
+        found
+    }
+
+    fn of_failures(&self, board: &Board) -> Vec<Contrast> {
+        let mut found = Vec::new();
+        let mut say = |difference, tally: Tally, text: String| {
+            if self.is_well(tally) {
+                found.push(Contrast { difference, text, of: tally.of, failed: tally.failed });
+            }
+        };
+        if let Some(clients) = &self.clients {
+            let (tally, others, _) = board.by_client(|key| self.has(key), |client| !clients.contains(client));
+            let who = plural(others, "other client");
+            let text = format!("{who} of the same service: {} went well", self.went_well(tally));
+            say(Difference::OtherClients, tally, text);
+            let (tally, _, services) =
+                board.by_client(|key| self.is_other(key), |client| clients.contains(client));
+            let at = plural(services, "other service");
+            let text = format!("the same clients at {at}: {} went well", self.went_well(tally));
+            say(Difference::OtherServices, tally, text);
+        }
+        let hosts: BTreeSet<IpAddr> = self.servers.iter().flatten().map(|server| server.address).collect();
+        let ports = board.sum(|key| self.is_other(key) && hosts.contains(&key.server.address));
+        let at = plural(ports.services, "other port");
+        let text = format!("the same server at {at}: {} went well", self.went_well(ports.attempts));
+        say(Difference::OtherPorts, ports.attempts, text);
+        let (names, networks) = (board.names(|key| self.has(key)), self.networks());
+        let is_sibling = |key: &ServiceKey| {
+            let port = self.servers.iter().flatten().any(|server| server.port == key.server.port);
+            let near = network(&key.server.address.to_string()).is_some_and(|near| networks.contains(&near));
+            self.is_other(key) && port && (near || board.has_name(key, &names))
+        };
+        let siblings = board.sum(is_sibling);
+        let at = plural(siblings.services, "other server");
+        let text = format!("{at} of the same kind: {} went well", self.went_well(siblings.attempts));
+        say(Difference::Siblings, siblings.attempts, text);
+        if let Some((since, until)) = self.since.zip(self.until) {
+            let [before, after] = board.around(|key| self.has(key), since, until);
+            let clock = |time| whole_seconds(time).get(11..19).unwrap_or_default().to_owned();
+            let text = format!("before {} UTC: {} went well", clock(since), self.went_well(before));
+            say(Difference::Before, before, text);
+            let text = format!("after {} UTC: {} went well", clock(until), self.went_well(after));
+            say(Difference::After, after, text);
+        }
+        found
+    }
+
+    fn networks(&self) -> BTreeSet<String> {
+        let servers = self.servers.iter().flatten();
+        servers.filter_map(|server| network(&server.address.to_string())).collect()
+    }
+
+    /// Connections that stand still, where those of other services do not.
+    fn of_stalls(&self, board: &Board) -> Option<Contrast> {
+        let (here, there) = (board.sum(|key| self.has(key)), board.sum(|key| self.is_other(key)));
+        let each = |sum: &Sum| sum.stalled.0 / i64::try_from(sum.attempts.of.max(1)).unwrap_or(i64::MAX);
+        let apart = each(&here) >= Span::secs(1).0 && each(&here) / 10 >= each(&there);
+        (there.attempts.of >= ENOUGH && apart).then(|| Contrast {
+            difference: Difference::Elsewhere,
+            text: format!(
+                "{}: {} in {}, {} in {} here",
+                plural(there.services, "other service"),
+                match there.stalled {
+                    Span::ZERO => "no stall".to_owned(),
+                    stalled => format!("{stalled} of stalls"),
+                },
+                plural(there.attempts.of, "connection"),
+                here.stalled,
+                grouped(here.attempts.of),
+            ),
+            of: there.attempts.of,
+            failed: there.attempts.failed,
+        })
+    }
+
+    fn of_loss(&self, board: &Board) -> Option<Contrast> {
+        let (here, there) = (board.sum(|key| self.has(key)), board.sum(|key| self.is_other(key)));
+        let rate = |sum: &Sum| share(sum.lost, sum.segments);
+        let apart = there.segments >= SEGMENTS && rate(&here) >= 4.0 * rate(&there);
+        apart.then(|| Contrast {
+            difference: Difference::Elsewhere,
+            text: format!(
+                "{}: {} of {} segments sent again, {} here",
+                plural(there.services, "other service"),
+                percent(there.lost, there.segments),
+                grouped(there.segments),
+                percent(here.lost, here.segments),
+            ),
+            of: there.segments,
+            failed: there.lost,
+        })
+    }
+
+    fn of_delay(&self, board: &Board) -> Option<Contrast> {
+        let (here, there) = (board.sum(|key| self.has(key)), board.sum(|key| self.is_other(key)));
+        let (slow, quick) = (here.first_byte.spread()?, there.first_byte.spread()?);
+        let apart = quick.count >= ENOUGH && slow.median.0 >= quick.p95.0.saturating_mul(2);
+        apart.then(|| Contrast {
+            difference: Difference::Elsewhere,
+            text: format!(
+                "{}: first byte after {} (median of {}), {} here",
+                plural(there.services, "other service"),
+                quick.median,
+                grouped(quick.count),
+                slow.median,
+            ),
+            of: quick.count,
+            failed: 0,
+        })
+    }
+
+    /// What was measured on the same subject and is well. `dropped` is what the files say of their drops.
+    pub(super) fn cleared(&self, board: &Board, packets: u64, dropped: Option<u64>) -> Vec<Cleared> {
+        let mut cleared = Vec::new();
+        if self.layer == Layer::Capture {
+            return cleared;
+        }
+        let here = board.sum(|key| {
+            key.protocol != 17 && self.servers.as_ref().is_some_and(|servers| servers.contains(&key.server))
+        });
+        let above = |layer| self.layer > layer;
+        let network_is_asked = self.cost != Cost::Loss && above(Layer::Network);
+        if network_is_asked {
+            cleared.extend(loss(&here));
+            cleared.extend(round_trip(&here));
+        }
+        if above(Layer::Transport) || matches!(self.cost, Cost::Loss | Cost::Delay) {
+            cleared.extend(connect(&here));
+        }
+        if self.layer == Layer::Application {
+            cleared.extend(handshakes(&here));
+        }
+        if !self.asks_names() {
+            cleared.extend(lookups(&board.lookups()));
+        }
+        if dropped == Some(0) && packets > 0 {
+            let text = format!("the capture dropped none of {}", plural(packets, "packet"));
+            cleared.push(Cleared { what: "capture", text });
+        }
+        cleared
+    }
+}
+
+/// Hardly anything was sent again.
+pub(super) fn loss(sum: &Sum) -> Option<Cleared> {
+    let well = sum.segments >= SEGMENTS && share(sum.lost, sum.segments) <= LOSS;
+    let text = match sum.lost {
+        0 => format!("none of {} segments sent again", grouped(sum.segments)),
+        lost => format!("{} of {} segments sent again", percent(lost, sum.segments), grouped(sum.segments)),
+    };
+    well.then_some(Cleared { what: "loss", text })
+}
+
+/// The round trip is what it always is.
+pub(super) fn round_trip(sum: &Sum) -> Option<Cleared> {
+    /// Handshakes from which a percentile says something.
+    const HANDSHAKES: u64 = 20;
+    let spread = sum.round_trip.spread()?;
+    // A few milliseconds more are a busy host.
+    let steady = spread.p95.0 <= spread.median.0.saturating_mul(2).saturating_add(Span::millis(5).0);
+    (spread.count >= HANDSHAKES && steady).then(|| Cleared {
+        what: "round_trip",
+        text: format!("round trip {}, p95 {}", spread.median, spread.p95),
+    })
+}
+
+/// Every connection opened.
+pub(super) fn connect(sum: &Sum) -> Option<Cleared> {
+    let well = sum.attempts.of >= ENOUGH && sum.not_opened == 0;
+    let opened = sum.attempts.of;
+    let within = sum.connect.spread().map(|spread| format!(", p95 {}", spread.p95)).unwrap_or_default();
+    let text =
+        format!("{opened} of {} opened{within}", plural(opened, "connection"), opened = grouped(opened));
+    well.then_some(Cleared { what: "connect", text })
+}
+
+/// Every TLS handshake was completed.
+pub(super) fn handshakes(sum: &Sum) -> Option<Cleared> {
+    let Tally { of, failed } = sum.handshakes;
+    let text = format!("{} of {} completed", grouped(of), plural(of, "TLS handshake"));
+    (of >= ENOUGH && failed == 0).then_some(Cleared { what: "tls", text })
+}
+
+/// Lookups are answered.
+pub(super) fn lookups(sum: &Sum) -> Option<Cleared> {
+    let Tally { of, failed } = sum.attempts;
+    let within = sum.first_byte.spread().map(|spread| format!(", p95 {}", spread.p95)).unwrap_or_default();
+    let text = format!("{} of {} answered{within}", grouped(of - failed.min(of)), plural(of, "lookup"));
+    (of >= ENOUGH && share(failed, of) <= 0.01).then_some(Cleared { what: "dns", text })
+}

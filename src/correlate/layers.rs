@@ -1,0 +1,159 @@
+//! The layers of the stack, bottom up: whether each works, and how that is known.
+
+use serde::Serialize;
+
+use crate::correlate::board::{Board, Sum};
+use crate::correlate::contrast;
+use crate::correlate::incident::Incident;
+use crate::correlate::place::Layer;
+use crate::detect::{Rule, Severity, Verdict};
+use crate::humanize::{grouped, percent, plural, share};
+
+/// Whether a layer works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It was judged, and nothing at warning or above is known of it.
+    Ok,
+    /// An incident at warning.
+    Degraded,
+    /// A critical incident.
+    Broken,
+    /// Nothing of it could be judged: that is no praise.
+    NotSeen,
+}
+
+impl State {
+    /// As the text says it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "DEGRADED",
+            Self::Broken => "BROKEN",
+            Self::NotSeen => "not seen",
+        }
+    }
+}
+
+/// A layer and its state.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerState {
+    /// The layer.
+    pub layer: Layer,
+    /// Whether it works.
+    pub state: State,
+    /// How that is known: the incidents, the numbers, or what is missing.
+    pub reason: String,
+}
+
+/// All layers, bottom up.
+pub(super) fn layers(
+    incidents: &[Incident],
+    verdicts: &[(&'static Rule, Verdict)],
+    board: &Board,
+) -> Vec<LayerState> {
+    Layer::STACK.into_iter().map(|layer| state(layer, incidents, verdicts, board)).collect()
+}
+
+fn state(
+    layer: Layer,
+    incidents: &[Incident],
+    verdicts: &[(&'static Rule, Verdict)],
+    board: &Board,
+) -> LayerState {
+    let own: Vec<&Incident> = incidents
+        .iter()
+        .filter(|incident| incident.layer == layer && incident.severity > Severity::Info)
+        .collect();
+    let worst = own.iter().map(|incident| incident.severity).max();
+    if let Some(severity) = worst {
+        let ids: Vec<&str> = own.iter().take(4).map(|incident| incident.id.as_str()).collect();
+        let more = own.len().saturating_sub(ids.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let state = if severity == Severity::Critical { State::Broken } else { State::Degraded };
+        return LayerState { layer, state, reason: format!("{}{more}", ids.join(", ")) };
+    }
+    let of_layer = verdicts.iter().filter(|(rule, _)| Layer::of(rule.name) == layer);
+    // Rules of a layer judge the same things again: the most that one of them judged is what was seen.
+    let judged = of_layer
+        .filter(|(_, verdict)| verdict.assessed > 0)
+        .map(|(_, verdict)| (verdict.assessed, verdict.unit))
+        .max();
+    match (judged, numbers(layer, board)) {
+        (None, _) => LayerState { layer, state: State::NotSeen, reason: nothing(layer).to_owned() },
+        (Some(_), Some(numbers)) => LayerState { layer, state: State::Ok, reason: numbers },
+        (Some((count, unit)), None) => {
+            LayerState { layer, state: State::Ok, reason: format!("{} {unit} judged", grouped(count)) }
+        }
+    }
+}
+
+fn nothing(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Tls => "no TLS handshake that could be judged",
+        Layer::Dns => "no lookup that could be judged",
+        Layer::Transport => "no connection that could be judged",
+        Layer::Application => "no request that could be judged",
+        Layer::Capture | Layer::Link | Layer::Network => "nothing that could be judged",
+    }
+}
+
+/// How well a layer works, in numbers.
+fn numbers(layer: Layer, board: &Board) -> Option<String> {
+    let all: Sum = board.connections();
+    match layer {
+        Layer::Transport if all.attempts.of > 0 => {
+            let opened = all.attempts.of - all.not_opened.min(all.attempts.of);
+            let mut text = format!("{} of {} opened", grouped(opened), plural(all.attempts.of, "connection"));
+            if share(all.not_opened, all.attempts.of) > Severity::PART {
+                // Scans and probes, or too few to say: the number stands for itself.
+                return Some(format!("no incident, and {text}{}", again(&all)));
+            }
+            if let Some(connect) = all.connect.spread() {
+                text += &format!(" in {} (p95 {})", connect.median, connect.p95);
+            }
+            Some(text + &again(&all))
+        }
+        Layer::Tls if all.handshakes.of > 0 => {
+            let of = all.handshakes.of;
+            Some(format!("{} of {} completed", grouped(all.handshakes.well()), plural(of, "handshake")))
+        }
+        Layer::Dns => {
+            let lookups = board.lookups();
+            let tally = lookups.attempts;
+            let answered = format!("{} of {} answered", grouped(tally.well()), plural(tally.of, "lookup"));
+            let within = lookups.first_byte.spread().map(|spread| format!(", p95 {}", spread.p95));
+            (tally.of > 0).then(|| answered + &within.unwrap_or_default())
+        }
+        Layer::Application => {
+            let first = all.first_byte.spread()?;
+            Some(format!("first byte after {} (p95 {})", first.median, first.p95))
+        }
+        _ => None,
+    }
+}
+
+fn again(sum: &Sum) -> String {
+    match (sum.lost, sum.segments) {
+        (_, 0) => String::new(),
+        (0, segments) => format!(", none of {} sent again", plural(segments, "segment")),
+        (lost, segments) => {
+            format!(", {} of {} sent again", percent(lost, segments), plural(segments, "segment"))
+        }
+    }
+}
+
+/// What works, in numbers: what a healthy capture has to show.
+pub(super) fn healthy(board: &Board) -> Vec<contrast::Cleared> {
+    let (connections, lookups) = (board.connections(), board.lookups());
+    [
+        contrast::connect(&connections),
+        contrast::loss(&connections),
+        contrast::round_trip(&connections),
+        contrast::handshakes(&connections),
+        contrast::lookups(&lookups),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

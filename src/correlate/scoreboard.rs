@@ -1,0 +1,417 @@
+//! How every service fared, healthy ones included: what incidents are compared with.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::dns::Transaction;
+use crate::correlate::times::Times;
+use crate::detect::{Bounded, Distinct, Merge, hash_of};
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpFlow};
+use crate::time::{Span, Timestamp};
+
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The SYN was answered with RST.
+    Refused,
+    /// An ICMP error answered the SYN.
+    Unreachable,
+    /// Nothing answered the SYN, which was sent again.
+    NoAnswer,
+    /// The SYN was answered, and no connection came of it.
+    NotOpened,
+    /// A RST ended the connection while something was still owed.
+    Reset,
+    /// A TLS handshake began and was not completed.
+    Tls,
+    /// A lookup got no response.
+    Unanswered,
+    /// A lookup was answered with SERVFAIL.
+    Servfail,
+    /// A lookup was answered with REFUSED.
+    LookupRefused,
+}
+
+/// Attempts, and those of them that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Attempts that were judged.
+    pub of: u64,
+    /// Those that failed.
+    pub failed: u64,
+}
+
+impl Tally {
+    fn add(&mut self, failed: bool) {
+        self.of += 1;
+        self.failed += u64::from(failed);
+    }
+
+    /// Those that did not fail.
+    pub fn well(self) -> u64 {
+        self.of.saturating_sub(self.failed)
+    }
+}
+
+impl Merge for Tally {
+    fn absorb(&mut self, other: Self) {
+        self.of += other.of;
+        self.failed += other.failed;
+    }
+}
+
+/// Attempts by time, in slots as wide as it takes: the smallest power of two of seconds with which all of
+/// them fall into [`Slots::MOST`] slots. So the width depends on the times and not on their order.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Slots {
+    width: u32,
+    slots: BTreeMap<i64, Tally>,
+}
+
+impl Slots {
+    const MOST: usize = 32;
+
+    fn add(&mut self, time: Timestamp, failed: bool) {
+        let slot = time.0.div_euclid(1_000_000_000) >> self.width;
+        self.slots.entry(slot).or_default().add(failed);
+        self.widen();
+    }
+
+    fn widen(&mut self) {
+        while self.slots.len() > Self::MOST {
+            self.width_to(self.width + 1);
+        }
+    }
+
+    fn width_to(&mut self, width: u32) {
+        let by = width - self.width;
+        self.width = width;
+        for (slot, tally) in std::mem::take(&mut self.slots) {
+            self.slots.entry(slot >> by).or_default().absorb(tally);
+        }
+    }
+
+    /// What was attempted in slots that end before `time`.
+    pub(super) fn before(&self, time: Timestamp) -> Tally {
+        let bound = time.0.div_euclid(1_000_000_000) >> self.width;
+        sum(self.slots.range(..bound).map(|(_, tally)| *tally))
+    }
+
+    /// What was attempted in slots that begin after `time`.
+    pub(super) fn after(&self, time: Timestamp) -> Tally {
+        let bound = time.0.div_euclid(1_000_000_000) >> self.width;
+        sum(self.slots.range(bound.saturating_add(1)..).map(|(_, tally)| *tally))
+    }
+}
+
+/// All of them together.
+pub(super) fn sum(tallies: impl Iterator<Item = Tally>) -> Tally {
+    tallies.fold(Tally::default(), |mut all, one| {
+        all.absorb(one);
+        all
+    })
+}
+
+impl Merge for Slots {
+    fn absorb(&mut self, mut other: Self) {
+        let width = self.width.max(other.width);
+        self.width_to(width);
+        other.width_to(width);
+        self.slots.absorb(other.slots);
+        self.widen();
+    }
+}
+
+/// A service, and whether it is asked for connections or for lookups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServiceKey {
+    /// Server address and port.
+    pub server: Endpoint,
+    /// IP protocol: 6 for connections, 17 for lookups.
+    pub protocol: u8,
+}
+
+/// What was counted of one service.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Counted {
+    pub(super) attempts: Tally,
+    pub(super) failures: BTreeMap<Failure, u64>,
+    /// Attempts that nobody can judge: seen in one direction, or cut by a limit or the end of the capture.
+    pub(super) not_judged: u64,
+    /// TLS handshakes, and those that were not completed.
+    pub(super) handshakes: Tally,
+    pub(super) connect: Times,
+    pub(super) tls: Times,
+    pub(super) first_byte: Times,
+    pub(super) transfer: Times,
+    pub(super) round_trip: Times,
+    /// Segments with new data, both directions.
+    pub(super) segments: u64,
+    /// Segments sent again that were needed.
+    pub(super) lost: u64,
+    pub(super) stalled: Span,
+    pub(super) clients: Bounded<IpAddr, Tally>,
+    pub(super) names: Distinct<String, 4>,
+    pub(super) slots: Slots,
+}
+
+/// Clients of a service that are told apart.
+const CLIENTS: usize = 32;
+
+impl Default for Counted {
+    fn default() -> Self {
+        Self {
+            attempts: Tally::default(),
+            failures: BTreeMap::new(),
+            not_judged: 0,
+            handshakes: Tally::default(),
+            connect: Times::default(),
+            tls: Times::default(),
+            first_byte: Times::default(),
+            transfer: Times::default(),
+            round_trip: Times::default(),
+            segments: 0,
+            lost: 0,
+            stalled: Span::ZERO,
+            clients: Bounded::new(CLIENTS),
+            names: Distinct::default(),
+            slots: Slots::default(),
+        }
+    }
+}
+
+impl Merge for Counted {
+    fn absorb(&mut self, other: Self) {
+        self.attempts.absorb(other.attempts);
+        self.failures.absorb(other.failures);
+        self.not_judged += other.not_judged;
+        self.handshakes.absorb(other.handshakes);
+        self.connect.absorb(other.connect);
+        self.tls.absorb(other.tls);
+        self.first_byte.absorb(other.first_byte);
+        self.transfer.absorb(other.transfer);
+        self.round_trip.absorb(other.round_trip);
+        self.segments += other.segments;
+        self.lost += other.lost;
+        self.stalled += other.stalled;
+        self.clients.absorb(other.clients);
+        self.names.absorb(other.names);
+        self.slots.absorb(other.slots);
+    }
+}
+
+impl Counted {
+    /// An attempt of a client at `time`, and how it failed.
+    fn attempt(&mut self, client: IpAddr, time: Timestamp, failure: Option<Failure>) {
+        let failed = failure.is_some();
+        self.attempts.add(failed);
+        self.slots.add(time, failed);
+        if let Some(failure) = failure {
+            *self.failures.entry(failure).or_default() += 1;
+        }
+        if let Some(tally) = self.clients.observe(hash_of(&client), client) {
+            tally.add(failed);
+        }
+    }
+
+    fn times(&mut self, flow: &Flow, tcp: &TcpFlow) {
+        let handshake = &tcp.handshake;
+        handshake.connect_time.into_iter().for_each(|span| self.connect.add(span));
+        let there_and_back = handshake.server_rtt.zip(handshake.client_rtt);
+        there_and_back.into_iter().for_each(|(there, back)| self.round_trip.add(there + back));
+        for side in &tcp.sides {
+            let again = &side.retransmissions;
+            self.segments += side.unique_segments;
+            self.lost += again.data().saturating_sub(again.spurious).saturating_sub(again.path_mtu);
+            self.stalled += side.stalled;
+        }
+        let [asked, answered] = match &flow.tls {
+            Some(tls) => tls.application_data,
+            None => [0, 1].map(|side| tcp.sides.get(side).and_then(|one| Some(one.transfer?.0))),
+        };
+        // A server that speaks first answers nothing.
+        let waited = asked.zip(answered).map(|(asked, answered)| answered.time - asked.time);
+        waited.into_iter().for_each(|span| self.first_byte.add(span));
+        if answered.is_some() {
+            self.transfer.add(tcp.side(Direction::ToClient).transfer_time());
+        }
+        if let Some(tls) = &flow.tls {
+            if !tls.server_name().is_empty() {
+                self.names.add(tls.server_name().to_ascii_lowercase());
+            }
+            if let Some(hello) = &tls.client_hello {
+                let done = tls.established;
+                done.into_iter().for_each(|done| self.tls.add(done.time - hello.at.time));
+            }
+        }
+    }
+}
+
+/// What packets of a kind there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// IP datagram bytes.
+    pub bytes: u64,
+}
+
+impl Merge for Traffic {
+    fn absorb(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
+/// How every service fared. Partitions count apart and are merged in any order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Scoreboard {
+    pub(super) services: Bounded<ServiceKey, Counted>,
+    /// UDP flows whose protocol nobody reads here, by server port.
+    pub(super) unread: Bounded<u16, Traffic>,
+    pub(super) unread_in_all: Traffic,
+    /// Flows of protocols that nobody judges here.
+    pub(super) other: BTreeMap<u8, Traffic>,
+}
+
+/// Services told apart: what a person looks through, and a few megabytes.
+pub const SERVICES: usize = 1024;
+
+impl Default for Scoreboard {
+    fn default() -> Self {
+        Self {
+            services: Bounded::new(SERVICES),
+            unread: Bounded::new(256),
+            unread_in_all: Traffic::default(),
+            other: BTreeMap::new(),
+        }
+    }
+}
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMP: [u8; 2] = [1, 58];
+
+impl Scoreboard {
+    /// How long a query or a SYN has to be left without an answer: longer than the first time-out of a
+    /// resolver library or a TCP (RFC 6298 section 2).
+    const PATIENCE: Span = Span::secs(3);
+
+    /// A flow was closed.
+    pub fn flow(&mut self, flow: &Flow) {
+        let mut traffic = Traffic::default();
+        flow.halves
+            .iter()
+            .for_each(|half| traffic.absorb(Traffic { packets: half.packets, bytes: half.bytes }));
+        match (flow.protocol, &flow.tcp) {
+            (TCP, Some(tcp)) => self.connection(flow, tcp),
+            (UDP, _) if flow.service == Some(Protocol::Dns) => {}
+            (UDP, _) => {
+                self.unread_in_all.absorb(traffic);
+                let port = flow.server.port;
+                self.unread.observe(hash_of(&port), port).into_iter().for_each(|seen| seen.absorb(traffic));
+            }
+            (protocol, _) if !ICMP.contains(&protocol) => {
+                self.other.entry(protocol).or_default().absorb(traffic);
+            }
+            _ => {}
+        }
+    }
+
+    fn connection(&mut self, flow: &Flow, tcp: &TcpFlow) {
+        let key = ServiceKey { server: flow.server, protocol: TCP };
+        let Some(service) = self.services.observe(hash_of(&key), key) else { return };
+        if flow.is_cut() {
+            service.not_judged += 1;
+            return;
+        }
+        service.times(flow, tcp);
+        match outcome(flow, tcp) {
+            Some(failure) => service.attempt(flow.client.address, flow.first.time, failure),
+            None => service.not_judged += 1,
+        }
+        if let Some(failed) = handshake_failed(flow) {
+            service.handshakes.add(failed);
+        }
+    }
+
+    /// A DNS transaction of `flow` was finished. Lookups over TCP count as connections.
+    pub fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
+        let lookup = flow.protocol == UDP && transaction.is_lookup(flow.server.port);
+        let Some(query) = transaction.query.filter(|_| lookup) else { return };
+        let key = ServiceKey { server: flow.server, protocol: UDP };
+        let Some(service) = self.services.observe(hash_of(&key), key) else { return };
+        const SERVFAIL: u16 = 2;
+        const REFUSED: u16 = 5;
+        let failure = match (transaction.response, transaction.rcode) {
+            (Some(_), Some(SERVFAIL)) => Some(Failure::Servfail),
+            (Some(_), Some(REFUSED)) => Some(Failure::LookupRefused),
+            (Some(_), _) => None,
+            (None, _) => {
+                let last = transaction.repeats.last().copied().unwrap_or(query);
+                let watched = transaction.watched_until - last.time;
+                if transaction.unheard || watched < Self::PATIENCE {
+                    service.not_judged += 1;
+                    return;
+                }
+                Some(Failure::Unanswered)
+            }
+        };
+        service.attempt(flow.client.address, query.time, failure);
+        transaction.waited().into_iter().for_each(|span| service.first_byte.add(span));
+    }
+}
+
+/// How a connection failed; the outer `None` when nobody can tell.
+fn outcome(flow: &Flow, tcp: &TcpFlow) -> Option<Option<Failure>> {
+    use HandshakeOutcome::*;
+    let handshake = &tcp.handshake;
+    let failure = match handshake.outcome {
+        Midstream | Aborted | HalfOpen => return None,
+        Refused => Failure::Refused,
+        Unreachable => Failure::Unreachable,
+        Silent => {
+            let last = handshake.syns.last()?;
+            let waited = flow.watched_until - last.time >= Scoreboard::PATIENCE;
+            (waited || handshake.syn_count > 1).then_some(Failure::NoAnswer)?
+        }
+        ReplyLost | AckLost | ChallengeAck => Failure::NotOpened,
+        Established | ReplyUnseen => {
+            if flow.is_one_way() {
+                return None;
+            }
+            let reset = tcp.resets.iter().any(|reset| reset.class.is_harmful());
+            return Some(match handshake_failed(flow) {
+                Some(true) => Some(Failure::Tls),
+                _ if reset => Some(Failure::Reset),
+                _ => None,
+            });
+        }
+    };
+    Some(Some(failure))
+}
+
+/// Whether the TLS handshake was not completed; `None` when there is none, or when nobody can tell.
+fn handshake_failed(flow: &Flow) -> Option<bool> {
+    let (tls, tcp) = (flow.tls.as_ref()?, flow.tcp.as_ref()?);
+    tls.client_hello.as_ref()?;
+    if tls.established.is_some() {
+        return Some(false);
+    }
+    // What was not captured, or came after the end of the capture, may have completed it.
+    let whole = tls.lost == [false, false] && !flow.is_one_way() && tcp.is_closed();
+    whole.then_some(true)
+}
+
+impl Merge for Scoreboard {
+    fn absorb(&mut self, other: Self) {
+        self.services.absorb(other.services);
+        self.unread.absorb(other.unread);
+        self.unread_in_all.absorb(other.unread_in_all);
+        self.other.absorb(other.other);
+    }
+}

@@ -1,0 +1,175 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::detect::testing::{fires, silent};
+use crate::dissect::{DefragStats, PacketRef};
+use crate::flow::{Reset, TcpFlow};
+use crate::time::Span;
+
+const NAME: &str = RstStorm::RULE.name;
+
+#[test]
+fn it_fires() {
+    fires(
+        NAME,
+        &[
+            ("rst_storm_refused", "refused", Severity::Critical),
+            ("rst_storm_no_socket", "no_socket", Severity::Critical),
+            ("rst_storm_abort", "abort", Severity::Critical),
+        ],
+    );
+}
+
+#[test]
+fn it_stays_silent() {
+    silent(NAME, &["healthy_resets", "healthy_close_notify", "blind_rst_inject", "missing_syn_ack_silent"]);
+}
+
+/// Every fifteen seconds a connection of one client is reset; two thirds of all. `others` end well.
+fn troubled_client(others: bool) -> Vec<Finding> {
+    let detector = RstStorm::new(None);
+    let mut book: Book<RstStorm> = Book::default();
+    for number in 0..54u8 {
+        let server = [10, 0, 0, number % 5];
+        let flow = ended(server, u64::from(number) + 1, i64::from(number) * 15, number % 3 != 0);
+        detector.flow(&flow, &mut book);
+        if others {
+            let mut flow = ended(server, u64::from(number) + 100, i64::from(number) * 15, false);
+            flow.client.address = IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9));
+            detector.flow(&flow, &mut book);
+        }
+    }
+    let totals =
+        Totals { first: Some(Timestamp(0)), last: Some(Timestamp(900_000_000_000)), ..Totals::default() };
+    let heard = Heard::default();
+    let fragments = DefragStats::default();
+    let context = Context { totals: &totals, files: &[], fragments, heard: &heard };
+    book.finish(&detector, &context).findings
+}
+
+#[test]
+fn a_client_that_loses_its_connections_is_said() {
+    let findings = troubled_client(true);
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    let impact = (finding.impact.failed_transactions, finding.impact.of_transactions);
+    assert_eq!((finding.severity, impact), (Severity::Warning, (36, 54)));
+    assert!(finding.summary.contains("Of 54 connections by others 0 were reset"), "{}", finding.summary);
+}
+
+/// Nobody else uses these services: it may be their habit.
+#[test]
+fn a_client_without_others_to_compare_with_is_information() {
+    let findings = troubled_client(false);
+    assert_eq!(findings.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Info]);
+}
+
+/// A host is restarted: a few connections to each of its ports, many in all.
+#[test]
+fn a_storm_over_the_ports_of_a_host_is_one() {
+    let detector = RstStorm::new(None);
+    let mut book: Book<RstStorm> = Book::default();
+    for number in 0..30u64 {
+        let mut flow = ended([10, 0, 0, 1], number + 1, 100 + number as i64 / 5, true);
+        flow.server.port = 5000 + number as u16 % 6;
+        flow.client.address = IpAddr::V4(Ipv4Addr::new(10, 9, 9, number as u8 % 7));
+        detector.flow(&flow, &mut book);
+    }
+    let totals =
+        Totals { first: Some(Timestamp(0)), last: Some(Timestamp(300_000_000_000)), ..Totals::default() };
+    let heard = Heard::default();
+    let fragments = DefragStats::default();
+    let context = Context { totals: &totals, files: &[], fragments, heard: &heard };
+    let findings = book.finish(&detector, &context).findings;
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    assert_eq!((finding.impact.failed_transactions, finding.impact.services), (30, 6));
+}
+
+/// A connection of a service that ends at a second, by a RST or by a FIN.
+fn ended(server: [u8; 4], packet: u64, second: i64, reset: bool) -> Flow {
+    let at = PacketRef { packet, time: Timestamp(second * 1_000_000_000) };
+    let mut tcp = TcpFlow::default();
+    if reset {
+        tcp.resets.push(Reset {
+            at,
+            direction: Direction::ToClient,
+            class: ResetClass::NoSocket,
+            with_ack: false,
+            seq: Default::default(),
+            ttl: 63,
+            ip_id: 0,
+            window: 0,
+            ahead: false,
+            went_on: None,
+            trigger: None,
+            idle: Span::ZERO,
+            count: 1,
+        });
+    } else {
+        tcp.sides[0].fin = Some(at);
+    }
+    Flow {
+        id: packet,
+        server: Endpoint { address: IpAddr::V4(Ipv4Addr::from(server)), port: 443 },
+        first: at,
+        last: at,
+        tcp: Some(Box::new(tcp)),
+        ..crate::report::tests::flow(packet)
+    }
+}
+
+/// A service with the lowest address ends three connections every second of a day. Another one has a
+/// storm at noon.
+#[test]
+fn a_day_of_a_busy_service_hides_no_storm() {
+    const DAY: i64 = 86_400;
+    let detector = RstStorm::new(None);
+    let mut book: Book<RstStorm> = Book::default();
+    for (packet, second) in (1u64..).zip((0..DAY).flat_map(|second| [second; 3])) {
+        detector.flow(&ended([10, 0, 0, 1], packet, second, packet % 997 == 0), &mut book);
+    }
+    for packet in 0..40 {
+        let second = DAY / 2 + packet as i64 / 10;
+        detector.flow(&ended([203, 0, 113, 77], 1_000_000 + packet, second, true), &mut book);
+    }
+    let totals =
+        Totals { first: Some(Timestamp(0)), last: Some(Timestamp(DAY * 1_000_000_000)), ..Totals::default() };
+    let verdict = book.finish(
+        &detector,
+        &Context { totals: &totals, files: &[], fragments: DefragStats::default(), heard: &Heard::default() },
+    );
+    let servers: Vec<_> = verdict.findings.iter().map(|finding| finding.subject.server.as_deref()).collect();
+    assert_eq!(servers, [Some("203.0.113.77")]);
+    assert_eq!(verdict.findings[0].impact.failed_transactions, 40);
+    assert!(verdict.not_assessed.is_empty(), "{:?}", verdict.not_assessed);
+}
+
+/// More services than the table of minutes holds: a storm without its denominator is not judged, and that
+/// is said.
+#[test]
+fn a_storm_without_its_denominator_is_not_judged() {
+    let detector = RstStorm::new(None);
+    let mut book: Book<RstStorm> = Book::default();
+    let address = |number: u32| [10, (number >> 16) as u8, (number >> 8) as u8, number as u8];
+    let hash = |flow: &Flow| hash_of(&flow.server);
+    let flows = (0..40_000).map(|number| ended(address(number), u64::from(number) + 1, 5, false));
+    let last = flows.inspect(|flow| detector.flow(flow, &mut book)).max_by_key(hash).expect("flows");
+    for packet in 0..40 {
+        let storm = ended([0; 4], 1_000_000 + packet, 5, true);
+        detector.flow(&Flow { server: last.server, ..storm }, &mut book);
+    }
+    let verdict = book.finish(
+        &detector,
+        &Context {
+            totals: &Totals::default(),
+            files: &[],
+            fragments: DefragStats::default(),
+            heard: &Heard::default(),
+        },
+    );
+    assert!(verdict.findings.is_empty());
+    let missing = &verdict.not_assessed[0];
+    assert_eq!(
+        (missing.reason.as_ref(), missing.count),
+        ("more services and minutes than are kept apart", 40)
+    );
+}
