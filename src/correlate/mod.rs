@@ -31,10 +31,10 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correlate::cause::{Cause, causes, together};
-use crate::correlate::contrast::{Affected, Cost, endpoint};
+use crate::correlate::contrast::{Affected, Cost, endpoint, kind};
 use crate::correlate::factor::{Factor, factors, groups};
 use crate::detect::{Finding, Rule, Severity, Verdict};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// What correlation is told beside the findings.
 pub struct Facts<'a> {
@@ -132,15 +132,21 @@ fn root_of(place: usize, causes: &[Option<Cause>]) -> usize {
     root
 }
 
+/// Time that somebody waited, from which people notice it: Nielsen, Response Times, 1993.
+const NOTICED: Span = Span::millis(100);
+
 /// Findings that nothing explains and that matter, or that explain something that matters, by what they
-/// share.
+/// share. Where nothing matters, what somebody could have noticed is an incident for information.
 fn roots(findings: &[Finding], causes: &[Option<Cause>]) -> Vec<Draft> {
+    let quiet = findings.iter().all(|finding| finding.severity == Severity::Info);
     let mut by_rule: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (place, finding) in findings.iter().enumerate() {
         let root = root_of(place, causes);
-        if finding.severity > Severity::Info
-            && let Some(cause) = findings.get(root)
-        {
+        let Some(cause) = findings.get(root) else { continue };
+        let impact = finding.impact;
+        let felt = impact.failed_transactions > 0 || impact.seconds_lost >= NOTICED || root != place;
+        let noticed = quiet && felt && Layer::of(cause.detector) != Layer::Capture;
+        if finding.severity > Severity::Info || noticed {
             by_rule.entry(cause.detector).or_default().insert(root);
         }
     }
@@ -286,6 +292,7 @@ fn affected(root: &Finding, radius: &BlastRadius) -> Affected {
     Affected {
         layer: Layer::of(root.detector),
         cost: Cost::of(root),
+        kind: kind(root),
         servers: whole(services.count, services.at_least, services.sample.len()).then_some(servers),
         clients: whole(clients.count, clients.at_least, clients.sample.len())
             .then(|| clients.sample.iter().copied().collect()),

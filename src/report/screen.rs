@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::correlate::{BlastRadius, Incident, SERVICES, State};
+use crate::detect::Severity;
 use crate::humanize::{grouped, lasting, percent, plural, whole_seconds};
 use crate::report::escape::terminal;
 use crate::report::model::{CitedFrame, CitedIncident, Report, Status};
@@ -26,13 +27,18 @@ pub fn screen(report: &Report, width: usize, top: usize) -> Vec<String> {
     let mut lines = header(report, width);
     let footer = footer(report, width);
     let room = LINES.saturating_sub(lines.len() + footer.len());
-    lines.extend(match report.incidents.is_empty() {
+    lines.extend(match is_quiet(report) {
         true => quiet(report, width, room),
         false => incidents(report, width, room, top),
     });
     lines.extend(footer);
     lines.truncate(LINES);
     lines
+}
+
+/// Nothing happened, or nothing weightier than information.
+fn is_quiet(report: &Report) -> bool {
+    report.incidents.iter().all(|cited| cited.incident.severity == Severity::Info)
 }
 
 /// The verdict, and what was looked at.
@@ -340,7 +346,7 @@ fn quiet(report: &Report, width: usize, room: usize) -> Vec<String> {
 /// What works, what was not judged, what is missing, and where the rest is.
 fn footer(report: &Report, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    if !report.incidents.is_empty() {
+    if !is_quiet(report) {
         let layers: Vec<String> = report
             .layers
             .iter()
@@ -360,7 +366,7 @@ fn footer(report: &Report, width: usize) -> Vec<String> {
     if left_out > 0 {
         lines.extend(labelled("left out", &format!("{}: --all", plural(left_out, "file")), width, 1));
     }
-    if !report.incidents.is_empty() {
+    if !is_quiet(report) {
         let rest = match report.other.len() as u64 {
             0 => format!("{} in the incidents", plural(report.findings.len() as u64, "finding")),
             other => format!(
