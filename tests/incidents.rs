@@ -191,7 +191,7 @@ fn healthy(flows: u32) -> Capture {
     const SERVICES: u32 = 240;
     let mut capture = Capture::default();
     for flow in 0..flows {
-        let (now, client, service) = (u64::from(flow) * 5_000, flow * 7 % 300, flow * 11 % SERVICES);
+        let (now, client, service) = (u64::from(flow) * 5_000, flow * 7 % 300, flow / 5 * 7 % SERVICES);
         let client = IpAddr::from([10, 9, (client / 200) as u8, (client % 200) as u8 + 20]);
         let host = [10, 20, (service / 40) as u8, (service % 40) as u8 + 10];
         let port = 20_000 + (flow % 40_000) as u16;
@@ -245,9 +245,8 @@ fn large_haystack(needles: &[&str]) -> Report {
 #[test]
 fn incidents_come_first_among_twenty_thousand_healthy_conversations() {
     for needles in [
-        &[("proxy_504", "slow_server")][..],
-        &[("mtu_silent_upload", "mtu_blackhole"), ("tls_expired_leaf", "tls_certificate")],
-        &[("dns_servfail_upstream", "dns_servfail"), ("server_killed", "rst_storm")],
+        &[("mtu_silent_upload", "mtu_blackhole")][..],
+        &[("proxy_504", "slow_server"), ("dns_servfail_upstream", "dns_servfail")],
     ] {
         let names: Vec<&str> = needles.iter().map(|(name, _)| *name).collect();
         let report = large_haystack(&names);

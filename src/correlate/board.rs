@@ -65,6 +65,8 @@ pub(super) struct Sum {
     pub(super) attempts: Tally,
     /// Those that could not even be opened.
     pub(super) not_opened: u64,
+    /// Lookups without a response.
+    pub(super) unanswered: u64,
     pub(super) handshakes: Tally,
     pub(super) requests: Tally,
     pub(super) connect: Times,
@@ -83,6 +85,7 @@ impl Sum {
         self.attempts.absorb(counted.attempts.all);
         let before_open = [Failure::Refused, Failure::Unreachable, Failure::NoAnswer, Failure::NotOpened];
         self.not_opened += before_open.iter().filter_map(|how| counted.failures.get(how)).sum::<u64>();
+        self.unanswered += counted.failures.get(&Failure::Unanswered).copied().unwrap_or(0);
         self.handshakes.absorb(counted.handshakes.all);
         self.requests.absorb(counted.requests.all);
         self.connect.absorb(counted.connect.clone());

@@ -115,6 +115,8 @@ pub(super) struct Affected {
     pub(super) kind: Kind,
     /// Its services; `None` when there are more than are listed.
     pub(super) servers: Option<BTreeSet<Endpoint>>,
+    /// Services that it reached through its symptoms: no healthy side.
+    pub(super) reached: BTreeSet<Endpoint>,
     /// Its clients; `None` when there are more than are listed.
     pub(super) clients: Option<BTreeSet<IpAddr>>,
     pub(super) failed: u64,
@@ -147,7 +149,13 @@ impl Affected {
     }
 
     fn is_other(&self, key: &ServiceKey) -> bool {
-        self.kind.is_of(key) && self.servers.as_ref().is_some_and(|servers| !servers.contains(&key.server))
+        self.kind.is_of(key) && self.is_beyond(&key.server)
+    }
+
+    /// Neither one of its services nor reached by it.
+    fn is_beyond(&self, server: &Endpoint) -> bool {
+        let own = self.servers.as_ref().is_none_or(|servers| servers.contains(server));
+        !own && !self.reached.contains(server)
     }
 
     fn is_well(&self, tally: Tally) -> bool {
@@ -223,9 +231,8 @@ impl Affected {
 
     /// All other services: their attempts of the same kind, else whatever was attempted there.
     fn elsewhere(&self, board: &Board) -> Option<Contrast> {
-        let servers = self.servers.as_ref()?;
         [self.kind, Kind::Connections, Kind::Lookups].into_iter().find_map(|kind| {
-            let there = board.sum(|key| kind.is_of(key) && !servers.contains(&key.server));
+            let there = board.sum(|key| kind.is_of(key) && self.is_beyond(&key.server));
             let tally = there.of(kind);
             (tally.of >= ENOUGH && self.is_well(tally)).then(|| Contrast {
                 difference: Difference::Elsewhere,
@@ -345,7 +352,9 @@ impl Affected {
         if self.layer == Layer::Application {
             cleared.extend(handshakes(&here));
         }
-        if self.kind != Kind::Lookups {
+        if self.kind == Kind::Lookups {
+            cleared.extend(responses(&board.sum(|key| self.has(key))));
+        } else {
             cleared.extend(lookups(&board.lookups()));
         }
         if dropped == Some(0) && packets > 0 {
@@ -394,6 +403,14 @@ pub(super) fn handshakes(sum: &Sum) -> Option<Cleared> {
     let Tally { of, failed } = sum.handshakes;
     let text = format!("{} of {} completed", grouped(of), plural(of, "TLS handshake"));
     (of >= ENOUGH && failed == 0).then_some(Cleared { what: "tls", text })
+}
+
+/// Every lookup got a response, whatever it said: packets arrive.
+fn responses(sum: &Sum) -> Option<Cleared> {
+    let within = sum.first_byte.spread().map(|spread| format!(", p95 {}", spread.p95)).unwrap_or_default();
+    let of = sum.attempts.of;
+    let text = format!("{} of {} got a response{within}", grouped(of), plural(of, "lookup"));
+    (of >= ENOUGH && sum.unanswered == 0).then_some(Cleared { what: "dns", text })
 }
 
 /// Lookups are answered.

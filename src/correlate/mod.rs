@@ -255,12 +255,12 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
             Some(Link { finding: finding_id(*place), detector, tie: *tie, why: why.clone() })
         })
         .collect();
-    let affected = affected(root, &radius);
-    let contrast = affected.contrasts(board);
     let is_symptom = |(place, (tie, _)): (&usize, &(Tie, String))| (*tie == Tie::Symptom).then_some(*place);
     let symptoms: Vec<&Finding> =
         ties.iter().filter_map(is_symptom).filter_map(|place| findings.get(place)).collect();
-    let story = story::story(root, &radius, alike, &contrast, &links);
+    let affected = affected(root, &radius, &symptoms);
+    let contrast = affected.contrasts(board);
+    let story = story::story(root, &radius, alike, &contrast, &symptoms);
     let gates = root.gates.iter().map(|gate| gate.prevents.clone());
     Some(Incident {
         id: String::new(),
@@ -285,10 +285,11 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
     })
 }
 
-fn affected(root: &Finding, radius: &BlastRadius) -> Affected {
+fn affected(root: &Finding, radius: &BlastRadius, symptoms: &[&Finding]) -> Affected {
     let whole = |count: u64, at_least: bool, listed: usize| !at_least && count == listed as u64;
     let (services, clients) = (&radius.services, &radius.clients);
     let servers = services.sample.iter().filter_map(|server| endpoint(server)).collect();
+    let reached = symptoms.iter().flat_map(|symptom| &symptom.scope.servers.sample);
     Affected {
         layer: Layer::of(root.detector),
         cost: Cost::of(root),
@@ -296,6 +297,7 @@ fn affected(root: &Finding, radius: &BlastRadius) -> Affected {
         servers: whole(services.count, services.at_least, services.sample.len()).then_some(servers),
         clients: whole(clients.count, clients.at_least, clients.sample.len())
             .then(|| clients.sample.iter().copied().collect()),
+        reached: reached.filter_map(|server| endpoint(server)).collect(),
         failed: radius.failed,
         of: radius.of,
         since: radius.since,

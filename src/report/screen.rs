@@ -20,7 +20,7 @@ pub const LINES: usize = 38;
 pub const TOP: usize = 3;
 
 /// Where the text of a part begins.
-const INDENT: usize = 13;
+const INDENT: usize = 14;
 
 /// The answer in lines of at most `width` columns, with the first `top` incidents in full.
 pub fn screen(report: &Report, width: usize, top: usize) -> Vec<String> {
@@ -279,7 +279,7 @@ fn filter(cited: &CitedIncident, width: usize) -> Vec<String> {
         1 => String::new(),
         _ => format!("  ({})", file_name(&proof.file)),
     };
-    let line = format!("{:2}{:11}{shown}", "", "wireshark");
+    let line = format!("{:2}{:12}{shown}", "", "wireshark");
     let whole = format!("{line}{}", terminal(&file));
     vec![fitted(if whole.len() <= width { &whole } else { &line }, width)]
 }
@@ -289,7 +289,7 @@ fn labelled(label: &str, text: &str, width: usize, most: usize) -> Vec<String> {
     if text.is_empty() {
         return Vec::new();
     }
-    let head = format!("  {label:11}");
+    let head = format!("  {label:12}");
     styled(wrapped(text, width, &head, INDENT, most), &head, DIM)
 }
 
@@ -400,6 +400,7 @@ fn not_judged(report: &Report) -> String {
     let mut reasons: Vec<((&str, &str), u64)> = reasons.into_iter().collect();
     reasons.sort_by(|(a_why, a), (b_why, b)| b.cmp(a).then_with(|| a_why.cmp(b_why)));
     let shown = reasons.iter().take(2);
-    parts.extend(shown.map(|((reason, unit), count)| format!("{} {unit}: {reason}", grouped(*count))));
+    let counted = |unit: &str, count| plural(count, unit.strip_suffix('s').unwrap_or(unit));
+    parts.extend(shown.map(|((reason, unit), count)| format!("{}: {reason}", counted(unit, *count))));
     parts.join("; ")
 }
