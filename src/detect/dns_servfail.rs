@@ -159,6 +159,7 @@ impl Detector for DnsServfail {
         thresholds: Self::THRESHOLDS,
         source: include_str!("dns_servfail.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["dns_servfail"])];
     type Variant = Only;
     /// Resolver and zone.
     type Key = ((Endpoint, String),);

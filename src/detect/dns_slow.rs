@@ -155,6 +155,7 @@ impl Detector for DnsSlow {
         thresholds: Self::THRESHOLDS,
         source: include_str!("dns_slow.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["dns_slow"])];
     type Variant = Only;
     type Key = Endpoint;
     type Counts = Slow;

@@ -173,7 +173,7 @@ impl Detector for DnsUnanswered {
         source: include_str!("dns_unanswered.rs"),
     };
     const EXPLAINS: &'static [Explains] =
-        &[Explains::by(Meet::Upstream, &["dns_servfail", "dns_slow", "dns_error"])];
+        &[Explains::by(Meet::Upstream, &["dns_servfail", "dns_slow", "dns_error", "dns_unanswered"])];
     type Variant = Extent;
     type Key = Endpoint;
     type Counts = Silence;

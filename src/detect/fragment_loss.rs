@@ -93,6 +93,8 @@ impl Detector for FragmentLoss {
         thresholds: Self::THRESHOLDS,
         source: include_str!("fragment_loss.rs"),
     };
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Server, &["dns_unanswered", "dns_slow", "echo_loss", "dns_truncation"])];
     type Variant = Fragments;
     type Key = ();
     type Counts = Datagrams;

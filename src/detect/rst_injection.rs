@@ -114,6 +114,8 @@ impl Detector for RstInjection {
         thresholds: Self::THRESHOLDS,
         source: include_str!("rst_injection.rs"),
     };
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Flows, &["rst_storm", "tls_abort", "retransmission", "http_error"])];
     type Variant = Proof;
     type Key = (Endpoint, Proof);
     type Counts = Signs;

@@ -201,6 +201,12 @@ impl Detector for SlowServer {
         thresholds: Self::THRESHOLDS,
         source: include_str!("slow_server.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Flows, &["http_error"]),
+        Explains::by(Meet::Service, &["http_error"]),
+        // A proxy's clients wait for what it waits for.
+        Explains::by(Meet::Upstream, &["http_error", "slow_server"]),
+    ];
     type Variant = Extent;
     type Key = Endpoint;
     type Counts = Lateness;
