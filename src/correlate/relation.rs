@@ -91,7 +91,11 @@ const AWAITED: &[(&str, &[Explains])] = &[
     ),
     (
         "rst_injection",
-        &[Explains::by(Meet::Flows, &["rst_storm", "tls_abort", "retransmission", "http_error"])],
+        &[
+            Explains::by(Meet::Flows, &["rst_storm", "tls_abort", "retransmission", "http_error"]),
+            // Who is reset right after the ClientHello has sent too little to know its TTL by.
+            Explains::by(Meet::Service, &["tls_abort"]),
+        ],
     ),
     (
         "idle_timeout",
@@ -128,7 +132,8 @@ const AWAITED: &[(&str, &[Explains])] = &[
         "missing_syn_ack",
         &[Explains::by(Meet::Flows, &["retransmission"]), Explains::by(Meet::Upstream, &["http_error"])],
     ),
-    ("health_check", &[Explains::by(Meet::Flows, &["missing_syn_ack"])]),
+    // Of one source: what it gets is not what the service does to everybody.
+    ("health_check", &[Explains::by(Meet::Flows, &["missing_syn_ack", "connection_refused"])]),
     (
         "tls_certificate",
         &[

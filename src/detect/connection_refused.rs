@@ -152,8 +152,7 @@ impl Detector for ConnectionRefused {
         thresholds: Self::THRESHOLDS,
         source: include_str!("connection_refused.rs"),
     };
-    const EXPLAINS: &'static [Explains] =
-        &[Explains::by(Meet::Service, &["health_check"]), Explains::by(Meet::Upstream, &["http_error"])];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["http_error"])];
     type Variant = Extent;
     type Key = Endpoint;
     type Counts = Refusals;
