@@ -76,7 +76,7 @@ class Truth:
         for event in self.events:
             if "way" in event:
                 lost = relay[event.pop("way")].get("dropped_data", 0)
-                least = lost * 2 // 3 if event.pop("merged") else lost
+                least = lost // 2 if event.pop("merged") else lost
                 event |= {"least": least, "most": lost + max(3, lost // 3)}
 
 
