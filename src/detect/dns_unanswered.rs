@@ -22,6 +22,7 @@
 //! - Responses of any code: those are answers (see `dns_servfail`).
 //! - Multicast DNS, LLMNR and the NetBIOS name service, where nobody has to answer. NOTIFY and UPDATE.
 //! - Queries shortly before the end of the capture that were sent once.
+//! - Queries whose response is recorded before them, as where several queues of a network card are read.
 //!
 //! # What it does not claim
 //! That the resolver is down: the capture shows only what passed it. When the capture holds no response of
@@ -146,11 +147,18 @@ pub(super) struct Waiting {
     tries: Bounded<(Question, u64), Tries>,
     two_way: u64,
     answered: Answered,
+    /// Responses without a query before them.
+    unasked: Answered,
 }
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { tries: Bounded::new(1 << 14), two_way: 0, answered: Answered::default() }
+        Self {
+            tries: Bounded::new(1 << 14),
+            two_way: 0,
+            answered: Answered::default(),
+            unasked: Answered::default(),
+        }
     }
 }
 
@@ -159,6 +167,7 @@ impl Merge for Waiting {
         self.tries.absorb(other.tries);
         self.two_way += other.two_way;
         self.answered.absorb(other.answered);
+        self.unasked.absorb(other.unasked);
     }
 }
 
@@ -189,6 +198,11 @@ impl Detector for DnsUnanswered {
             return book.not_judged("no lookup: NetBIOS, NOTIFY or UPDATE");
         }
         let Some(query) = transaction.query else {
+            if let Some(response) = transaction.response {
+                let question =
+                    asked_of(flow.server, &transaction.name.to_ascii_lowercase(), transaction.qtype);
+                book.notes.unasked.add(flow.client.address, &question, response.time, flow.server);
+            }
             return book.not_judged("the query is not in the capture");
         };
         if let Some(response) = transaction.response {
@@ -318,6 +332,13 @@ impl DnsUnanswered {
         let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return };
         let (_, client, name, qtype) = question;
         let from = first.first.time;
+        let early = asked_of(question.0, name, *qtype);
+        if matches!(
+            book.notes.unasked.after(*client, &early, from - DISORDER, DISORDER + DISORDER),
+            Got::At(..)
+        ) {
+            return book.not_judged("the response is recorded before the query");
+        }
         let got = book.notes.answered.after(*client, &asked_for(name, *qtype), from, self.fail_over);
         // The client's next query, to anybody, says that it had given up waiting for the one before.
         let (waited, watched) = (last.last.time - from, last.watched_until - last.last.time);
@@ -343,6 +364,14 @@ impl DnsUnanswered {
 
 const NOERROR: u16 = 0;
 const NXDOMAIN: u16 = 3;
+
+/// A response this close to its query and recorded before it: queues of a card are read after each other.
+const DISORDER: Span = Span::millis(100);
+
+/// Resolver, name and type in one, as [`Answered`] takes it.
+fn asked_of(resolver: Endpoint, name: &str, qtype: u16) -> String {
+    format!("{resolver} {name} {qtype}")
+}
 
 /// Name and type in one, as [`Answered`] takes it.
 fn asked_for(name: &str, qtype: u16) -> String {
@@ -440,6 +469,28 @@ mod tests {
         let finding = one(&findings, "partial", Severity::Info);
         assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (1, 2));
         assert_eq!(finding.counts[0].value, 12, "{:?}", finding.counts);
+    }
+
+    /// Two receive queues: responses are stamped a quarter of a millisecond before their queries.
+    #[test]
+    fn responses_recorded_before_their_queries_are_responses() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9 {
+                let name = format!("api{number}.shop.example");
+                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
+                let at = 1_000_000 + number * 100_000;
+                lab.udp(
+                    at - 250,
+                    resolver,
+                    client,
+                    &dns::response(client.1, &name, dns::A, 0, &[[10, 77, 2, 80]]),
+                );
+                lab.udp(at, client, resolver, &dns::query(client.1, &name, dns::A));
+            }
+            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
+            lab.http(&mut talk, 300);
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     #[test]

@@ -54,11 +54,18 @@ class Lab:
         """Captures at the vantage, with healthy traffic from shortly before the incident to its end."""
         place = site.vantage(vantage) if isinstance(vantage, str) else vantage
         self.truth.note(f"Captured at: {vantage if isinstance(vantage, str) else f'{vantage[1]} of {vantage[0].name}'}.")
-        with self.tap(*place, *options, **how), self.background:
-            time.sleep(lead)
-            yield
-        # Before what is still to come, and will not be in the capture.
-        self.kernels = sum((Counter(node.counters()) for node in self.nodes), Counter())
+        with self.tap(*place, *options, **how):
+            with self.background:
+                time.sleep(lead)
+                yield
+            # The capture ends between these two.
+            least = self._counters()
+        self.kernels = self._counters()
+        self.truth.resent = least["RetransSegs"], self.kernels["RetransSegs"]
+
+    def _counters(self):
+        """What all hosts' kernels have counted up to now."""
+        return sum((Counter(node.counters()) for node in self.nodes), Counter())
 
     def tap(self, node, device, *options, file=None, **how):
         """A capture that is kept, at a device."""

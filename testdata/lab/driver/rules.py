@@ -71,6 +71,20 @@ class Every(Rule):
         return self.what if self.count % self.period == 0 else None
 
 
+class Strewn(Rule):
+    """One of each so many, at random places: no seed loses next to nothing."""
+
+    def __init__(self, way, period, seed, **which):
+        super().__init__(way, **which)
+        self.period, self.random, self.count, self.place = period, variation.choose(f"strewn{seed}"), 0, 0
+
+    def verdict(self, frame):
+        if self.count % self.period == 0:
+            self.place = self.count + self.random.randrange(self.period)
+        self.count += 1
+        return DROP if self.count - 1 == self.place else None
+
+
 class Larger(Rule):
     """Datagrams above a size, as a tunnel does whose ICMP nobody lets through."""
 

@@ -20,6 +20,8 @@ class Truth:
         self.shows = None
         # Whether every segment that was sent again passes the capture point.
         self.sees_all = True
+        # What the kernels had sent again shortly before the capture ended, and shortly after.
+        self.resent = 0, 0
 
     def expect(self, detector, variant=None, severity="info", server=None, port=None, mentions=None, failed=None):
         """`failed`: how many connections or lookups did, or the least and the most."""
@@ -58,7 +60,9 @@ class Truth:
             lines += [f"shows = {quoted(self.shows)}", f"frames = {frames}"]
         self._count_losses(relay)
         if self.sees_all:
-            self.events.append({"kind": "retransmitted", "which": "any", "count": kernels["RetransSegs"]})
+            least, most = self.resent
+            many = {"count": most} if least == most else {"least": least, "most": most}
+            self.events.append({"kind": "retransmitted", "which": "any", **many})
         for way, counts in relay.items():
             lines += ["", f"[relay.{way}]", *fields(counts)]
         told = {name: kernels[name] for name in KERNEL if kernels[name]}
@@ -72,7 +76,7 @@ class Truth:
         for event in self.events:
             if "way" in event:
                 lost = relay[event.pop("way")].get("dropped_data", 0)
-                least = lost * 2 // 3 if event.pop("merged") else lost
+                least = lost // 2 if event.pop("merged") else lost
                 event |= {"least": least, "most": lost + max(3, lost // 3)}
 
 

@@ -1,3 +1,3 @@
 """The scenarios, a file per group."""
 
-from . import healthy, loss, opening, resets, mtu, tls, dns, asymmetric, slow, artefacts
+from . import healthy, alike, loss, opening, resets, mtu, tls, dns, asymmetric, slow, applications, path, artefacts

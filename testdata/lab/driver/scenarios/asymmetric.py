@@ -8,7 +8,7 @@ from ..frame import TO_SERVER
 from ..lab import scenario
 from ..net import Node
 from ..records import rewrite
-from ..rules import Loss, data
+from ..rules import Strewn, data
 from ..services import FILLER, Service, ask, connect, exchange, read, together
 from .opening import attempts
 
@@ -145,7 +145,7 @@ def asymmetric_vlan(lab):
 def asymmetric_loss(lab):
     """Both hosts send as much; 7 % is lost towards the server and nothing on the way back."""
     lab.truth.sees_all = False
-    site = lab.site(rtt=30, jitter=0.3, rules=[Loss(TO_SERVER, 0.07, seed=4, ports=9094, match=data)])
+    site = lab.site(rtt=30, jitter=0.3, rules=[Strewn(TO_SERVER, 14, seed=4, ports=9094, match=data)])
     server, clients = site.server(), [site.client("client1"), site.client("client2")]
 
     def echo(connection):

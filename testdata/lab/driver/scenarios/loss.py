@@ -5,7 +5,7 @@ import time
 
 from ..frame import TO_CLIENT, TO_SERVER
 from ..lab import scenario
-from ..rules import Every, Hold, Loss, Nth, both, data
+from ..rules import Every, Hold, Loss, Nth, Strewn, data
 from ..services import Service, ask, connect, exchange, feed, read, together
 
 # What tshark calls a repeat within the first round trip, or of a loss before the capture point, is "out of order".
@@ -127,7 +127,8 @@ def loss_after_capture(lab):
 @scenario
 def loss_both_ways_bbr(lab):
     """3 % is lost in both directions under a sender that uses bbr; large requests and large answers."""
-    site = lab.site(rtt=38, jitter=0.5, rules=both(Loss, 0.03, seed=31, ports=9001, match=data))
+    lost = [Strewn(TO_SERVER, 33, seed=31, ports=9001, match=data), Strewn(TO_CLIENT, 33, seed=32, ports=9001, match=data)]
+    site = lab.site(rtt=38, jitter=0.5, rules=lost)
     lab.truth.sees_all = False
     server, client = site.server(), site.client()
     service = Service(server, 9001, exchange())
@@ -143,7 +144,7 @@ def loss_both_ways_bbr(lab):
 @scenario
 def loss_of_uploads(lab):
     """A tenth of the segments of uploads is lost at random: large ones suffer, and yet some arrive; no black hole."""
-    site = lab.site(rtt=24, jitter=0.5, rules=[Loss(TO_SERVER, 0.1, seed=8, ports=9002, match=lambda frame: frame.payload > 1000)])
+    site = lab.site(rtt=24, jitter=0.5, rules=[Strewn(TO_SERVER, 10, seed=8, ports=9002, match=lambda frame: frame.payload > 1000)])
     server, clients = site.server(), [site.client(f"client{number}") for number in range(4)]
     Service(server, 9002, exchange())
 

@@ -249,5 +249,5 @@ def close_wait_leak(lab):
             time.sleep(0.2)
         time.sleep(2)
     lab.truth.note("The capture ends a few seconds later, so that what half-closed connections cost is not in it.")
-    lab.truth.expect("close_wait", server=server.v4, port=8097)
+    lab.truth.expect("half_close_leak", variant="server", server=server.v4, port=8097)
     lab.truth.shows = "tcp.dstport == 8097 && tcp.flags.fin == 1"
