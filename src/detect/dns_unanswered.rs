@@ -18,7 +18,8 @@
 //! left at least `critical_share` of its lookups without response, and at least `critical_lookups` that
 //! somebody needed, is critical. It is a warning from `warning_share` and `warning_lookups` on: one lost
 //! datagram is everyday traffic. What nobody asks for again is information: tunnels and telemetry carry data
-//! in names and wait for no answer.
+//! in names and wait for no answer. A resolver that answers none of several clients is a warning all the
+//! same.
 //!
 //! Where ICMP errors came back for queries, the finding says which and from whom.
 //!
@@ -335,9 +336,12 @@ impl Detector for DnsUnanswered {
         );
         let (part, needed) = (share(case.failed, lookups), case.counts.needed);
         let lasting = case.counts.answered_later < case.failed;
+        // One client may send data in names. Several that get nothing at all have no resolver.
+        let several = case.affected.clients.count() >= Severity::CLIENTS;
+        let felt = if matches!(extent, Extent::Silent) && several { case.failed } else { needed };
         let severity = if part >= self.critical_share && needed >= self.critical_lookups && lasting {
             Severity::Critical
-        } else if share(needed, lookups) >= self.warning_share && needed >= self.warning_lookups {
+        } else if share(felt, lookups) >= self.warning_share && felt >= self.warning_lookups {
             Severity::Warning
         } else {
             Severity::Info

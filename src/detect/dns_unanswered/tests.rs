@@ -248,3 +248,18 @@ fn responses_recorded_before_their_queries_are_responses() {
     });
     assert!(findings.is_empty(), "{findings:#?}");
 }
+
+/// A resolver that is silent for everybody: a client more or less that does not ask again changes nothing.
+#[test]
+fn a_resolver_silent_for_many_clients_is_a_warning() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..20u8 {
+            let (client, resolver) = ((lab.client(30 + number), lab.next_port()), (lab.resolver(), 53));
+            let query = dns::query(client.1, "corp.example", dns::A);
+            lab.udp(u64::from(number) * 900_000, client, resolver, &query);
+        }
+        let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
+        lab.http(&mut talk, 300);
+    });
+    one(&findings, "silent", Severity::Warning);
+}
