@@ -6,7 +6,9 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use pcapsy::config::Config;
@@ -15,6 +17,10 @@ use pcapsy::detect::{RULES, Severity};
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
 use pcapsy::report::model::Report;
+use support::capture::{Capture, Packet};
+use support::dns::{A, NOERROR, query, response};
+use support::frame::{Ip, ethernet};
+use support::tcp::{ACK, CLIENT, SERVER, Talk};
 use support::truth::{self, Truth, name};
 
 struct NoRows;
@@ -57,6 +63,7 @@ fn the_first_incident_of_a_lab_capture_is_what_was_done() {
         let report = report(&truth.inputs(path));
         let first = report.incidents.first().map(|cited| &cited.incident);
         let found = first.map_or("", |first| root(&report, first));
+        let above_info = first.is_some_and(|first| first.severity > Severity::Info);
         let expected = truth.incident.as_deref().unwrap_or("");
         let others: Vec<&str> =
             report.incidents.iter().skip(1).map(|cited| root(&report, &cited.incident)).collect();
@@ -65,10 +72,10 @@ fn the_first_incident_of_a_lab_capture_is_what_was_done() {
             Some(rule) if !exists(rule) => pending.push(format!("{}: {rule}", name(path))),
             Some(rule) if rule == found => right += 1,
             Some(_) | None if KNOWN.iter().any(|(capture, _)| *capture == name(path)) => known += 1,
-            Some(rule) if found.is_empty() && says(&report, rule) => small.push(name(path)),
+            Some(rule) if !above_info && says(&report, rule) => small.push(name(path)),
             Some(rule) => wrong.push(format!("{}: {found:?} instead of {rule}", name(path))),
             // Nothing was done, or nothing that harms.
-            None if found.is_empty() => quiet += 1,
+            None if !above_info => quiet += 1,
             None => wrong.push(format!("{}: {found} where nothing is expected", name(path))),
         }
     }
@@ -91,7 +98,7 @@ fn services_are_counted_as_they_fared() {
     let lookups = healthy.services.iter().filter(|service| service.protocol == "dns");
     assert_eq!(lookups.map(|service| service.attempts).sum::<u64>(), 17);
     let states: Vec<State> = healthy.layers.iter().map(|layer| layer.state).collect();
-    assert!(!states.contains(&State::Broken) && states.contains(&State::NotSeen), "{states:?}");
+    assert!(states.iter().all(|state| *state == State::Ok), "{states:?}");
 }
 
 /// A packet of a capture file: time in microseconds, and its bytes.
@@ -151,9 +158,8 @@ fn haystack(needle: &str, copies: u8) -> Report {
     }
     all.extend(packets(&lab(needle)).into_iter().map(|(time, frame)| (time + 3_000_000, frame)));
     all.sort_by_key(|(time, _)| *time);
-    let capture = support::capture::Capture {
-        packets: all.into_iter().map(|(micros, frame)| support::capture::Packet { micros, frame }).collect(),
-    };
+    let capture =
+        Capture { packets: all.into_iter().map(|(micros, frame)| Packet { micros, frame }).collect() };
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("haystack.pcap");
     fs::write(&path, capture.pcap()).expect("written");
@@ -175,5 +181,86 @@ fn an_incident_is_found_in_a_haystack_and_nothing_else() {
         assert_eq!(roots, [rule], "{needle}: {:#?}", report.incidents);
         assert!(first.severity > Severity::Info && !first.story.is_empty());
         assert!(!first.contrast.is_empty(), "{needle}: nothing sets it apart");
+    }
+}
+
+/// So many conversations, five milliseconds apart: three lookups, then two connections that came of them, at
+/// 240 services, by 300 clients. Everything succeeds.
+fn healthy(flows: u32) -> Capture {
+    const PORTS: [u16; 6] = [80, 8080, 5432, 6379, 9092, 3306];
+    const SERVICES: u32 = 240;
+    let mut capture = Capture::default();
+    for flow in 0..flows {
+        let (now, client, service) = (u64::from(flow) * 5_000, flow * 7 % 300, flow / 5 * 7 % SERVICES);
+        let client = IpAddr::from([10, 9, (client / 200) as u8, (client % 200) as u8 + 20]);
+        let host = [10, 20, (service / 40) as u8, (service % 40) as u8 + 10];
+        let port = 20_000 + (flow % 40_000) as u16;
+        if flow % 5 < 3 {
+            let resolver = IpAddr::from([10, 53, 0, (flow % 4) as u8 + 1]);
+            let (name, id) = (format!("service-{service}.example"), flow.wrapping_mul(40_503) as u16);
+            let ip = |source, destination, ttl| Ip { source, destination, ttl, id };
+            let asked = ip(client, resolver, 64).udp(port, 53, &query(id, &name, A));
+            let answer = response(id, &name, A, NOERROR, &[host]);
+            let answered = ip(resolver, client, 62).udp(53, port, &answer);
+            capture.record(now, ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], None, &asked));
+            let later = now + 600 + u64::from(flow % 7) * 500;
+            capture.record(later, ethernet([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1], None, &answered));
+            continue;
+        }
+        let server_port = PORTS[(service % 6) as usize];
+        let delays = [100, 300 + u64::from(service % 9) * 700];
+        let mut talk = Talk::new((client, port), (host.into(), server_port), now, delays);
+        talk.handshake(&mut capture);
+        let (asked, answer) = match server_port {
+            80 | 8080 => {
+                let body = "x".repeat(300 + (flow % 5) as usize * 150);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                let asked = format!("GET /{flow} HTTP/1.1\r\nHost: service-{service}.example\r\n\r\n");
+                (asked.into_bytes(), answer.into_bytes())
+            }
+            _ => (support::filler(flow, 120), support::filler(flow + 1, 700)),
+        };
+        talk.wait(150);
+        talk.send(&mut capture, CLIENT, ACK, &asked);
+        talk.turn(CLIENT).wait(2_000 + u64::from(flow % 13) * 400);
+        talk.stream(&mut capture, SERVER, &answer);
+        talk.close(&mut capture);
+    }
+    capture
+}
+
+/// Twenty thousand healthy conversations, and these captures of the lab among them, half a minute apart.
+fn large_haystack(needles: &[&str]) -> Report {
+    let mut capture = healthy(20_000);
+    for (needle, late) in needles.iter().zip([20_000_000, 50_000_000]) {
+        packets(&lab(needle)).into_iter().for_each(|(time, frame)| capture.record(time + late, frame));
+    }
+    capture.sort();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("haystack.pcap");
+    fs::write(&path, capture.pcap()).expect("written");
+    report(&[path])
+}
+
+#[test]
+fn incidents_come_first_among_twenty_thousand_healthy_conversations() {
+    for needles in [
+        &[("mtu_silent_upload", "mtu_blackhole")][..],
+        &[("proxy_504", "slow_server"), ("dns_servfail_upstream", "dns_servfail")],
+    ] {
+        let names: Vec<&str> = needles.iter().map(|(name, _)| *name).collect();
+        let report = large_haystack(&names);
+        let roots: BTreeSet<&str> =
+            report.incidents.iter().map(|cited| root(&report, &cited.incident)).collect();
+        let expected: BTreeSet<&str> = needles.iter().map(|(_, rule)| *rule).collect();
+        println!("{names:?}: {roots:?}, {} services", report.services.len());
+        let titles: Vec<&str> = report.incidents.iter().map(|cited| cited.incident.title.as_str()).collect();
+        assert!(roots == expected && report.incidents.len() == needles.len(), "{names:?}: {titles:#?}");
+        for cited in &report.incidents {
+            let incident = &cited.incident;
+            assert!(incident.severity > Severity::Info, "{}", incident.title);
+            assert!(!incident.contrast.is_empty(), "{}: nothing sets it apart", incident.title);
+            assert!(!incident.cleared.is_empty(), "{}: nothing is cleared", incident.title);
+        }
     }
 }

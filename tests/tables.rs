@@ -14,7 +14,8 @@ use pcapsy::pipeline::{Outcome, Rows};
 use pcapsy::report::files::{TableFiles, write_report};
 use pcapsy::report::model::Report;
 use pcapsy::report::table::{
-    Certificates, Dns, FileIndex, Files, Flows, Http, Icmp, Streamed, Table, TcpEvents, TcpSides, Tls,
+    Certificates, Dns, FileIndex, Files, Flows, Http, Icmp, IncidentRow, Incidents, Services, Streamed,
+    Table, TcpEvents, TcpSides, Tls,
 };
 use polars::prelude::{DataFrame, ParquetReader, SerReader};
 use support::capture::Capture;
@@ -65,8 +66,12 @@ fn every_value_is_of_the_type_of_its_column() {
         typed.files = FileIndex::default();
         let outcome = analyze(&[path], &mut typed);
         check::<Files>(&Files::concluded(&outcome), &mut typed.rows);
+        check::<Services>(&Services::concluded(&outcome), &mut typed.rows);
+        let report = Report::new(&outcome, &Config::default());
+        let incidents: Vec<_> = report.incidents.iter().map(|cited| IncidentRow { cited }).collect();
+        check::<Incidents>(&incidents, &mut typed.rows);
     }
-    assert!(typed.rows.len() == 8 && typed.rows.values().all(|rows| *rows > 0), "{:?}", typed.rows);
+    assert!(typed.rows.len() == 11 && typed.rows.values().all(|rows| *rows > 0), "{:?}", typed.rows);
 }
 
 /// The tables that a run on `inputs` writes into `folder`.

@@ -23,7 +23,7 @@ pub use memory::out_of_memory;
 pub use outcome::Exit;
 use outcome::Failure;
 
-use crate::report::table::{Certificates, Dns, Files, Flows, Http, Icmp, TcpSides, Tls};
+use crate::report::table::{Certificates, Dns, Files, Flows, Http, Icmp, Services, TcpSides, Tls};
 
 /// The autopsy of a packet capture: what failed, between whom, and the frames that prove it.
 #[derive(Debug, Parser)]
@@ -61,6 +61,8 @@ enum Command {
     Http(tables::TableArgs),
     /// Print one row per ICMP error
     Icmp(tables::TableArgs),
+    /// Print one row per service: what was attempted, what failed, how long it took
+    Services(tables::TableArgs),
     /// Print one row per input file
     Files(tables::TableArgs),
     /// Explain a detector, a table or the configuration
@@ -92,6 +94,7 @@ pub fn run() -> Exit {
         Command::Certificates(command) => command.run::<Certificates>(),
         Command::Http(command) => command.run::<Http>(),
         Command::Icmp(command) => command.run::<Icmp>(),
+        Command::Services(command) => command.run::<Services>(),
         Command::Files(command) => command.run::<Files>(),
         Command::Explain(command) => command.run(),
         Command::Detectors(command) => command.run(),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::correlate::scoreboard::{Counted, Failure, Scoreboard, ServiceKey, Tally, Traffic, sum};
+use crate::correlate::scoreboard::{Counted, Failure, Kind, Scoreboard, ServiceKey, Tally, Traffic, sum};
 use crate::correlate::times::{Spread, Times};
 use crate::detect::Merge;
 use crate::time::{Span, Timestamp};
@@ -31,12 +31,22 @@ pub struct Service {
     pub failures: BTreeMap<Failure, u64>,
     /// Attempts that could not be judged: seen in one direction, or cut by a limit or the end of the capture.
     pub not_judged: u64,
+    /// TLS handshakes that were judged.
+    pub handshakes: u64,
+    /// Those that were not completed.
+    pub handshakes_failed: u64,
+    /// HTTP requests in plain text that were judged.
+    pub requests: u64,
+    /// Those that the server failed: 5xx, cut, or not answered.
+    pub requests_failed: u64,
     /// SYN to SYN-ACK, retries included.
     pub connect: Option<Spread>,
     /// ClientHello to the end of the handshake.
     pub tls: Option<Spread>,
     /// First request to the first byte of its answer; of a lookup, first query to response.
     pub first_byte: Option<Spread>,
+    /// Last byte of an HTTP request to the first of its response.
+    pub response: Option<Spread>,
     /// First to last byte that the server sent.
     pub transfer: Option<Spread>,
     /// Round trip of the handshakes, through the capture point.
@@ -55,9 +65,13 @@ pub(super) struct Sum {
     pub(super) attempts: Tally,
     /// Those that could not even be opened.
     pub(super) not_opened: u64,
+    /// Lookups without a response.
+    pub(super) unanswered: u64,
     pub(super) handshakes: Tally,
+    pub(super) requests: Tally,
     pub(super) connect: Times,
     pub(super) first_byte: Times,
+    pub(super) response: Times,
     pub(super) round_trip: Times,
     pub(super) segments: u64,
     pub(super) lost: u64,
@@ -68,26 +82,47 @@ pub(super) struct Sum {
 impl Sum {
     fn add(&mut self, counted: &Counted) {
         self.services += 1;
-        self.attempts.absorb(counted.attempts);
+        self.attempts.absorb(counted.attempts.all);
         let before_open = [Failure::Refused, Failure::Unreachable, Failure::NoAnswer, Failure::NotOpened];
         self.not_opened += before_open.iter().filter_map(|how| counted.failures.get(how)).sum::<u64>();
-        self.handshakes.absorb(counted.handshakes);
+        self.unanswered += counted.failures.get(&Failure::Unanswered).copied().unwrap_or(0);
+        self.handshakes.absorb(counted.handshakes.all);
+        self.requests.absorb(counted.requests.all);
         self.connect.absorb(counted.connect.clone());
         self.first_byte.absorb(counted.first_byte.clone());
+        self.response.absorb(counted.response.clone());
         self.round_trip.absorb(counted.round_trip.clone());
         self.segments += counted.segments;
         self.lost += counted.lost;
         self.stalled += counted.stalled;
     }
+
+    /// Attempts of this kind.
+    pub(super) fn of(&self, kind: Kind) -> Tally {
+        match kind {
+            Kind::Connections | Kind::Lookups => self.attempts,
+            Kind::Handshakes => self.handshakes,
+            Kind::Requests => self.requests,
+        }
+    }
 }
 
 /// The scoreboard when everything was counted.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Scoreboard);
+pub struct Board {
+    counted: Scoreboard,
+    services: Vec<Service>,
+}
 
 impl From<Scoreboard> for Board {
-    fn from(scoreboard: Scoreboard) -> Self {
-        Self(scoreboard)
+    fn from(counted: Scoreboard) -> Self {
+        let mut services: Vec<(&ServiceKey, &Counted)> =
+            counted.services.iter().map(|(key, _, service)| (key, service)).collect();
+        services.sort_by_key(|(key, service)| {
+            (std::cmp::Reverse((service.attempts.all.failed, service.attempts.all.of)), **key)
+        });
+        let services = services.into_iter().map(|(key, counted)| service(key, counted)).collect();
+        Self { counted, services }
     }
 }
 
@@ -98,21 +133,17 @@ fn is_dns(key: &ServiceKey) -> bool {
 
 impl Board {
     fn counted(&self) -> impl Iterator<Item = (&ServiceKey, &Counted)> {
-        self.0.services.iter().map(|(key, _, counted)| (key, counted))
+        self.counted.services.iter().map(|(key, _, counted)| (key, counted))
     }
 
     /// Services in the order of their attempts that failed, then of all attempts, then of their addresses.
-    pub fn services(&self) -> Vec<Service> {
-        let mut services: Vec<(&ServiceKey, &Counted)> = self.counted().collect();
-        services.sort_by_key(|(key, counted)| {
-            (std::cmp::Reverse((counted.attempts.failed, counted.attempts.of)), **key)
-        });
-        services.into_iter().map(|(key, counted)| service(key, counted)).collect()
+    pub fn services(&self) -> &[Service] {
+        &self.services
     }
 
     /// Services that found no place.
     pub fn is_full(&self) -> bool {
-        self.0.services.lost() > 0
+        self.counted.services.lost() > 0
     }
 
     /// All that `wanted` accepts.
@@ -136,12 +167,13 @@ impl Board {
     /// clients, and the number of such services. A client counts where it is told apart.
     pub(super) fn by_client(
         &self,
+        kind: Kind,
         mut at: impl FnMut(&ServiceKey) -> bool,
         mut wanted: impl FnMut(&IpAddr) -> bool,
     ) -> (Tally, u64, u64) {
         let (mut all, mut clients, mut services) = (Tally::default(), BTreeSet::new(), 0);
         for (_, counted) in self.counted().filter(|(key, _)| at(key)) {
-            let fitting = counted.clients.iter().filter(|(client, ..)| wanted(client));
+            let fitting = counted.of(kind).clients.iter().filter(|(client, ..)| wanted(client));
             let before = all.of;
             for (client, _, tally) in fitting {
                 clients.insert(*client);
@@ -164,29 +196,40 @@ impl Board {
         known.is_some_and(|(_, counted)| counted.names.iter().any(|name| names.contains(name.as_str())))
     }
 
-    /// Attempts at the services that `wanted` accepts, before `since` and after `until`.
+    /// Attempts of a kind at the services that `wanted` accepts, before `since` and after `until`.
     pub(super) fn around(
         &self,
+        kind: Kind,
         mut wanted: impl FnMut(&ServiceKey) -> bool,
         since: Timestamp,
         until: Timestamp,
     ) -> [Tally; 2] {
-        let slots: Vec<_> =
-            self.counted().filter(|(key, _)| wanted(key)).map(|(_, counted)| &counted.slots).collect();
+        let counted = self.counted().filter(|(key, _)| wanted(key));
+        let slots: Vec<_> = counted.map(|(_, counted)| &counted.of(kind).slots).collect();
         [
             sum(slots.iter().map(|slots| slots.before(since))),
             sum(slots.iter().map(|slots| slots.after(until))),
         ]
     }
 
+    /// Echo requests to hosts that `wanted` accepts, and the number of these hosts.
+    pub(super) fn pings(&self, mut wanted: impl FnMut(IpAddr) -> bool) -> (Tally, u64) {
+        let (mut all, mut hosts) = (Tally::default(), BTreeSet::new());
+        for ((asked, _), _, tally) in self.counted.pings.iter().filter(|((asked, _), ..)| wanted(*asked)) {
+            all.absorb(*tally);
+            hosts.insert(*asked);
+        }
+        (all, hosts.len() as u64)
+    }
+
     /// What no detector reads: UDP by server port, other protocols by number. The largest first.
     pub fn unread(&self) -> (Traffic, Vec<(String, Traffic)>) {
-        let mut all = self.0.unread_in_all;
+        let mut all = self.counted.unread_in_all;
         let mut kinds: Vec<(String, Traffic)> = Vec::new();
-        for (port, _, traffic) in self.0.unread.iter() {
+        for (port, _, traffic) in self.counted.unread.iter() {
             kinds.push((format!("UDP port {port}"), *traffic));
         }
-        for (protocol, traffic) in &self.0.other {
+        for (protocol, traffic) in &self.counted.other {
             all.absorb(*traffic);
             kinds.push((format!("IP protocol {protocol}"), *traffic));
         }
@@ -203,14 +246,19 @@ fn service(key: &ServiceKey, counted: &Counted) -> Service {
         port: key.server.port,
         protocol: if is_dns(key) { "dns" } else { "tcp" },
         names,
-        clients: counted.clients.iter().count() as u64,
-        attempts: counted.attempts.of,
-        failed: counted.attempts.failed,
+        clients: counted.attempts.clients.iter().count() as u64,
+        attempts: counted.attempts.all.of,
+        failed: counted.attempts.all.failed,
         failures: counted.failures.clone(),
         not_judged: counted.not_judged,
+        handshakes: counted.handshakes.all.of,
+        handshakes_failed: counted.handshakes.all.failed,
+        requests: counted.requests.all.of,
+        requests_failed: counted.requests.all.failed,
         connect: counted.connect.spread(),
         tls: counted.tls.spread(),
         first_byte: counted.first_byte.spread(),
+        response: counted.response.spread(),
         transfer: counted.transfer.spread(),
         round_trip: counted.round_trip.spread(),
         segments: counted.segments,

@@ -2,7 +2,7 @@
 
 use crate::correlate::overlap::{covered, meets_in_time};
 use crate::correlate::relation::{explained_by, is_symptom};
-use crate::detect::{Explains, Finding, Meet};
+use crate::detect::{Explains, Finding, Meet, Severity};
 use crate::humanize::{percent, plural};
 
 /// The share of a symptom that its cause covers at least: most of it.
@@ -20,8 +20,8 @@ pub(super) struct Cause {
     pub(super) why: String,
 }
 
-/// The cause of each finding; `None` when it has none. Findings are in the order of their weight. Because
-/// the relation has no circles, following the causes ends.
+/// The cause of each finding; `None` when it has none. Findings are in the order of their weight. Following
+/// the causes ends: the relation of the rules has no circles, and two legs that explain each other are cut.
 pub(super) fn causes(findings: &[Finding]) -> Vec<Option<Cause>> {
     let mut candidates: Vec<usize> = Vec::new();
     let mut by_rule: std::collections::BTreeMap<&str, usize> = Default::default();
@@ -34,18 +34,30 @@ pub(super) fn causes(findings: &[Finding]) -> Vec<Option<Cause>> {
             }
         }
     }
-    findings.iter().map(|symptom| cause_of(symptom, findings, &candidates)).collect()
+    let mut causes: Vec<Option<Cause>> =
+        (0..findings.len()).map(|place| cause_of(place, findings, &candidates)).collect();
+    for start in 0..causes.len() {
+        // Of a circle, the weightiest keeps no cause. It is the first that comes by here.
+        let next = |place: usize| causes.get(place).and_then(Option::as_ref).map(|cause| cause.cause);
+        let way = std::iter::successors(next(start), |place| next(*place)).take(findings.len());
+        let is_circle = way.take_while(|place| *place >= start).any(|place| place == start);
+        if let Some(cause) = causes.get_mut(start).filter(|_| is_circle) {
+            *cause = None;
+        }
+    }
+    causes
 }
 
-fn cause_of(symptom: &Finding, findings: &[Finding], candidates: &[usize]) -> Option<Cause> {
+fn cause_of(place: usize, findings: &[Finding], candidates: &[usize]) -> Option<Cause> {
+    let symptom = findings.get(place)?;
     if !is_symptom(symptom.detector) {
         return None;
     }
     let mut best: Option<(f64, usize, &Explains)> = None;
-    for place in candidates {
+    for place in candidates.iter().filter(|candidate| **candidate != place) {
         let Some(cause) = findings.get(*place) else { continue };
         for edge in explained_by(cause).filter(|edge| edge.symptoms.contains(&symptom.detector)) {
-            if !meets_in_time(cause, symptom, edge.within) {
+            if !meets_in_time(cause, symptom, edge.within) || is_beyond(edge.meet, cause, symptom) {
                 continue;
             }
             let share = covered(edge.meet, cause, symptom);
@@ -57,6 +69,12 @@ fn cause_of(symptom: &Finding, findings: &[Finding], candidates: &[usize]) -> Op
     }
     let (share, cause, edge) = best?;
     Some(Cause { cause, why: why(edge.meet, share, symptom) })
+}
+
+/// Something at the same place that nobody felt is no cause of what somebody did.
+fn is_beyond(meet: Meet, cause: &Finding, symptom: &Finding) -> bool {
+    let by_place = matches!(meet, Meet::Service | Meet::Server | Meet::Host | Meet::Clients);
+    by_place && cause.severity == Severity::Info && symptom.severity > Severity::Info
 }
 
 fn why(meet: Meet, share: f64, symptom: &Finding) -> String {

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::correlate::board::{Board, Sum};
 use crate::correlate::factor::network;
-use crate::correlate::place::Layer;
-use crate::correlate::scoreboard::{ServiceKey, Tally};
+use crate::correlate::place::{Layer, Named, named};
+use crate::correlate::scoreboard::{Kind, ServiceKey, Tally};
 use crate::detect::Finding;
 use crate::dissect::Endpoint;
 use crate::humanize::{grouped, percent, plural, share, whole_seconds};
@@ -65,23 +65,46 @@ pub(super) enum Cost {
     Loss,
     /// Answers take long.
     Delay,
+    /// Pings are lost.
+    Pings,
     /// The scoreboard does not measure it.
     Other,
 }
 
+/// What the findings of a rule cost, where it is not that attempts fail.
+const COSTS: &[Named<Cost>] = &[
+    ("retransmission", &[], Cost::Loss),
+    ("spurious_retransmission", &[], Cost::Loss),
+    ("reordering", &[], Cost::Loss),
+    ("fragment_loss", &[], Cost::Loss),
+    ("asymmetric_flow", &["loss"], Cost::Loss),
+    ("slow_server", &["slow", "backend"], Cost::Delay),
+    ("latency_shift", &[], Cost::Delay),
+    ("dns_slow", &[], Cost::Delay),
+    ("zero_window", &[], Cost::Delay),
+    ("missing_syn_ack", &["late"], Cost::Delay),
+    ("echo_loss", &[], Cost::Pings),
+    ("half_close_leak", &[], Cost::Other),
+    ("connection_churn", &[], Cost::Other),
+    ("dns_search_list", &[], Cost::Other),
+];
+
 impl Cost {
     pub(super) fn of(finding: &Finding) -> Self {
-        match (finding.detector, finding.variant) {
-            ("retransmission" | "spurious_retransmission" | "reordering" | "fragment_loss", _)
-            | ("asymmetric_flow", "loss") => Self::Loss,
-            ("slow_server" | "latency_shift" | "dns_slow" | "zero_window", _)
-            | ("missing_syn_ack", "late") => Self::Delay,
-            ("http_error" | "connection_churn" | "half_close_leak" | "echo_loss" | "tls_certificate", _) => {
-                Self::Other
-            }
-            (name, _) if Layer::of(name) == Layer::Capture => Self::Other,
-            _ => Self::Failures,
+        match Layer::of(finding.detector) {
+            Layer::Capture => Self::Other,
+            _ => named(COSTS, finding).unwrap_or(Self::Failures),
         }
+    }
+}
+
+/// What attempts of a finding are.
+pub(super) fn kind(finding: &Finding) -> Kind {
+    match (Layer::of(finding.detector), finding.detector) {
+        (Layer::Dns, _) => Kind::Lookups,
+        (Layer::Tls, _) => Kind::Handshakes,
+        (_, "http_error") => Kind::Requests,
+        _ => Kind::Connections,
     }
 }
 
@@ -89,8 +112,11 @@ impl Cost {
 pub(super) struct Affected {
     pub(super) layer: Layer,
     pub(super) cost: Cost,
+    pub(super) kind: Kind,
     /// Its services; `None` when there are more than are listed.
     pub(super) servers: Option<BTreeSet<Endpoint>>,
+    /// Services that it reached through its symptoms: no healthy side.
+    pub(super) reached: BTreeSet<Endpoint>,
     /// Its clients; `None` when there are more than are listed.
     pub(super) clients: Option<BTreeSet<IpAddr>>,
     pub(super) failed: u64,
@@ -117,26 +143,19 @@ pub(super) fn endpoint(server: &str) -> Option<Endpoint> {
 }
 
 impl Affected {
-    fn asks_names(&self) -> bool {
-        self.layer == Layer::Dns
-    }
-
-    /// Of the kind that is compared with: lookups with lookups, connections with connections.
-    fn is_kind(&self, key: &ServiceKey) -> bool {
-        (key.protocol == 17) == self.asks_names()
-    }
-
     /// One of its services.
     pub(super) fn has(&self, key: &ServiceKey) -> bool {
-        self.is_kind(key) && self.servers.as_ref().is_some_and(|servers| servers.contains(&key.server))
+        self.kind.is_of(key) && self.servers.as_ref().is_some_and(|servers| servers.contains(&key.server))
     }
 
     fn is_other(&self, key: &ServiceKey) -> bool {
-        self.is_kind(key) && self.servers.as_ref().is_some_and(|servers| !servers.contains(&key.server))
+        self.kind.is_of(key) && self.is_beyond(&key.server)
     }
 
-    fn noun(&self) -> &'static str {
-        if self.asks_names() { "lookup" } else { "connection" }
+    /// Neither one of its services nor reached by it.
+    fn is_beyond(&self, server: &Endpoint) -> bool {
+        let own = self.servers.as_ref().is_none_or(|servers| servers.contains(server));
+        !own && !self.reached.contains(server)
     }
 
     fn is_well(&self, tally: Tally) -> bool {
@@ -146,7 +165,7 @@ impl Affected {
 
     /// `402 of 402 connections`.
     fn went_well(&self, tally: Tally) -> String {
-        format!("{} of {}", grouped(tally.well()), plural(tally.of, self.noun()))
+        format!("{} of {}", grouped(tally.well()), plural(tally.of, self.kind.noun()))
     }
 
     /// What sets it apart, the strongest first.
@@ -155,10 +174,11 @@ impl Affected {
             Cost::Failures => self.of_failures(board),
             Cost::Loss => self.of_loss(board).into_iter().collect(),
             Cost::Delay => self.of_delay(board).into_iter().collect(),
+            Cost::Pings => self.of_pings(board).into_iter().collect(),
             Cost::Other => Vec::new(),
         };
         if found.is_empty() && self.cost == Cost::Failures {
-            found.extend(self.of_stalls(board));
+            found.extend(self.of_stalls(board).or_else(|| self.elsewhere(board)));
         }
         found.sort_by_key(|contrast| contrast.difference);
         found
@@ -172,12 +192,13 @@ impl Affected {
             }
         };
         if let Some(clients) = &self.clients {
-            let (tally, others, _) = board.by_client(|key| self.has(key), |client| !clients.contains(client));
+            let (tally, others, _) =
+                board.by_client(self.kind, |key| self.has(key), |client| !clients.contains(client));
             let who = plural(others, "other client");
             let text = format!("{who} of the same service: {} went well", self.went_well(tally));
             say(Difference::OtherClients, tally, text);
             let (tally, _, services) =
-                board.by_client(|key| self.is_other(key), |client| clients.contains(client));
+                board.by_client(self.kind, |key| self.is_other(key), |client| clients.contains(client));
             let at = plural(services, "other service");
             let text = format!("the same clients at {at}: {} went well", self.went_well(tally));
             say(Difference::OtherServices, tally, text);
@@ -185,8 +206,8 @@ impl Affected {
         let hosts: BTreeSet<IpAddr> = self.servers.iter().flatten().map(|server| server.address).collect();
         let ports = board.sum(|key| self.is_other(key) && hosts.contains(&key.server.address));
         let at = plural(ports.services, "other port");
-        let text = format!("the same server at {at}: {} went well", self.went_well(ports.attempts));
-        say(Difference::OtherPorts, ports.attempts, text);
+        let text = format!("the same server at {at}: {} went well", self.went_well(ports.of(self.kind)));
+        say(Difference::OtherPorts, ports.of(self.kind), text);
         let (names, networks) = (board.names(|key| self.has(key)), self.networks());
         let is_sibling = |key: &ServiceKey| {
             let port = self.servers.iter().flatten().any(|server| server.port == key.server.port);
@@ -195,10 +216,10 @@ impl Affected {
         };
         let siblings = board.sum(is_sibling);
         let at = plural(siblings.services, "other server");
-        let text = format!("{at} of the same kind: {} went well", self.went_well(siblings.attempts));
-        say(Difference::Siblings, siblings.attempts, text);
+        let text = format!("{at} of the same kind: {} went well", self.went_well(siblings.of(self.kind)));
+        say(Difference::Siblings, siblings.of(self.kind), text);
         if let Some((since, until)) = self.since.zip(self.until) {
-            let [before, after] = board.around(|key| self.has(key), since, until);
+            let [before, after] = board.around(self.kind, |key| self.has(key), since, until);
             let clock = |time| whole_seconds(time).get(11..19).unwrap_or_default().to_owned();
             let text = format!("before {} UTC: {} went well", clock(since), self.went_well(before));
             say(Difference::Before, before, text);
@@ -206,6 +227,25 @@ impl Affected {
             say(Difference::After, after, text);
         }
         found
+    }
+
+    /// All other services: their attempts of the same kind, else whatever was attempted there.
+    fn elsewhere(&self, board: &Board) -> Option<Contrast> {
+        [self.kind, Kind::Connections, Kind::Lookups].into_iter().find_map(|kind| {
+            let there = board.sum(|key| kind.is_of(key) && self.is_beyond(&key.server));
+            let tally = there.of(kind);
+            (tally.of >= ENOUGH && self.is_well(tally)).then(|| Contrast {
+                difference: Difference::Elsewhere,
+                text: format!(
+                    "{}: {} of {} went well",
+                    plural(there.services, "other service"),
+                    grouped(tally.well()),
+                    plural(tally.of, kind.noun())
+                ),
+                of: tally.of,
+                failed: tally.failed,
+            })
+        })
     }
 
     fn networks(&self) -> BTreeSet<String> {
@@ -256,19 +296,37 @@ impl Affected {
 
     fn of_delay(&self, board: &Board) -> Option<Contrast> {
         let (here, there) = (board.sum(|key| self.has(key)), board.sum(|key| self.is_other(key)));
-        let (slow, quick) = (here.first_byte.spread()?, there.first_byte.spread()?);
-        let apart = quick.count >= ENOUGH && slow.median.0 >= quick.p95.0.saturating_mul(2);
-        apart.then(|| Contrast {
+        // Every answer where requests can be told apart, else the first of every connection.
+        let pairs = [(&here.response, &there.response), (&here.first_byte, &there.first_byte)];
+        pairs.into_iter().find_map(|(here, there)| {
+            let (slow, quick) = (here.spread()?, there.spread()?);
+            let apart = quick.count >= ENOUGH && slow.median.0 >= quick.p95.0.saturating_mul(2);
+            let (median, of) = (quick.median, grouped(quick.count));
+            apart.then(|| Contrast {
+                difference: Difference::Elsewhere,
+                text: format!(
+                    "elsewhere the first byte comes after {median} (median of {of}), here after {}",
+                    slow.median
+                ),
+                of: quick.count,
+                failed: 0,
+            })
+        })
+    }
+
+    fn of_pings(&self, board: &Board) -> Option<Contrast> {
+        let asked: BTreeSet<IpAddr> = self.servers.iter().flatten().map(|server| server.address).collect();
+        let (there, hosts) = board.pings(|host| !asked.contains(&host));
+        (!asked.is_empty() && self.is_well(there)).then(|| Contrast {
             difference: Difference::Elsewhere,
             text: format!(
-                "{}: first byte after {} (median of {}), {} here",
-                plural(there.services, "other service"),
-                quick.median,
-                grouped(quick.count),
-                slow.median,
+                "{}: {} of {} answered",
+                plural(hosts, "other host"),
+                grouped(there.well()),
+                plural(there.of, "echo request"),
             ),
-            of: quick.count,
-            failed: 0,
+            of: there.of,
+            failed: there.failed,
         })
     }
 
@@ -279,7 +337,8 @@ impl Affected {
             return cleared;
         }
         let here = board.sum(|key| {
-            key.protocol != 17 && self.servers.as_ref().is_some_and(|servers| servers.contains(&key.server))
+            Kind::Connections.is_of(key)
+                && self.servers.as_ref().is_some_and(|servers| servers.contains(&key.server))
         });
         let above = |layer| self.layer > layer;
         let network_is_asked = self.cost != Cost::Loss && above(Layer::Network);
@@ -293,7 +352,9 @@ impl Affected {
         if self.layer == Layer::Application {
             cleared.extend(handshakes(&here));
         }
-        if !self.asks_names() {
+        if self.kind == Kind::Lookups {
+            cleared.extend(responses(&board.sum(|key| self.has(key))));
+        } else {
             cleared.extend(lookups(&board.lookups()));
         }
         if dropped == Some(0) && packets > 0 {
@@ -344,10 +405,28 @@ pub(super) fn handshakes(sum: &Sum) -> Option<Cleared> {
     (of >= ENOUGH && failed == 0).then_some(Cleared { what: "tls", text })
 }
 
+/// Every lookup got a response, whatever it said: packets arrive.
+fn responses(sum: &Sum) -> Option<Cleared> {
+    let within = sum.first_byte.spread().map(|spread| format!(", p95 {}", spread.p95)).unwrap_or_default();
+    let of = sum.attempts.of;
+    let text = format!("{} of {} got a response{within}", grouped(of), plural(of, "lookup"));
+    (of >= ENOUGH && sum.unanswered == 0).then_some(Cleared { what: "dns", text })
+}
+
 /// Lookups are answered.
 pub(super) fn lookups(sum: &Sum) -> Option<Cleared> {
     let Tally { of, failed } = sum.attempts;
     let within = sum.first_byte.spread().map(|spread| format!(", p95 {}", spread.p95)).unwrap_or_default();
     let text = format!("{} of {} answered{within}", grouped(of - failed.min(of)), plural(of, "lookup"));
     (of >= ENOUGH && share(failed, of) <= 0.01).then_some(Cleared { what: "dns", text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_of_rules_of_the_catalogue() {
+        assert_eq!(crate::correlate::place::unknown(COSTS), [""; 0]);
+    }
 }

@@ -31,10 +31,10 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::correlate::cause::{Cause, causes, together};
-use crate::correlate::contrast::{Affected, Cost, endpoint};
+use crate::correlate::contrast::{Affected, Cost, endpoint, kind};
 use crate::correlate::factor::{Factor, factors, groups};
 use crate::detect::{Finding, Rule, Severity, Verdict};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// What correlation is told beside the findings.
 pub struct Facts<'a> {
@@ -132,15 +132,21 @@ fn root_of(place: usize, causes: &[Option<Cause>]) -> usize {
     root
 }
 
+/// Time that somebody waited, from which people notice it: Nielsen, Response Times, 1993.
+const NOTICED: Span = Span::millis(100);
+
 /// Findings that nothing explains and that matter, or that explain something that matters, by what they
-/// share.
+/// share. Where nothing matters, what somebody could have noticed is an incident for information.
 fn roots(findings: &[Finding], causes: &[Option<Cause>]) -> Vec<Draft> {
+    let quiet = findings.iter().all(|finding| finding.severity == Severity::Info);
     let mut by_rule: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (place, finding) in findings.iter().enumerate() {
         let root = root_of(place, causes);
-        if finding.severity > Severity::Info
-            && let Some(cause) = findings.get(root)
-        {
+        let Some(cause) = findings.get(root) else { continue };
+        let impact = finding.impact;
+        let felt = impact.failed_transactions > 0 || impact.seconds_lost >= NOTICED || root != place;
+        let noticed = quiet && felt && Layer::of(cause.detector) != Layer::Capture;
+        if finding.severity > Severity::Info || noticed {
             by_rule.entry(cause.detector).or_default().insert(root);
         }
     }
@@ -249,12 +255,12 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
             Some(Link { finding: finding_id(*place), detector, tie: *tie, why: why.clone() })
         })
         .collect();
-    let affected = affected(root, &radius);
-    let contrast = affected.contrasts(board);
     let is_symptom = |(place, (tie, _)): (&usize, &(Tie, String))| (*tie == Tie::Symptom).then_some(*place);
     let symptoms: Vec<&Finding> =
         ties.iter().filter_map(is_symptom).filter_map(|place| findings.get(place)).collect();
-    let story = story::story(root, &radius, alike, &contrast, &links);
+    let affected = affected(root, &radius, &symptoms);
+    let contrast = affected.contrasts(board);
+    let story = story::story(root, &radius, alike, &contrast, &symptoms);
     let gates = root.gates.iter().map(|gate| gate.prevents.clone());
     Some(Incident {
         id: String::new(),
@@ -279,16 +285,19 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
     })
 }
 
-fn affected(root: &Finding, radius: &BlastRadius) -> Affected {
+fn affected(root: &Finding, radius: &BlastRadius, symptoms: &[&Finding]) -> Affected {
     let whole = |count: u64, at_least: bool, listed: usize| !at_least && count == listed as u64;
     let (services, clients) = (&radius.services, &radius.clients);
     let servers = services.sample.iter().filter_map(|server| endpoint(server)).collect();
+    let reached = symptoms.iter().flat_map(|symptom| &symptom.scope.servers.sample);
     Affected {
         layer: Layer::of(root.detector),
         cost: Cost::of(root),
+        kind: kind(root),
         servers: whole(services.count, services.at_least, services.sample.len()).then_some(servers),
         clients: whole(clients.count, clients.at_least, clients.sample.len())
             .then(|| clients.sample.iter().copied().collect()),
+        reached: reached.filter_map(|server| endpoint(server)).collect(),
         failed: radius.failed,
         of: radius.of,
         since: radius.since,

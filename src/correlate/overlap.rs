@@ -14,7 +14,12 @@ pub(super) fn covered(meet: Meet, cause: &Finding, symptom: &Finding) -> f64 {
         Meet::Server => part(&servers(symptom), &servers(cause)),
         Meet::Clients => part(&of.clients.sample, &by.clients.sample),
         Meet::Names => part(&of.names.sample, &by.names.sample),
-        Meet::Upstream => part(&servers(symptom), &clients(cause)),
+        Meet::Upstream => {
+            // A host that asks itself is no proxy.
+            let own = servers(cause);
+            let asking: Vec<String> = clients(cause).into_iter().filter(|host| !own.contains(host)).collect();
+            part(&servers(symptom), &asking)
+        }
         Meet::Host => {
             let hosts = servers(cause);
             part(&servers(symptom), &hosts).max(part(&clients(symptom), &hosts))

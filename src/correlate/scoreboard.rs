@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
+use crate::app::http::Exchange;
 use crate::correlate::times::Times;
-use crate::detect::{Bounded, Distinct, Merge, hash_of};
+use crate::detect::{Bounded, Distinct, Merge, hash_of, request_failed};
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpFlow};
 use crate::time::{Span, Timestamp};
@@ -135,18 +136,85 @@ pub struct ServiceKey {
     pub protocol: u8,
 }
 
-/// What was counted of one service.
+/// What is attempted at a service, and so what can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// TCP connections.
+    Connections,
+    /// TLS handshakes.
+    Handshakes,
+    /// HTTP requests in plain text.
+    Requests,
+    /// DNS lookups, over UDP or TCP.
+    Lookups,
+}
+
+impl Kind {
+    /// In the singular.
+    pub(super) fn noun(self) -> &'static str {
+        match self {
+            Self::Connections => "connection",
+            Self::Handshakes => "TLS handshake",
+            Self::Requests => "HTTP request",
+            Self::Lookups => "lookup",
+        }
+    }
+
+    /// Services with this key have attempts of this kind.
+    pub(super) fn is_of(self, key: &ServiceKey) -> bool {
+        (key.protocol == UDP) == (self == Self::Lookups)
+    }
+}
+
+/// Attempts of a kind at one service: all of them, by client, and by time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Attempts {
+    pub(super) all: Tally,
+    pub(super) clients: Bounded<IpAddr, Tally>,
+    pub(super) slots: Slots,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { all: Tally::default(), clients: Bounded::new(CLIENTS), slots: Slots::default() }
+    }
+}
+
+impl Merge for Attempts {
+    fn absorb(&mut self, other: Self) {
+        self.all.absorb(other.all);
+        self.clients.absorb(other.clients);
+        self.slots.absorb(other.slots);
+    }
+}
+
+impl Attempts {
+    fn add(&mut self, client: IpAddr, time: Timestamp, failed: bool) {
+        self.all.add(failed);
+        self.slots.add(time, failed);
+        if let Some(tally) = self.clients.observe(hash_of(&client), client) {
+            tally.add(failed);
+        }
+    }
+}
+
+/// What was counted of one service.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Counted {
-    pub(super) attempts: Tally,
+    /// Connections, or lookups.
+    pub(super) attempts: Attempts,
     pub(super) failures: BTreeMap<Failure, u64>,
     /// Attempts that nobody can judge: seen in one direction, or cut by a limit or the end of the capture.
     pub(super) not_judged: u64,
     /// TLS handshakes, and those that were not completed.
-    pub(super) handshakes: Tally,
+    pub(super) handshakes: Attempts,
+    /// HTTP requests, and those that the server failed.
+    pub(super) requests: Attempts,
     pub(super) connect: Times,
     pub(super) tls: Times,
     pub(super) first_byte: Times,
+    /// Last byte of an HTTP request to the first of its response.
+    pub(super) response: Times,
     pub(super) transfer: Times,
     pub(super) round_trip: Times,
     /// Segments with new data, both directions.
@@ -154,35 +222,11 @@ pub(super) struct Counted {
     /// Segments sent again that were needed.
     pub(super) lost: u64,
     pub(super) stalled: Span,
-    pub(super) clients: Bounded<IpAddr, Tally>,
     pub(super) names: Distinct<String, 4>,
-    pub(super) slots: Slots,
 }
 
 /// Clients of a service that are told apart.
 const CLIENTS: usize = 32;
-
-impl Default for Counted {
-    fn default() -> Self {
-        Self {
-            attempts: Tally::default(),
-            failures: BTreeMap::new(),
-            not_judged: 0,
-            handshakes: Tally::default(),
-            connect: Times::default(),
-            tls: Times::default(),
-            first_byte: Times::default(),
-            transfer: Times::default(),
-            round_trip: Times::default(),
-            segments: 0,
-            lost: 0,
-            stalled: Span::ZERO,
-            clients: Bounded::new(CLIENTS),
-            names: Distinct::default(),
-            slots: Slots::default(),
-        }
-    }
-}
 
 impl Merge for Counted {
     fn absorb(&mut self, other: Self) {
@@ -190,31 +234,34 @@ impl Merge for Counted {
         self.failures.absorb(other.failures);
         self.not_judged += other.not_judged;
         self.handshakes.absorb(other.handshakes);
+        self.requests.absorb(other.requests);
         self.connect.absorb(other.connect);
         self.tls.absorb(other.tls);
         self.first_byte.absorb(other.first_byte);
+        self.response.absorb(other.response);
         self.transfer.absorb(other.transfer);
         self.round_trip.absorb(other.round_trip);
         self.segments += other.segments;
         self.lost += other.lost;
         self.stalled += other.stalled;
-        self.clients.absorb(other.clients);
         self.names.absorb(other.names);
-        self.slots.absorb(other.slots);
     }
 }
 
 impl Counted {
+    pub(super) fn of(&self, kind: Kind) -> &Attempts {
+        match kind {
+            Kind::Connections | Kind::Lookups => &self.attempts,
+            Kind::Handshakes => &self.handshakes,
+            Kind::Requests => &self.requests,
+        }
+    }
+
     /// An attempt of a client at `time`, and how it failed.
     fn attempt(&mut self, client: IpAddr, time: Timestamp, failure: Option<Failure>) {
-        let failed = failure.is_some();
-        self.attempts.add(failed);
-        self.slots.add(time, failed);
+        self.attempts.add(client, time, failure.is_some());
         if let Some(failure) = failure {
             *self.failures.entry(failure).or_default() += 1;
-        }
-        if let Some(tally) = self.clients.observe(hash_of(&client), client) {
-            tally.add(failed);
         }
     }
 
@@ -276,6 +323,8 @@ pub struct Scoreboard {
     pub(super) unread_in_all: Traffic,
     /// Flows of protocols that nobody judges here.
     pub(super) other: BTreeMap<u8, Traffic>,
+    /// Echo requests, by who was asked and who asked.
+    pub(super) pings: Bounded<(IpAddr, IpAddr), Tally>,
 }
 
 /// Services told apart: what a person looks through, and a few megabytes.
@@ -288,6 +337,7 @@ impl Default for Scoreboard {
             unread: Bounded::new(256),
             unread_in_all: Traffic::default(),
             other: BTreeMap::new(),
+            pings: Bounded::new(SERVICES),
         }
     }
 }
@@ -318,7 +368,19 @@ impl Scoreboard {
             (protocol, _) if !ICMP.contains(&protocol) => {
                 self.other.entry(protocol).or_default().absorb(traffic);
             }
-            _ => {}
+            _ => self.echoes(flow),
+        }
+    }
+
+    fn echoes(&mut self, flow: &Flow) {
+        for direction in Direction::BOTH {
+            let Some(echoes) = flow.echoes.as_ref().map(|sides| &sides[direction.index()]) else { continue };
+            if echoes.sent.is_none() || echoes.low_ttl > 0 || echoes.judged() == 0 {
+                continue;
+            }
+            let key = (flow.sender(direction.reverse()).address, flow.sender(direction).address);
+            let tally = Tally { of: echoes.judged(), failed: echoes.lost };
+            self.pings.observe(hash_of(&key), key).into_iter().for_each(|all| all.absorb(tally));
         }
     }
 
@@ -335,13 +397,26 @@ impl Scoreboard {
             None => service.not_judged += 1,
         }
         if let Some(failed) = handshake_failed(flow) {
-            service.handshakes.add(failed);
+            service.handshakes.add(flow.client.address, flow.first.time, failed);
         }
     }
 
-    /// A DNS transaction of `flow` was finished. Lookups over TCP count as connections.
+    /// An HTTP exchange of `flow` was finished.
+    pub fn exchange(&mut self, exchange: &Exchange, flow: &FlowHead) {
+        let Some(asked) = exchange.request.filter(|_| !exchange.unheard) else { return };
+        let key = ServiceKey { server: flow.server, protocol: TCP };
+        let Some(service) = self.services.observe(hash_of(&key), key) else { return };
+        let failed = request_failed(exchange);
+        // One that nobody answered until the client closed: it may have changed its mind.
+        if failed || exchange.status.is_some() {
+            service.requests.add(flow.client.address, asked.time, failed);
+        }
+        exchange.waited().into_iter().for_each(|span| service.response.add(span));
+    }
+
+    /// A DNS transaction of `flow` was finished.
     pub fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
-        let lookup = flow.protocol == UDP && transaction.is_lookup(flow.server.port);
+        let lookup = transaction.is_lookup(flow.server.port);
         let Some(query) = transaction.query.filter(|_| lookup) else { return };
         let key = ServiceKey { server: flow.server, protocol: UDP };
         let Some(service) = self.services.observe(hash_of(&key), key) else { return };
@@ -413,5 +488,6 @@ impl Merge for Scoreboard {
         self.unread.absorb(other.unread);
         self.unread_in_all.absorb(other.unread_in_all);
         self.other.absorb(other.other);
+        self.pings.absorb(other.pings);
     }
 }

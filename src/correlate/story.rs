@@ -1,10 +1,8 @@
 //! The words of an incident: its headline and its two to four sentences.
 
-use std::collections::BTreeMap;
-
 use crate::correlate::contrast::Contrast;
 use crate::correlate::factor::Factor;
-use crate::correlate::incident::{BlastRadius, Link, Tie};
+use crate::correlate::incident::BlastRadius;
 use crate::detect::Finding;
 use crate::humanize::{grouped, lasting, plural};
 use crate::time::{Span, Timestamp};
@@ -25,9 +23,9 @@ pub(super) fn story(
     radius: &BlastRadius,
     alike: usize,
     contrast: &[Contrast],
-    links: &[Link],
+    symptoms: &[&Finding],
 ) -> String {
-    let explained = explained(links);
+    let explained = explained(symptoms);
     let room = 4 - usize::from(!contrast.is_empty()) - usize::from(explained.is_some());
     let mut sentences: Vec<String> = sentences(&root.summary).into_iter().take(room).collect();
     if alike > 0 {
@@ -55,24 +53,13 @@ fn together(radius: &BlastRadius) -> String {
     }
 }
 
-/// `It explains 18 retransmission findings and 9 tls stall findings.`
-fn explained(links: &[Link]) -> Option<String> {
-    let mut rules: BTreeMap<&str, u64> = BTreeMap::new();
-    for link in links.iter().filter(|link| link.tie == Tie::Symptom) {
-        *rules.entry(link.detector).or_default() += 1;
-    }
-    let mut counted: Vec<(&str, u64)> = rules.into_iter().collect();
-    counted.sort_by_key(|(rule, count)| (std::cmp::Reverse(*count), *rule));
-    let name = |(rule, count): &(&str, u64)| match count {
-        1 => format!("the finding of {rule}"),
-        many => format!("{} findings of {rule}", grouped(*many)),
-    };
-    let named: Vec<String> = counted.iter().take(3).map(name).collect();
-    match named.as_slice() {
-        [] => None,
-        [only] => Some(format!("It explains {only}.")),
-        [rest @ .., last] => Some(format!("It explains {} and {last}.", rest.join(", "))),
-    }
+/// `It explains: 18 retransmissions to 10.0.0.1:443 for 6 segments; and 3 more findings.`
+fn explained(symptoms: &[&Finding]) -> Option<String> {
+    let (first, rest) = symptoms.split_first()?;
+    Some(match rest.len() as u64 {
+        0 => format!("It explains: {}.", first.title),
+        more => format!("It explains: {}; and {}.", first.title, plural(more, "more finding")),
+    })
 }
 
 fn when(radius: &BlastRadius) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Correlation over hand-made findings.
 
 use crate::correlate::*;
-use crate::detect::{Confidence, Finding, Interval, Members, Severity, Subject};
+use crate::detect::{Confidence, Finding, Impact, Interval, Members, Severity, Subject};
 use crate::report::tests::finding;
 use crate::time::{Span, Timestamp};
 
@@ -51,7 +51,7 @@ fn symptoms_go_to_the_cause_that_covers_most_of_their_flows() {
     assert_eq!(outline(&correlated), [("F-001".to_owned(), 1), ("F-003".to_owned(), 0)]);
     let first = &correlated.incidents[0];
     assert_eq!((first.id.as_str(), first.links[0].tie), ("I-01", Tie::Symptom));
-    assert!(first.story.contains("It explains the finding of retransmission."), "{}", first.story);
+    assert!(first.story.contains("It explains: retransmission at 10.0.0.1."), "{}", first.story);
     assert_eq!(first.place, Where::Network);
 }
 
@@ -66,7 +66,8 @@ fn what_is_far_apart_in_time_is_no_symptom() {
 
 #[test]
 fn information_alone_is_no_incident_unless_it_explains_one() {
-    let info = found("mtu_blackhole", Severity::Info, "10.0.0.1", &[1, 2, 3]);
+    let mut info = found("mtu_blackhole", Severity::Info, "10.0.0.1", &[1, 2, 3]);
+    info.impact = Impact::default();
     let alone = correlated(std::slice::from_ref(&info));
     assert!(alone.incidents.is_empty());
     assert_eq!(alone.other, ["F-001"]);
@@ -75,6 +76,42 @@ fn information_alone_is_no_incident_unless_it_explains_one() {
     assert_eq!(outline(&both), [("F-002".to_owned(), 1)]);
     assert_eq!(both.incidents[0].severity, Severity::Critical);
     assert!(both.other.is_empty());
+}
+
+#[test]
+fn what_somebody_noticed_is_an_incident_for_information_where_nothing_matters() {
+    let mut slow = found("slow_server", Severity::Info, "10.0.0.1", &[1, 2, 3]);
+    slow.impact = Impact { seconds_lost: Span::millis(200), ..Impact::default() };
+    let alone = correlated(std::slice::from_ref(&slow));
+    assert_eq!(
+        (outline(&alone), alone.incidents[0].severity),
+        (vec![("F-001".to_owned(), 0)], Severity::Info)
+    );
+    let other = found("tls_alert", Severity::Warning, "10.0.0.2", &[5]);
+    assert_eq!(outline(&correlated(&[other, slow])), [("F-001".to_owned(), 0)]);
+}
+
+#[test]
+fn a_leg_explains_the_one_before_it_and_two_do_not_explain_each_other() {
+    let leg = |client: &str, server: &str, flow| {
+        let mut leg = found("slow_server", Severity::Warning, server, &[flow]);
+        leg.scope.clients = members(&[client.parse().expect("address")]);
+        leg
+    };
+    let findings = [leg("10.9.0.1", "10.0.0.1", 1), leg("10.0.0.1", "10.0.1.1", 2)];
+    assert_eq!(outline(&correlated(&findings)), [("F-002".to_owned(), 1)]);
+    let findings = [leg("10.0.0.2", "10.0.0.1", 1), leg("10.0.0.1", "10.0.0.2", 2)];
+    assert_eq!(outline(&correlated(&findings)), [("F-001".to_owned(), 1)]);
+    // A host that asks itself.
+    assert_eq!(correlated(&[leg("10.0.0.1", "10.0.0.1", 1)]).incidents.len(), 1);
+}
+
+#[test]
+fn what_nobody_felt_does_not_explain_what_somebody_did_by_its_place_alone() {
+    let mut scan = found("port_scan", Severity::Info, "10.0.0.7", &[7]);
+    scan.scope.servers = members(&["10.0.0.7:443".to_owned()]);
+    let refused = found("connection_refused", Severity::Critical, "10.0.0.1", &[1, 2, 3]);
+    assert_eq!(outline(&correlated(&[refused, scan])), [("F-001".to_owned(), 0)]);
 }
 
 #[test]

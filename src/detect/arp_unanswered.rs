@@ -207,6 +207,18 @@ impl Detector for ArpUnanswered {
         thresholds: Self::THRESHOLDS,
         source: include_str!("arp_unanswered.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(
+        Meet::Host,
+        &[
+            "icmp_unreachable",
+            "missing_syn_ack",
+            "dns_unanswered",
+            "echo_loss",
+            "path_outage",
+            "retransmission",
+            "health_check",
+        ],
+    )];
     type Variant = Missing;
     type Key = (IpAddr,);
     type Counts = Requests;

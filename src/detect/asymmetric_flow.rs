@@ -114,7 +114,15 @@ impl Detector for AsymmetricFlow {
     const CASES: usize = 1 << 14;
     const EXPLAINS: &'static [Explains] = &[Explains::by(
         Meet::Flows,
-        &["missing_syn_ack", "retransmission", "rst_storm", "tls_stall", "tls_abort", "path_outage"],
+        &[
+            "missing_syn_ack",
+            "retransmission",
+            "rst_storm",
+            "tls_stall",
+            "tls_abort",
+            "path_outage",
+            "http_error",
+        ],
     )
     .when(&["state", "path"])];
     type Variant = Difference;

@@ -87,6 +87,8 @@ impl Detector for CaptureDisorder {
         thresholds: Self::THRESHOLDS,
         source: include_str!("capture_disorder.rs"),
     };
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Recording, &["spurious_retransmission", "reordering"]).when(&["steps"])];
     type Variant = Disorder;
     type Key = ();
     type Counts = Repaired;

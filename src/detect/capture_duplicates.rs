@@ -75,6 +75,8 @@ impl Detector for CaptureDuplicates {
         thresholds: Self::THRESHOLDS,
         source: include_str!("capture_duplicates.rs"),
     };
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Recording, &["spurious_retransmission", "reordering"])];
     type Variant = Kind;
     type Key = ();
     type Counts = Copies;

@@ -201,6 +201,17 @@ impl Detector for DnsConflict {
         thresholds: Self::THRESHOLDS,
         source: include_str!("dns_conflict.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(
+        Meet::Names,
+        &[
+            "tls_certificate",
+            "tls_alert",
+            "tls_abort",
+            "missing_syn_ack",
+            "connection_refused",
+            "dns_unexpected_resolver",
+        ],
+    )];
     type Variant = Conflict;
     type Key = (Endpoint, Conflict);
     type Counts = Contradictions;

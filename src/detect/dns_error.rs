@@ -12,7 +12,6 @@
 //! A lookup with an error failed when an application needed it, and no resolver gave the client anything for
 //! the name within `fail_over`. It also takes a client that comes back: one error is a probe. Severity is the
 //! share of what the resolver answered.
-//!
 //! NXDOMAIN is an answer. It is only counted for a name that exists:
 //! - the same resolver had answered name and type before, or
 //! - another resolver answers them, and this one never does.
@@ -209,6 +208,7 @@ impl Detector for DnsError {
         thresholds: Self::THRESHOLDS,
         source: include_str!("dns_error.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["dns_servfail", "dns_error"])];
     type Variant = Code;
     type Key = (Endpoint, Code);
     type Counts = Errors;

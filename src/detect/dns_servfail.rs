@@ -9,7 +9,8 @@
 //! - Response code 2 in the first response of a transaction. Extended errors of the response are quoted.
 //! - Queries of one client for the same name and type are one lookup while less than `together` lies between
 //!   the answer to one and the next.
-//! - It is a warning when a name never resolved at the resolver: no lookup for it succeeded. Types that serve
+//! - It is a warning when a name never resolved at the resolver, no lookup for it succeeded, and `part` of
+//!   the zone's lookups or more failed. Types that serve
 //!   DNSSEC or policy (DS, DNSKEY, CAA and the like) and reverse names (PTR) do not count for that: an
 //!   application goes on without them.
 //! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
@@ -46,6 +47,9 @@ thresholds! {
         critical_share: f64 = 0.5 "share",
             "failed lookups of all answered ones for the zone at the resolver, from which it is critical",
             "ours: the name does not resolve for most";
+        part: f64 = 0.05 "share",
+            "failed lookups of all answered ones for the zone, below which it is information only",
+            "the share from which something works in part only (severity)";
         zones: u64 = 8.0 "zones",
             "failing zones of a resolver, from which they are one finding on the resolver",
             "ours: more than a handful have little in common but the resolver";
@@ -159,6 +163,7 @@ impl Detector for DnsServfail {
         thresholds: Self::THRESHOLDS,
         source: include_str!("dns_servfail.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["dns_servfail"])];
     type Variant = Only;
     /// Resolver and zone.
     type Key = ((Endpoint, String),);
@@ -365,6 +370,7 @@ impl DnsServfail {
         let draft = Draft::new(Only::Servfail, format!("{resolver} answers SERVFAIL for {what}"), summary)
             .severity(match never_resolved.count() {
                 0 => Severity::Info,
+                _ if share(case.failed, case.total) < self.part => Severity::Info,
                 _ if most => Severity::Critical,
                 _ => Severity::Warning,
             })
@@ -502,5 +508,20 @@ mod tests {
         assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (12, 12));
         assert_eq!(finding.scope.names.count, 12);
         assert!(finding.title.contains("12 names in 12 zones"), "{}", finding.title);
+    }
+
+    /// Names that carry data: each is asked for once, and few of them fail.
+    #[test]
+    fn few_of_many_names_of_a_zone_are_information() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..100u64 {
+                let name = format!("{:016x}.tunnel.example", number * 0x9e37_79b9);
+                match number % 33 {
+                    7 => fails(lab, 10 + number * 300, &name, dns::A),
+                    _ => lab.resolves((10 + number * 300) * 1_000, &name),
+                }
+            }
+        });
+        assert_eq!(one(&findings, "", Severity::Info).impact.failed_transactions, 3);
     }
 }

@@ -177,6 +177,11 @@ impl Detector for DnsTruncation {
         thresholds: Self::THRESHOLDS,
         source: include_str!("dns_truncation.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(
+        Meet::Service,
+        &["missing_syn_ack", "connection_refused", "dns_unanswered", "dns_error", "icmp_unreachable"],
+    )
+    .when(&["blocked"])];
     type Variant = Fallback;
     type Key = Endpoint;
     type Counts = Ends;

@@ -8,21 +8,26 @@
 //! # How it decides
 //! Queries of one client to one resolver for the same name and type are one lookup while less than `together`
 //! lies between them. The lookup got no response when none of its queries did, and
-//! - the client asked again, or
+//! - the client asked again, `again` or more after the query, or from another socket, or
 //! - the capture goes on for at least `patience` after the last query.
 //!
 //! Where the client got name and type later, from any resolver within `fail_over`, the finding says from whom
 //! and after what time. It is critical only when some lookups were never answered.
 //!
-//! A resolver that left at least `critical_share` of its lookups without response, and at least
-//! `critical_lookups`, is critical. It is a warning from `warning_share` and `warning_lookups` on: one lost
-//! datagram is everyday traffic.
+//! Somebody needed a lookup when the client asked for it again, this resolver or another. A resolver that
+//! left at least `critical_share` of its lookups without response, and at least `critical_lookups` that
+//! somebody needed, is critical. It is a warning from `warning_share` and `warning_lookups` on: one lost
+//! datagram is everyday traffic. What nobody asks for again is information: tunnels and telemetry carry data
+//! in names and wait for no answer.
+//!
+//! Where ICMP errors came back for queries, the finding says which and from whom.
 //!
 //! # What it leaves alone
 //! - Responses of any code: those are answers (see `dns_servfail`).
 //! - Multicast DNS, LLMNR and the NetBIOS name service, where nobody has to answer. NOTIFY and UPDATE.
-//! - Queries shortly before the end of the capture that were sent once.
+//! - Queries shortly before the end of the capture that were sent once, or recorded twice.
 //! - Queries whose response is recorded before them, as where several queues of a network card are read.
+//! - Datagrams to port 53 without a question in a class that exists.
 //!
 //! # What it does not claim
 //! That the resolver is down: the capture shows only what passed it. When the capture holds no response of
@@ -38,10 +43,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
-use crate::detect::lookups::{Answered, Got};
+use crate::detect::lookups::{Answered, Got, shown};
 use crate::detect::*;
-use crate::dissect::{Endpoint, PacketRef};
-use crate::flow::{Flow, FlowHead};
+use crate::dissect::{Direction, Endpoint, PacketRef};
+use crate::flow::{Flow, FlowHead, Service};
 use crate::time::{Span, Timestamp};
 
 thresholds! {
@@ -53,6 +58,9 @@ thresholds! {
         together: Span = 30.0 "s",
             "time between two queries for the same name and type, below which they are one lookup",
             "BIND, resolver-query-timeout: at most 30 s";
+        again: Span = 0.5 "s",
+            "from a query to the same one from its socket, below which it was recorded twice",
+            "echo_loss, copies: 0.5 s; BIND, the quickest to ask again, waits 0.8 s";
         fail_over: Span = 30.0 "s",
             "after the first query, in which an answer still serves the client",
             "resolv.conf(5): timeout 5 s, attempts 2, and up to three resolvers";
@@ -112,6 +120,8 @@ counts! {
         answered_later: u64,
         later_resolvers: Distinct<Endpoint, 8>,
         until_answered: Span,
+        /// Lookups that the client asked for again, or got later.
+        needed: u64,
     }
 }
 
@@ -149,6 +159,8 @@ pub(super) struct Waiting {
     answered: Answered,
     /// Responses without a query before them.
     unasked: Answered,
+    /// What ICMP errors said about queries, and who sent them.
+    told: Bounded<Endpoint, Distinct<(String, IpAddr), 4>>,
 }
 
 impl Default for Waiting {
@@ -158,6 +170,7 @@ impl Default for Waiting {
             two_way: 0,
             answered: Answered::default(),
             unasked: Answered::default(),
+            told: Bounded::new(1 << 12),
         }
     }
 }
@@ -168,6 +181,7 @@ impl Merge for Waiting {
         self.two_way += other.two_way;
         self.answered.absorb(other.answered);
         self.unasked.absorb(other.unasked);
+        self.told.absorb(other.told);
     }
 }
 
@@ -182,7 +196,7 @@ impl Detector for DnsUnanswered {
         source: include_str!("dns_unanswered.rs"),
     };
     const EXPLAINS: &'static [Explains] =
-        &[Explains::by(Meet::Upstream, &["dns_servfail", "dns_slow", "dns_error"])];
+        &[Explains::by(Meet::Upstream, &["dns_servfail", "dns_slow", "dns_error", "dns_unanswered"])];
     type Variant = Extent;
     type Key = Endpoint;
     type Counts = Silence;
@@ -191,11 +205,18 @@ impl Detector for DnsUnanswered {
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         book.notes.two_way += u64::from(!flow.is_one_way());
+        let asked = flow.icmp_errors.iter().filter(|error| error.quoted == Direction::ToServer);
+        for error in asked.filter(|_| flow.service == Some(Service::Dns)) {
+            let Some(meaning) = error.icmp.meaning() else { continue };
+            if let Some(told) = book.notes.told.observe(hash_of(&flow.server), flow.server) {
+                told.add((meaning.to_owned(), error.reporter));
+            }
+        }
     }
 
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
         if !transaction.is_lookup(flow.server.port) {
-            return book.not_judged("no lookup: NetBIOS, NOTIFY or UPDATE");
+            return book.not_judged("no lookup: NetBIOS, NOTIFY, UPDATE, or no question");
         }
         let Some(query) = transaction.query else {
             if let Some(response) = transaction.response {
@@ -252,8 +273,14 @@ impl Detector for DnsUnanswered {
         for ((question, _), tries) in book.notes.tries.take_if(|_, _| true) {
             questions.entry(question).or_default().push(tries);
         }
+        let mut resolvers: BTreeMap<(IpAddr, String, u16), u64> = BTreeMap::new();
+        for (_, client, name, qtype) in questions.keys() {
+            *resolvers.entry((*client, name.clone(), *qtype)).or_default() += 1;
+        }
         for (question, mut tries) in questions {
             tries.sort_by_key(|one| one.first);
+            let asked = (question.1, question.2.clone(), question.3);
+            let others = resolvers.get(&asked).is_some_and(|resolvers| *resolvers > 1);
             let (_, client, name, qtype) = &question;
             let asked_for = asked_for(name, *qtype);
             // A query after an answer, from whomever, is another lookup.
@@ -265,7 +292,7 @@ impl Detector for DnsUnanswered {
                 next.first.time - one.last.time < self.together && !served(one, next)
             };
             let lookups: Vec<&[Tries]> = tries.chunk_by(same).collect();
-            lookups.into_iter().for_each(|lookup| self.lookup(&question, lookup, book));
+            lookups.into_iter().for_each(|lookup| self.lookup(&question, lookup, others, book));
         }
         book.not_judged_many("more names than are kept apart", lost);
         Vec::new()
@@ -289,27 +316,40 @@ impl Detector for DnsUnanswered {
         };
         let names = &case.affected.names;
         let later = later(case);
+        let told = book.notes.told.get(hash_of(&resolver), resolver).map(|(_, told)| told.clone());
+        let told = told.unwrap_or_default();
+        let again = match case.counts.needed {
+            0 if case.failed > 1 => " Nobody asked for any of them again.",
+            _ => "",
+        };
         let summary = format!(
-            "{} got no response to {} of {}, for {}. They sent {} and waited at least {} in all.{later}{}",
+            "{} got no response to {} of {}, for {}. They sent {} and waited at least {} in all.{later}{}{}",
             case.clients(),
             case.failed,
             plural(lookups, "lookup"),
-            names.only().map_or_else(|| names.of("name"), String::clone),
+            names.only().map_or_else(|| names.of("name"), |name| shown(name)),
             plural(case.counts.queries, "query"),
             case.lost,
-            icmp(context),
+            again,
+            icmp(&told, context),
         );
-        let part = share(case.failed, lookups);
+        let (part, needed) = (share(case.failed, lookups), case.counts.needed);
         let lasting = case.counts.answered_later < case.failed;
-        let severity = match case.failed {
-            failed if part >= self.critical_share && failed >= self.critical_lookups && lasting => {
-                Severity::Critical
-            }
-            failed if part >= self.warning_share && failed >= self.warning_lookups => Severity::Warning,
-            _ => Severity::Info,
+        let severity = if part >= self.critical_share && needed >= self.critical_lookups && lasting {
+            Severity::Critical
+        } else if share(needed, lookups) >= self.warning_share && needed >= self.warning_lookups {
+            Severity::Warning
+        } else {
+            Severity::Info
         };
         let draft = Draft::new(extent, title, summary).severity(severity).count("answered", answered);
         let draft = match extent {
+            Extent::Silent if told.iter().any(|(_, reporter)| *reporter == resolver.address) => {
+                draft.could_be(["nothing listens on the port", "a rule of the host rejects the queries"])
+            }
+            Extent::Silent if told.count() > 0 => {
+                draft.could_be(["the one who reports has no way to the resolver, or a rule forbids it"])
+            }
             // Other packets of its host pass here, so the host is up, and its answers would pass, too.
             Extent::Silent if context.heard.sent(resolver.address) => {
                 draft.could_be(["a filter drops UDP port 53, or its answers", "the resolver does not work"])
@@ -328,7 +368,8 @@ impl Detector for DnsUnanswered {
 
 impl DnsUnanswered {
     /// Counts a lookup: its queries to the resolver, in order, none of which got a response.
-    fn lookup(&self, question: &Question, tries: &[Tries], book: &mut Book<Self>) {
+    /// The client asked `others` for the same as well.
+    fn lookup(&self, question: &Question, tries: &[Tries], others: bool, book: &mut Book<Self>) {
         let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return };
         let (_, client, name, qtype) = question;
         let from = first.first.time;
@@ -342,11 +383,13 @@ impl DnsUnanswered {
         let got = book.notes.answered.after(*client, &asked_for(name, *qtype), from, self.fail_over);
         // The client's next query, to anybody, says that it had given up waiting for the one before.
         let (waited, watched) = (last.last.time - from, last.watched_until - last.last.time);
+        let asked_again = tries.len() > 1 || waited >= self.again;
+        let needed = asked_again || others || matches!(got, Got::At(..));
         let waited = match got {
             Got::At(time, _) => time - from,
             _ if tries.len() > 1 => waited,
             _ if watched >= self.patience => waited + self.patience,
-            _ if waited > Span::ZERO => waited,
+            _ if asked_again => waited,
             _ => return book.not_judged("the capture ended too soon after the query"),
         };
         book.judged(&question.0);
@@ -354,6 +397,7 @@ impl DnsUnanswered {
         tries.iter().for_each(|one| case.absorb(one.case.clone()));
         case.failed += 1;
         case.lost += waited;
+        case.counts.needed += u64::from(needed);
         if let Got::At(time, resolver) = got {
             case.counts.answered_later += 1;
             case.counts.later_resolvers.add(resolver);
@@ -398,169 +442,17 @@ fn later(case: &Case<Silence>) -> String {
     )
 }
 
-fn icmp(context: &Context<'_>) -> String {
+/// What came back instead.
+fn icmp(told: &Distinct<(String, IpAddr), 4>, context: &Context<'_>) -> String {
+    let mut told: Vec<String> =
+        told.iter().map(|(meaning, reporter)| format!("{reporter} reports \"{meaning}\"")).collect();
+    told.sort();
     match context.totals.icmp_packets {
         0 => " No ICMP packet was captured.".to_owned(),
-        _ => String::new(),
+        _ if told.is_empty() => String::new(),
+        _ => format!(" {}.", told.join(", ")),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{fires, in_traffic, one, silent};
-    use crate::support::dns;
-    use crate::support::scenes::Lab;
-
-    const NAME: &str = DnsUnanswered::RULE.name;
-
-    /// A query from client 7 that nobody answers, at a millisecond.
-    fn unanswered(lab: &mut Lab, at: u64, name: &str) {
-        let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
-        let query = dns::query(client.1, name, dns::A);
-        lab.udp(at * 1_000, client, resolver, &query);
-        lab.udp((at + 5_000) * 1_000, client, resolver, &query);
-    }
-
-    #[test]
-    fn it_fires() {
-        fires(NAME, &[("dns_unanswered", "partial", Severity::Warning)]);
-    }
-
-    #[test]
-    fn it_stays_silent() {
-        silent(
-            NAME,
-            &["healthy_search_list", "healthy_large", "dns_servfail_bogus", "missing_syn_ack_silent"],
-        );
-    }
-
-    #[test]
-    fn one_lost_query_among_many_is_information() {
-        let findings = in_traffic(NAME, |lab| {
-            unanswered(lab, 10, "www.shop.example");
-            (1..200).for_each(|number| lab.resolves(number * 90_000, "www.shop.example"));
-        });
-        let finding = one(&findings, "partial", Severity::Info);
-        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (1, 200));
-        assert_eq!(finding.scope.names.sample, ["www.shop.example"]);
-    }
-
-    #[test]
-    fn queries_before_the_end_of_the_capture_are_not_judged() {
-        let findings = in_traffic(NAME, |lab| {
-            lab.resolves(1_000, "www.shop.example");
-            for number in 0..9 {
-                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
-                let query = dns::query(client.1, &format!("api{number}.shop.example"), dns::A);
-                lab.udp(20_000 + number * 1_000, client, resolver, &query);
-            }
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// Queries from other sockets for the same name are tries of one lookup.
-    #[test]
-    fn several_tries_are_one_lookup() {
-        let findings = in_traffic(NAME, |lab| {
-            lab.resolves(1_000, "www.shop.example");
-            (0..6).for_each(|number| unanswered(lab, 20 + number * 400, "api.shop.example"));
-        });
-        let finding = one(&findings, "partial", Severity::Info);
-        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (1, 2));
-        assert_eq!(finding.counts[0].value, 12, "{:?}", finding.counts);
-    }
-
-    /// Two receive queues: responses are stamped a quarter of a millisecond before their queries.
-    #[test]
-    fn responses_recorded_before_their_queries_are_responses() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..9 {
-                let name = format!("api{number}.shop.example");
-                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
-                let at = 1_000_000 + number * 100_000;
-                lab.udp(
-                    at - 250,
-                    resolver,
-                    client,
-                    &dns::response(client.1, &name, dns::A, 0, &[[10, 77, 2, 80]]),
-                );
-                lab.udp(at, client, resolver, &dns::query(client.1, &name, dns::A));
-            }
-            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
-            lab.http(&mut talk, 300);
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    #[test]
-    fn without_anything_in_both_directions_it_is_information() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..9 {
-                unanswered(lab, 20 + number * 100, &format!("api{number}.shop.example"));
-            }
-        });
-        let finding = one(&findings, "silent", Severity::Info);
-        assert_eq!(finding.confidence, Confidence::Likely);
-    }
-
-    /// The first resolver is dead, the second answers after the time-out.
-    #[test]
-    fn a_second_resolver_makes_it_a_warning_and_the_cost_is_the_wait() {
-        let findings = in_traffic(NAME, |lab| {
-            let second = lab.server(54);
-            for number in 0..9 {
-                let name = format!("api{number}.shop.example");
-                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
-                let at = 1_000_000 + number * 9_000_000;
-                lab.udp(at, client, resolver, &dns::query(client.1, &name, dns::A));
-                lab.asks(at + 2_000_000, 7, second, (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
-            }
-        });
-        let finding = one(&findings, "silent", Severity::Warning);
-        assert_eq!(finding.impact.seconds_lost, Span::millis(9 * 2_002));
-        let said = finding.summary.contains("All were answered later, by 10.77.2.54:53, after 2.00");
-        assert!(said, "{}", finding.summary);
-    }
-
-    #[test]
-    fn a_dead_resolver_is_critical_where_other_traffic_flows() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..9 {
-                unanswered(lab, 20 + number * 100, &format!("api{number}.shop.example"));
-            }
-            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
-            lab.http(&mut talk, 300);
-        });
-        let finding = one(&findings, "silent", Severity::Critical);
-        assert_eq!((finding.confidence, finding.impact.failed_transactions), (Confidence::Confirmed, 9));
-    }
-
-    /// TCP connections to the resolver are refused: its host is up.
-    #[test]
-    fn a_host_whose_packets_pass_is_not_down() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..9 {
-                unanswered(lab, 20 + number * 100, &format!("api{number}.shop.example"));
-            }
-            let (resolver, client) = ((lab.resolver(), 1900), (lab.client(7), 1900));
-            lab.udp(9_000, resolver, client, b"NOTIFY");
-            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
-            lab.http(&mut talk, 300);
-        });
-        let finding = one(&findings, "silent", Severity::Critical);
-        assert!(!finding.alternatives.iter().any(|text| text.contains("down")), "{finding:#?}");
-    }
-
-    #[test]
-    fn the_netbios_name_service_is_no_resolver() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..9 {
-                let (client, everybody) = ((lab.client(7), 137), (lab.server(255), 137));
-                lab.udp(number * 900_000, client, everybody, &dns::query(number as u16, "fhfaebee", 32));
-            }
-            lab.resolves(60_000_000, "www.shop.example");
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-}
+mod tests;

@@ -139,6 +139,7 @@ impl Detector for DnsUnexpectedResolver {
         thresholds: Self::THRESHOLDS,
         source: include_str!("dns_unexpected_resolver.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Names, &["tls_certificate", "tls_alert"])];
     type Variant = Only;
     type Key = Endpoint;
     type Counts = Odd;

@@ -129,6 +129,21 @@ impl Detector for DuplicateIp {
         thresholds: Self::THRESHOLDS,
         source: include_str!("duplicate_ip.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(
+        Meet::Host,
+        &[
+            "rst_storm",
+            "rst_injection",
+            "retransmission",
+            "missing_syn_ack",
+            "connection_refused",
+            "path_outage",
+            "echo_loss",
+            "asymmetric_flow",
+            "tls_abort",
+            "arp_unanswered",
+        ],
+    )];
     type Variant = Conflict;
     /// The address, and the VLAN.
     type Key = (IpAddr, u16);

@@ -15,6 +15,8 @@
 //! # What it leaves alone
 //! - Requests in the last seconds of the capture.
 //! - Requests that are sent with a low TTL, as traceroute does.
+//! - Requests of `tunnel_sizes` sizes or more that have the numbers of earlier ones: they carry data, and
+//!   nobody knows which one a reply answers.
 //! - Floods with less than `interval` between requests: hosts limit how many they answer.
 //! - Captures of one direction only: nobody knows whether an answer came.
 //!
@@ -46,6 +48,9 @@ thresholds! {
         sizes: u64 = 3.0 "requests",
             "larger requests of which none was answered, from which the size decides",
             "mtu_blackhole: three tries";
+        tunnel_sizes: u64 = 3.0 "sizes",
+            "sizes of requests that have the numbers of earlier ones, from which they carry data",
+            "ours: who measures sends one size, or one that is larger";
         interval: f64 = 0.1 "s",
             "time between requests on average, below which hosts limit their answers",
             "Linux net.ipv4.icmp_ratelimit and icmp_msgs_per_sec, 1000 a second for all hosts together";
@@ -150,6 +155,13 @@ impl Detector for EchoLoss {
                 book.not_judged_many("sent with a low TTL, as traceroute does", echoes.judged());
                 continue;
             }
+            if echoes.reused * 2 >= echoes.judged().max(2) && echoes.sizes.len() as u64 >= self.tunnel_sizes {
+                book.not_judged_many(
+                    "data in pings: numbers of earlier ones, in several sizes",
+                    echoes.judged(),
+                );
+                continue;
+            }
             let apart = (last.time - first.time).as_secs_f64() / (echoes.judged().max(2) - 1) as f64;
             if apart < self.interval && echoes.judged() > 20 {
                 book.not_judged_many("a flood, which hosts answer in part", echoes.judged());
@@ -220,16 +232,17 @@ impl Detector for EchoLoss {
             );
             return draft(Pattern::Size, title, summary);
         }
-        let round_trip = format!(
-            " The round trip took {} to {}.",
-            Span(counts.shortest[0].get() as i64),
-            Span(counts.round_trip[0].get() as i64),
-        );
+        let took = [counts.shortest[0].get(), counts.round_trip[0].get()].map(|nanos| Span(nanos as i64));
+        let round_trip = match took.map(|span| span.to_string()) {
+            [least, most] if least == most => format!(" The round trip took {least}."),
+            [least, most] => format!(" The round trip took {least} to {most}."),
+        };
+        let row = match counts.longest_run.get() {
+            0 | 1 => String::new(),
+            longest => format!(" Up to {longest} in a row were lost."),
+        };
         let part = percent(lost, of);
-        let summary = format!(
-            "{asker} got no answer to {lost} of {requests}, {part}. Up to {} in a row were lost.{round_trip}",
-            counts.longest_run.get(),
-        );
+        let summary = format!("{asker} got no answer to {lost} of {requests}, {part}.{row}{round_trip}",);
         let severity = match lost >= self.losses && share(lost, of) >= self.share {
             true => Severity::Warning,
             false => Severity::Info,
@@ -333,5 +346,26 @@ mod tests {
             seen.into_iter().for_each(|packet| lab.capture.record(packet.micros + 9, packet.frame));
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A tunnel in pings: one sequence number, and data of all sizes.
+    #[test]
+    fn data_in_pings_is_not_judged() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..60u64 {
+                let size = 40 + (number as usize * 37) % 900;
+                ping(lab, number * 700_000, (7, 9), (3, 0), size, number % 5 != 0);
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A monitor that numbers nothing.
+    #[test]
+    fn one_number_and_one_size_are_pings() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..60).for_each(|number| ping(lab, number * 700_000, (7, 9), (3, 0), 56, number % 5 != 0));
+        });
+        one(&findings, "loss", Severity::Warning);
     }
 }

@@ -11,7 +11,8 @@
 //! - `first_only`: of `datagrams` or more only the first fragment was seen, the one with the ports. A warning
 //!   when the capture holds later fragments of others; otherwise information.
 //! - `incomplete`: `datagrams` or more and `share` of those of the two hosts are incomplete in another way. A
-//!   warning.
+//!   warning; information when the capture holds no first fragment of the two hosts at all. A path that drops
+//!   first fragments and no others is hard to find; a filter that does is not.
 //! - `overlap`: fragments contradict earlier ones of their datagram. Information.
 //!
 //! # What it leaves alone
@@ -93,6 +94,8 @@ impl Detector for FragmentLoss {
         thresholds: Self::THRESHOLDS,
         source: include_str!("fragment_loss.rs"),
     };
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Server, &["dns_unanswered", "dns_slow", "echo_loss", "dns_truncation"])];
     type Variant = Fragments;
     type Key = ();
     type Counts = Datagrams;
@@ -133,12 +136,17 @@ impl FragmentLoss {
             false => Fragments::Incomplete,
         };
         let enough = *incomplete >= self.datagrams && share(*incomplete, of) >= self.share;
+        // Nothing of the two hosts has the ports: who records decides that, more than who forwards.
+        let headless = rest_only == incomplete && *complete == 0;
         let severity = match variant {
             Fragments::FirstOnly if !later_seen => Severity::Info,
+            Fragments::Incomplete if headless => Severity::Info,
             _ if enough => Severity::Warning,
             _ => Severity::Info,
         };
-        let title = format!("Fragmented datagrams from {source} to {destination} are never whole");
+        let what = plural(of, "fragmented datagram");
+        let are = if *incomplete == 1 { "is" } else { "are" };
+        let title = format!("{incomplete} of {what} from {source} to {destination} {are} not whole");
         let seen = match (first_only, rest_only) {
             (0, 0) => String::new(),
             (first, 0) => format!(" Of {first} only the first fragment was seen."),
@@ -148,12 +156,19 @@ impl FragmentLoss {
             }
         };
         let summary = format!(
-            "{destination} did not get {incomplete} of {} from {source} whole: fragments are missing.{seen}",
-            plural(of, "fragmented datagram"),
+            "The capture lacks fragments of {incomplete} of {what} from {source} to {destination}.{seen}",
         );
         let mut case = case_of(path, "first fragment seen of an incomplete datagram");
         (case.failed, case.total) = (*incomplete, of);
-        (Draft::new(variant, title, summary).severity(severity).subject(subject(path)), case)
+        let draft = Draft::new(variant, title, summary).severity(severity).subject(subject(path));
+        let draft = match headless {
+            true => draft.could_be([
+                "the capture leaves first fragments out, or does not know them for such",
+                "a device passes some fragments only",
+            ]),
+            false => draft,
+        };
+        (draft, case)
     }
 }
 
@@ -262,5 +277,16 @@ mod tests {
             (9..14).for_each(|id| fragments(lab, id, &[0, 1]));
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// Connections went on, so the datagrams arrived: whoever recorded them left out what has ports.
+    #[test]
+    fn without_any_first_fragment_it_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            (0..19).for_each(|id| fragments(lab, id, &[1, 2]));
+            lab.resolves(9_000_000, "www.shop.example");
+        });
+        let finding = one(&findings, "incomplete", Severity::Info);
+        assert!(finding.alternatives[0].contains("leaves first fragments out"), "{finding:#?}");
     }
 }

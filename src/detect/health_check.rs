@@ -200,6 +200,8 @@ impl Detector for HealthCheck {
         thresholds: Self::THRESHOLDS,
         source: include_str!("health_check.rs"),
     };
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Flows, &["missing_syn_ack", "connection_refused"])];
     type Variant = Fate;
     type Key = (Endpoint, IpAddr);
     type Counts = Probes;

@@ -171,6 +171,11 @@ impl Problem {
     }
 }
 
+/// The server failed the request: an answer of 5xx, one that was cut, or none.
+pub fn request_failed(exchange: &Exchange) -> bool {
+    Problem::of(exchange).is_some()
+}
+
 /// When requests failed: first byte of the request, last byte of what came of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Moments(Distinct<(Timestamp, Timestamp), 64>);
@@ -312,6 +317,10 @@ impl Detector for HttpError {
         thresholds: Self::THRESHOLDS,
         source: include_str!("http_error.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        // A proxy passes on what it got.
+        Explains::by(Meet::Upstream, &["http_error"]),
+    ];
     type Variant = Problem;
     type Key = (Endpoint, Problem);
     type Counts = Failures;

@@ -160,6 +160,15 @@ impl Detector for IcmpUnreachable {
         thresholds: Self::THRESHOLDS,
         source: include_str!("icmp_unreachable.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Flows, &["missing_syn_ack", "retransmission", "dns_unanswered", "path_outage"]),
+        Explains::by(
+            Meet::Service,
+            &["missing_syn_ack", "dns_unanswered", "health_check", "connection_refused"],
+        ),
+        Explains::by(Meet::Server, &["echo_loss", "path_outage"]),
+        Explains::by(Meet::Upstream, &["http_error", "dns_servfail"]),
+    ];
     type Variant = Kind;
     type Key = (Endpoint, Kind);
     type Counts = Errors;

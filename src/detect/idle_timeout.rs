@@ -126,6 +126,10 @@ impl Detector for IdleTimeout {
         thresholds: Self::THRESHOLDS,
         source: include_str!("idle_timeout.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Flows, &["retransmission", "rst_storm", "tls_abort", "path_outage", "http_error"]),
+        Explains::by(Meet::Service, &["rst_storm", "half_close_leak"]),
+    ];
     type Variant = Death;
     type Key = (Endpoint, Death);
     type Counts = Deaths;

@@ -95,6 +95,10 @@ impl Detector for KeepaliveRace {
         thresholds: Self::THRESHOLDS,
         source: include_str!("keepalive_race.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Flows, &["rst_storm", "http_error"]),
+        Explains::by(Meet::Upstream, &["http_error"]),
+    ];
     type Variant = Race;
     type Key = Endpoint;
     type Counts = Races;

@@ -211,6 +211,8 @@ impl Detector for LatencyShift {
         thresholds: Self::THRESHOLDS,
         source: include_str!("latency_shift.rs"),
     };
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Host, &["slow_server", "spurious_retransmission", "dns_slow"])];
     type Variant = Shape;
     /// Client and host.
     type Key = ((IpAddr, IpAddr),);

@@ -17,10 +17,21 @@ const DISPENSABLE: &[u16] = &[12, 43, 44, 46, 47, 48, 50, 51, 52, 59, 60, 255, 2
 /// SVCB and HTTPS (RFC 9460 section 3): clients ask beside the address, and go on without.
 const HINTS: &[u16] = &[64, 65];
 
+/// NULL and TXT: the policies of mail, and whatever else is carried in names (tunnels, telemetry).
+const CARRIERS: &[u16] = &[10, 16];
+
 /// The last two labels of a name.
 pub(super) fn zone(name: &str) -> &str {
     let name = name.trim_end_matches('.');
     name.rmatch_indices('.').nth(1).map_or(name, |(at, _)| &name[at + 1..])
+}
+
+/// A name in words: the root of all names has none.
+pub(super) fn shown(name: &str) -> String {
+    match name {
+        "" | "." => "the root".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// An application goes on without an answer of this type.
@@ -29,11 +40,12 @@ pub(super) fn is_dispensable(qtype: u16) -> bool {
 }
 
 /// An application cannot go on without this name: neither a reverse name, nor an entry of a block list
-/// (RFC 5782 section 2.1), nor one label, nor a type that is asked for beside the address.
+/// (RFC 5782 section 2.1), nor one label, nor a type that is asked for beside the address, or carries text.
 pub(super) fn is_needed(name: &str, qtype: u16) -> bool {
     let octets = name.split('.').take_while(|label| label.parse::<u8>().is_ok()).count();
     let reverse = name.ends_with(".arpa") || octets >= 4;
-    !is_dispensable(qtype) && !HINTS.contains(&qtype) && !reverse && name.contains('.')
+    let beside = HINTS.contains(&qtype) || CARRIERS.contains(&qtype);
+    !is_dispensable(qtype) && !beside && !reverse && name.contains('.')
 }
 
 /// An Internet name was asked for in a lookup. CHAOS names say what software a server runs.

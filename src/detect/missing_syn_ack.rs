@@ -157,6 +157,11 @@ impl Detector for MissingSynAck {
         thresholds: Self::THRESHOLDS,
         source: include_str!("missing_syn_ack.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Flows, &["retransmission"]),
+        Explains::by(Meet::Service, &["retransmission"]).when(&["silent"]),
+        Explains::by(Meet::Upstream, &["http_error"]),
+    ];
     type Variant = Outcome;
     type Key = (Endpoint, Outcome);
     type Counts = Attempts;

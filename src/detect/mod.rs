@@ -38,6 +38,7 @@ pub use evidence::{Evidence, EvidenceSample, Role};
 pub use explains::{Explains, Meet};
 pub use finding::*;
 pub use heard::Heard;
+pub use http_error::request_failed;
 pub use merge::Merge;
 pub use quality::{Gate, Quality, QualityIssue};
 pub use rule::{Group, Rule, Setting, Threshold, Thresholds, Variant, VariantSheet};

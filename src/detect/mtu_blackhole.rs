@@ -141,7 +141,12 @@ impl Detector for MtuBlackhole {
                 "http_error",
             ],
         ),
-        Explains::by(Meet::Service, &["retransmission", "tls_stall", "http_error", "health_check"]),
+        Explains::by(
+            Meet::Service,
+            &["retransmission", "tls_stall", "http_error", "health_check", "slow_server", "fragment_loss"],
+        ),
+        // A proxy whose large requests do not get through waits, and says so.
+        Explains::by(Meet::Upstream, &["http_error", "slow_server"]),
     ];
     type Variant = View;
     type Key = (Endpoint, Direction, View);

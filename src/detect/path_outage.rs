@@ -133,6 +133,25 @@ impl Detector for PathOutage {
         thresholds: Self::THRESHOLDS,
         source: include_str!("path_outage.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(
+            Meet::Flows,
+            &[
+                "retransmission",
+                "tls_stall",
+                "tls_abort",
+                "slow_server",
+                "rst_storm",
+                "half_close_leak",
+                "http_error",
+            ],
+        ),
+        Explains::by(
+            Meet::Server,
+            &["missing_syn_ack", "dns_unanswered", "echo_loss", "health_check", "retransmission"],
+        ),
+        Explains::by(Meet::Upstream, &["http_error", "slow_server"]),
+    ];
     type Variant = Outage;
     type Key = (Behind, i64);
     type Counts = Stops;

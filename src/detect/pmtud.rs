@@ -135,10 +135,14 @@ impl Detector for Pmtud {
             again => format!("{} sent again in smaller pieces.", was(again)),
         };
         let summary = format!(
-            "{} of {} sent up to {} bytes, and got {}. {cost}",
+            "{} of {} sent {}, and got {}. {cost}",
             plural(case.flows(), "flow"),
             case.clients(),
-            counts.largest.get(),
+            // Some routers write the length of what they quote into the quoted header.
+            match counts.largest.get() {
+                largest if largest > u64::from(*mtu) => format!("up to {largest} bytes"),
+                _ => "larger datagrams".to_owned(),
+            },
             plural(counts.messages, "ICMP message"),
         );
         Some(Draft::new(Worked::Worked, title, summary))
@@ -211,5 +215,27 @@ mod tests {
     fn an_mtu_of_zero_says_nothing() {
         let findings = in_traffic(NAME, |lab| mtu_told(lab, (9, 8080), 10, 0));
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A router that quotes 548 bytes and writes that into the header it quotes.
+    #[test]
+    fn a_quoted_length_below_the_mtu_is_not_what_was_sent() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..4u16 {
+                let length = if number == 0 { 1_400 } else { 1_100 };
+                let ip = Ip { source: lab.client(7), destination: lab.server(9), ttl: 64, id: 7 + number };
+                let mut packet = ip.udp(40_000, 4_433, &vec![7; length]);
+                let at = u64::from(number) * 60_000;
+                lab.capture.record(at, ethernet([2; 6], [4; 6], None, &packet));
+                if number == 0 {
+                    let router = Ip { source: lab.router(), destination: lab.client(7), ttl: 63, id: 3 };
+                    packet[2..4].copy_from_slice(&548u16.to_be_bytes());
+                    let message = router.icmp_error(3, 4, 1_280, &packet);
+                    lab.capture.record(at + 900, ethernet([4; 6], [2; 6], None, &message));
+                }
+            }
+        });
+        let finding = one(&findings, "", Severity::Info);
+        assert!(finding.summary.contains("larger datagrams"), "{}", finding.summary);
     }
 }

@@ -127,6 +127,10 @@ impl Detector for PortScan {
         thresholds: Self::THRESHOLDS,
         source: include_str!("port_scan.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(
+        Meet::Clients,
+        &["connection_refused", "missing_syn_ack", "rst_storm", "icmp_unreachable"],
+    )];
     type Variant = Shape;
     /// A client.
     type Key = (IpAddr,);

@@ -97,6 +97,7 @@ impl Detector for Reordering {
         thresholds: Self::THRESHOLDS,
         source: include_str!("reordering.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Flows, &["spurious_retransmission"])];
     type Variant = Kind;
     type Key = (Endpoint, Direction);
     type Counts = Late;

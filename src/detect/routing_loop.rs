@@ -90,6 +90,13 @@ impl Detector for RoutingLoop {
         thresholds: Self::THRESHOLDS,
         source: include_str!("routing_loop.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(
+            Meet::Host,
+            &["missing_syn_ack", "dns_unanswered", "echo_loss", "path_outage", "icmp_unreachable"],
+        ),
+        Explains::by(Meet::Flows, &["missing_syn_ack", "retransmission", "icmp_unreachable"]),
+    ];
     type Variant = Outcome;
     /// The network that the packets were sent to.
     type Key = (IpAddr, Outcome);

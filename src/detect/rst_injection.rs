@@ -114,6 +114,11 @@ impl Detector for RstInjection {
         thresholds: Self::THRESHOLDS,
         source: include_str!("rst_injection.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Flows, &["rst_storm", "tls_abort", "retransmission", "http_error"]),
+        // Who is reset right after the ClientHello has sent too little to know its TTL by.
+        Explains::by(Meet::Service, &["tls_abort"]),
+    ];
     type Variant = Proof;
     type Key = (Endpoint, Proof);
     type Counts = Signs;

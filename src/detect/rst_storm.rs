@@ -1,5 +1,6 @@
 //! # What it finds
-//! Many connections that are reset: of one service or one host within ten seconds, or most of one client's.
+//! Many connections that are reset: of one service or one host within ten seconds, most of one client's, or
+//! most of one server's among others that do well.
 //!
 //! # Why it matters
 //! A single reset is everyday traffic. Many at once are a restart, a fail-over, a full process, or a device
@@ -19,6 +20,9 @@
 //! service or host above explains them, and the services do not treat other clients alike. It is a warning
 //! when others use the same services and most of theirs end well. Otherwise it may be the habit of these
 //! services, or of the client itself, and is information.
+//!
+//! A server among others of its port and network is the subject when its own RSTs ended `few` connections
+//! and `share` of all, whatever the time between them, and less than a twentieth of theirs.
 //!
 //! Several RSTs of one connection count once.
 //!
@@ -40,10 +44,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, Reset, ResetClass};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 thresholds! {
     /// Counts reset connections by service and second.
@@ -51,6 +56,9 @@ thresholds! {
         resets: u64 = 20.0 "connections",
             "reset connections of a service in 10 s, from which it is a storm",
             "ours; Zeek knows only 1000 RSTs of one connection";
+        few: u64 = 5.0 "connections",
+            "reset connections of a server whose siblings do well",
+            "ours: more than an accident, as for the severity of failures";
         share: f64 = 0.5 "share",
             "of the connections that ended in the same seconds",
             "ours: more end badly than well";
@@ -206,6 +214,7 @@ impl Detector for RstStorm {
     const CASES: usize = 1 << 14;
     const EXPLAINS: &'static [Explains] = &[
         Explains::by(Meet::Upstream, &["http_error"]),
+        Explains::by(Meet::Flows, &["http_error", "half_close_leak"]),
         // A process that dies resets what it has, and refuses what comes.
         Explains::by(Meet::Service, &["connection_refused"]).when(&["abort", "no_socket", "mixed"]),
     ];
@@ -255,7 +264,7 @@ impl Detector for RstStorm {
             }
             let ended = |second| book.notes.in_second(*server, second);
             if let Some(storm) = self.storm(seconds, ended, length) {
-                concluded.push((draft(&server.to_string(), &storm), storm));
+                concluded.push((draft(&server.to_string(), &storm, ""), storm));
                 stormy.insert(*server);
             } else {
                 hosts.entry(server.address).or_default().push(*server);
@@ -274,10 +283,11 @@ impl Detector for RstStorm {
                     && storm.affected.clients.count() >= Severity::CLIENTS
             };
             if let Some(storm) = storm.filter(lost) {
-                concluded.push((draft(&host.to_string(), &storm), storm));
+                concluded.push((draft(&host.to_string(), &storm, ""), storm));
                 stormy.extend(ports);
             }
         }
+        concluded.extend(self.siblings(book, &services, &mut stormy));
         concluded.extend(self.clients(book, &services, &stormy));
         concluded
     }
@@ -297,6 +307,56 @@ fn take(case: &mut Case<Resets>, flow: &Flow, reset: &Reset) {
 }
 
 impl RstStorm {
+    /// Servers that reset most of their connections, where those of the same port and network do not.
+    fn siblings(
+        &self,
+        book: &Book<Self>,
+        services: &BTreeMap<Endpoint, BTreeMap<i64, Case<Resets>>>,
+        stormy: &mut BTreeSet<Endpoint>,
+    ) -> Vec<Concluded<Self>> {
+        let mut ended: BTreeMap<Endpoint, u64> = BTreeMap::new();
+        for ((server, _), _, minute) in book.notes.minutes.iter() {
+            *ended.entry(*server).or_default() += minute.values().map(|count| u64::from(*count)).sum::<u64>();
+        }
+        let resets = |server: &Endpoint| {
+            let seconds = services.get(server).into_iter().flat_map(BTreeMap::values);
+            seconds.map(|case| case.counts.all()).sum::<u64>()
+        };
+        let mut kin: BTreeMap<(u16, IpAddr), (u64, u64)> = BTreeMap::new();
+        for (server, of) in &ended {
+            let all = kin.entry((server.port, network(server.address))).or_default();
+            *all = (all.0 + resets(server), all.1 + of);
+        }
+        let mut concluded = Vec::new();
+        for (server, seconds) in services.iter().filter(|(server, _)| book.notes.knows(**server)) {
+            let (failed, of) = (resets(server), ended.get(server).copied().unwrap_or(0));
+            let all = kin.get(&(server.port, network(server.address))).copied().unwrap_or_default();
+            let (theirs, others) = (all.0.saturating_sub(failed), all.1.saturating_sub(of));
+            let apart = others >= OTHERS && share(theirs, others) < Severity::PART;
+            if stormy.contains(server) || failed < self.few || share(failed, of) < self.share || !apart {
+                continue;
+            }
+            let mut case: Case<Resets> = Case::default();
+            seconds.values().for_each(|second| case.absorb(second.clone()));
+            // Refusals say enough for themselves, and a client's own RSTs say nothing of the server.
+            if case.counts.by_server * 10 < failed * 9 || case.counts.refused * 2 > failed {
+                continue;
+            }
+            case.total = of;
+            let clients = case.affected.clients.count();
+            let compared = format!(
+                " Of {} to other servers of the same port and network {theirs} were reset.",
+                plural(others, "connection")
+            );
+            // Its siblings serve.
+            let severity = Severity::of_failures(failed, of, clients, Span::ZERO).min(Severity::Warning);
+            let draft = draft(&server.to_string(), &case, &compared).severity(severity);
+            concluded.push((draft.confidence(Confidence::Likely), case));
+            stormy.insert(*server);
+        }
+        concluded
+    }
+
     /// Clients that lost most of their connections, where neither a storm nor the services explain it.
     fn clients(
         &self,
@@ -392,12 +452,12 @@ fn client_draft(client: IpAddr, case: &Case<Resets>, sure: bool, others: u64, of
     if sure { draft.confidence(Confidence::Likely) } else { draft.confidence(Confidence::Possible) }
 }
 
-fn draft(server: &str, storm: &Case<Resets>) -> Draft<Kind> {
+fn draft(server: &str, storm: &Case<Resets>, beside: &str) -> Draft<Kind> {
     let (resets, kind) = (storm.counts.all(), storm.counts.kind());
     let title = format!("{} of {server} were reset", plural(resets, "connection"));
     let summary = format!(
         "{resets} of {} that ended were reset within {}. {} of the resets came from the server's address. \
-         {} {}.",
+         {} {}.{beside}",
         plural(storm.total, "connection"),
         storm.affected.active.span(),
         storm.counts.by_server,

@@ -22,6 +22,7 @@
 //! - SSH, Telnet, DNS, and short messages answered by short messages: people type, and heartbeats wait.
 //! - Servers that send again, unasked, after a second: streams, notifications, WebSockets, subscriptions.
 //! - TLS handshakes.
+//! - Requests whose ACK took `ack_delay` or more: it came late, or the capture leaves bare ACKs out.
 //! - Small answers after ten seconds and more, as in long polling: that is information.
 //! - What was sent again: that is the network's time (see `retransmission`).
 //!
@@ -48,6 +49,9 @@ thresholds! {
         late: Span = 1.0 "s",
             "time before the first byte of an answer, round trip subtracted, from which it is late",
             "pcaptriage: 1 s";
+        ack_delay: Span = 0.5 "s",
+            "from a request to its ACK, round trip subtracted, from which nobody knows when the host had it",
+            "RFC 1122 section 4.2.3.2: ACKs wait less than 0.5 s";
         answers: u64 = 3.0 "answers",
             "late answers of a service, below which nothing is said",
             "ours: one or two may be a cold start";
@@ -201,6 +205,12 @@ impl Detector for SlowServer {
         thresholds: Self::THRESHOLDS,
         source: include_str!("slow_server.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Flows, &["http_error"]),
+        Explains::by(Meet::Service, &["http_error"]),
+        // A proxy's clients wait for what it waits for.
+        Explains::by(Meet::Upstream, &["http_error", "slow_server"]),
+    ];
     type Variant = Extent;
     type Key = Endpoint;
     type Counts = Lateness;
@@ -239,17 +249,22 @@ impl Detector for SlowServer {
             lost += waited;
         }
         profile.late = late;
+        let shown: Vec<&Turn> = turns
+            .slowest
+            .iter()
+            .filter(|turn| !turn.repeated && turn.waited().is_some_and(|waited| think(waited) >= self.late))
+            .collect();
+        let heard_late =
+            |turn: &Turn| turn.ack.is_some_and(|ack| think(ack.time - turn.request.time) >= self.ack_delay);
+        if !shown.is_empty() && given_up.is_none() && shown.iter().all(|turn| heard_late(turn)) {
+            return book.not_judged("the ACKs of the requests came late, or are not in the capture");
+        }
         if let Some(total) = book.judged(&flow.server) {
             total.absorb(profile);
         }
         if late == 0 && given_up.is_none() {
             return;
         }
-        let shown: Vec<&Turn> = turns
-            .slowest
-            .iter()
-            .filter(|turn| !turn.repeated && turn.waited().is_some_and(|waited| think(waited) >= self.late))
-            .collect();
         let Some(case) = book.case(flow.server) else { return };
         let seen = shown.iter().flat_map(|turn| [Some(turn.request), turn.response]).flatten();
         case.flow(
@@ -372,7 +387,10 @@ impl SlowServer {
             summary += &format!(" The server's host acknowledged the requests within {ack}.");
         }
         let rtt = span(counts.longest_round_trip_us.get());
-        summary += &format!(" The network's share is a round trip of {rtt}");
+        summary += &match rtt {
+            Span::ZERO => " The network's share is too short for the capture's clock".to_owned(),
+            rtt => format!(" The network's share is a round trip of {rtt}"),
+        };
         summary += if counts.resent == 0 { ", and nothing was sent again." } else { "." };
         let median = (own.0 / 1_000_000).unsigned_abs();
         Some(Draft::new(extent, title, summary).severity(severity).count("median_wait_ms", median))
@@ -497,6 +515,22 @@ mod tests {
             (0..90).for_each(|number| {
                 turn(lab, &mut talk, 200, if number % 30 == 0 { 2_000 } else { 5 }, 900);
             });
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A filter for one application keeps its messages, and leaves bare ACKs out.
+    #[test]
+    fn without_acks_nobody_knows_when_the_host_had_the_request() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = opened(lab, (9, 5432), 10);
+            for number in 0..6u64 {
+                talk.wait(3_000);
+                talk.send(&mut lab.capture, CLIENT, ACK, &filler(1, 200));
+                talk.turn(CLIENT);
+                talk.wait((2_000 + number * 37) * 1_000);
+                talk.stream(&mut lab.capture, SERVER, &filler(2, 900));
+            }
         });
         assert!(findings.is_empty(), "{findings:#?}");
     }

@@ -192,6 +192,18 @@ impl Detector for SynFlood {
         thresholds: Self::THRESHOLDS,
         source: include_str!("syn_flood.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(
+        Meet::Service,
+        &[
+            "missing_syn_ack",
+            "retransmission",
+            "rst_storm",
+            "connection_refused",
+            "slow_server",
+            "health_check",
+            "http_error",
+        ],
+    )];
     type Variant = Kind;
     type Key = Endpoint;
     type Counts = Attempts;

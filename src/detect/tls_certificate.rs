@@ -19,7 +19,6 @@
 //! any. An alert is only counted for a fault that it fits: unknown_ca not for an expired certificate. Each
 //! such session counts for one fault. Silent endings count only when several clients end so, and are a
 //! warning at most: one may be a monitor.
-//!
 //! Where all clients went on, it is information. An incomplete chain is then no finding at all: a root of
 //! one's own may sign leaves itself.
 //!
@@ -202,6 +201,7 @@ impl Detector for TlsCertificate {
         thresholds: Self::THRESHOLDS,
         source: include_str!("tls_certificate.rs"),
     };
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Service, &["tls_alert", "tls_abort"])];
     type Variant = Fault;
     /// Server and server name, fault, fingerprint of the certificate at fault.
     type Key = ((Endpoint, String), Fault, [u8; 32]);

@@ -44,6 +44,8 @@ pub struct Echoes {
     /// The most unanswered requests in a row.
     pub longest_run: u64,
     run: u64,
+    /// Requests whose identifier and sequence number an earlier one has: no ping does that.
+    pub reused: u64,
     /// By identifier and sequence number.
     waiting: BTreeMap<(u16, u16), Waiting>,
 }
@@ -75,6 +77,7 @@ impl Echoes {
             if at.time - known.at.time <= Self::COPY {
                 return;
             }
+            self.reused += 1;
             self.waiting.remove(&echo);
             self.settle(known);
         }

@@ -250,7 +250,9 @@ impl Attempt {
             flow.handshake.options[0] = Some(tcp.options);
             flow.conn_state = ConnState::S0;
             flow.history = "S".to_owned();
+            flow.handshake.syn_window = tcp.window;
             flow.sides[0].mss = tcp.options.mss;
+            flow.sides[0].ttl = self.0.ip.map(|ip| (ip.ttl, ip.ttl));
         }
         flow
     }

@@ -167,7 +167,10 @@ impl PartitionState {
                     detectors.transaction(&of.0, &of.1, &mut self.books);
                     self.scoreboard.transaction(&of.0, &of.1);
                 }
-                Finished::Exchange(of) => detectors.exchange(&of.0, &of.1, &mut self.books),
+                Finished::Exchange(of) => {
+                    detectors.exchange(&of.0, &of.1, &mut self.books);
+                    self.scoreboard.exchange(&of.0, &of.1);
+                }
             }
         }
     }

@@ -20,7 +20,8 @@ use crate::report::rca::Zone;
 use crate::report::screen::TOP;
 use crate::report::table::{
     Certificates, Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows,
-    Http, Icmp, Streamed, Table, TableDoc, TcpEvents, TcpSides, Tls,
+    Http, Icmp, IncidentRow, Incidents, ServiceRow, Services, Streamed, Table, TableDoc, TcpEvents, TcpSides,
+    Tls,
 };
 use crate::report::table_writer::{Format, TableWriter};
 use crate::report::text::View;
@@ -199,7 +200,8 @@ impl Rows for TableFiles {
     }
 }
 
-/// Writes `findings.parquet`, `evidence.parquet`, `files.parquet`, `report.json`, `summary.txt` and `rca.md`,
+/// Writes `services.parquet`, `incidents.parquet`, `findings.parquet`, `evidence.parquet`, `files.parquet`,
+/// `report.json`, `summary.txt` and `rca.md`,
 /// and says where they are. `inputs` are the files that were analysed, in that order; times in `rca.md` are
 /// of `zone`.
 ///
@@ -216,6 +218,8 @@ pub fn write_report(
         .clone()
         .flat_map(|finding| finding.evidence.iter().map(move |cited| EvidenceRow { finding, cited }));
     Ok(vec![
+        write_table::<Services>(folder, report.services.iter().map(|service| ServiceRow { service }))?,
+        write_table::<Incidents>(folder, report.incidents.iter().map(|cited| IncidentRow { cited }))?,
         write_table::<Findings>(folder, findings.map(|finding| FindingRow { ranked: finding }))?,
         write_table::<EvidenceTable>(folder, cited)?,
         write_table::<Files>(folder, inputs.iter().map(|file| FileRow { file }))?,
@@ -270,8 +274,10 @@ mod tests {
                 "flows.parquet",
                 "http.parquet",
                 "icmp.parquet",
+                "incidents.parquet",
                 "rca.md",
                 "report.json",
+                "services.parquet",
                 "summary.txt",
                 "tcp_events.parquet",
                 "tcp_sides.parquet",

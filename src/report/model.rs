@@ -236,7 +236,7 @@ impl Report {
 }
 
 fn services(board: &Board) -> (Vec<Service>, u64) {
-    let mut services = board.services();
+    let mut services = board.services().to_vec();
     let beyond = services.len().saturating_sub(Report::SERVICES) as u64 + u64::from(board.is_full());
     services.truncate(Report::SERVICES);
     (services, beyond)

@@ -87,8 +87,9 @@ const INCIDENTS: usize = 20;
 /// The document.
 pub fn document(report: &Report, inputs: &[FileReport], zone: &Zone) -> String {
     let mut text = String::new();
-    let subject = match report.incidents.first() {
-        Some(cited) => escaped(&cited.incident.title),
+    let first = report.incidents.first().map(|cited| &cited.incident);
+    let subject = match first.filter(|incident| incident.severity > Severity::Info) {
+        Some(incident) => escaped(&incident.title),
         None => "nothing at warning or above".to_owned(),
     };
     let _ = writeln!(text, "# Root cause analysis: {subject}\n");

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::correlate::{BlastRadius, Incident, SERVICES, State};
+use crate::detect::Severity;
 use crate::humanize::{grouped, lasting, percent, plural, whole_seconds};
 use crate::report::escape::terminal;
 use crate::report::model::{CitedFrame, CitedIncident, Report, Status};
@@ -19,20 +20,25 @@ pub const LINES: usize = 38;
 pub const TOP: usize = 3;
 
 /// Where the text of a part begins.
-const INDENT: usize = 13;
+const INDENT: usize = 14;
 
 /// The answer in lines of at most `width` columns, with the first `top` incidents in full.
 pub fn screen(report: &Report, width: usize, top: usize) -> Vec<String> {
     let mut lines = header(report, width);
     let footer = footer(report, width);
     let room = LINES.saturating_sub(lines.len() + footer.len());
-    lines.extend(match report.incidents.is_empty() {
+    lines.extend(match is_quiet(report) {
         true => quiet(report, width, room),
         false => incidents(report, width, room, top),
     });
     lines.extend(footer);
     lines.truncate(LINES);
     lines
+}
+
+/// Nothing happened, or nothing weightier than information.
+fn is_quiet(report: &Report) -> bool {
+    report.incidents.iter().all(|cited| cited.incident.severity == Severity::Info)
 }
 
 /// The verdict, and what was looked at.
@@ -273,7 +279,7 @@ fn filter(cited: &CitedIncident, width: usize) -> Vec<String> {
         1 => String::new(),
         _ => format!("  ({})", file_name(&proof.file)),
     };
-    let line = format!("{:2}{:11}{shown}", "", "wireshark");
+    let line = format!("{:2}{:12}{shown}", "", "wireshark");
     let whole = format!("{line}{}", terminal(&file));
     vec![fitted(if whole.len() <= width { &whole } else { &line }, width)]
 }
@@ -283,7 +289,7 @@ fn labelled(label: &str, text: &str, width: usize, most: usize) -> Vec<String> {
     if text.is_empty() {
         return Vec::new();
     }
-    let head = format!("  {label:11}");
+    let head = format!("  {label:12}");
     styled(wrapped(text, width, &head, INDENT, most), &head, DIM)
 }
 
@@ -340,7 +346,7 @@ fn quiet(report: &Report, width: usize, room: usize) -> Vec<String> {
 /// What works, what was not judged, what is missing, and where the rest is.
 fn footer(report: &Report, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    if !report.incidents.is_empty() {
+    if !is_quiet(report) {
         let layers: Vec<String> = report
             .layers
             .iter()
@@ -360,7 +366,7 @@ fn footer(report: &Report, width: usize) -> Vec<String> {
     if left_out > 0 {
         lines.extend(labelled("left out", &format!("{}: --all", plural(left_out, "file")), width, 1));
     }
-    if !report.incidents.is_empty() {
+    if !is_quiet(report) {
         let rest = match report.other.len() as u64 {
             0 => format!("{} in the incidents", plural(report.findings.len() as u64, "finding")),
             other => format!(
@@ -394,6 +400,7 @@ fn not_judged(report: &Report) -> String {
     let mut reasons: Vec<((&str, &str), u64)> = reasons.into_iter().collect();
     reasons.sort_by(|(a_why, a), (b_why, b)| b.cmp(a).then_with(|| a_why.cmp(b_why)));
     let shown = reasons.iter().take(2);
-    parts.extend(shown.map(|((reason, unit), count)| format!("{} {unit}: {reason}", grouped(*count))));
+    let counted = |unit: &str, count| plural(count, unit.strip_suffix('s').unwrap_or(unit));
+    parts.extend(shown.map(|((reason, unit), count)| format!("{}: {reason}", counted(unit, *count))));
     parts.join("; ")
 }

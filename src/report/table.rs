@@ -19,7 +19,9 @@ mod findings;
 mod flows;
 mod http;
 mod icmp;
+mod incidents;
 mod reason;
+mod services;
 mod shared;
 mod streamed;
 mod tcp_events;
@@ -35,6 +37,8 @@ pub use findings::{FindingRow, Findings};
 pub use flows::{FlowRow, Flows};
 pub use http::{Http, HttpRow};
 pub use icmp::{Icmp, IcmpRow};
+pub use incidents::{IncidentRow, Incidents};
+pub use services::{ServiceRow, Services};
 pub use shared::FileIndex;
 pub(crate) use shared::{protocol, word};
 pub use streamed::Streamed;
@@ -130,6 +134,8 @@ impl TableDoc {
             Self::of::<Certificates>(),
             Self::of::<Http>(),
             Self::of::<Icmp>(),
+            Self::of::<Services>(),
+            Self::of::<Incidents>(),
             Self::of::<Findings>(),
             Self::of::<EvidenceTable>(),
             Self::of::<Files>(),
@@ -169,6 +175,8 @@ mod tests {
         check::<Certificates>();
         check::<Http>();
         check::<Icmp>();
+        check::<Services>();
+        check::<Incidents>();
         check::<Findings>();
         check::<EvidenceTable>();
         check::<Files>();

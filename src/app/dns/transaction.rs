@@ -79,10 +79,12 @@ impl Transaction {
     pub const WAIT: Span = Span::secs(30);
 
     /// It asks for a name. The NetBIOS name service on port 137 has the format of DNS and asks everybody (RFC
-    /// 1002); NOTIFY and UPDATE ask for no name.
+    /// 1002); NOTIFY and UPDATE ask for no name. Without a question in a class that exists (RFC 1035 section
+    /// 3.2.4, RFC 2136 section 2.4) it is no DNS.
     pub fn is_lookup(&self, server_port: u16) -> bool {
         const NETBIOS: u16 = 137;
-        self.opcode == 0 && server_port != NETBIOS
+        let asks = matches!(self.qclass, 1..=4 | 254 | 255);
+        self.opcode == 0 && asks && server_port != NETBIOS
     }
 
     /// A query for an Internet name that was answered with something to go on with.

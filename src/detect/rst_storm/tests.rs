@@ -117,6 +117,33 @@ fn ended(server: [u8; 4], packet: u64, second: i64, reset: bool) -> Flow {
     }
 }
 
+/// Every fifteen seconds a connection to each of two servers ends; those of the second are reset, or all are.
+fn siblings(all: bool) -> Vec<Finding> {
+    let detector = RstStorm::new(None);
+    let mut book: Book<RstStorm> = Book::default();
+    for number in 0..16u8 {
+        let server = [10, 0, 0, number % 2];
+        let reset = all || number % 2 == 1;
+        detector.flow(&ended(server, u64::from(number) + 1, i64::from(number) * 15, reset), &mut book);
+    }
+    let totals =
+        Totals { first: Some(Timestamp(0)), last: Some(Timestamp(240_000_000_000)), ..Totals::default() };
+    let (heard, fragments) = (Heard::default(), DefragStats::default());
+    let context = Context { totals: &totals, files: &[], fragments, heard: &heard };
+    book.finish(&detector, &context).findings
+}
+
+#[test]
+fn a_server_that_resets_what_its_siblings_do_not_is_said() {
+    let findings = siblings(false);
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    let impact = (finding.impact.failed_transactions, finding.impact.of_transactions);
+    assert_eq!((finding.severity, impact), (Severity::Warning, (8, 8)));
+    assert!(finding.summary.contains("Of 8 connections to other servers"), "{}", finding.summary);
+    // It may be how this service closes.
+    assert!(siblings(true).is_empty());
+}
+
 /// A service with the lowest address ends three connections every second of a day. Another one has a
 /// storm at noon.
 #[test]

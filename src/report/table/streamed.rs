@@ -2,7 +2,7 @@
 
 use super::{
     CertificateRow, Certificates, Dns, DnsRow, EventRow, FileIndex, FileRow, Files, FlowRow, Flows, Http,
-    HttpRow, Icmp, IcmpRow, SideRow, Table, TcpEvents, TcpSides, Tls, TlsRow,
+    HttpRow, Icmp, IcmpRow, ServiceRow, Services, SideRow, Table, TcpEvents, TcpSides, Tls, TlsRow,
 };
 use crate::flow::{Finished, Flow, Row};
 use crate::pipeline::Outcome;
@@ -87,6 +87,12 @@ impl Streamed for Http {
             Finished::Flow(_) | Finished::Transaction(_) => None,
         });
         exchanges.collect()
+    }
+}
+
+impl Streamed for Services {
+    fn concluded(outcome: &Outcome) -> Vec<ServiceRow<'_>> {
+        outcome.board.services().iter().map(|service| ServiceRow { service }).collect()
     }
 }
 

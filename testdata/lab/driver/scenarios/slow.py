@@ -97,7 +97,7 @@ def bad_backend(lab):
             for backend in backends:
                 with tolerant(ValueError), connect(client, backend, 8085, timeout=3) as made:
                     ask(made, 400, padding=200)
-    lab.truth.expect("bad_backend", server=backends[2].v4, port=8085)
+    lab.truth.expect("rst_storm", variant="abort", severity="warning", server=backends[2].v4, port=8085)
     lab.truth.shows = f"ip.src == {backends[2].v4} && tcp.flags.reset == 1"
 
 
