@@ -129,7 +129,7 @@ fn pair(copy: &TcpEvent) -> impl Iterator<Item = Evidence> + use<> {
 mod tests {
     use super::*;
     use crate::detect::testing::{in_scene, in_traffic, one, says_nothing};
-    use crate::support::tcp::CLIENT;
+    use crate::support::tcp::{ACK, CLIENT, SERVER, SYN};
 
     const NAME: &str = CaptureDuplicates::RULE.name;
 
@@ -160,6 +160,26 @@ mod tests {
             again.into_iter().for_each(|packet| lab.capture.record(packet.micros + 5, packet.frame));
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// On the `any` interface of a router that asked for the next hop's link address first.
+    #[test]
+    fn a_syn_without_timestamps_that_was_forwarded_late_is_a_copy() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..20 {
+                let mut talk = lab.talk(7, (9, 80), 10 + number * 400, [30, 6_000]);
+                let mut syn = talk.segment(CLIENT, SYN, b"");
+                syn.stamps = None;
+                talk.record(&mut lab.capture, &syn);
+                talk.sent(&syn);
+                talk.wait(75_000);
+                syn.ttl -= 1;
+                talk.record(&mut lab.capture, &syn);
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+            }
+        });
+        assert_eq!(one(&findings, "", Severity::Info).impact.failed_transactions, 0);
     }
 
     /// The same question from the same port twice: the client sends it, nothing copies it.

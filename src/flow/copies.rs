@@ -31,6 +31,9 @@ const OTHER_WAY: Span = Span::millis(20);
 /// SYN, SYN-ACK, FIN: the shortest retransmission time-out in use is 200 ms (Linux `TCP_RTO_MIN`).
 const CONTROL: Span = Span::millis(50);
 
+/// The same with a lower TTL: a router that had to ask for the link address of the next hop forwarded it.
+const LINK_LOOKUP: Span = Span::millis(150);
+
 /// Nothing tells the two apart but time.
 const SAME_WAY: Span = Span::micros(100);
 
@@ -173,6 +176,9 @@ impl Copies {
         }
         if same_id_proves && (length > 0 || control || other_way) {
             return apart <= SAME_ID;
+        }
+        if later.ttl < earlier.ttl && control {
+            return apart <= LINK_LOOKUP;
         }
         if other_way {
             return apart <= OTHER_WAY;
