@@ -22,7 +22,7 @@
 //! - Many refused ports that one client asked for: that is a scan or an inventory, and one finding for
 //!   information.
 //! - Attempts that got no answer (see `missing_syn_ack`).
-//! - An attempt over IPv6 whose client opened the same port over IPv4 right after: it lost nothing (RFC 8305).
+//! - An attempt over IPv6 whose client opened the same port over IPv4 right after (RFC 8305).
 //! - Services whose SYN-ACKs no client completed either, as in a half-open scan: that is information.
 //!
 //! # What it does not claim
