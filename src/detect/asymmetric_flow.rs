@@ -290,8 +290,8 @@ fn visibility(direction: Direction, of: &str, server: &str, flows: &str) -> Draf
     let side = if direction == Direction::ToServer { "clients'" } else { server };
     let title = format!("Only the {side} packets {of} pass this capture point");
     let summary = format!(
-        "{flows} show one direction only, and its acknowledgements advance. The other direction exists and \
-         was not captured."
+        "The capture shows one direction of {flows} only, and its acknowledgements advance. The other \
+         direction exists and was not captured."
     );
     Draft::new(Difference::Visibility, title, summary).direction(direction)
 }

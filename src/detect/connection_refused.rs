@@ -22,6 +22,7 @@
 //! - Many refused ports that one client asked for: that is a scan or an inventory, and one finding for
 //!   information.
 //! - Attempts that got no answer (see `missing_syn_ack`).
+//! - An attempt over IPv6 whose client opened the same port over IPv4 right after (RFC 8305).
 //! - Services whose SYN-ACKs no client completed either, as in a half-open scan: that is information.
 //!
 //! # What it does not claim
@@ -29,13 +30,14 @@
 //! the host's other packets, the finding says so.
 //!
 //! # References
-//! RFC 9293 section 3.10.7.1 (a closed port answers a SYN with RST and ACK).
+//! RFC 9293 section 3.10.7.1 (a closed port answers a SYN with RST and ACK); RFC 8305.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::races::Races;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, HandshakeOutcome};
@@ -142,6 +144,20 @@ impl Merge for Tries {
     }
 }
 
+/// What it keeps beside its cases.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Notes {
+    tries: Tries,
+    races: Races<Refusals>,
+}
+
+impl Merge for Notes {
+    fn absorb(&mut self, other: Self) {
+        self.tries.absorb(other.tries);
+        self.races.absorb(other.races);
+    }
+}
+
 impl Detector for ConnectionRefused {
     const RULE: Rule = Rule {
         name: "connection_refused",
@@ -157,7 +173,7 @@ impl Detector for ConnectionRefused {
     type Key = Endpoint;
     type Counts = Refusals;
     type Total = Answered;
-    type Notes = Tries;
+    type Notes = Notes;
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
@@ -178,12 +194,19 @@ impl Detector for ConnectionRefused {
             answered.least_ttl.add(least);
             answered.largest_ttl.add(largest);
         }
+        if opened {
+            book.notes.races.opened(flow, first.time);
+        }
         if handshake.outcome != HandshakeOutcome::Refused {
             return;
         }
         let tries = (flow.server.address, flow.client.address, flow.server.port);
-        book.notes.0.observe(hash_of(&flow.server.address), tries);
-        let Some(case) = book.case(flow.server) else { return };
+        book.notes.tries.0.observe(hash_of(&flow.server.address), tries);
+        let case = match flow.client.address.is_ipv6() {
+            true => book.notes.races.ran(flow, first.time),
+            false => book.case(flow.server),
+        };
+        let Some(case) = case else { return };
         case.flow(flow, [*first, flow.last]);
         case.failed += 1;
         if let Some((least, largest)) = ttl {
@@ -204,7 +227,15 @@ impl Detector for ConnectionRefused {
         for (server, _, answered) in book.totals() {
             hosts.entry(server.address).or_default().absorb(answered.clone());
         }
-        let Tries(tries) = std::mem::take(&mut book.notes);
+        let Notes { tries: Tries(tries), races } = std::mem::take(&mut book.notes);
+        let results = races.end();
+        for (server, racer) in results.alone {
+            if let Some(case) = book.case(server) {
+                case.absorb(racer);
+            }
+        }
+        book.not_judged_many("refused over IPv6 and opened over IPv4 right after", results.overtaken);
+        book.not_judged_many("more attempts over IPv6 than are kept apart", results.unknown);
         let (mut by_host, mut by_service): (BTreeMap<_, u64>, BTreeMap<_, u64>) = Default::default();
         for ((host, client, port), count, ()) in tries.iter() {
             *by_host.entry((*host, *client)).or_default() += count;
@@ -338,7 +369,7 @@ mod tests {
     use super::*;
     use crate::detect::testing::{fires, in_traffic, one, silent};
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Talk};
 
     const NAME: &str = ConnectionRefused::RULE.name;
 
@@ -409,6 +440,34 @@ mod tests {
             (0..3).for_each(|client| refused(lab, 7 + client, (9, 445), 10 + u64::from(client) * 9_000));
         });
         one(&findings, "port", Severity::Info);
+    }
+
+    /// `localhost` is [::1] first and 127.0.0.1 next: nobody misses the first.
+    #[test]
+    fn what_opens_over_the_other_family_at_once_was_not_missed() {
+        let findings = |opens: bool| {
+            in_traffic(NAME, |lab| {
+                let (client, server) = (lab.v6(1, 7), lab.v6(1, 9));
+                for number in 0..5 {
+                    let at = 10 + number * 900;
+                    let mut asked = lab.talk(7, (9, 8080), at, [30, 1_500]);
+                    let port = asked.ends[CLIENT].port;
+                    let mut over_v6 = Talk::new((client, port), (server, 8080), asked.now, [30, 1_500]);
+                    (0..2).for_each(|end| over_v6.ends[end].mac = asked.ends[end].mac);
+                    over_v6.send(&mut lab.capture, CLIENT, SYN, b"");
+                    over_v6.turn(CLIENT);
+                    let mut reset = over_v6.segment(SERVER, RST | ACK, b"");
+                    reset.seq = 0;
+                    over_v6.record(&mut lab.capture, &reset);
+                    if opens {
+                        asked.wait(20_000);
+                        lab.http(&mut asked, 300);
+                    }
+                }
+            })
+        };
+        one(&findings(false), "port", Severity::Warning);
+        assert!(findings(true).is_empty());
     }
 
     /// One client knocks a hundred times, two others once: that is one client's trouble.

@@ -251,6 +251,13 @@ impl IdleTimeout {
         let before = |fin: Option<PacketRef>| fin.is_some_and(|fin| fin.packet < fatal.last_try.packet);
         let closing = before(tcp.side(Direction::ToClient).fin)
             || tcp.side(Direction::ToServer).fin.is_some_and(|fin| fin.packet < pause.after.packet);
+        // The client said goodbye, as TLS and LDAP do, and closed: nobody misses the connection.
+        let goodbye = tcp
+            .side(Direction::ToServer)
+            .fin
+            .zip(fatal.reset)
+            .is_some_and(|(fin, reset)| fin.packet < reset.packet);
+        let closing = closing || goodbye;
         if !asked || closing || fatal.heard || pause.by == Direction::ToClient || pause.length() < self.least
         {
             return None;
@@ -401,6 +408,29 @@ mod tests {
             }
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// TLS and LDAP clients say goodbye and close; servers that closed long ago answer with a RST.
+    #[test]
+    fn a_goodbye_that_is_reset_was_not_missed() {
+        let findings = |closes: bool| {
+            in_traffic(NAME, |lab| {
+                for number in 0..3 {
+                    let mut talk = pauses(lab, 389, 10 + number * 400, 65);
+                    talk.send_lost(&mut lab.capture, CLIENT, b"unbind");
+                    if closes {
+                        talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+                    }
+                    talk.turn(CLIENT);
+                    let mut reset = talk.segment(SERVER, RST, b"");
+                    reset.seq = talk.ends[CLIENT].expects;
+                    talk.record(&mut lab.capture, &reset);
+                }
+                works(lab, 389, 500_000);
+            })
+        };
+        assert_eq!(findings(false).len(), 1);
+        assert!(findings(true).is_empty());
     }
 
     #[test]

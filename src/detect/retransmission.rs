@@ -7,8 +7,9 @@
 //!
 //! # How it decides
 //! - Every repeated segment is classified by the packets that caused it (see `pcapsy events`).
-//! - Rates are over the unique wire segments of one direction. Repeats that were proven unnecessary and
-//!   repeats of path MTU discovery are left out of the rate and stated.
+//! - Rates are over the unique wire segments of one direction. Repeats that were proven unnecessary, repeats
+//!   of path MTU discovery and repeats of the close are left out of the rate, and stated. The latter two cost
+//!   no time, either.
 //! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost`
 //!   without progress; or from `warning_seconds` without progress.
 //! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
@@ -18,7 +19,8 @@
 //!   repairs it. Its share is of the time between the first and the last segment with data.
 //!
 //! # What it leaves alone
-//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. Repeated SYNs
+//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. What was first
+//! sent after a RST of the same side, and up to 64 bytes first sent after the other side's FIN: nobody waits. Repeated SYNs
 //! belong to `missing_syn_ack`. A connection whose SYN comes again behind its data was recorded once and is
 //! replayed: no sender repeats a SYN that was answered (RFC 9293 section 3.10.7.3).
 //!
@@ -31,7 +33,7 @@
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{EventKind, Flow, LossPlace, TcpEvent, TcpFlow};
+use crate::flow::{EventKind, Flow, LossPlace, Reset, TcpEvent, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -95,6 +97,10 @@ const NOT_CLAIMED: &[&str] = &["congestion", "which link loses packets"];
 const DOUBTS: &[QualityIssue] =
     &[QualityIssue::Drops, QualityIssue::Missed, QualityIssue::SuperFrames, QualityIssue::Disorder];
 
+/// What a side says when the other one closed is no longer than this. An alert of TLS is 23 to 53 bytes (RFC
+/// 5246 section 6.2.3), and a response that somebody waits for is longer as a rule.
+const GOODBYE: u32 = 64;
+
 counts! {
     /// Repeats of a direction, by cause, and what became of the first copies.
     struct Losses {
@@ -105,6 +111,8 @@ counts! {
         unclassified: u64,
         spurious: u64,
         path_mtu: u64,
+        /// Of the close, for which nobody waits.
+        closing: u64,
         lost_before_capture: u64,
         lost_after_capture: u64,
         /// How long the affected transfers took.
@@ -127,7 +135,7 @@ impl Losses {
 
     /// Repeats that a loss made necessary.
     fn needed(&self) -> u64 {
-        self.repeats().saturating_sub(self.spurious + self.path_mtu)
+        self.repeats().saturating_sub(self.spurious + self.path_mtu + self.closing)
     }
 
     fn cause(&self) -> Cause {
@@ -173,7 +181,11 @@ impl Losses {
             0 => String::new(),
             count => format!(" Path MTU discovery caused {count}."),
         };
-        place + &spurious + &path_mtu
+        let closing = match self.closing {
+            0 => String::new(),
+            count => format!(" Of the end of connections that were closed or reset already were {count}."),
+        };
+        place + &spurious + &path_mtu + &closing
     }
 }
 
@@ -221,9 +233,14 @@ impl Detector for Retransmission {
                 let own = tcp.events.iter().filter(|event| event.direction == direction);
                 own.filter(|event| event.kind.is_data_retransmission())
             };
+            let costs = |event: &TcpEvent| !event.path_mtu && !is_over(tcp, event);
+            let stalled = tcp.stalled_by(direction, costs);
             case.flow_events(flow, events().map(|event| event.at));
-            case.lost += side.stalled;
+            case.lost += stalled;
             let losses = &mut case.counts;
+            let closing =
+                events().filter(|event| event.spurious.is_none() && !event.path_mtu && is_over(tcp, event));
+            losses.closing += closing.count() as u64;
             losses.fast += repeats.fast;
             losses.timeout += repeats.timeout;
             losses.time_outs += repeats.time_outs;
@@ -234,8 +251,8 @@ impl Detector for Retransmission {
             losses.lost_before_capture += repeats.lost_before;
             losses.lost_after_capture += repeats.lost_after;
             losses.transfers += side.transfer_time();
-            case.show(-side.stalled.0, flow.id, || {
-                let needed = events().filter(|event| event.spurious.is_none()).take(4);
+            case.show(-stalled.0, flow.id, || {
+                let needed = events().filter(|event| event.spurious.is_none() && costs(event)).take(4);
                 needed.flat_map(evidence).collect::<Vec<_>>()
             });
         }
@@ -302,6 +319,15 @@ impl Detector for Retransmission {
                 .count("segments", segments),
         )
     }
+}
+
+/// The first copy was sent when nobody waited for it: a few bytes after the other side's FIN, as an alert of
+/// TLS, or anything after its own RST.
+fn is_over(tcp: &TcpFlow, event: &TcpEvent) -> bool {
+    let first = event.original.unwrap_or(event.at).packet;
+    let closed = tcp.side(event.direction.reverse()).fin.is_some_and(|fin| fin.packet < first);
+    let own = |reset: &Reset| reset.direction == event.direction && reset.at.packet < first;
+    closed && event.length <= GOODBYE || tcp.resets.iter().any(own)
 }
 
 /// A SYN came again after data of its sender: by time, since files of two capture points follow each other.
@@ -476,6 +502,30 @@ mod tests {
             let finding = one(&findings, "rto", severity);
             assert_eq!(finding.summary.contains("no progress"), jump == 0, "{}", finding.summary);
         }
+    }
+
+    /// The client closed; the server's last words get no answer.
+    #[test]
+    fn nobody_waits_for_a_goodbye_after_the_others_fin() {
+        let findings = |closed: bool, length: usize| {
+            in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (9, 443), 10, [30, 40_000]);
+                talk.handshake(&mut lab.capture);
+                talk.exchange(&mut lab.capture, &filler(1, 600), 1_200);
+                if closed {
+                    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+                    talk.turn(CLIENT);
+                }
+                let alert = talk.send_lost(&mut lab.capture, SERVER, &filler(2, length));
+                for number in 0..5 {
+                    talk.wait(300_000 << number);
+                    talk.resend(&mut lab.capture, &alert);
+                }
+            })
+        };
+        one(&findings(false, 31), "rto", Severity::Warning);
+        one(&findings(true, 900), "rto", Severity::Warning);
+        assert!(findings(true, 31).is_empty());
     }
 
     #[test]

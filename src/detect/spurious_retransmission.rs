@@ -213,7 +213,8 @@ impl Detector for SpuriousRetransmission {
 fn evidence(event: &TcpEvent) -> impl Iterator<Item = Evidence> {
     let (seq, length) = (event.seq.0, event.length);
     let original = event.original.map(|at| Evidence::new(at, Role::Original, format!("seq {seq}")));
-    let again = format!("{}, seq {seq}, len {length}, {} later", event.kind.name(), event.delay);
+    let later = event.original.map_or(String::new(), |_| format!(", {} later", event.delay));
+    let again = format!("{}, seq {seq}, len {length}{later}", event.kind.name());
     let why = match event.spurious {
         Some(SpuriousProof::DuplicateSack) => "duplicate SACK: the bytes had arrived",
         Some(SpuriousProof::EarlierEcho) => "echoes a timestamp older than the repeat",
@@ -279,6 +280,30 @@ mod tests {
             NAME,
             &["retransmission_rto", "retransmission_fast", "blind_dup_span", "healthy_resets"],
         );
+    }
+
+    /// A recorder with several queues: every fourth segment stands behind the ACK that covers it.
+    #[test]
+    fn what_was_recorded_late_and_once_was_sent_once() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 9092), 100, [30, 9_000]);
+            talk.handshake(&mut lab.capture);
+            for round in 0..80 {
+                let request = filler(round, 120);
+                if round % 4 > 0 {
+                    talk.exchange(&mut lab.capture, &request, 80);
+                    continue;
+                }
+                let late = talk.miss(CLIENT, &request);
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, ACK, &filler(round, 80));
+                talk.wait(2_000_000);
+                talk.record(&mut lab.capture, &late);
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     #[test]

@@ -60,13 +60,13 @@ impl EventLog {
 
 /// Time during which losses held the stream up: the union of what the retransmissions of data waited. A SYN
 /// that is repeated holds up the connection, not the stream: that is `connect_time`.
-pub(super) fn stalled(
-    events: &[TcpEvent],
+pub(super) fn stalled<'a>(
+    events: impl IntoIterator<Item = &'a TcpEvent>,
     direction: Direction,
     transfer: Option<(PacketRef, PacketRef)>,
 ) -> Span {
     let mut waits: Vec<(Timestamp, Timestamp)> = events
-        .iter()
+        .into_iter()
         .filter(|event| event.kind.is_data_retransmission() && event.stalled > Span::ZERO)
         .filter(|event| event.direction == direction)
         .map(|event| (event.at.time - event.stalled, event.at.time))

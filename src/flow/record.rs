@@ -8,6 +8,7 @@ use crate::app::http::Closing;
 use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
+use crate::flow::log::stalled;
 use crate::flow::{ConnState, Echoes, Greeting, Laps, Reset, TcpEvent, Trip, Turns, Waits};
 use crate::time::{Span, Timestamp};
 
@@ -362,6 +363,13 @@ impl TcpFlow {
         let resets = self.resets.iter();
         let resets = resets.map(|rst| Closing { at: rst.at, direction: rst.direction, reset: true });
         resets.chain(Direction::BOTH.into_iter().filter_map(fin)).min_by_key(|closing| closing.at.packet)
+    }
+
+    /// Time during which those losses of `direction` held the stream up that `counts` (see
+    /// [`TcpSide::stalled`]).
+    pub fn stalled_by(&self, direction: Direction, counts: impl Fn(&TcpEvent) -> bool) -> Span {
+        let events = self.events.iter().filter(|event| counts(event));
+        stalled(events, direction, self.side(direction).transfer)
     }
 
     /// What `direction`'s sender did.

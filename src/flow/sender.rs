@@ -12,7 +12,7 @@ use crate::flow::log::EventLog;
 use crate::flow::ranges::Ranges;
 use crate::flow::round_trip::RoundTrip;
 use crate::flow::sent::{Segment, Sent};
-use crate::flow::{EventKind, LossPlace, TcpEvent, TcpSide, Unanswered};
+use crate::flow::{EventKind, LossPlace, SpuriousProof, TcpEvent, TcpSide, Unanswered};
 use crate::time::{Span, Timestamp};
 
 /// Segments remembered while unacknowledged. A one-way capture never sees ACKs; the oldest then fall out.
@@ -310,7 +310,7 @@ impl Sender {
             return Placed::New;
         }
         self.reach_back(segment);
-        if self.was_put_behind(segment, log) {
+        if self.was_put_behind(segment, log) || self.is_only_copy(segment, log) {
             return Placed::Late;
         }
         if segment.length > 0 {
@@ -364,6 +364,23 @@ impl Sender {
         self.missed.remove(start, end);
         self.side.missed_bytes = self.side.missed_bytes.saturating_sub(u64::from(segment.length));
         self.precede(segment, ack, log);
+        true
+    }
+
+    /// An ACK covered these bytes before, and the capture holds no other copy of them: recorded late, or sent
+    /// again after a first copy that the capture missed. Nothing tells which, and nothing is missing.
+    fn is_only_copy(&mut self, segment: &Segment, log: &mut EventLog) -> bool {
+        let (start, end) = segment.payload();
+        let acked = self.acked.is_some_and(|acked| !acked.before(segment.end()));
+        if segment.length == 0 || segment.syn || !acked || !self.missed.covers(start, end) {
+            return false;
+        }
+        self.missed.remove(start, end);
+        self.side.missed_bytes = self.side.missed_bytes.saturating_sub(u64::from(segment.length));
+        self.side.late_ambiguous += 1;
+        let mut event = self.event(segment, EventKind::LateAmbiguous);
+        (event.spurious, event.proof) = (Some(SpuriousProof::AlreadyAcked), self.acked_by);
+        log.push(event);
         true
     }
 
