@@ -231,8 +231,8 @@ pub enum Vantage {
 }
 
 impl Vantage {
-    /// By the round trips to client and server. The side that answers at once is near. A factor of four is far
-    /// from measuring noise and delayed ACKs.
+    /// By the round trips to client and server. The side that answers at once is near. A factor of four is
+    /// far from measuring noise and delayed ACKs.
     pub fn of(client: Option<Span>, server: Option<Span>) -> Self {
         match client.zip(server) {
             None => Self::Unknown,
