@@ -366,8 +366,9 @@ fn footer(report: &Report, width: usize) -> Vec<String> {
     if left_out > 0 {
         lines.extend(labelled("left out", &format!("{}: --all", plural(left_out, "file")), width, 1));
     }
-    if !is_quiet(report) {
+    if !report.findings.is_empty() {
         let rest = match report.other.len() as u64 {
+            _ if is_quiet(report) => plural(report.findings.len() as u64, "finding"),
             0 => format!("{} in the incidents", plural(report.findings.len() as u64, "finding")),
             other => format!(
                 "{}, {} of them in no incident",

@@ -392,7 +392,7 @@ mod tests {
     fn the_screen_has_the_answer_and_says_where_the_rest_is() {
         let page = page(View::Screen(3), 100);
         for text in
-            ["I-01 CRITICAL  large packets", "wireshark  frame.number in {2, 4..6}", "layers", "--all"]
+            ["I-01 CRITICAL  large packets", "wireshark   frame.number in {2, 4..6}", "layers", "--all"]
         {
             assert!(page.contains(text), "{text}\n--\n{page}");
         }

@@ -40,14 +40,16 @@ const INCIDENT: &[Column<Incidents>] = columns! { Incidents:
     "id" Text "place in the ranking, I-01 first" = |row| row.what().id.as_str();
     "key" Text "fingerprint of the rule and of what its findings share, to compare runs with"
         = |row| row.what().key.as_str();
-    "severity" Text "info, warning, critical: the weightiest of its findings" = |row| word(&row.what().severity);
+    "severity" Text "info, warning, critical: the weightiest of its findings"
+        = |row| word(&row.what().severity);
     "confidence" Text "possible, likely, confirmed: of the root" = |row| word(&row.what().confidence);
     "layer" Text "capture, link, network, transport, tls, dns, application" = |row| word(&row.what().layer);
     "where" Text "where to look: network, server, client, resolver, middlebox, capture, not_told"
         = |row| word(&row.what().place);
     "title" Text "headline" = |row| row.what().title.as_str();
     "story" Text "what happened, in two to four sentences" = |row| row.what().story.as_str();
-    "root" Text "id of the finding that is nearest to the cause; joins findings" = |row| row.what().root.as_str();
+    "root" Text "id of the finding that is nearest to the cause; joins findings"
+        = |row| row.what().root.as_str();
     "symptoms" Text "ids of the other findings that belong to it, joined by commas"
         = |row| Some(row.what().symptoms.join(",")).filter(|ids| !ids.is_empty());
     "contrast" Text "what sets the failing apart from the healthy, the strongest"

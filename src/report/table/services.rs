@@ -17,8 +17,8 @@ pub struct Services;
 
 impl Table for Services {
     const NAME: &'static str = "services";
-    const DOC: &'static str = "One row per service: a server address and port that was asked for connections, \
-        or for lookups. Those with the most failed attempts come first.";
+    const DOC: &'static str = "One row per service: a server address and port that was asked for \
+        connections, or for lookups. Those with the most failed attempts come first.";
     const BRIEF: &'static [&'static str] = &[
         "server",
         "port",
@@ -71,8 +71,8 @@ const SERVICE: &[Column<Services>] = columns! { Services:
     "connect_p95" F64 "its 95th percentile, s" = |row| p95(row.service.connect);
     "tls_median" F64 "ClientHello to the end of the handshake, s" = |row| median(row.service.tls);
     "tls_p95" F64 "its 95th percentile, s" = |row| p95(row.service.tls);
-    "first_byte_median" F64 "first request of a connection to the first byte of its answer; of lookups, first \
-        query to response, s" = |row| median(row.service.first_byte);
+    "first_byte_median" F64 "first request of a connection to the first byte of its answer; of lookups, \
+        first query to response, s" = |row| median(row.service.first_byte);
     "first_byte_p95" F64 "its 95th percentile, s" = |row| p95(row.service.first_byte);
     "response_median" F64 "last byte of an HTTP request to the first of its response, s"
         = |row| median(row.service.response);
