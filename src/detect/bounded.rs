@@ -47,31 +47,36 @@ impl<K: Ord, V> Entry<K, V> {
 /// Every flow is looked up in a dozen of these. So keys are found by their hashes, and a quarter more of them
 /// than may stay can be there until the highest hashes go, all at once. What is read is never more than may
 /// stay.
+///
+/// Keys may share a hash so that they stay together, as all clients of a service do. Those are found by
+/// themselves: looking through thousands of equal hashes would take the square of their number.
 #[derive(Clone, Debug)]
 pub struct Bounded<K, V> {
     entries: Vec<Entry<K, V>>,
-    /// Places in `entries` by hash.
+    /// Places in `entries` by hash, one for each hash.
     index: HashTable<u32>,
-    /// Keys of higher hashes find no place.
-    bound: u64,
+    /// Places of further keys that have a hash in common with one of the index.
+    crowds: BTreeMap<u64, BTreeMap<K, u32>>,
+    /// Higher hashes find no place, nor do higher keys of this hash.
+    bound: Option<(u64, K)>,
     /// The entries stand in the order of their hashes.
     sorted: bool,
     most: usize,
     observed: u64,
 }
 
-impl<K: Ord, V> Bounded<K, V> {
+impl<K: Ord + Clone, V> Bounded<K, V> {
     /// An empty table of at most so many keys.
     pub fn new(most: usize) -> Self {
-        let (entries, index) = (Vec::new(), HashTable::new());
-        Self { entries, index, bound: u64::MAX, sorted: true, most, observed: 0 }
+        let (entries, index, crowds) = (Vec::new(), HashTable::new(), BTreeMap::new());
+        Self { entries, index, crowds, bound: None, sorted: true, most, observed: 0 }
     }
 
     /// A key with this hash would have been kept from its first observation on.
     pub fn covers(&self, hash: u64) -> bool {
         match self.entries.len().cmp(&self.most) {
             Ordering::Less => true,
-            Ordering::Equal => hash < self.bound,
+            Ordering::Equal => self.bound.as_ref().is_none_or(|(bound, _)| hash < *bound),
             Ordering::Greater => self.kept().last().is_some_and(|last| hash < last.hash),
         }
     }
@@ -120,7 +125,7 @@ impl<K: Ord, V> Bounded<K, V> {
         self.sort();
         let taken: Vec<_> = self.entries.extract_if(.., |entry| wanted(&entry.key, &entry.value)).collect();
         if !taken.is_empty() {
-            self.bound = u64::MAX;
+            self.bound = None;
             self.find_places();
         }
         self.observed -= taken.iter().map(|entry| entry.count).sum::<u64>();
@@ -139,24 +144,39 @@ impl<K: Ord, V> Bounded<K, V> {
         }
     }
 
-    fn highest(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.hash).max().unwrap_or(0)
+    fn highest(&self) -> Option<(u64, K)> {
+        let highest = self.entries.iter().max_by(|one, other| one.order().cmp(&other.order()))?;
+        Some((highest.hash, highest.key.clone()))
     }
 
     fn find_places(&mut self) {
         self.index.clear();
-        let entries = &self.entries;
-        for (entry, place) in entries.iter().zip(0..) {
-            self.index.insert_unique(entry.hash, place, |place: &u32| entries[*place as usize].hash);
+        self.crowds.clear();
+        (0..self.entries.len()).for_each(|place| self.note(place));
+    }
+
+    /// Makes the key at `place` one that is found.
+    fn note(&mut self, place: usize) {
+        let Self { entries, index, crowds, .. } = self;
+        let Some(Entry { hash, key, .. }) = entries.get(place) else { return };
+        let hash_at = |place: &u32| entries[*place as usize].hash;
+        match index.find(*hash, |known| hash_at(known) == *hash) {
+            None => drop(index.insert_unique(*hash, place as u32, hash_at)),
+            Some(_) => drop(crowds.entry(*hash).or_default().insert(key.clone(), place as u32)),
         }
     }
 
     fn place(&self, hash: u64, key: &K) -> Option<usize> {
-        let same = |place: &u32| {
-            let entry = &self.entries[*place as usize];
-            entry.hash == hash && entry.key == *key
-        };
-        self.index.find(hash, same).map(|place| *place as usize)
+        let first = *self.index.find(hash, |place| self.entries[*place as usize].hash == hash)?;
+        if self.entries[first as usize].key == *key {
+            return Some(first as usize);
+        }
+        self.crowds.get(&hash)?.get(key).map(|place| *place as usize)
+    }
+
+    /// Lower hashes, or lower keys of the same hash, fill the table.
+    fn is_beyond(&self, hash: u64, key: &K) -> bool {
+        self.bound.as_ref().is_some_and(|(bound, last)| (hash, key) > (*bound, last))
     }
 
     /// The place of a key that was not there.
@@ -168,8 +188,7 @@ impl<K: Ord, V> Bounded<K, V> {
         if self.entries.len() == self.most {
             self.bound = self.highest();
         }
-        let entries = &self.entries;
-        self.index.insert_unique(hash, place as u32, |place| entries[*place as usize].hash);
+        self.note(place);
         place
     }
 
@@ -181,11 +200,11 @@ impl<K: Ord, V> Bounded<K, V> {
     }
 }
 
-impl<K: Ord, V: Default> Bounded<K, V> {
+impl<K: Ord + Clone, V: Default> Bounded<K, V> {
     /// The value of `key` to count one observation in; `None` when lower hashes fill the table.
     pub fn observe(&mut self, hash: u64, key: K) -> Option<&mut V> {
         self.observed += 1;
-        if hash > self.bound {
+        if self.is_beyond(hash, &key) {
             return None;
         }
         let place = match self.place(hash, &key) {
@@ -193,7 +212,7 @@ impl<K: Ord, V: Default> Bounded<K, V> {
             None => {
                 if self.entries.len() > self.most + self.most / 4 {
                     self.settle();
-                    if hash > self.bound {
+                    if self.is_beyond(hash, &key) {
                         return None;
                     }
                 }
@@ -211,7 +230,7 @@ impl<K: Ord, V: Default> Bounded<K, V> {
     }
 }
 
-impl<K: Ord, V> Bounded<K, V> {
+impl<K: Ord + Clone, V> Bounded<K, V> {
     /// The value of `key`, without observing anything.
     pub fn get_mut(&mut self, hash: u64, key: K) -> Option<&mut V> {
         self.settle();
@@ -220,18 +239,31 @@ impl<K: Ord, V> Bounded<K, V> {
     }
 }
 
-impl<K: Ord, V: Default + Merge> Merge for Bounded<K, V> {
+impl<K: Ord + Clone, V: Default + Merge> Merge for Bounded<K, V> {
     fn absorb(&mut self, mut other: Self) {
+        if self.observed == 0 && self.entries.is_empty() {
+            return *self = other;
+        }
         self.observed += other.observed;
         other.settle();
         self.settle();
         for Entry { hash, key, count, value } in other.entries {
-            let place = self.place(hash, &key).unwrap_or_else(|| self.add(hash, key, V::default()));
-            let known = &mut self.entries[place];
-            known.count += count;
-            known.value.absorb(value);
+            match self.place(hash, &key) {
+                Some(place) => {
+                    let known = &mut self.entries[place];
+                    known.count += count;
+                    known.value.absorb(value);
+                }
+                None => {
+                    let place = self.add(hash, key, value);
+                    self.entries[place].count = count;
+                }
+            }
         }
-        self.bound = self.bound.min(other.bound);
+        if self.bound.is_none() || other.bound.as_ref().is_some_and(|other| self.bound.as_ref() > Some(other))
+        {
+            self.bound = other.bound;
+        }
         self.settle();
     }
 }
@@ -239,7 +271,7 @@ impl<K: Ord, V: Default + Merge> Merge for Bounded<K, V> {
 /// How it travels: by hash and key, how often the key was observed, and its value; most; observed.
 type Plain<Map> = (Map, usize, u64);
 
-impl<K: Ord + Serialize, V: Serialize> Serialize for Bounded<K, V> {
+impl<K: Ord + Clone + Serialize, V: Serialize> Serialize for Bounded<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let kept = self.kept().into_iter();
         let kept: BTreeMap<_, _> = kept.map(|entry| (entry.order(), (entry.count, &entry.value))).collect();
@@ -248,7 +280,7 @@ impl<K: Ord + Serialize, V: Serialize> Serialize for Bounded<K, V> {
     }
 }
 
-impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Bounded<K, V> {
+impl<'de, K: Ord + Clone + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Bounded<K, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (kept, most, observed): Plain<BTreeMap<(u64, K), (u64, V)>> =
             Deserialize::deserialize(deserializer)?;
@@ -261,13 +293,14 @@ impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for B
     }
 }
 
-/// Distinct values, counted up to a limit. `MOST` are told apart; a full table says "at least".
+/// Distinct values, counted up to a limit. `MOST` are told apart; a full table says "at least". In the order
+/// of their hashes: most cases have one value, for which a tree would take ten times its memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Distinct<T, const MOST: usize = 512>(BTreeMap<u64, T>);
+pub struct Distinct<T, const MOST: usize = 512>(Vec<(u64, T)>);
 
 impl<T, const MOST: usize> Default for Distinct<T, MOST> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 }
 
@@ -284,12 +317,12 @@ impl<T, const MOST: usize> Distinct<T, MOST> {
 
     /// The value, when it is the only one.
     pub fn only(&self) -> Option<&T> {
-        self.0.values().next().filter(|_| self.0.len() == 1)
+        self.iter().next().filter(|_| self.0.len() == 1)
     }
 
     /// The values, in the order of their hashes: the first few are a fair sample.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.values()
+        self.0.iter().map(|(_, value)| value)
     }
 
     /// `3 clients`, `at least 512 clients`.
@@ -297,29 +330,32 @@ impl<T, const MOST: usize> Distinct<T, MOST> {
         let text = super::plural(self.count(), noun);
         if self.is_full() { format!("at least {text}") } else { text }
     }
-
-    fn cut(&mut self) {
-        while self.0.len() > MOST {
-            self.0.pop_last();
-        }
-    }
 }
 
 impl<T: Serialize, const MOST: usize> Distinct<T, MOST> {
     /// Takes a value.
     pub fn add(&mut self, value: T) {
         let hash = hash_of(&value);
-        if self.0.len() < MOST || self.0.last_key_value().is_some_and(|(last, _)| hash <= *last) {
-            self.0.insert(hash, value);
-            self.cut();
+        let Err(place) = self.0.binary_search_by_key(&hash, |(known, _)| *known) else { return };
+        if place < MOST {
+            if self.0.is_empty() {
+                self.0.reserve_exact(1);
+            }
+            self.0.insert(place, (hash, value));
+            self.0.truncate(MOST);
         }
     }
 }
 
 impl<T, const MOST: usize> Merge for Distinct<T, MOST> {
-    fn absorb(&mut self, other: Self) {
-        self.0.extend(other.0);
-        self.cut();
+    fn absorb(&mut self, mut other: Self) {
+        if self.0.is_empty() {
+            return *self = other;
+        }
+        self.0.append(&mut other.0);
+        self.0.sort_by_key(|(hash, _)| *hash);
+        self.0.dedup_by_key(|(hash, _)| *hash);
+        self.0.truncate(MOST);
     }
 }
 
@@ -371,6 +407,25 @@ mod tests {
             kept.iter()
                 .all(|address| !table.covers(u64::MAX) && table.get(hash_of(address), *address).is_some())
         );
+    }
+
+    /// All keys share a hash, as the clients of one service do: the lowest stay, in whatever order they came.
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let table = |keys: &mut dyn Iterator<Item = u32>| {
+            let mut table: Bounded<u32, u64> = Bounded::new(64);
+            keys.for_each(|key| *table.observe(7, key % 1_000).unwrap_or(&mut 0) += 1);
+            table
+        };
+        let (up, down) = (table(&mut (0..3_000)), table(&mut (0..3_000).rev()));
+        let mut parts = table(&mut (0..1_700));
+        parts.absorb(table(&mut (1_700..3_000)));
+        for table in [up, down, parts] {
+            let kept: Vec<(u32, u64, u64)> =
+                table.iter().map(|(key, observed, value)| (*key, observed, *value)).collect();
+            assert_eq!(kept, (0..64).map(|key| (key, 3, 3)).collect::<Vec<_>>());
+            assert_eq!((table.lost(), table.covers(7), table.covers(6)), (3_000 - 192, false, true));
+        }
     }
 
     #[test]

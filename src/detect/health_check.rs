@@ -127,8 +127,12 @@ impl Series {
 
     fn add(&mut self, at: PacketRef, start: Start) {
         self.count += 1;
-        self.first.insert((at.time, at.packet), start);
-        self.last.insert((at.time, at.packet), start);
+        let key = (at.time, at.packet);
+        let full = self.first.len() >= Self::MOST;
+        if !full || self.first.last_key_value().is_some_and(|(last, _)| key < *last) {
+            self.first.insert(key, start);
+        }
+        self.last.insert(key, start);
         self.cut();
     }
 
