@@ -129,7 +129,7 @@ fn pair(copy: &TcpEvent) -> impl Iterator<Item = Evidence> + use<> {
 mod tests {
     use super::*;
     use crate::detect::testing::{in_scene, in_traffic, one, says_nothing};
-    use crate::support::tcp::{ACK, CLIENT, SERVER, SYN};
+    use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, SYN};
 
     const NAME: &str = CaptureDuplicates::RULE.name;
 
@@ -180,6 +180,24 @@ mod tests {
             }
         });
         assert_eq!(one(&findings, "", Severity::Info).impact.failed_transactions, 0);
+    }
+
+    /// A tail loss probe of a FIN, by a host without timestamps and identifications.
+    #[test]
+    fn a_fin_that_is_probed_for_is_no_copy() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..20 {
+                let mut talk = lab.talk(7, (9, 80), 10 + number * 400, [30, 6_000]);
+                talk.handshake(&mut lab.capture);
+                let mut fin = talk.segment(CLIENT, FIN | ACK, b"");
+                (fin.id, fin.stamps) = (0, None);
+                talk.record(&mut lab.capture, &fin);
+                talk.sent(&fin);
+                talk.wait(33_000);
+                talk.record(&mut lab.capture, &fin);
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     /// The same question from the same port twice: the client sends it, nothing copies it.

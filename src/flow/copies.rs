@@ -28,7 +28,8 @@ const SAME_ID: Span = Span::millis(250);
 /// The copy took another way (TTL, addresses, VLAN, interface), so a difference in queueing is possible.
 const OTHER_WAY: Span = Span::millis(20);
 
-/// SYN, SYN-ACK, FIN: the shortest retransmission time-out in use is 200 ms (Linux `TCP_RTO_MIN`).
+/// SYN, SYN-ACK, and FIN of a copied connection: the shortest retransmission time-out in use is 200 ms (Linux
+/// `TCP_RTO_MIN`).
 const CONTROL: Span = Span::millis(50);
 
 /// The same with a lower TTL: a router that had to ask for the link address of the next hop forwarded it.
@@ -188,10 +189,12 @@ impl Copies {
         if control && asked_for && !same_id_proves {
             return apart <= SAME_WAY;
         }
-        if control || same_id_proves {
+        // A FIN is probed for after two round trips, which can be shorter (RFC 8985 section 7.2).
+        let probed = tcp.flags.0 & 0x02 == 0 && self.found == 0;
+        if control && !probed || same_id_proves {
             return apart <= CONTROL;
         }
         // Hosts repeat bare ACKs. Without an identification, only a flow known to be copied decides.
-        apart <= SAME_WAY && (length > 0 || self.found > 0)
+        apart <= SAME_WAY && (length > 0 || control || self.found > 0)
     }
 }
