@@ -19,10 +19,11 @@
 //!   repairs it. Its share is of the time between the first and the last segment with data.
 //!
 //! # What it leaves alone
-//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. What was first
-//! sent after a RST of the same side, and up to 64 bytes first sent after the other side's FIN: nobody waits. Repeated SYNs
-//! belong to `missing_syn_ack`. A connection whose SYN comes again behind its data was recorded once and is
-//! replayed: no sender repeats a SYN that was answered (RFC 9293 section 3.10.7.3).
+//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. What was
+//! first sent after a RST of the same side, and up to 64 bytes first sent after the other side's FIN:
+//! nobody waits. Repeated SYNs belong to `missing_syn_ack`. A connection whose SYN comes again behind its
+//! data was recorded once and is replayed: no sender repeats a SYN that was answered (RFC 9293 section
+//! 3.10.7.3).
 //!
 //! # What it does not claim
 //! Congestion, or which link loses packets. A loss is before or behind the capture point, or cannot be
