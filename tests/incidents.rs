@@ -100,6 +100,12 @@ fn services_are_counted_as_they_fared() {
     assert_eq!(service.failures.get(&Failure::Refused), Some(&5));
     let contrast = &refused.incidents[0].incident.contrast;
     assert_eq!((contrast[0].difference, contrast[0].failed), (Difference::Siblings, 0), "{contrast:#?}");
+    let late = report(&[lab("proxy_504")]);
+    let gateway = late.services.iter().find(|service| service.port == 8000).expect("the proxy");
+    assert_eq!((gateway.requests, gateway.requests_failed, gateway.failed), (4, 4, 0), "{gateway:#?}");
+    let expired = report(&[lab("tls_expired_leaf")]);
+    let failed = expired.services.iter().map(|service| service.handshakes_failed).sum::<u64>();
+    assert_eq!(failed, expired.incidents[0].incident.blast_radius.failed, "{:#?}", expired.services);
     let healthy = report(&[lab("healthy_mix")]);
     assert!(healthy.services.iter().all(|service| service.failed == 0), "{:#?}", healthy.services);
     let lookups = healthy.services.iter().filter(|service| service.protocol == "dns");
