@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use pcapsy::config::Config;
-use pcapsy::correlate::{Difference, Failure, Incident, State};
-use pcapsy::detect::{RULES, Severity};
+use pcapsy::correlate::{Difference, Failure, Incident, State, Tie};
+use pcapsy::detect::{EXPLAINS, RULES, Severity};
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
 use pcapsy::report::model::Report;
@@ -57,6 +57,7 @@ const KNOWN: [(&str, &str); 1] = [(
 fn the_first_incident_of_a_lab_capture_is_what_was_done() {
     let (mut right, mut quiet, mut known) = (0, 0, 0);
     let (mut wrong, mut pending, mut small) = (Vec::new(), Vec::new(), Vec::new());
+    let mut explained: BTreeSet<(String, &str)> = BTreeSet::new();
     println!("{:38} {:24} first incident", "capture", "expected");
     for path in truth::captures("lab/captures").iter().filter(|path| path.with_extension("toml").exists()) {
         let truth = Truth::beside(path);
@@ -64,6 +65,10 @@ fn the_first_incident_of_a_lab_capture_is_what_was_done() {
         let first = report.incidents.first().map(|cited| &cited.incident);
         let found = first.map_or("", |first| root(&report, first));
         let above_info = first.is_some_and(|first| first.severity > Severity::Info);
+        for incident in report.incidents.iter().map(|cited| &cited.incident) {
+            let symptoms = incident.links.iter().filter(|link| link.tie == Tie::Symptom);
+            explained.extend(symptoms.map(|link| (root(&report, incident).to_owned(), link.detector)));
+        }
         let expected = truth.incident.as_deref().unwrap_or("");
         let others: Vec<&str> =
             report.incidents.iter().skip(1).map(|cited| root(&report, &cited.incident)).collect();
@@ -79,6 +84,8 @@ fn the_first_incident_of_a_lab_capture_is_what_was_done() {
             None => wrong.push(format!("{}: {found} where nothing is expected", name(path))),
         }
     }
+    let edges = EXPLAINS.iter().flat_map(|(_, edges)| *edges).map(|edge| edge.symptoms.len()).sum::<usize>();
+    println!("of {edges} edges between rules the lab shows {}: {explained:?}", explained.len());
     println!("information only: {small:?}");
     println!("{right} right, {quiet} rightly quiet, {known} known, wrong: {wrong:#?}, pending: {pending:#?}");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -93,6 +100,12 @@ fn services_are_counted_as_they_fared() {
     assert_eq!(service.failures.get(&Failure::Refused), Some(&5));
     let contrast = &refused.incidents[0].incident.contrast;
     assert_eq!((contrast[0].difference, contrast[0].failed), (Difference::Siblings, 0), "{contrast:#?}");
+    let late = report(&[lab("proxy_504")]);
+    let gateway = late.services.iter().find(|service| service.port == 8000).expect("the proxy");
+    assert_eq!((gateway.requests, gateway.requests_failed, gateway.failed), (4, 4, 0), "{gateway:#?}");
+    let expired = report(&[lab("tls_expired_leaf")]);
+    let failed = expired.services.iter().map(|service| service.handshakes_failed).sum::<u64>();
+    assert_eq!(failed, expired.incidents[0].incident.blast_radius.failed, "{:#?}", expired.services);
     let healthy = report(&[lab("healthy_mix")]);
     assert!(healthy.services.iter().all(|service| service.failed == 0), "{:#?}", healthy.services);
     let lookups = healthy.services.iter().filter(|service| service.protocol == "dns");
