@@ -311,7 +311,8 @@ fn every_command_reads_every_capture() {
     }
     // As one set: what is listed is streamed, and every line stands for itself.
     for arguments in COMMANDS {
-        for line in run(arguments, &files).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let arguments = [arguments, &["--set"]].concat();
+        for line in run(&arguments, &files).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let _: serde_json::Value = serde_json::from_slice(line).expect("JSON");
             lines += 1;
         }

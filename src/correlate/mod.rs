@@ -1,9 +1,9 @@
 //! findings, [`Scoreboard`] -> [`Incident`]
 //!
 //! A finding is what one rule saw; an incident is what happened. Findings that another one explains become
-//! its symptoms ([`cause`]). Those of one rule that share a name, a server or a client become one incident
-//! ([`factor`]). The [`Scoreboard`] counts how every service fared, the healthy ones, too: what sets an
-//! incident apart, and what is cleared, are numbers of it ([`contrast`]). Everything is bounded, and depends
+//! its symptoms (`cause`). Those of one rule that share a name, a server or a client become one incident
+//! (`factor`). The [`Scoreboard`] counts how every service fared, the healthy ones, too: what sets an
+//! incident apart, and what is cleared, are numbers of it (`contrast`). Everything is bounded, and depends
 //! on what was found and on nothing else.
 
 mod board;

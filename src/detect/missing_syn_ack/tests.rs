@@ -1,0 +1,180 @@
+use super::*;
+use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
+use crate::support::capture::Capture;
+use crate::support::scenes::Lab;
+use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
+
+const NAME: &str = MissingSynAck::RULE.name;
+
+#[test]
+fn it_fires() {
+    fires(
+        NAME,
+        &[
+            ("missing_syn_ack_silent", "silent", Severity::Critical),
+            ("missing_syn_ack_silent_classic", "silent", Severity::Critical),
+            ("missing_syn_ack_lost_return", "lost_return", Severity::Critical),
+            ("missing_syn_ack_late", "late", Severity::Warning),
+        ],
+    );
+}
+
+#[test]
+fn it_stays_silent() {
+    silent(
+        NAME,
+        &["rst_storm_refused", "syn_ack_repeated", "asymmetric_flow_visibility", "mtu_blackhole_silent"],
+    );
+}
+
+#[test]
+fn one_finding_says_whom_it_covers() {
+    let findings = in_scene(NAME, "missing_syn_ack_silent");
+    let finding = one(&findings, "silent", Severity::Critical);
+    assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (5, 5));
+    assert_eq!((finding.scope.flows.count, finding.scope.flows.sample.len()), (5, 5));
+    assert_eq!(finding.scope.clients.count, 5);
+    assert_eq!(finding.scope.servers.sample, ["10.31.2.5:8443"]);
+    assert_eq!(finding.scope.networks.sample, ["10.31.1.0/24"]);
+    assert!(!finding.scope.intervals.is_empty());
+}
+
+/// A client that asks so often at a millisecond, three seconds apart, and gets no answer.
+fn asks(lab: &mut Lab, client: u8, server: (u8, u16), at: u64, syns: u64) {
+    let mut talk = lab.talk(client, server, at, [30, 500]);
+    let syn = talk.segment(CLIENT, SYN, b"");
+    for _ in 0..syns {
+        talk.record(&mut lab.capture, &syn);
+        talk.wait(3_000_000);
+    }
+}
+
+/// Another client, and another server: the capture holds both directions.
+fn elsewhere(lab: &mut Lab, at: u64) {
+    let mut talk = lab.talk(8, (10, 80), at, [30, 500]);
+    lab.http(&mut talk, 300);
+    talk.close(&mut lab.capture);
+}
+
+/// The last SYN is at the end of the capture, the first one nine seconds before.
+#[test]
+fn patience_begins_with_the_first_syn() {
+    let findings = in_traffic(NAME, |lab| {
+        elsewhere(lab, 10);
+        asks(lab, 7, (9, 445), 20, 4);
+    });
+    assert_eq!(one(&findings, "silent", Severity::Warning).impact.seconds_lost.as_secs_f64().round(), 9.0);
+}
+
+#[test]
+fn a_syn_that_nobody_repeats_is_information() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..3).for_each(|number| asks(lab, 7, (9, 443), 20 + number * 70, 1));
+        elsewhere(lab, 9_000);
+    });
+    one(&findings, "silent", Severity::Info);
+}
+
+#[test]
+fn silence_of_a_direction_that_is_not_captured_is_not_known() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..9).for_each(|number| asks(lab, 7, (9, 445), 20 + number * 900, 4));
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn silent_ports_of_one_host_are_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..4).for_each(|client| asks(lab, 20 + client, (9, 445), 20, 4));
+        (0..4).for_each(|client| asks(lab, 20 + client, (9, 80), 20, 4));
+        elsewhere(lab, 9_000);
+    });
+    let finding = one(&findings, "silent", Severity::Critical);
+    assert_eq!((findings.len(), finding.impact.services, finding.impact.clients), (1, 2, 4));
+    assert!(finding.alternatives.iter().any(|text| text.contains("host is down")));
+}
+
+#[test]
+fn a_host_whose_packets_pass_is_not_down() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..4).for_each(|client| asks(lab, 20 + client, (10, 445), 20, 4));
+        elsewhere(lab, 9_000);
+    });
+    let could_be = one(&findings, "silent", Severity::Critical).alternatives;
+    assert!(!could_be.iter().any(|text| text.contains("down")), "{could_be:?}");
+}
+
+#[test]
+fn a_route_trace_is_no_attempt() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 80), 20, [30, 500]);
+        for ttl in 1..20 {
+            let mut syn = talk.segment(CLIENT, SYN, b"");
+            syn.ttl = ttl;
+            talk.record(&mut lab.capture, &syn);
+            talk.wait(1_000_000);
+        }
+        elsewhere(lab, 60_000);
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn a_clock_that_steps_back_tells_no_silence() {
+    let mut lab = Lab::new(Capture::default(), 77);
+    (0..4).for_each(|client| asks(&mut lab, 20 + client, (9, 445), 900_000, 4));
+    elsewhere(&mut lab, 20);
+    let findings = in_files(NAME, &[("pcap", lab.capture.pcap())]);
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// A refusal is an answer, though the client asks again and then gets in.
+#[test]
+fn a_syn_that_was_refused_first_was_not_answered_late() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 80), 20, [30, 500]);
+        let syn = talk.segment(CLIENT, SYN, b"");
+        talk.record(&mut lab.capture, &syn);
+        let mut reset = talk.segment(SERVER, RST | ACK, b"");
+        (reset.seq, reset.ack) = (0, syn.seq.wrapping_add(1));
+        talk.record(&mut lab.capture, &reset);
+        talk.wait(3_000_000);
+        talk.handshake(&mut lab.capture);
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// A replayed client acknowledges a SYN-ACK of another day.
+#[test]
+fn an_ack_of_another_connection_ends_no_handshake() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 80), 20, [30, 500]);
+        for _ in 0..5 {
+            let syn = talk.segment(CLIENT, SYN, b"");
+            talk.record(&mut lab.capture, &syn);
+            let mut reply = talk.segment(SERVER, SYN | ACK, b"");
+            reply.ack = syn.seq.wrapping_add(1);
+            talk.record(&mut lab.capture, &reply);
+            let mut ack = talk.segment(CLIENT, ACK, b"");
+            (ack.seq, ack.ack) = (syn.seq.wrapping_add(1), reply.seq.wrapping_add(300_000_000));
+            talk.record(&mut lab.capture, &ack);
+            talk.wait(4_000_000);
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn many_ports_of_one_host_are_one_finding_for_information() {
+    let findings = in_traffic(NAME, |lab| {
+        for port in 0..40 {
+            let mut talk = lab.talk(7, (9, 1000 + port), 10 + u64::from(port), [30, 500]);
+            talk.send(&mut lab.capture, CLIENT, SYN, b"");
+        }
+        lab.resolves(5_000_000, "www.shop.example");
+    });
+    let finding = one(&findings, "silent", Severity::Info);
+    assert_eq!((findings.len(), finding.impact.services), (1, 40));
+    assert!(!finding.summary.contains("waited"), "{}", finding.summary);
+}
