@@ -13,6 +13,7 @@ use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
 use crate::config::Config;
 use crate::detect::Severity;
+use crate::diff::Baseline;
 use crate::humanize::plural;
 use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
@@ -53,6 +54,9 @@ pub(super) struct Analyze {
     /// Exit with 1 if there is an incident or a finding of at least this severity
     #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = FailOn::Critical)]
     fail_on: FailOn,
+    /// Count only what an earlier report does not have for the exit code: report.json, or its folder
+    #[arg(long, value_name = "REPORT")]
+    baseline: Option<PathBuf>,
     /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
@@ -94,6 +98,7 @@ impl Analyze {
             (_, true) => Hashes::None,
             _ => Hashes::Blake3,
         };
+        let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         let readers = self.source.open(&config, hashes)?;
         let targets = self.targets(&readers);
         let many = readers.len() > 1;
@@ -107,13 +112,19 @@ impl Analyze {
             if many && !self.json {
                 writeln!(stdout()?.lock())?;
             }
-            exit = exit.max(self.one(&config, reader, target)?);
+            exit = exit.max(self.one(&config, reader, target, baseline.as_ref())?);
         }
         Ok(exit)
     }
 
     /// Analyses a capture set.
-    fn one(&self, config: &Config, reader: Reader, target: &Path) -> Result<Exit, Failure> {
+    fn one(
+        &self,
+        config: &Config,
+        reader: Reader,
+        target: &Path,
+        baseline: Option<&Baseline>,
+    ) -> Result<Exit, Failure> {
         let started = Started::now();
         let (outcome, written) = match self.folder(&reader, target)? {
             None => (self.source.analyze(config, reader, &mut NoRows)?, None),
@@ -138,7 +149,11 @@ impl Analyze {
                 writeln!(stdout()?.lock(), "\nfiles in {}", terminal(&target.display().to_string()))?;
             }
         }
-        Ok(self.exit(&outcome, &report))
+        if let Some(baseline) = baseline.filter(|_| !self.json) {
+            writeln!(stdout()?.lock(), "\n{}", known(baseline, &report))?;
+        }
+        let worst = baseline.map_or(report.verdict.worst, |baseline| baseline.worst(&report));
+        Ok(self.exit(&outcome, worst))
     }
 
     fn print(&self, report: &Report) -> io::Result<()> {
@@ -151,13 +166,13 @@ impl Analyze {
         text::write(report, view, width, &mut anstream::stdout().lock())
     }
 
-    fn exit(&self, outcome: &Outcome, report: &Report) -> Exit {
+    fn exit(&self, outcome: &Outcome, worst: Option<Severity>) -> Exit {
         for unreadable in &outcome.unreadable {
             complain(&unreadable.reason);
         }
         match self.fail_on.severity() {
             _ if !unread(outcome).is_empty() => Exit::Failed,
-            Some(severity) if report.fails_on(severity) => Exit::Findings,
+            Some(severity) if worst >= Some(severity) => Exit::Findings,
             _ => Exit::Clean,
         }
     }
@@ -189,6 +204,18 @@ impl Analyze {
             free.unwrap_or(name)
         });
         names.map(|name| home.join(name)).collect()
+    }
+}
+
+/// How much of a report was there before.
+fn known(baseline: &Baseline, report: &Report) -> String {
+    let new: Vec<&str> = baseline.new_incidents(report).map(|cited| cited.incident.id.as_str()).collect();
+    match (report.incidents.len(), new.as_slice()) {
+        (0, _) => "baseline: no incident".to_owned(),
+        (all, []) => format!("baseline: nothing new in {}", plural(all as u64, "incident")),
+        (all, new) => {
+            format!("baseline: {} of {} new: {}", new.len(), plural(all as u64, "incident"), new.join(" "))
+        }
     }
 }
 

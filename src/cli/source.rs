@@ -24,6 +24,13 @@ pub(super) struct Source {
     /// Take all inputs as one capture, in time order, whatever their names and times
     #[arg(long)]
     set: bool,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How to read.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Reading {
     /// Configuration file [default: ./pcapsy.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -37,14 +44,19 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// One input, all of it as one capture.
+    pub(super) fn one(input: &Path, reading: Reading) -> Self {
+        Self { inputs: vec![input.to_owned()], set: true, reading }
+    }
+
     /// The configuration asked for.
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        load_config(self.config.as_deref())
+        load_config(self.reading.config.as_deref())
     }
 
     /// Worker threads asked for; 0 for one per core.
     pub(super) fn threads(&self) -> usize {
-        usize::from(self.threads)
+        usize::from(self.reading.threads)
     }
 
     /// Opens the inputs, a reader for each capture set. Nothing has been written before that, so a wrong
@@ -67,8 +79,8 @@ impl Source {
     }
 
     /// As [`Source::open`], of inputs that are one capture set.
-    pub(super) fn open_one(&self, config: &Config) -> Result<Reader, Failure> {
-        let mut readers = self.open(config, Hashes::default())?;
+    pub(super) fn open_one(&self, config: &Config, hashes: Hashes) -> Result<Reader, Failure> {
+        let mut readers = self.open(config, hashes)?;
         match (readers.pop(), readers.len()) {
             (Some(reader), 0) => Ok(reader),
             (_, others) => Err(Failure::Usage(format!(
@@ -86,7 +98,7 @@ impl Source {
         reader: Reader,
         rows: &mut (dyn Rows + Send),
     ) -> Result<Outcome, Failure> {
-        let bar = Bar::new(self.quiet);
+        let bar = Bar::new(self.reading.quiet);
         let run = Run { threads: self.threads(), sha256: false };
         let outcome = local::analyze_set(reader, config, run, rows, &|progress| bar.show(progress));
         bar.clear();

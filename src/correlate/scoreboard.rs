@@ -136,6 +136,13 @@ pub struct ServiceKey {
     pub protocol: u8,
 }
 
+impl ServiceKey {
+    /// Asked for connections.
+    pub const TCP: u8 = TCP;
+    /// Asked for lookups.
+    pub const UDP: u8 = UDP;
+}
+
 /// What is attempted at a service, and so what can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
