@@ -14,6 +14,7 @@
 //! local     runs them on this machine's cores in bounded memory
 //! report    outcome      -> JSON, Parquet, text
 //! diff      two captures -> what is new, gone, worse or other
+//! fleet     reports on many captures -> what happened in an archive
 //! cli       one file per subcommand
 //! ```
 //!
@@ -34,6 +35,7 @@ pub mod pipeline;
 pub mod local;
 pub mod report;
 pub mod diff;
+pub mod fleet;
 pub mod cli;
 
 /// Hand-made traffic, the same as in `tests/`.

@@ -21,6 +21,7 @@ const FLOW: &[&str] = &[
     "local",
     "report",
     "diff",
+    "fleet",
     "cli",
 ];
 

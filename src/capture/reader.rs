@@ -53,6 +53,16 @@ impl Reader {
         Ok(found.split(rotation::sets).into_iter().map(|set| Self::new(set, limits)).collect())
     }
 
+    /// As [`Reader::open_each`], of an archive: a directory stands for everything below it but `apart`.
+    pub fn open_archive(
+        inputs: &[PathBuf],
+        apart: &Path,
+        limits: &CaptureLimits,
+    ) -> Result<Vec<Self>, CaptureError> {
+        let found = Set::find_below(inputs, apart, limits)?;
+        Ok(found.split(rotation::sets).into_iter().map(|set| Self::new(set, limits)).collect())
+    }
+
     /// Reads one capture from anything that gives bytes, compressed or not. `name` is its path in reports.
     pub fn stream(
         name: &str,
@@ -122,6 +132,11 @@ impl Reader {
     /// The reports, after the last chunk.
     pub fn into_files(self) -> Vec<FileReport> {
         self.files
+    }
+
+    /// Takes out what could not be read, or was left out: for whoever tells of it elsewhere.
+    pub fn take_rejected(&mut self) -> (Vec<Unreadable>, Ignored) {
+        (std::mem::take(&mut self.unreadable), std::mem::take(&mut self.ignored))
     }
 
     /// Inputs that could not be read at all.

@@ -86,17 +86,64 @@ impl Set {
                 errors.push(error);
             }
         }
-        if set.files.is_empty() {
+        set.ordered(errors)
+    }
+
+    /// As [`Set::find`], of an archive: a directory stands for everything below it but `apart`, which is what
+    /// is written.
+    pub(super) fn find_below(
+        inputs: &[PathBuf],
+        apart: &Path,
+        limits: &CaptureLimits,
+    ) -> Result<Self, CaptureError> {
+        let (mut set, mut errors) = (Self::default(), Vec::new());
+        for input in inputs {
+            if input.is_dir() {
+                let paths = set.below(input, apart);
+                set.add_found(paths, limits);
+            } else if let Err(error) = set.add_input(input, limits) {
+                set.reject(input.display().to_string(), &error);
+                errors.push(error);
+            }
+        }
+        set.ordered(errors)
+    }
+
+    /// The files below a directory, in the order of their paths. Links to directories are not followed: they
+    /// may lead in a circle.
+    fn below(&mut self, directory: &Path, apart: &Path) -> Vec<PathBuf> {
+        let apart = fs::canonicalize(apart).ok();
+        let walk = walkdir::WalkDir::new(directory).sort_by_file_name().into_iter();
+        let walk = walk.filter_entry(|entry| {
+            !entry.file_type().is_dir() || apart.is_none() || fs::canonicalize(entry.path()).ok() != apart
+        });
+        let mut paths = Vec::new();
+        for entry in walk {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) => paths.push(entry.into_path()),
+                Err(error) => {
+                    let shown = error.path().unwrap_or(directory).display().to_string();
+                    let error = CaptureError::io(&shown, error.into());
+                    self.reject(shown, &error);
+                }
+            }
+        }
+        paths
+    }
+
+    fn ordered(mut self, mut errors: Vec<CaptureError>) -> Result<Self, CaptureError> {
+        if self.files.is_empty() {
             return Err(match errors.len() {
-                1 if set.unreadable.len() == 1 => errors.remove(0),
-                _ => CaptureError::NothingReadable(set.unreadable),
+                1 if self.unreadable.len() == 1 => errors.remove(0),
+                _ => CaptureError::NothingReadable(self.unreadable),
             });
         }
         // Files without a packet time come last.
         let order = |file: &Entry| (file.probe.first.is_none(), file.probe.first, file.path.clone());
-        set.files.sort_by_cached_key(order);
-        set.refuse_copies();
-        Ok(set)
+        self.files.sort_by_cached_key(order);
+        self.refuse_copies();
+        Ok(self)
     }
 
     /// Leaves copies of files out. A copy begins at the same time and has the same size.
@@ -174,17 +221,27 @@ impl Set {
         limits: &CaptureLimits,
     ) -> Result<(), CaptureError> {
         let entries = fs::read_dir(directory).map_err(|error| CaptureError::io(name, error))?;
-        let (mut paths, mut looked, mut used) = (Vec::new(), 0, 0);
+        let (mut paths, mut broken) = (Vec::new(), false);
         for entry in entries {
             match entry {
                 Ok(entry) => paths.push(entry.path()),
                 Err(error) => {
-                    used += 1;
+                    broken = true;
                     self.reject(name.to_owned(), &CaptureError::io(name, error));
                 }
             }
         }
         paths.sort();
+        match self.add_found(paths, limits) {
+            (files, 0) if !broken => Err(CaptureError::NoCaptures { path: name.to_owned(), files }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the captures among files that nobody named. How many files there were, and how many of them are
+    /// captures, if only broken ones.
+    fn add_found(&mut self, paths: Vec<PathBuf>, limits: &CaptureLimits) -> (u64, u64) {
+        let (mut looked, mut used) = (0, 0);
         for path in paths {
             let shown = path.display().to_string();
             let added = only_files(&path, &shown).and_then(|()| {
@@ -205,10 +262,7 @@ impl Set {
                 }
             }
         }
-        if used == 0 {
-            return Err(CaptureError::NoCaptures { path: name.to_owned(), files: looked });
-        }
-        Ok(())
+        (looked, used)
     }
 
     fn add_pattern(&mut self, pattern: &str, limits: &CaptureLimits) -> Result<(), CaptureError> {

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::detect::Severity;
 use crate::diff::Baseline;
 use crate::humanize::plural;
+use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
 use crate::report::escape::terminal;
@@ -66,7 +67,7 @@ pub(super) struct Analyze {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     Info,
     Warning,
     Critical,
@@ -74,7 +75,8 @@ enum FailOn {
 }
 
 impl FailOn {
-    fn severity(self) -> Option<Severity> {
+    /// The severity; `None` for never.
+    pub(super) fn severity(self) -> Option<Severity> {
         match self {
             Self::Info => Some(Severity::Info),
             Self::Warning => Some(Severity::Warning),
@@ -207,6 +209,23 @@ impl Analyze {
     }
 }
 
+/// Analyses a capture set and writes its report to the folder `target`, without a word.
+pub(super) fn into_folder(
+    config: &Config,
+    reader: Reader,
+    target: &Path,
+    run: Run,
+    zone: &Zone,
+) -> Result<(), Failure> {
+    let started = Started::now();
+    let folder = ReportFolder::create(target)?;
+    let mut tables = TableFiles::create(folder.path())?;
+    let outcome = local::analyze_set(reader, config, run, &mut tables, &|_| {})?;
+    let report = Report::new(&outcome, config);
+    let manifest = |outputs: &[PathBuf]| Manifest::new(&outcome, config, run.threads, started, outputs);
+    Ok(write_files(tables, &report, &outcome.files, zone, folder, manifest)?)
+}
+
 /// How much of a report was there before.
 fn known(baseline: &Baseline, report: &Report) -> String {
     let new: Vec<&str> = baseline.new_incidents(report).map(|cited| cited.incident.id.as_str()).collect();
@@ -249,7 +268,7 @@ fn write_files(
 }
 
 /// The name of the report on `input`: its file name without `.pcap`, `.gz` and the like.
-fn report_name(input: &Path) -> String {
+pub(super) fn report_name(input: &Path) -> String {
     if input.as_os_str() == "-" {
         return "stdin".to_owned();
     }

@@ -9,10 +9,11 @@ use crate::capture::Hashes;
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::{Reading, Source};
 use crate::cli::stdout::stdout;
-use crate::diff::{self, Observer, Profile, report_at};
+use crate::diff::{self, Observer, Profile};
 use crate::report::capture::unread;
 use crate::report::escape::write_json;
 use crate::report::model::Report;
+use crate::report::stored::report_at;
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]

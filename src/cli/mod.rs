@@ -4,6 +4,7 @@
 //! nothing else. A reader that goes away (`| head -1`) ends the run quietly.
 
 mod analyze;
+mod batch;
 mod catalogue;
 mod diff;
 mod events;
@@ -46,6 +47,8 @@ Exit codes:
 enum Command {
     /// Analyse captures: print a summary and write the files of the report
     Analyze(analyze::Analyze),
+    /// Analyse every capture of an archive: go on where a run was ended, and say what happened in all of it
+    Batch(batch::Batch),
     /// Compare a capture with one from when things were well: what is new, gone, worse or other
     Diff(diff::Diff),
     /// Print one row per flow
@@ -89,6 +92,7 @@ pub fn run() -> Exit {
     };
     let result = match command {
         Command::Analyze(command) => command.run(),
+        Command::Batch(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Flows(command) => command.run::<Flows>(),
         Command::Sides(command) => command.run::<TcpSides>(),

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::process::{ExitCode, Termination};
 
 use crate::capture::CaptureError;
-use crate::diff::StoredError;
 use crate::report::files::{WriteError, reason};
+use crate::report::stored::StoredError;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

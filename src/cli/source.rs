@@ -43,6 +43,23 @@ pub(super) struct Reading {
     quiet: bool,
 }
 
+impl Reading {
+    /// The configuration asked for.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        load_config(self.config.as_deref())
+    }
+
+    /// Worker threads asked for; 0 for one per core.
+    pub(super) fn threads(&self) -> usize {
+        usize::from(self.threads)
+    }
+
+    /// Nobody wants progress on stderr.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+}
+
 impl Source {
     /// One input, all of it as one capture.
     pub(super) fn one(input: &Path, reading: Reading) -> Self {
@@ -51,12 +68,12 @@ impl Source {
 
     /// The configuration asked for.
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        load_config(self.reading.config.as_deref())
+        self.reading.config()
     }
 
     /// Worker threads asked for; 0 for one per core.
     pub(super) fn threads(&self) -> usize {
-        usize::from(self.reading.threads)
+        self.reading.threads()
     }
 
     /// Opens the inputs, a reader for each capture set. Nothing has been written before that, so a wrong

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use change::{Change, Comparison, Direction, Measure, Moved, Value};
 pub use profile::{Capture, Known, Observer, Profile};
-pub use stored::{Baseline, StoredError, report_at};
+pub use stored::Baseline;
 pub use text::write;
 
 /// All that sets two captures apart.

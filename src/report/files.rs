@@ -26,7 +26,7 @@ use crate::report::table::{
 use crate::report::table_writer::{Format, TableWriter};
 use crate::report::text::View;
 
-const REPORT: &str = "report.json";
+pub(crate) const REPORT: &str = "report.json";
 const SUMMARY: &str = "summary.txt";
 const RCA: &str = "rca.md";
 

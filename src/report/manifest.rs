@@ -77,6 +77,8 @@ pub struct Output {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Former {
     tool: String,
+    version: String,
+    config_hash: String,
     /// The files that were read.
     pub inputs: Vec<Input>,
     /// The files that were written.
@@ -89,6 +91,11 @@ impl Former {
         let text = std::fs::read(folder.join(MANIFEST)).ok()?;
         let former: Self = serde_json::from_slice(&text).ok()?;
         (former.tool == env!("CARGO_PKG_NAME")).then_some(former)
+    }
+
+    /// This version made it, with settings that give the same results.
+    pub fn is_by(&self, config: &Config) -> bool {
+        self.version == env!("CARGO_PKG_VERSION") && self.config_hash == config.hash()
     }
 
     /// True when it is of files with the content of `inputs`, wherever they were. What was not hashed is the

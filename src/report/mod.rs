@@ -24,6 +24,7 @@ pub mod place;
 pub mod folder;
 pub mod files;
 pub mod manifest;
+pub mod stored;
 
 #[cfg(test)]
 pub(crate) mod tests;

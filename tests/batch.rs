@@ -1,0 +1,200 @@
+//! `pcapsy batch` over an archive: resumed, killed, damaged, changed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+fn lab(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures").join(name)
+}
+
+/// An archive of two sites: single captures, one rotated set, and what is no capture.
+fn archive(folder: &Path) -> PathBuf {
+    let archive = folder.join("archive");
+    for (site, names) in [
+        ("berlin/edge", &["healthy_mix.pcap", "dns_servfail_upstream.pcap", "tls_expired_leaf.pcap"][..]),
+        ("berlin", &["loss_random_2.pcap"]),
+        (
+            "lisbon",
+            &[
+                "five_files.pcap",
+                "five_files.2.pcap",
+                "five_files.3.pcap",
+                "five_files.4.pcap",
+                "five_files.5.pcap",
+            ],
+        ),
+    ] {
+        fs::create_dir_all(archive.join(site)).expect("made");
+        for name in names {
+            fs::copy(lab(name), archive.join(site).join(name)).expect("copied");
+        }
+    }
+    fs::write(archive.join("notes.txt"), "the switch was replaced").expect("written");
+    archive
+}
+
+fn command(archive: &Path, more: &[&str]) -> Command {
+    let home = archive.parent().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pcapsy"));
+    command.current_dir(home).args(["batch", "-q", "--out", "out", "archive"]).args(more);
+    command
+}
+
+fn batch(archive: &Path, more: &[&str]) -> Output {
+    command(archive, more).output().expect("runs")
+}
+
+fn said(ran: &Output) -> String {
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+fn fleet(out: &Path) -> Value {
+    serde_json::from_slice(&fs::read(out.join("fleet.json")).expect("there")).expect("json")
+}
+
+/// Every file below a folder by its path, without the manifests, which know the machine's clock.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut all, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("read") {
+            let path = entry.expect("an entry").path();
+            let inside = path.strip_prefix(folder).expect("inside").to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if inside.file_name().is_some_and(|name| name != "manifest.json") {
+                all.insert(inside, fs::read(path).expect("read"));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn an_archive_has_a_report_for_every_set_and_one_for_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = archive(folder.path());
+    let ran = batch(&archive, &[]);
+    let (out, text) = (folder.path().join("out"), said(&ran));
+    assert_eq!(ran.status.code(), Some(1), "{text} {}", String::from_utf8_lossy(&ran.stderr));
+    assert!(text.starts_with("5 captures, "), "{text}");
+    assert!(text.contains("SERVFAIL") && text.contains("1 file left out: no captures"), "{text}");
+    assert!(text.ends_with("5 analysed, 0 unchanged since an earlier run; files in out\n"), "{text}");
+    let fleet = fleet(&out);
+    let captures = fleet["captures"].as_array().expect("captures");
+    let sets: Vec<&str> = captures.iter().map(|capture| capture["set"].as_str().expect("a name")).collect();
+    let edge = ["dns_servfail_upstream", "healthy_mix", "tls_expired_leaf"]
+        .map(|name| format!("berlin+edge+{name}"));
+    assert_eq!(sets, [&edge[0], &edge[1], &edge[2], "berlin+loss_random_2", "lisbon+five_files"]);
+    assert_eq!(captures[4]["files"], 5);
+    for (set, capture) in sets.iter().zip(captures) {
+        let report = out.join("reports").join(set);
+        let date = &capture["first_seen"].as_str().expect("a time")[..10];
+        for table in ["flows", "dns", "incidents", "files"] {
+            let file = format!("{table}.parquet");
+            let placed = out.join(table).join(format!("date={date}")).join(format!("set={set}")).join(&file);
+            let inode =
+                |path: &Path| fs::metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}")).ino();
+            assert_eq!(inode(&placed), inode(&report.join(&file)), "one file under two names");
+        }
+    }
+    let worst = &fleet["incidents"][0];
+    assert_eq!((&worst["severity"], &worst["captures"]), (&"critical".into(), &1.into()));
+    // What `analyze` says of one of them is what its report says.
+    let alone = Command::new(env!("CARGO_BIN_EXE_pcapsy"))
+        .current_dir(folder.path())
+        .args(["analyze", "-q", "--json", "--no-files", "archive/berlin/edge/dns_servfail_upstream.pcap"])
+        .output()
+        .expect("runs");
+    let report = fs::read(out.join("reports").join(&edge[0]).join("report.json")).expect("there");
+    assert!(alone.stdout == report, "the report of a batch differs from that of a run");
+}
+
+#[test]
+fn what_did_not_change_is_not_analysed_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = archive(folder.path());
+    let out = folder.path().join("out");
+    batch(&archive, &[]);
+    let before = files(&out);
+    // The results of a run inside the archive are none of it.
+    let ran = batch(&archive, &[]);
+    assert!(
+        said(&ran).ends_with("0 analysed, 5 unchanged since an earlier run; files in out\n"),
+        "{}",
+        said(&ran)
+    );
+    assert!(files(&out) == before);
+    fs::copy(lab("zero_window.pcap"), archive.join("berlin/loss_random_2.pcap")).expect("copied");
+    fs::remove_file(out.join("reports/berlin+edge+healthy_mix/flows.parquet")).expect("removed");
+    fs::remove_dir_all(out.join("dns")).expect("removed");
+    let ran = batch(&archive, &[]);
+    assert!(
+        said(&ran).ends_with("2 analysed, 3 unchanged since an earlier run; files in out\n"),
+        "{}",
+        said(&ran)
+    );
+    assert!(out.join("dns").is_dir(), "tables that were taken away are back");
+    let again = batch(&archive, &["--force"]);
+    assert!(said(&again).ends_with("5 analysed, 0 unchanged since an earlier run; files in out\n"));
+}
+
+#[test]
+fn a_capture_that_fails_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = archive(folder.path());
+    let bytes = fs::read(lab("healthy_browser.pcap")).expect("committed");
+    fs::write(archive.join("lisbon/cut.pcap"), &bytes[..bytes.len() / 2]).expect("written");
+    fs::write(archive.join("lisbon/header.pcap"), &bytes[..10]).expect("written");
+    fs::create_dir(folder.path().join("out")).expect("made");
+    fs::create_dir(folder.path().join("out/reports")).expect("made");
+    fs::write(folder.path().join("out/reports/berlin+loss_random_2"), "in the way").expect("written");
+    let ran = batch(&archive, &[]);
+    let fleet = fleet(&folder.path().join("out"));
+    assert_eq!(ran.status.code(), Some(3));
+    assert_eq!(fleet["captures"].as_array().map(Vec::len), Some(5), "{fleet}");
+    assert_eq!(fleet["failed"][0]["set"], "berlin+loss_random_2");
+    assert!(fleet["failed"][0]["reason"].as_str().is_some_and(|why| why.contains("in the way")), "{fleet}");
+    let cut = fleet["captures"].as_array().expect("captures").iter().find(|one| one["set"] == "lisbon+cut");
+    assert_eq!(cut.expect("analysed up to the cut")["status"], "incomplete");
+    assert!(said(&ran).contains("failed    berlin+loss_random_2: "), "{}", said(&ran));
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = archive(folder.path());
+    let out = folder.path().join("out");
+    batch(&archive, &[]);
+    let undisturbed = files(&out);
+    fs::remove_dir_all(&out).expect("removed");
+    let start = || -> Child {
+        command(&archive, &["--threads", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("runs")
+    };
+    // Killed when so many sets have a report.
+    for wanted in 1..=3 {
+        let mut child = start();
+        let reports = || fs::read_dir(out.join("reports")).into_iter().flatten().flatten();
+        let whole = || reports().filter(|entry| entry.path().join("manifest.json").exists()).count();
+        while whole() < wanted && child.try_wait().expect("a child").is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().expect("killed or gone");
+        child.wait().expect("ended");
+    }
+    let ran = batch(&archive, &[]);
+    assert!(!said(&ran).contains("5 analysed"), "{}", said(&ran));
+    let resumed = files(&out);
+    let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&resumed), names(&undisturbed));
+    assert!(resumed == undisturbed, "the same bytes");
+}
