@@ -57,7 +57,8 @@ fn run_with(
         verdict.not_assessed.retain(|skipped| skipped.unit != "files");
         writeln!(rows.0, "{} {verdict:?}", rule.name).expect("a string takes everything");
     }
-    rows.0 + &format!("{totals:?} {:?} {:?}", outcome.capped, outcome.flows)
+    let timeline = outcome.board.timeline();
+    rows.0 + &format!("{totals:?} {:?} {:?} {timeline:?}", outcome.capped, outcome.flows)
 }
 
 /// What stands around the first byte that differs.

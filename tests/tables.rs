@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use pcapsy::config::Config;
+use pcapsy::correlate::Moment;
 use pcapsy::flow::Row;
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::{Outcome, Rows};
@@ -15,7 +16,7 @@ use pcapsy::report::files::{TableFiles, write_report};
 use pcapsy::report::model::Report;
 use pcapsy::report::table::{
     Certificates, Dns, FileIndex, Files, Flows, Http, Icmp, IncidentRow, Incidents, Services, Streamed,
-    Table, TcpEvents, TcpSides, Tls,
+    Table, TcpEvents, TcpSides, TimelineTable, Tls,
 };
 use polars::prelude::{DataFrame, ParquetReader, SerReader};
 use support::capture::Capture;
@@ -67,11 +68,12 @@ fn every_value_is_of_the_type_of_its_column() {
         let outcome = analyze(&[path], &mut typed);
         check::<Files>(&Files::concluded(&outcome), &mut typed.rows);
         check::<Services>(&Services::concluded(&outcome), &mut typed.rows);
+        check::<TimelineTable>(&TimelineTable::concluded(&outcome), &mut typed.rows);
         let report = Report::new(&outcome, &Config::default());
         let incidents: Vec<_> = report.incidents.iter().map(|cited| IncidentRow { cited }).collect();
         check::<Incidents>(&incidents, &mut typed.rows);
     }
-    assert!(typed.rows.len() == 11 && typed.rows.values().all(|rows| *rows > 0), "{:?}", typed.rows);
+    assert!(typed.rows.len() == 12 && typed.rows.values().all(|rows| *rows > 0), "{:?}", typed.rows);
 }
 
 /// The tables that a run on `inputs` writes into `folder`.
@@ -102,6 +104,38 @@ fn set(folder: &Path) -> impl Fn(&str) -> DataFrame + use<> {
     let captures = truth::captures("synthetic");
     let named = |name: &str| captures.iter().find(|path| truth::name(path) == name).expect(name).clone();
     written(&[named("mtu_blackhole_silent"), named("tls_alert_certificate_expired")], folder)
+}
+
+#[test]
+fn a_timeline_is_what_its_services_did() {
+    for path in truth::captures("lab/captures").into_iter().chain(truth::captures("synthetic")) {
+        let mut rows = Typed::default();
+        let outcome = analyze(std::slice::from_ref(&path), &mut rows);
+        let (timeline, services) = (outcome.board.timeline(), outcome.board.services());
+        let (name, width) = (truth::name(&path), timeline.width.0.max(1));
+        assert_eq!(timeline.services.len(), services.len(), "{name}");
+        let mut packets = 0;
+        for (course, service) in timeline.services.iter().zip(services) {
+            let sum = |what: fn(&Moment) -> u64| course.moments.iter().map(what).sum::<u64>();
+            assert_eq!(
+                (course.server, course.port, course.protocol),
+                (service.server, service.port, service.protocol)
+            );
+            assert_eq!(sum(|at| at.attempts), service.attempts, "{name} {}", service.port);
+            assert_eq!(sum(|at| at.failed), service.failed, "{name} {}", service.port);
+            assert_eq!(sum(|at| at.handshakes), service.handshakes, "{name} {}", service.port);
+            assert_eq!(sum(|at| at.requests_failed), service.requests_failed, "{name} {}", service.port);
+            packets += sum(|at| if at.bytes.is_some() { at.packets } else { 0 });
+            assert!(course.moments.windows(2).all(|pair| pair[0].begin < pair[1].begin), "{name}");
+            assert!(course.moments.iter().all(|at| at.begin.0.rem_euclid(width) == 0), "{name}");
+        }
+        let begins = timeline.services.iter().flat_map(|course| &course.moments).map(|at| at.begin);
+        let begins: BTreeSet<_> = begins.chain(timeline.all.iter().map(|(begin, _)| *begin)).collect();
+        let across = begins.last().zip(begins.first()).map_or(0, |(last, first)| (*last - *first).0 / width);
+        assert!(across < 48, "{name}: {across} intervals of {}", timeline.width);
+        let all: u64 = timeline.all.iter().map(|(_, traffic)| traffic.packets).sum();
+        assert!(packets <= all && all <= outcome.totals.packets, "{name}: {packets} of {all}");
+    }
 }
 
 #[test]

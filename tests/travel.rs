@@ -76,6 +76,8 @@ impl Result {
     fn new(outcome: &Outcome, config: &Config, rows: Everything) -> Self {
         let mut report = Vec::new();
         json::write(&Report::new(outcome, config), &mut report).expect("memory");
+        let mut rows = rows;
+        writeln!(rows.0, "{:?}", outcome.board.timeline()).expect("a string takes everything");
         Self { report, rows: rows.0 }
     }
 

@@ -25,7 +25,9 @@ pub use memory::out_of_memory;
 pub use outcome::Exit;
 use outcome::Failure;
 
-use crate::report::table::{Certificates, Dns, Files, Flows, Http, Icmp, Services, TcpSides, Tls};
+use crate::report::table::{
+    Certificates, Dns, Files, Flows, Http, Icmp, Services, TcpSides, TimelineTable, Tls,
+};
 
 /// The autopsy of a packet capture: what failed, between whom, and the frames that prove it.
 #[derive(Debug, Parser)]
@@ -69,6 +71,8 @@ enum Command {
     Icmp(tables::TableArgs),
     /// Print one row per service: what was attempted, what failed, how long it took
     Services(tables::TableArgs),
+    /// Print one row per interval and service: what happened when
+    Timeline(tables::TableArgs),
     /// Print one row per input file
     Files(tables::TableArgs),
     /// Explain a detector, a table or the configuration
@@ -103,6 +107,7 @@ pub fn run() -> Exit {
         Command::Http(command) => command.run::<Http>(),
         Command::Icmp(command) => command.run::<Icmp>(),
         Command::Services(command) => command.run::<Services>(),
+        Command::Timeline(command) => command.run::<TimelineTable>(),
         Command::Files(command) => command.run::<Files>(),
         Command::Explain(command) => command.run(),
         Command::Detectors(command) => command.run(),

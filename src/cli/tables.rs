@@ -1,5 +1,5 @@
 //! `pcapsy flows`, `sides`, `events`, `dns`, `tls`, `certificates`, `http`, `icmp`, `services`,
-//! `files`: one table.
+//! `timeline`, `files`: one table.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};

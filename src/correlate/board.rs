@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::correlate::interval::Interval;
 use crate::correlate::scoreboard::{Counted, Failure, Kind, Scoreboard, ServiceKey, Tally, Traffic, sum};
+use crate::correlate::slots::Slots;
+use crate::correlate::timeline::Timeline;
 use crate::correlate::times::{Spread, Times};
 use crate::detect::{Merge, hash_of};
 use crate::dissect::Endpoint;
@@ -153,6 +156,7 @@ impl Sum {
 pub struct Board {
     counted: Scoreboard,
     services: Vec<Service>,
+    timeline: Timeline,
 }
 
 impl From<Scoreboard> for Board {
@@ -162,8 +166,9 @@ impl From<Scoreboard> for Board {
         services.sort_by_key(|(key, service)| {
             (std::cmp::Reverse((service.attempts.all.failed, service.attempts.all.of)), **key)
         });
+        let timeline = Timeline::new(&services, &counted.slots);
         let services = services.into_iter().map(|(key, counted)| service(key, counted)).collect();
-        Self { counted, services }
+        Self { counted, services, timeline }
     }
 }
 
@@ -175,6 +180,20 @@ fn is_dns(key: &ServiceKey) -> bool {
 impl Board {
     fn counted(&self) -> impl Iterator<Item = (&ServiceKey, &Counted)> {
         self.counted.services.iter().map(|(key, _, counted)| (key, counted))
+    }
+
+    /// What happened when: all services, in their order.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The services that `wanted` accepts over time, as one.
+    pub(super) fn course(&self, mut wanted: impl FnMut(&ServiceKey) -> bool) -> Slots<Interval> {
+        let fitting = self.counted().filter(|(key, _)| wanted(key));
+        fitting.fold(Slots::default(), |mut all, (_, counted)| {
+            all.absorb(counted.slots.clone());
+            all
+        })
     }
 
     /// Services in the order of their attempts that failed, then of all attempts, then of their addresses.
@@ -261,10 +280,11 @@ impl Board {
         until: Timestamp,
     ) -> [Tally; 2] {
         let counted = self.counted().filter(|(key, _)| wanted(key));
-        let slots: Vec<_> = counted.map(|(_, counted)| &counted.of(kind).slots).collect();
+        let slots: Vec<_> = counted.map(|(_, counted)| &counted.slots).collect();
+        let of = |interval: &Interval| interval.of(kind);
         [
-            sum(slots.iter().map(|slots| slots.before(since))),
-            sum(slots.iter().map(|slots| slots.after(until))),
+            sum(slots.iter().flat_map(|slots| slots.before(since)).map(of)),
+            sum(slots.iter().flat_map(|slots| slots.after(until)).map(of)),
         ]
     }
 
@@ -300,7 +320,7 @@ fn service(key: &ServiceKey, counted: &Counted) -> Service {
     Service {
         server: key.server.address,
         port: key.server.port,
-        protocol: if is_dns(key) { "dns" } else { "tcp" },
+        protocol: key.protocol_name(),
         names,
         clients: counted.attempts.clients.iter().count() as u64,
         attempts: counted.attempts.all.of,

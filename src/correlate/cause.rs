@@ -57,18 +57,24 @@ fn cause_of(place: usize, findings: &[Finding], candidates: &[usize]) -> Option<
     for place in candidates.iter().filter(|candidate| **candidate != place) {
         let Some(cause) = findings.get(*place) else { continue };
         for edge in explained_by(cause).filter(|edge| edge.symptoms.contains(&symptom.detector)) {
-            if !meets_in_time(cause, symptom, edge.within) || is_beyond(edge.meet, cause, symptom) {
-                continue;
-            }
-            let share = covered(edge.meet, cause, symptom);
             // The first of the best: candidates are in the order of their weight.
-            if share >= MOST && best.is_none_or(|(most, ..)| share > most) {
+            if let Some(share) = holds(edge, cause, symptom)
+                && best.is_none_or(|(most, ..)| share > most)
+            {
                 best = Some((share, *place, edge));
             }
         }
     }
     let (share, cause, edge) = best?;
     Some(Cause { cause, why: why(edge.meet, share, symptom) })
+}
+
+/// The share of `symptom` that `cause` covers, where it is most of it, and the two meet as `edge` says.
+pub(super) fn holds(edge: &Explains, cause: &Finding, symptom: &Finding) -> Option<f64> {
+    if !meets_in_time(cause, symptom, edge.within) || is_beyond(edge.meet, cause, symptom) {
+        return None;
+    }
+    Some(covered(edge.meet, cause, symptom)).filter(|share| *share >= MOST)
 }
 
 /// Something at the same place that nobody felt is no cause of what somebody did.

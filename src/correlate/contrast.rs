@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use crate::correlate::board::{Board, Sum};
+use crate::correlate::change::Change;
 use crate::correlate::factor::network;
 use crate::correlate::place::{Layer, Named, named};
 use crate::correlate::scoreboard::{Kind, ServiceKey, Tally};
@@ -50,7 +51,7 @@ pub struct Contrast {
 /// Something that was measured on the same subject and is well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cleared {
-    /// `loss`, `connect`, `round_trip`, `tls`, `dns`, `capture`.
+    /// `loss`, `connect`, `round_trip`, `server`, `tls`, `dns`, `capture`.
     pub what: &'static str,
     /// In words, with its numbers.
     pub text: String,
@@ -131,8 +132,12 @@ const SOME: u64 = 3;
 const ENOUGH: u64 = 5;
 /// Share of failures up to which the healthy side is healthy: what severity calls part.
 const WELL: f64 = crate::detect::Severity::PART;
+/// Segments from which it says something that none of them was lost.
+const FEW: u64 = 10;
+/// Handshakes from which a percentile says something.
+pub(super) const HANDSHAKES: u64 = 20;
 /// Segments from which a rate of loss says something.
-const SEGMENTS: u64 = 200;
+pub(super) const SEGMENTS: u64 = 200;
 /// Rate of loss up to which a path is well: TCP does not feel it.
 const LOSS: f64 = 0.001;
 
@@ -168,8 +173,8 @@ impl Affected {
         format!("{} of {}", grouped(tally.well()), plural(tally.of, self.kind.noun()))
     }
 
-    /// What sets it apart, the strongest first.
-    pub(super) fn contrasts(&self, board: &Board) -> Vec<Contrast> {
+    /// What sets it apart, the strongest first; `change` is the moment from which it was worse.
+    pub(super) fn contrasts(&self, board: &Board, change: Option<&Change>) -> Vec<Contrast> {
         let mut found = match self.cost {
             Cost::Failures => self.of_failures(board),
             Cost::Loss => self.of_loss(board).into_iter().collect(),
@@ -177,6 +182,16 @@ impl Affected {
             Cost::Pings => self.of_pings(board).into_iter().collect(),
             Cost::Other => Vec::new(),
         };
+        // The test knows better when it began than the first that failed.
+        if let Some(change) = change {
+            found.retain(|contrast| contrast.difference != Difference::Before);
+            found.push(Contrast {
+                difference: Difference::Before,
+                text: change.text.clone(),
+                of: change.before.of,
+                failed: change.before.failed,
+            });
+        }
         if found.is_empty() && self.cost == Cost::Failures {
             found.extend(self.of_stalls(board).or_else(|| self.elsewhere(board)));
         }
@@ -343,8 +358,12 @@ impl Affected {
         let above = |layer| self.layer > layer;
         let network_is_asked = self.cost != Cost::Loss && above(Layer::Network);
         if network_is_asked {
-            cleared.extend(loss(&here));
-            cleared.extend(round_trip(&here));
+            // What fails is looked at itself: where nothing of it was lost, no loss is the cause.
+            cleared.extend(loss(&here, if here.lost == 0 { FEW } else { SEGMENTS }));
+            cleared.extend(round_trip(&here, SOME));
+        }
+        if self.cost == Cost::Delay && self.layer == Layer::Network {
+            cleared.extend(self.server(board));
         }
         if above(Layer::Transport) || matches!(self.cost, Cost::Loss | Cost::Delay) {
             cleared.extend(connect(&here));
@@ -365,9 +384,9 @@ impl Affected {
     }
 }
 
-/// Hardly anything was sent again.
-pub(super) fn loss(sum: &Sum) -> Option<Cleared> {
-    let well = sum.segments >= SEGMENTS && share(sum.lost, sum.segments) <= LOSS;
+/// Hardly anything was sent again, of so many segments or more.
+pub(super) fn loss(sum: &Sum, least: u64) -> Option<Cleared> {
+    let well = sum.segments >= least && share(sum.lost, sum.segments) <= LOSS;
     let text = match sum.lost {
         0 => format!("none of {} segments sent again", grouped(sum.segments)),
         lost => format!("{} of {} segments sent again", percent(lost, sum.segments), grouped(sum.segments)),
@@ -375,17 +394,19 @@ pub(super) fn loss(sum: &Sum) -> Option<Cleared> {
     well.then_some(Cleared { what: "loss", text })
 }
 
-/// The round trip is what it always is.
-pub(super) fn round_trip(sum: &Sum) -> Option<Cleared> {
-    /// Handshakes from which a percentile says something.
-    const HANDSHAKES: u64 = 20;
+/// The round trip is what it always is, in so many handshakes or more.
+pub(super) fn round_trip(sum: &Sum, least: u64) -> Option<Cleared> {
     let spread = sum.round_trip.spread()?;
     // A few milliseconds more are a busy host.
     let steady = spread.p95.0 <= spread.median.0.saturating_mul(2).saturating_add(Span::millis(5).0);
-    (spread.count >= HANDSHAKES && steady).then(|| Cleared {
-        what: "round_trip",
-        text: format!("round trip {}, p95 {}", spread.median, spread.p95),
-    })
+    let text = match spread.count {
+        // Few have no percentile that says more than the longest of them.
+        count if count < HANDSHAKES => {
+            format!("round trip {} in {}, {} at most", spread.median, plural(count, "handshake"), spread.p95)
+        }
+        _ => format!("round trip {}, p95 {}", spread.median, spread.p95),
+    };
+    (spread.count >= least && steady).then_some(Cleared { what: "round_trip", text })
 }
 
 /// Every connection opened.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::correlate::change::Change;
 use crate::correlate::contrast::{Cleared, Contrast, Cost};
 use crate::correlate::place::{Layer, Where};
 use crate::detect::{Confidence, Finding, Members, Severity};
@@ -39,6 +40,8 @@ pub struct Incident {
     pub links: Vec<Link>,
     /// What sets the failing apart from the healthy, the strongest first.
     pub contrast: Vec<Contrast>,
+    /// The moment from which its services were worse, where enough was measured on both sides of it.
+    pub change: Option<Change>,
     /// What was measured on the same subject and is well.
     pub cleared: Vec<Cleared>,
     /// What the frames do not show.

@@ -148,8 +148,8 @@ pub(super) fn healthy(board: &Board) -> Vec<contrast::Cleared> {
     let (connections, lookups) = (board.connections(), board.lookups());
     [
         contrast::connect(&connections),
-        contrast::loss(&connections),
-        contrast::round_trip(&connections),
+        contrast::loss(&connections, contrast::SEGMENTS),
+        contrast::round_trip(&connections, contrast::HANDSHAKES),
         contrast::handshakes(&connections),
         contrast::lookups(&lookups),
     ]

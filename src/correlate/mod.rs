@@ -8,23 +8,29 @@
 
 mod board;
 mod cause;
+mod change;
 mod contrast;
 mod factor;
 mod incident;
+mod interval;
 mod layers;
 mod overlap;
 mod place;
 mod relation;
 mod scoreboard;
+mod slots;
 mod story;
+mod timeline;
 mod times;
 
 pub use board::{Board, Phase, Service};
+pub use change::{Change, Level, Measure};
 pub use contrast::{Cleared, Contrast, Difference};
 pub use incident::{BlastRadius, Incident, Link, Tie};
 pub use layers::{LayerState, State};
 pub use place::{Layer, Where};
 pub use scoreboard::{Failure, SERVICES, Scoreboard, ServiceKey, Tally, Traffic};
+pub use timeline::{Course, Moment, Timeline};
 pub use times::{Spread, Times};
 
 use std::cmp::{Ordering, Reverse};
@@ -33,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::correlate::cause::{Cause, causes, together};
 use crate::correlate::contrast::{Affected, Cost, endpoint, kind};
 use crate::correlate::factor::{Factor, factors, groups};
-use crate::detect::{Finding, Rule, Severity, Verdict};
+use crate::detect::{Finding, Members, Rule, Severity, Verdict};
 use crate::time::{Span, Timestamp};
 
 /// What correlation is told beside the findings.
@@ -65,6 +71,9 @@ pub struct Correlated {
 pub fn finding_id(place: usize) -> String {
     format!("F-{:03}", place + 1)
 }
+
+/// Rules whose clients are the cause of what they found.
+const SENDERS: &[&str] = &["syn_flood", "port_scan"];
 
 /// Incidents beyond this number are not compared with each other: a report of so many is read by programs.
 const COMPARED: usize = 200;
@@ -240,7 +249,7 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
     let root_place = *draft.members.first()?;
     let root = findings.get(root_place)?;
     let members: Vec<&Finding> = draft.members.iter().filter_map(|place| findings.get(*place)).collect();
-    let radius = BlastRadius::of(&members, facts.capture);
+    let mut radius = BlastRadius::of(&members, facts.capture);
     let alike = draft.members.len() - 1;
     let mut ties = draft.ties.clone();
     for member in draft.members.iter().skip(1) {
@@ -259,7 +268,12 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
     let symptoms: Vec<&Finding> =
         ties.iter().filter_map(is_symptom).filter_map(|place| findings.get(place)).collect();
     let affected = affected(root, &radius, &symptoms);
-    let contrast = affected.contrasts(board);
+    if SENDERS.contains(&root.detector) {
+        // They did it: whom it reached are others.
+        radius.clients = Members::default();
+    }
+    let change = affected.change(board);
+    let contrast = affected.contrasts(board, change.as_ref());
     let story = story::story(root, &radius, alike, &contrast, &symptoms);
     let gates = root.gates.iter().map(|gate| gate.prevents.clone());
     Some(Incident {
@@ -275,6 +289,7 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
         symptoms: ties.keys().map(|place| finding_id(*place)).collect(),
         links,
         contrast,
+        change,
         cleared: affected.cleared(board, facts.packets, facts.dropped),
         not_known: root.not_claimed.iter().map(|text| (*text).to_owned()).chain(gates).collect(),
         blast_radius: radius.with(&symptoms, facts.capture),
@@ -319,5 +334,7 @@ fn key(root: &Finding, factor: Option<&Factor>) -> String {
     hash.to_hex().get(..16).unwrap_or_default().to_owned()
 }
 
+#[cfg(test)]
+mod edges;
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
+use crate::correlate::interval::Interval;
+use crate::correlate::slots::Slots;
 use crate::correlate::times::Times;
 use crate::detect::{Bounded, Distinct, Merge, hash_of, request_failed};
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpFlow};
+use crate::flow::{EventKind, Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpEvent, TcpFlow};
 use crate::time::{Span, Timestamp};
 
 /// How an attempt failed.
@@ -65,66 +67,12 @@ impl Merge for Tally {
     }
 }
 
-/// Attempts by time, in slots as wide as it takes: the smallest power of two of seconds with which all of
-/// them fall into [`Slots::MOST`] slots. So the width depends on the times and not on their order.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Slots {
-    width: u32,
-    slots: BTreeMap<i64, Tally>,
-}
-
-impl Slots {
-    const MOST: usize = 32;
-
-    fn add(&mut self, time: Timestamp, failed: bool) {
-        let slot = time.0.div_euclid(1_000_000_000) >> self.width;
-        self.slots.entry(slot).or_default().add(failed);
-        self.widen();
-    }
-
-    fn widen(&mut self) {
-        while self.slots.len() > Self::MOST {
-            self.width_to(self.width + 1);
-        }
-    }
-
-    fn width_to(&mut self, width: u32) {
-        let by = width - self.width;
-        self.width = width;
-        for (slot, tally) in std::mem::take(&mut self.slots) {
-            self.slots.entry(slot >> by).or_default().absorb(tally);
-        }
-    }
-
-    /// What was attempted in slots that end before `time`.
-    pub(super) fn before(&self, time: Timestamp) -> Tally {
-        let bound = time.0.div_euclid(1_000_000_000) >> self.width;
-        sum(self.slots.range(..bound).map(|(_, tally)| *tally))
-    }
-
-    /// What was attempted in slots that begin after `time`.
-    pub(super) fn after(&self, time: Timestamp) -> Tally {
-        let bound = time.0.div_euclid(1_000_000_000) >> self.width;
-        sum(self.slots.range(bound.saturating_add(1)..).map(|(_, tally)| *tally))
-    }
-}
-
 /// All of them together.
 pub(super) fn sum(tallies: impl Iterator<Item = Tally>) -> Tally {
     tallies.fold(Tally::default(), |mut all, one| {
         all.absorb(one);
         all
     })
-}
-
-impl Merge for Slots {
-    fn absorb(&mut self, mut other: Self) {
-        let width = self.width.max(other.width);
-        self.width_to(width);
-        other.width_to(width);
-        self.slots.absorb(other.slots);
-        self.widen();
-    }
 }
 
 /// A service, and whether it is asked for connections or for lookups.
@@ -141,6 +89,11 @@ impl ServiceKey {
     pub const TCP: u8 = TCP;
     /// Asked for lookups.
     pub const UDP: u8 = UDP;
+
+    /// `tcp`, whose attempts are connections, or `dns`, whose attempts are lookups.
+    pub fn protocol_name(&self) -> &'static str {
+        if self.protocol == UDP { "dns" } else { "tcp" }
+    }
 }
 
 /// What is attempted at a service, and so what can be compared.
@@ -173,26 +126,23 @@ impl Kind {
     }
 }
 
-/// Attempts of a kind at one service: all of them, by client, and by time.
+/// Attempts of a kind at one service: all of them, and by client.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Attempts {
     pub(super) all: Tally,
     pub(super) clients: Bounded<IpAddr, Tally, CLIENTS>,
-    pub(super) slots: Slots,
 }
 
 impl Merge for Attempts {
     fn absorb(&mut self, other: Self) {
         self.all.absorb(other.all);
         self.clients.absorb(other.clients);
-        self.slots.absorb(other.slots);
     }
 }
 
 impl Attempts {
-    fn add(&mut self, client: IpAddr, time: Timestamp, failed: bool) {
+    fn add(&mut self, client: IpAddr, failed: bool) {
         self.all.add(failed);
-        self.slots.add(time, failed);
         if let Some(tally) = self.clients.observe(hash_of(&client), client) {
             tally.add(failed);
         }
@@ -224,6 +174,7 @@ pub(super) struct Counted {
     pub(super) lost: u64,
     pub(super) stalled: Span,
     pub(super) names: Distinct<String, 4>,
+    pub(super) slots: Slots<Interval>,
 }
 
 /// Clients of a service that are told apart.
@@ -246,6 +197,7 @@ impl Merge for Counted {
         self.lost += other.lost;
         self.stalled += other.stalled;
         self.names.absorb(other.names);
+        self.slots.absorb(other.slots);
     }
 }
 
@@ -258,11 +210,43 @@ impl Counted {
         }
     }
 
-    /// An attempt of a client at `time`, and how it failed.
-    fn attempt(&mut self, client: IpAddr, time: Timestamp, failure: Option<Failure>) {
-        self.attempts.add(client, time, failure.is_some());
+    /// An attempt of a client at `time`.
+    fn attempt(&mut self, kind: Kind, client: IpAddr, time: Timestamp, failed: bool) {
+        let attempts = match kind {
+            Kind::Connections | Kind::Lookups => &mut self.attempts,
+            Kind::Handshakes => &mut self.handshakes,
+            Kind::Requests => &mut self.requests,
+        };
+        attempts.add(client, failed);
+        self.slots.count(time, |interval| interval.attempt(kind, failed));
+    }
+
+    /// How the last attempt failed.
+    fn failed(&mut self, failure: Option<Failure>) {
         if let Some(failure) = failure {
             *self.failures.entry(failure).or_default() += 1;
+        }
+    }
+
+    /// What both sides of a connection sent, and when.
+    fn course(&mut self, flow: &Flow, tcp: &TcpFlow) {
+        let all = traffic(flow);
+        let totals = [all.packets, all.bytes];
+        self.slots.spread(flow.first.time, flow.last.time, totals, |interval, [packets, bytes]| {
+            interval.packets += packets;
+            interval.bytes += bytes;
+        });
+        for reset in tcp.resets.iter().filter(|reset| reset.class.is_harmful()) {
+            self.slots.count(reset.at.time, |interval| interval.resets.absorb(1));
+        }
+        let again = |event: &&TcpEvent| {
+            use EventKind::{RetransmittedSyn, RetransmittedSynAck};
+            let needed = event.spurious.is_none() && !event.path_mtu;
+            let opening = matches!(event.kind, RetransmittedSyn | RetransmittedSynAck);
+            needed && (opening || event.kind.is_data_retransmission())
+        };
+        for event in tcp.events.iter().filter(again) {
+            self.slots.count(event.at.time, |interval| interval.repeats.absorb(1));
         }
     }
 
@@ -270,7 +254,10 @@ impl Counted {
         let handshake = &tcp.handshake;
         handshake.connect_time.into_iter().for_each(|span| self.connect.add(span));
         let there_and_back = handshake.server_rtt.zip(handshake.client_rtt);
-        there_and_back.into_iter().for_each(|(there, back)| self.round_trip.add(there + back));
+        if let Some((there, back)) = there_and_back {
+            self.round_trip.add(there + back);
+            self.slots.count(flow.first.time, |interval| interval.went_there_and_back(there + back));
+        }
         for side in &tcp.sides {
             let again = &side.retransmissions;
             self.segments += side.unique_segments;
@@ -282,8 +269,14 @@ impl Counted {
             None => [0, 1].map(|side| tcp.sides.get(side).and_then(|one| Some(one.transfer?.0))),
         };
         // A server that speaks first answers nothing.
-        let waited = asked.zip(answered).map(|(asked, answered)| answered.time - asked.time);
-        waited.into_iter().for_each(|span| self.first_byte.add(span));
+        let waited = asked.zip(answered).map(|(asked, answered)| (asked, answered.time - asked.time));
+        if let Some((asked, span)) = waited.filter(|(_, span)| *span >= Span::ZERO) {
+            self.first_byte.add(span);
+            // Every exchange of plain HTTP is counted for itself.
+            if flow.service != Some(Protocol::Http) {
+                self.slots.count(asked.time, |interval| interval.answered(span));
+            }
+        }
         if answered.is_some() {
             self.transfer.add(tcp.side(Direction::ToClient).transfer_time());
         }
@@ -326,6 +319,8 @@ pub struct Scoreboard {
     pub(super) other: BTreeMap<u8, Traffic>,
     /// Echo requests, by who was asked and who asked.
     pub(super) pings: Bounded<(IpAddr, IpAddr), Tally, SERVICES>,
+    /// All flows.
+    pub(super) slots: Slots<Traffic>,
 }
 
 /// Services told apart: what a person looks through, and a few megabytes.
@@ -342,10 +337,11 @@ impl Scoreboard {
 
     /// A flow was closed.
     pub fn flow(&mut self, flow: &Flow) {
-        let mut traffic = Traffic::default();
-        flow.halves
-            .iter()
-            .for_each(|half| traffic.absorb(Traffic { packets: half.packets, bytes: half.bytes }));
+        let traffic = traffic(flow);
+        let totals = [traffic.packets, traffic.bytes];
+        self.slots.spread(flow.first.time, flow.last.time, totals, |all, [packets, bytes]| {
+            all.absorb(Traffic { packets, bytes });
+        });
         match (flow.protocol, &flow.tcp) {
             (TCP, Some(tcp)) => self.connection(flow, tcp),
             (UDP, _) if flow.service == Some(Protocol::Dns) => {}
@@ -376,17 +372,22 @@ impl Scoreboard {
     fn connection(&mut self, flow: &Flow, tcp: &TcpFlow) {
         let key = ServiceKey { server: flow.server, protocol: TCP };
         let Some(service) = self.services.observe(hash_of(&key), key) else { return };
+        service.course(flow, tcp);
         if flow.is_cut() {
             service.not_judged += 1;
             return;
         }
         service.times(flow, tcp);
+        let (client, time) = (flow.client.address, flow.first.time);
         match outcome(flow, tcp) {
-            Some(failure) => service.attempt(flow.client.address, flow.first.time, failure),
+            Some(failure) => {
+                service.attempt(Kind::Connections, client, time, failure.is_some());
+                service.failed(failure);
+            }
             None => service.not_judged += 1,
         }
         if let Some(failed) = handshake_failed(flow) {
-            service.handshakes.add(flow.client.address, flow.first.time, failed);
+            service.attempt(Kind::Handshakes, client, time, failed);
         }
     }
 
@@ -398,9 +399,12 @@ impl Scoreboard {
         let failed = request_failed(exchange);
         // One that nobody answered until the client closed: it may have changed its mind.
         if failed || exchange.status.is_some() {
-            service.requests.add(flow.client.address, asked.time, failed);
+            service.attempt(Kind::Requests, flow.client.address, asked.time, failed);
         }
-        exchange.waited().into_iter().for_each(|span| service.response.add(span));
+        if let Some(span) = exchange.waited() {
+            service.response.add(span);
+            service.slots.count(asked.time, |interval| interval.answered(span));
+        }
     }
 
     /// A DNS transaction of `flow` was finished.
@@ -409,6 +413,15 @@ impl Scoreboard {
         let Some(query) = transaction.query.filter(|_| lookup) else { return };
         let key = ServiceKey { server: flow.server, protocol: UDP };
         let Some(service) = self.services.observe(hash_of(&key), key) else { return };
+        for at in [&query].into_iter().chain(&transaction.response) {
+            service.slots.count(at.time, |interval| interval.packets += 1);
+        }
+        for at in &transaction.repeats {
+            service.slots.count(at.time, |interval| {
+                interval.packets += 1;
+                interval.repeats.absorb(1);
+            });
+        }
         const SERVFAIL: u16 = 2;
         const REFUSED: u16 = 5;
         let failure = match (transaction.response, transaction.rcode) {
@@ -425,9 +438,21 @@ impl Scoreboard {
                 Some(Failure::Unanswered)
             }
         };
-        service.attempt(flow.client.address, query.time, failure);
-        transaction.waited().into_iter().for_each(|span| service.first_byte.add(span));
+        service.attempt(Kind::Lookups, flow.client.address, query.time, failure.is_some());
+        service.failed(failure);
+        if let Some(span) = transaction.waited() {
+            service.first_byte.add(span);
+            service.slots.count(query.time, |interval| interval.answered(span));
+        }
     }
+}
+
+/// What both sides of a flow sent.
+fn traffic(flow: &Flow) -> Traffic {
+    flow.halves.iter().fold(Traffic::default(), |mut all, half| {
+        all.absorb(Traffic { packets: half.packets, bytes: half.bytes });
+        all
+    })
 }
 
 /// How a connection failed; the outer `None` when nobody can tell.
@@ -478,5 +503,6 @@ impl Merge for Scoreboard {
         self.unread_in_all.absorb(other.unread_in_all);
         self.other.absorb(other.other);
         self.pings.absorb(other.pings);
+        self.slots.absorb(other.slots);
     }
 }

@@ -520,7 +520,7 @@ impl HttpError {
         servers[cut..].iter().for_each(|(server, _)| case.affected.servers.add(*server));
         after.clients.iter().for_each(|client| case.affected.clients.add(*client));
         let (old, new) = (names(&servers[..cut]), names(&servers[cut..]));
-        let title = format!("Requests for {host}/{prefix} go to {new} since a moment, and get 4xx");
+        let title = format!("Requests for {host}/{prefix} go to {new} instead of {old}, and get 4xx");
         let summary = format!(
             "Until then {old} answered {} of {} well. Since then {new} rejected {} of {} with 4xx.",
             before.requests - before.rejected,

@@ -447,7 +447,7 @@ fn draft(server: &str, storm: &Case<Resets>, beside: &str) -> Draft<Kind> {
         storm.affected.active.span(),
         storm.counts.by_server,
         storm.clients(),
-        if kind == Kind::Refused { "could not connect" } else { "lost their connections" },
+        if kind == Kind::Refused { "could not connect" } else { "lost connections" },
     );
     let clients = &storm.affected.clients;
     // Who needs a service that refuses asks again: strangers that come once are a scan or a flood.

@@ -290,10 +290,14 @@ fn draft(
         ),
     };
     let title = format!("{server} gets {} whose senders never go on", plural(abandoned, "SYN"));
+    let within = match flood.busiest {
+        all if all == abandoned => String::new(),
+        some => format!(" {some} of them came within ten seconds."),
+    };
     let summary = format!(
-        "{} sent {abandoned} SYNs once and then nothing, {} of them within ten seconds.{others}{}",
+        "{} came from {}, each once, and nothing after it.{within}{others}{}",
+        plural(abandoned, "SYN"),
         case.affected.clients.of("address"),
-        flood.busiest,
         case.counts.prints.remark(),
     );
     let severity = match Severity::of_failures(failed, failed + opened, failed, case.lost) {

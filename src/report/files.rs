@@ -21,7 +21,7 @@ use crate::report::screen::TOP;
 use crate::report::table::{
     Certificates, Dns, EvidenceRow, EvidenceTable, FileIndex, FileRow, Files, FindingRow, Findings, Flows,
     Http, Icmp, IncidentRow, Incidents, ServiceRow, Services, Streamed, Table, TableDoc, TcpEvents, TcpSides,
-    Tls,
+    TimelineRow, TimelineTable, Tls,
 };
 use crate::report::table_writer::{Format, TableWriter};
 use crate::report::text::View;
@@ -200,10 +200,9 @@ impl Rows for TableFiles {
     }
 }
 
-/// Writes `services.parquet`, `incidents.parquet`, `findings.parquet`, `evidence.parquet`, `files.parquet`,
-/// `report.json`, `summary.txt` and `rca.md`,
-/// and says where they are. `inputs` are the files that were analysed, in that order; times in `rca.md` are
-/// of `zone`.
+/// Writes `services.parquet`, `timeline.parquet`, `incidents.parquet`, `findings.parquet`,
+/// `evidence.parquet`, `files.parquet`, `report.json`, `summary.txt` and `rca.md`, and says where they are.
+/// `inputs` are the files that were analysed, in that order; times in `rca.md` are of `zone`.
 ///
 /// # Errors
 /// When one of them cannot be written.
@@ -219,6 +218,7 @@ pub fn write_report(
         .flat_map(|finding| finding.evidence.iter().map(move |cited| EvidenceRow { finding, cited }));
     Ok(vec![
         write_table::<Services>(folder, report.services.iter().map(|service| ServiceRow { service }))?,
+        write_table::<TimelineTable>(folder, TimelineRow::of(&report.timeline))?,
         write_table::<Incidents>(folder, report.incidents.iter().map(|cited| IncidentRow { cited }))?,
         write_table::<Findings>(folder, findings.map(|finding| FindingRow { ranked: finding }))?,
         write_table::<EvidenceTable>(folder, cited)?,
@@ -281,6 +281,7 @@ mod tests {
                 "summary.txt",
                 "tcp_events.parquet",
                 "tcp_sides.parquet",
+                "timeline.parquet",
                 "tls.parquet",
             ]
         );

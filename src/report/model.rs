@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::correlate::{self, Board, Cleared, Correlated, Facts, Incident, LayerState, Service};
+use crate::correlate::{self, Board, Cleared, Correlated, Facts, Incident, LayerState, Service, Timeline};
 use crate::detect::{Evidence, Finding, NotAssessed, Rule, Severity, Verdict};
 use crate::pipeline::{Capped, Outcome};
 use crate::report::assessed::Assessed;
@@ -42,6 +42,9 @@ pub struct Report {
     pub services: Vec<Service>,
     /// Services beyond those listed; at least so many when there were more than are told apart.
     pub services_unlisted: u64,
+    /// What happened at the listed services when: too much for `report.json`, and in a table of its own.
+    #[serde(skip)]
+    pub timeline: Timeline,
     /// What was found, the weightiest first.
     pub findings: Vec<RankedFinding>,
     /// Ids of the findings that belong to no incident.
@@ -197,6 +200,8 @@ impl Report {
         let incidents: Vec<CitedIncident> =
             incidents.into_iter().map(|incident| CitedIncident::new(incident, &findings)).collect();
         let (services, services_unlisted) = services(&outcome.board);
+        let mut timeline = outcome.board.timeline().clone();
+        timeline.services.truncate(Self::SERVICES);
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
@@ -208,6 +213,7 @@ impl Report {
             cleared,
             services,
             services_unlisted,
+            timeline,
             findings,
             other,
             ruled_out: outcome

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 
 use crate::capture::FileReport;
-use crate::correlate::Tie;
+use crate::correlate::{Measure, Tie};
 use crate::detect::Severity;
 use crate::humanize::{grouped, plural};
 use crate::report::escape::terminal;
@@ -195,6 +195,10 @@ fn timeline(text: &mut String, report: &Report, cited: &CitedIncident, zone: &Zo
             }
         }
     }
+    if let Some(change) = &cited.incident.change {
+        entries.push((change.at, format!("{}: {}", changed(change.what), change.text)));
+        entries.extend(change.until.map(|until| (until, format!("{}: as before", changed(change.what)))));
+    }
     let capture =
         [(report.capture.first_seen, "the capture begins"), (report.capture.last_seen, "the capture ends")];
     entries.extend(capture.into_iter().filter_map(|(time, what)| Some((time?, what.to_owned()))));
@@ -205,6 +209,14 @@ fn timeline(text: &mut String, report: &Report, cited: &CitedIncident, zone: &Zo
     }
     if let Some(more) = entries.len().checked_sub(TIMELINE).filter(|more| *more > 0) {
         let _ = writeln!(text, "| | {} in report.json |", plural(more as u64, "more entry"));
+    }
+}
+
+fn changed(what: Measure) -> &'static str {
+    match what {
+        Measure::Failures => "failures",
+        Measure::Response => "response time",
+        Measure::RoundTrip => "round trip",
     }
 }
 

@@ -26,6 +26,7 @@ mod shared;
 mod streamed;
 mod tcp_events;
 mod tcp_sides;
+mod timeline;
 mod tls;
 pub mod tshark;
 
@@ -44,6 +45,7 @@ pub(crate) use shared::{protocol, word};
 pub use streamed::Streamed;
 pub use tcp_events::{EventRow, TcpEvents};
 pub use tcp_sides::{SideRow, TcpSides};
+pub use timeline::{TimelineRow, TimelineTable};
 pub use tls::{Tls, TlsRow};
 
 /// What a reader has to know of a column.
@@ -135,6 +137,7 @@ impl TableDoc {
             Self::of::<Http>(),
             Self::of::<Icmp>(),
             Self::of::<Services>(),
+            Self::of::<TimelineTable>(),
             Self::of::<Incidents>(),
             Self::of::<Findings>(),
             Self::of::<EvidenceTable>(),
@@ -176,6 +179,7 @@ mod tests {
         check::<Http>();
         check::<Icmp>();
         check::<Services>();
+        check::<TimelineTable>();
         check::<Incidents>();
         check::<Findings>();
         check::<EvidenceTable>();

@@ -2,7 +2,8 @@
 
 use super::{
     CertificateRow, Certificates, Dns, DnsRow, EventRow, FileIndex, FileRow, Files, FlowRow, Flows, Http,
-    HttpRow, Icmp, IcmpRow, ServiceRow, Services, SideRow, Table, TcpEvents, TcpSides, Tls, TlsRow,
+    HttpRow, Icmp, IcmpRow, ServiceRow, Services, SideRow, Table, TcpEvents, TcpSides, TimelineRow,
+    TimelineTable, Tls, TlsRow,
 };
 use crate::flow::{Finished, Flow, Row};
 use crate::pipeline::Outcome;
@@ -93,6 +94,12 @@ impl Streamed for Http {
 impl Streamed for Services {
     fn concluded(outcome: &Outcome) -> Vec<ServiceRow<'_>> {
         outcome.board.services().iter().map(|service| ServiceRow { service }).collect()
+    }
+}
+
+impl Streamed for TimelineTable {
+    fn concluded(outcome: &Outcome) -> Vec<TimelineRow<'_>> {
+        TimelineRow::of(outcome.board.timeline()).collect()
     }
 }
 
