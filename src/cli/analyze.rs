@@ -14,17 +14,21 @@ use crate::cli::stdout::stdout;
 use crate::config::Config;
 use crate::detect::Severity;
 use crate::humanize::plural;
+use crate::local::Inputs;
 use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
+use crate::report::course::Course;
 use crate::report::escape::terminal;
 use crate::report::files::{self, TableFiles, WriteError};
 use crate::report::folder::ReportFolder;
+use crate::report::html::Seen;
 use crate::report::json;
 use crate::report::manifest::{Manifest, Started};
 use crate::report::model::Report;
 use crate::report::rca::Zone;
 use crate::report::screen::TOP;
 use crate::report::text::{self, View};
+use crate::report::trace::Tracer;
 
 /// Arguments of `analyze`.
 #[derive(Debug, Args)]
@@ -47,7 +51,7 @@ pub(super) struct Analyze {
     /// Print so many incidents in full
     #[arg(long, value_name = "N", default_value_t = TOP, conflicts_with_all = ["all", "json"])]
     top: usize,
-    /// Time zone of the times in rca.md: UTC, an offset like +02:00, or a name like Europe/Berlin
+    /// Time zone of the times in rca.md and report.html: UTC, an offset like +02:00, or a name like Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC", conflicts_with = "no_files")]
     tz: Zone,
     /// Exit with 1 if there is an incident or a finding of at least this severity
@@ -114,7 +118,7 @@ impl Analyze {
 
     /// Analyses a capture set.
     fn one(&self, config: &Config, reader: Reader, target: &Path) -> Result<Exit, Failure> {
-        let started = Started::now();
+        let (started, inputs) = (Started::now(), Inputs::of(&reader));
         let (outcome, written) = match self.folder(&reader, target)? {
             None => (self.source.analyze(config, reader, &mut NoRows)?, None),
             Some(folder) => {
@@ -125,11 +129,13 @@ impl Analyze {
         };
         let report = Report::new(&outcome, config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
-        let written = written.map(|(folder, tables)| {
+        let written = written.map(|(folder, mut tables)| {
+            let seen = self.seen(config, &report, &inputs, tables.course())?;
             let manifest = |outputs: &[PathBuf]| {
                 Manifest::new(&outcome, config, self.source.threads(), started, outputs)
             };
-            write_files(tables, &report, &outcome.files, &self.tz, folder, manifest)
+            write_files(tables, &report, &outcome.files, &self.tz, &seen, folder, manifest)?;
+            Ok::<_, Failure>(())
         });
         self.print(&report)?;
         if let Some(written) = written {
@@ -139,6 +145,27 @@ impl Analyze {
             }
         }
         Ok(self.exit(&outcome, &report))
+    }
+
+    /// What the plots are drawn of: some packets are read a second time, when there is an incident.
+    fn seen(
+        &self,
+        config: &Config,
+        report: &Report,
+        inputs: &Inputs,
+        course: Course,
+    ) -> Result<Seen, Failure> {
+        let mut tracer = Tracer::new(report);
+        if tracer.ranges().is_empty() {
+            return Ok(Seen { course, ..Seen::default() });
+        }
+        let bytes = report.capture.files.iter().map(|file| file.size).sum();
+        let Some(reader) = inputs.open(config, bytes) else {
+            return Ok(Seen { course, once: true, ..Seen::default() });
+        };
+        let wanted = tracer.ranges().to_vec();
+        self.source.again(config, reader, &wanted, &mut |packet| tracer.packet(packet))?;
+        Ok(Seen { course, traces: tracer.finish(), once: false })
     }
 
     fn print(&self, report: &Report) -> io::Result<()> {
@@ -198,11 +225,13 @@ fn write_files(
     report: &Report,
     inputs: &[FileReport],
     zone: &Zone,
+    seen: &Seen,
     folder: ReportFolder,
     manifest: impl FnOnce(&[PathBuf]) -> Result<Manifest, WriteError>,
 ) -> Result<(), WriteError> {
     let mut outputs = tables.finish()?;
     outputs.extend(files::write_report(report, inputs, zone, folder.path())?);
+    outputs.push(files::write_page(report, inputs, zone, seen, folder.path())?);
     let manifest = manifest(&outputs)?;
     manifest.write(folder.path())?;
     let replaced = folder.former().filter(|former| !former.is_of(&manifest.inputs)).map(|former| {

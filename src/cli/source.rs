@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +11,7 @@ use crate::capture::{CaptureLimits, Hashes, Reader};
 use crate::cli::outcome::Failure;
 use crate::cli::progress::Bar;
 use crate::config::Config;
+use crate::dissect::PacketRecord;
 use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::place::same_file;
@@ -91,6 +93,21 @@ impl Source {
         let outcome = local::analyze_set(reader, config, run, rows, &|progress| bar.show(progress));
         bar.clear();
         Ok(outcome?)
+    }
+
+    /// Reads the packets of `wanted` a second time and gives them to `each`.
+    pub(super) fn again(
+        &self,
+        config: &Config,
+        reader: Reader,
+        wanted: &[RangeInclusive<u64>],
+        each: &mut (dyn FnMut(&PacketRecord) + Send),
+    ) -> Result<(), Failure> {
+        let bar = Bar::new(self.quiet);
+        let run = Run { threads: self.threads(), sha256: false };
+        let read = local::again(reader, config, run, wanted, each, &|progress| bar.show(progress));
+        bar.clear();
+        Ok(read?)
     }
 }
 

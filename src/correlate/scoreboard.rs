@@ -442,7 +442,7 @@ impl Scoreboard {
 }
 
 /// How a connection failed; the outer `None` when nobody can tell.
-fn outcome(flow: &Flow, tcp: &TcpFlow) -> Option<Option<Failure>> {
+pub fn outcome(flow: &Flow, tcp: &TcpFlow) -> Option<Option<Failure>> {
     use HandshakeOutcome::*;
     let handshake = &tcp.handshake;
     let failure = match handshake.outcome {
