@@ -13,6 +13,7 @@
 //! pipeline  the stages as plain functions of their input, and the merge
 //! local     runs them on this machine's cores in bounded memory
 //! report    outcome      -> JSON, Parquet, text
+//! diff      two captures -> what is new, gone, worse or other
 //! cli       one file per subcommand
 //! ```
 //!
@@ -32,6 +33,7 @@ pub mod correlate;
 pub mod pipeline;
 pub mod local;
 pub mod report;
+pub mod diff;
 pub mod cli;
 
 /// Hand-made traffic, the same as in `tests/`.

@@ -4,10 +4,7 @@
 //! dissected, and the rows that became final in the round before are written. Every partition takes the
 //! batches in capture order. So neither the number of threads nor the size of a round changes a result.
 
-mod again;
 mod tracker;
-
-pub use again::{Inputs, again};
 
 use std::path::PathBuf;
 

@@ -20,6 +20,7 @@ const FLOW: &[&str] = &[
     "pipeline",
     "local",
     "report",
+    "diff",
     "cli",
 ];
 

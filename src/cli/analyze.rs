@@ -13,8 +13,9 @@ use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
 use crate::config::Config;
 use crate::detect::Severity;
+use crate::diff::Baseline;
+use crate::extract::{self, Again, Asked};
 use crate::humanize::plural;
-use crate::local::Inputs;
 use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
 use crate::report::course::Course;
@@ -28,7 +29,7 @@ use crate::report::model::Report;
 use crate::report::rca::Zone;
 use crate::report::screen::TOP;
 use crate::report::text::{self, View};
-use crate::report::trace::Tracer;
+use crate::report::trace::Trace;
 
 /// Arguments of `analyze`.
 #[derive(Debug, Args)]
@@ -57,6 +58,9 @@ pub(super) struct Analyze {
     /// Exit with 1 if there is an incident or a finding of at least this severity
     #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = FailOn::Critical)]
     fail_on: FailOn,
+    /// Count only what an earlier report does not have for the exit code: report.json, or its folder
+    #[arg(long, value_name = "REPORT")]
+    baseline: Option<PathBuf>,
     /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
@@ -98,6 +102,7 @@ impl Analyze {
             (_, true) => Hashes::None,
             _ => Hashes::Blake3,
         };
+        let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         let readers = self.source.open(&config, hashes)?;
         let targets = self.targets(&readers);
         let many = readers.len() > 1;
@@ -111,14 +116,20 @@ impl Analyze {
             if many && !self.json {
                 writeln!(stdout()?.lock())?;
             }
-            exit = exit.max(self.one(&config, reader, target)?);
+            exit = exit.max(self.one(&config, reader, target, baseline.as_ref())?);
         }
         Ok(exit)
     }
 
     /// Analyses a capture set.
-    fn one(&self, config: &Config, reader: Reader, target: &Path) -> Result<Exit, Failure> {
-        let (started, inputs) = (Started::now(), Inputs::of(&reader));
+    fn one(
+        &self,
+        config: &Config,
+        reader: Reader,
+        target: &Path,
+        baseline: Option<&Baseline>,
+    ) -> Result<Exit, Failure> {
+        let started = Started::now();
         let (outcome, written) = match self.folder(&reader, target)? {
             None => (self.source.analyze(config, reader, &mut NoRows)?, None),
             Some(folder) => {
@@ -130,7 +141,7 @@ impl Analyze {
         let report = Report::new(&outcome, config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
         let written = written.map(|(folder, mut tables)| {
-            let seen = self.seen(config, &report, &inputs, tables.course())?;
+            let seen = self.seen(config, &report, tables.course())?;
             let manifest = |outputs: &[PathBuf]| {
                 Manifest::new(&outcome, config, self.source.threads(), started, outputs)
             };
@@ -144,28 +155,23 @@ impl Analyze {
                 writeln!(stdout()?.lock(), "\nfiles in {}", terminal(&target.display().to_string()))?;
             }
         }
-        Ok(self.exit(&outcome, &report))
+        if let Some(baseline) = baseline.filter(|_| !self.json) {
+            writeln!(stdout()?.lock(), "\n{}", known(baseline, &report))?;
+        }
+        let worst = baseline.map_or(report.verdict.worst, |baseline| baseline.worst(&report));
+        Ok(self.exit(&outcome, worst))
     }
 
     /// What the plots are drawn of: some packets are read a second time, when there is an incident.
-    fn seen(
-        &self,
-        config: &Config,
-        report: &Report,
-        inputs: &Inputs,
-        course: Course,
-    ) -> Result<Seen, Failure> {
-        let mut tracer = Tracer::new(report);
-        if tracer.ranges().is_empty() {
-            return Ok(Seen { course, ..Seen::default() });
-        }
-        let bytes = report.capture.files.iter().map(|file| file.size).sum();
-        let Some(reader) = inputs.open(config, bytes) else {
-            return Ok(Seen { course, once: true, ..Seen::default() });
-        };
-        let wanted = tracer.ranges().to_vec();
-        self.source.again(config, reader, &wanted, &mut |packet| tracer.packet(packet))?;
-        Ok(Seen { course, traces: tracer.finish(), once: false })
+    fn seen(&self, config: &Config, report: &Report, course: Course) -> Result<Seen, Failure> {
+        let again = Again::new(&report.capture.files, &config.capture_limits());
+        let asked: Vec<Asked<'_>> =
+            report.incidents.iter().take(Seen::INCIDENTS).map(|cited| report.asked(cited)).collect();
+        let read = || extract::conversations(&again, &extract::pick(&again, &asked)?);
+        Ok(match self.source.on_threads(read)? {
+            Ok(conversations) => Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None },
+            Err(error) => Seen { course, traces: Vec::new(), why: Some(error.to_string()) },
+        })
     }
 
     fn print(&self, report: &Report) -> io::Result<()> {
@@ -178,13 +184,13 @@ impl Analyze {
         text::write(report, view, width, &mut anstream::stdout().lock())
     }
 
-    fn exit(&self, outcome: &Outcome, report: &Report) -> Exit {
+    fn exit(&self, outcome: &Outcome, worst: Option<Severity>) -> Exit {
         for unreadable in &outcome.unreadable {
             complain(&unreadable.reason);
         }
         match self.fail_on.severity() {
             _ if !unread(outcome).is_empty() => Exit::Failed,
-            Some(severity) if report.fails_on(severity) => Exit::Findings,
+            Some(severity) if worst >= Some(severity) => Exit::Findings,
             _ => Exit::Clean,
         }
     }
@@ -216,6 +222,18 @@ impl Analyze {
             free.unwrap_or(name)
         });
         names.map(|name| home.join(name)).collect()
+    }
+}
+
+/// How much of a report was there before.
+fn known(baseline: &Baseline, report: &Report) -> String {
+    let new: Vec<&str> = baseline.new_incidents(report).map(|cited| cited.incident.id.as_str()).collect();
+    match (report.incidents.len(), new.as_slice()) {
+        (0, _) => "baseline: no incident".to_owned(),
+        (all, []) => format!("baseline: nothing new in {}", plural(all as u64, "incident")),
+        (all, new) => {
+            format!("baseline: {} of {} new: {}", new.len(), plural(all as u64, "incident"), new.join(" "))
+        }
     }
 }
 

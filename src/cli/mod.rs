@@ -5,6 +5,7 @@
 
 mod analyze;
 mod catalogue;
+mod diff;
 mod events;
 mod explain;
 mod info;
@@ -45,6 +46,8 @@ Exit codes:
 enum Command {
     /// Analyse captures: print a summary and write the files of the report
     Analyze(analyze::Analyze),
+    /// Compare a capture with one from when things were well: what is new, gone, worse or other
+    Diff(diff::Diff),
     /// Print one row per flow
     Flows(tables::TableArgs),
     /// Print one row per direction of a TCP flow that got an answer
@@ -86,6 +89,7 @@ pub fn run() -> Exit {
     };
     let result = match command {
         Command::Analyze(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Flows(command) => command.run::<Flows>(),
         Command::Sides(command) => command.run::<TcpSides>(),
         Command::Events(command) => command.run(),

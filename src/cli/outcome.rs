@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::{ExitCode, Termination};
 
 use crate::capture::CaptureError;
+use crate::diff::StoredError;
 use crate::report::files::{WriteError, reason};
 
 /// How a command ended.
@@ -46,6 +47,9 @@ pub(super) enum Failure {
     /// An input could not be read.
     #[error("{0}")]
     Capture(#[from] CaptureError),
+    /// A report of before could not be read.
+    #[error("{0}")]
+    Stored(#[from] StoredError),
     /// A file could not be written.
     #[error("{0}")]
     Write(#[from] WriteError),
@@ -65,7 +69,7 @@ impl Failure {
                 return Exit::Usage;
             }
             Self::Usage(_) => Exit::Usage,
-            Self::Capture(_) | Self::Write(_) | Self::Output(_) => Exit::Failed,
+            Self::Capture(_) | Self::Stored(_) | Self::Write(_) | Self::Output(_) => Exit::Failed,
         };
         complain(&self.to_string());
         exit

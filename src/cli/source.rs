@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,7 +10,6 @@ use crate::capture::{CaptureLimits, Hashes, Reader};
 use crate::cli::outcome::Failure;
 use crate::cli::progress::Bar;
 use crate::config::Config;
-use crate::dissect::PacketRecord;
 use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::place::same_file;
@@ -26,6 +24,13 @@ pub(super) struct Source {
     /// Take all inputs as one capture, in time order, whatever their names and times
     #[arg(long)]
     set: bool,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How to read.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Reading {
     /// Configuration file [default: ./pcapsy.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -39,14 +44,19 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// One input, all of it as one capture.
+    pub(super) fn one(input: &Path, reading: Reading) -> Self {
+        Self { inputs: vec![input.to_owned()], set: true, reading }
+    }
+
     /// The configuration asked for.
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        load_config(self.config.as_deref())
+        load_config(self.reading.config.as_deref())
     }
 
     /// Worker threads asked for; 0 for one per core.
     pub(super) fn threads(&self) -> usize {
-        usize::from(self.threads)
+        usize::from(self.reading.threads)
     }
 
     /// Opens the inputs, a reader for each capture set. Nothing has been written before that, so a wrong
@@ -69,8 +79,8 @@ impl Source {
     }
 
     /// As [`Source::open`], of inputs that are one capture set.
-    pub(super) fn open_one(&self, config: &Config) -> Result<Reader, Failure> {
-        let mut readers = self.open(config, Hashes::default())?;
+    pub(super) fn open_one(&self, config: &Config, hashes: Hashes) -> Result<Reader, Failure> {
+        let mut readers = self.open(config, hashes)?;
         match (readers.pop(), readers.len()) {
             (Some(reader), 0) => Ok(reader),
             (_, others) => Err(Failure::Usage(format!(
@@ -88,26 +98,16 @@ impl Source {
         reader: Reader,
         rows: &mut (dyn Rows + Send),
     ) -> Result<Outcome, Failure> {
-        let bar = Bar::new(self.quiet);
+        let bar = Bar::new(self.reading.quiet);
         let run = Run { threads: self.threads(), sha256: false };
         let outcome = local::analyze_set(reader, config, run, rows, &|progress| bar.show(progress));
         bar.clear();
         Ok(outcome?)
     }
 
-    /// Reads the packets of `wanted` a second time and gives them to `each`.
-    pub(super) fn again(
-        &self,
-        config: &Config,
-        reader: Reader,
-        wanted: &[RangeInclusive<u64>],
-        each: &mut (dyn FnMut(&PacketRecord) + Send),
-    ) -> Result<(), Failure> {
-        let bar = Bar::new(self.quiet);
-        let run = Run { threads: self.threads(), sha256: false };
-        let read = local::again(reader, config, run, wanted, each, &|progress| bar.show(progress));
-        bar.clear();
-        Ok(read?)
+    /// Runs `work` on the threads asked for.
+    pub(super) fn on_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+        Ok(local::on_threads(self.threads(), work)?)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::capture::Hashes;
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
@@ -96,7 +97,7 @@ impl TableArgs {
                 "parquet is binary: name a file with --output, or write to a pipe".to_owned(),
             ));
         }
-        let reader = self.source.open_one(&config)?;
+        let reader = self.source.open_one(&config, Hashes::default())?;
         let (pending, out): (_, Box<dyn Write + Send>) = if to_stdout {
             (None, Box::new(stdout()?))
         } else {

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::correlate::scoreboard::{Counted, Failure, Kind, Scoreboard, ServiceKey, Tally, Traffic, sum};
 use crate::correlate::times::{Spread, Times};
-use crate::detect::Merge;
+use crate::detect::{Merge, hash_of};
+use crate::dissect::Endpoint;
 use crate::time::{Span, Timestamp};
 
 /// How a service fared.
@@ -57,6 +58,46 @@ pub struct Service {
     pub lost: u64,
     /// Time without progress because of losses, seconds.
     pub stalled: Span,
+}
+
+/// A part of what a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// SYN to SYN-ACK, retries included.
+    Connect,
+    /// ClientHello to the end of the handshake.
+    Tls,
+    /// First request to the first byte of its answer; of a lookup, first query to response.
+    FirstByte,
+    /// Last byte of an HTTP request to the first of its response.
+    Response,
+    /// Round trip of the handshakes, through the capture point.
+    RoundTrip,
+}
+
+impl Phase {
+    /// In the order of a request.
+    pub const ALL: [Self; 5] = [Self::Connect, Self::Tls, Self::FirstByte, Self::Response, Self::RoundTrip];
+
+    /// Its field in [`Service`].
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::FirstByte => "first_byte",
+            Self::Response => "response",
+            Self::RoundTrip => "round_trip",
+        }
+    }
+}
+
+impl Service {
+    /// Server, and how it is asked.
+    pub fn key(&self) -> ServiceKey {
+        let protocol = if self.protocol == "dns" { ServiceKey::UDP } else { ServiceKey::TCP };
+        ServiceKey { server: Endpoint { address: self.server, port: self.port }, protocol }
+    }
 }
 
 /// What a layer of one or several services was measured at.
@@ -144,6 +185,21 @@ impl Board {
     /// Services that found no place.
     pub fn is_full(&self) -> bool {
         self.counted.services.lost() > 0
+    }
+
+    /// How long each phase of a service took; nothing of a service that found no place.
+    pub fn times(&self, service: &ServiceKey) -> Vec<(Phase, &Times)> {
+        let Some((_, counted)) = self.counted.services.get(hash_of(service), *service) else {
+            return Vec::new();
+        };
+        let times = |phase: Phase| match phase {
+            Phase::Connect => &counted.connect,
+            Phase::Tls => &counted.tls,
+            Phase::FirstByte => &counted.first_byte,
+            Phase::Response => &counted.response,
+            Phase::RoundTrip => &counted.round_trip,
+        };
+        Phase::ALL.into_iter().map(|phase| (phase, times(phase))).collect()
     }
 
     /// All that `wanted` accepts.

@@ -19,7 +19,7 @@ mod scoreboard;
 mod story;
 mod times;
 
-pub use board::{Board, Service};
+pub use board::{Board, Phase, Service};
 pub use contrast::{Cleared, Contrast, Difference};
 pub use incident::{BlastRadius, Incident, Link, Tie};
 pub use layers::{LayerState, State};

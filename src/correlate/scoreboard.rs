@@ -136,6 +136,13 @@ pub struct ServiceKey {
     pub protocol: u8,
 }
 
+impl ServiceKey {
+    /// Asked for connections.
+    pub const TCP: u8 = TCP;
+    /// Asked for lookups.
+    pub const UDP: u8 = UDP;
+}
+
 /// What is attempted at a service, and so what can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -167,17 +174,11 @@ impl Kind {
 }
 
 /// Attempts of a kind at one service: all of them, by client, and by time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Attempts {
     pub(super) all: Tally,
-    pub(super) clients: Bounded<IpAddr, Tally>,
+    pub(super) clients: Bounded<IpAddr, Tally, CLIENTS>,
     pub(super) slots: Slots,
-}
-
-impl Default for Attempts {
-    fn default() -> Self {
-        Self { all: Tally::default(), clients: Bounded::new(CLIENTS), slots: Slots::default() }
-    }
 }
 
 impl Merge for Attempts {
@@ -315,32 +316,20 @@ impl Merge for Traffic {
 }
 
 /// How every service fared. Partitions count apart and are merged in any order.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Scoreboard {
-    pub(super) services: Bounded<ServiceKey, Counted>,
+    pub(super) services: Bounded<ServiceKey, Counted, SERVICES>,
     /// UDP flows whose protocol nobody reads here, by server port.
-    pub(super) unread: Bounded<u16, Traffic>,
+    pub(super) unread: Bounded<u16, Traffic, 256>,
     pub(super) unread_in_all: Traffic,
     /// Flows of protocols that nobody judges here.
     pub(super) other: BTreeMap<u8, Traffic>,
     /// Echo requests, by who was asked and who asked.
-    pub(super) pings: Bounded<(IpAddr, IpAddr), Tally>,
+    pub(super) pings: Bounded<(IpAddr, IpAddr), Tally, SERVICES>,
 }
 
 /// Services told apart: what a person looks through, and a few megabytes.
 pub const SERVICES: usize = 1024;
-
-impl Default for Scoreboard {
-    fn default() -> Self {
-        Self {
-            services: Bounded::new(SERVICES),
-            unread: Bounded::new(256),
-            unread_in_all: Traffic::default(),
-            other: BTreeMap::new(),
-            pings: Bounded::new(SERVICES),
-        }
-    }
-}
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;

@@ -44,6 +44,12 @@ impl Times {
         self.0.values().map(|count| u64::from(*count)).sum()
     }
 
+    /// The middles of the slots that something fell into, shortest first, and how often.
+    pub fn slots(&self) -> impl Iterator<Item = (Span, u64)> {
+        let span = |slot: u16| Span::micros(i64::try_from(middle(slot)).unwrap_or(i64::MAX));
+        self.0.iter().map(move |(slot, count)| (span(*slot), u64::from(*count)))
+    }
+
     /// The length that `part`, from 0 to 1, of them do not exceed; `None` of nothing.
     pub fn quantile(&self, part: f64) -> Option<Span> {
         let wanted = ((self.count() as f64 * part).ceil() as u64).max(1);

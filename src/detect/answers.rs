@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
-use crate::detect::{Bounded, Distinct, Merge, hash_of};
+use crate::detect::{Bounded, Distinct, Merge, hash_of, merged};
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead, HandshakeOutcome};
 
@@ -80,14 +80,9 @@ impl Answer {
 /// What each resolver answered, by name and type.
 pub(super) type ByName<'a> = BTreeMap<(&'a str, u16), Vec<(Endpoint, &'a Answer)>>;
 
-/// Answers by name, type and resolver.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Answers(Bounded<(String, u16, Option<Endpoint>), Answer>);
-
-impl Default for Answers {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 13))
-    }
+merged! {
+    /// Answers by name, type and resolver.
+    pub(super) struct Answers(Bounded<(String, u16, Option<Endpoint>), Answer, { 1 << 13 }>);
 }
 
 impl Answers {
@@ -120,12 +115,6 @@ impl Answers {
     }
 }
 
-impl Merge for Answers {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
-
 /// Connections of a client to an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Visit {
@@ -145,14 +134,9 @@ impl Merge for Visit {
     }
 }
 
-/// TCP connections by client and server address.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Visits(Bounded<(IpAddr, IpAddr), Visit>);
-
-impl Default for Visits {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 15))
-    }
+merged! {
+    /// TCP connections by client and server address.
+    pub(super) struct Visits(Bounded<(IpAddr, IpAddr), Visit, { 1 << 15 }>);
 }
 
 impl Visits {
@@ -181,11 +165,5 @@ impl Visits {
             }
         }
         all
-    }
-}
-
-impl Merge for Visits {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
     }
 }

@@ -155,27 +155,14 @@ impl Merge for Known {
     }
 }
 
-/// What is kept beside the cases.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Neighbours {
-    /// By VLAN, target, and who asks.
-    asking: Bounded<(IpAddr, IpAddr, u16), Asking>,
-    known: Bounded<IpAddr, Known>,
-    /// Addresses that packets to a link address went to.
-    forwards: Bounded<[u8; 6], Distinct<IpAddr, 8>>,
-}
-
-impl Default for Neighbours {
-    fn default() -> Self {
-        Self { asking: Bounded::new(1 << 14), known: Bounded::new(1 << 15), forwards: Bounded::new(1 << 12) }
-    }
-}
-
-impl Merge for Neighbours {
-    fn absorb(&mut self, other: Self) {
-        self.asking.absorb(other.asking);
-        self.known.absorb(other.known);
-        self.forwards.absorb(other.forwards);
+merged! {
+    /// What is kept beside the cases.
+    pub(super) struct Neighbours {
+        /// By VLAN, target, and who asks.
+        asking: Bounded<(IpAddr, IpAddr, u16), Asking, { 1 << 14 }>,
+        known: Bounded<IpAddr, Known, { 1 << 15 }>,
+        /// Addresses that packets to a link address went to.
+        forwards: Bounded<[u8; 6], Distinct<IpAddr, 8>, { 1 << 12 }>,
     }
 }
 

@@ -71,13 +71,16 @@ pub struct Group<G, C> {
     pub case: Case<C>,
 }
 
+/// Subjects kept: more than cases, because the healthy are among them.
+const SUBJECTS: usize = 1 << 16;
+
 /// All that a detector knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Book<D: Detector> {
     cases: Bounded<D::Key, Case<D::Counts>>,
     /// What was judged, by subject.
-    totals: Bounded<SubjectOf<D>, D::Total>,
+    totals: Bounded<SubjectOf<D>, D::Total, SUBJECTS>,
     /// How many things could not be judged, by unit and reason.
     not_judged: BTreeMap<(Cow<'static, str>, Cow<'static, str>), u64>,
     /// What the detector keeps beside its cases.
@@ -87,8 +90,8 @@ pub struct Book<D: Detector> {
 impl<D: Detector> Default for Book<D> {
     fn default() -> Self {
         Self {
-            cases: Bounded::new(D::CASES),
-            totals: Bounded::new(Self::SUBJECTS),
+            cases: Bounded::of(D::CASES),
+            totals: Bounded::default(),
             not_judged: BTreeMap::new(),
             notes: D::Notes::default(),
         }
@@ -96,9 +99,6 @@ impl<D: Detector> Default for Book<D> {
 }
 
 impl<D: Detector> Book<D> {
-    /// Subjects kept: more than cases, because the healthy are among them.
-    const SUBJECTS: usize = 1 << 16;
-
     /// One more thing of this subject was judged. The value takes what the detector counts of everything
     /// judged. `None` when subjects of lower hashes fill the table.
     pub fn judged(&mut self, subject: &SubjectOf<D>) -> Option<&mut D::Total> {

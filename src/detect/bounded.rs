@@ -51,7 +51,7 @@ impl<K: Ord, V> Entry<K, V> {
 /// Keys may share a hash so that they stay together, as all clients of a service do. Those are found by
 /// themselves: looking through thousands of equal hashes would take the square of their number.
 #[derive(Clone, Debug)]
-pub struct Bounded<K, V> {
+pub struct Bounded<K, V, const MOST: usize = 4096> {
     entries: Vec<Entry<K, V>>,
     /// Places in `entries` by hash, one for each hash.
     index: HashTable<u32>,
@@ -65,9 +65,15 @@ pub struct Bounded<K, V> {
     observed: u64,
 }
 
-impl<K: Ord + Clone, V> Bounded<K, V> {
-    /// An empty table of at most so many keys.
-    pub fn new(most: usize) -> Self {
+impl<K: Ord + Clone, V, const MOST: usize> Default for Bounded<K, V, MOST> {
+    fn default() -> Self {
+        Self::of(MOST)
+    }
+}
+
+impl<K: Ord + Clone, V, const MOST: usize> Bounded<K, V, MOST> {
+    /// An empty table of at most so many keys, where the type cannot say how many.
+    pub fn of(most: usize) -> Self {
         let (entries, index, crowds) = (Vec::new(), HashTable::new(), BTreeMap::new());
         Self { entries, index, crowds, bound: None, sorted: true, most, observed: 0 }
     }
@@ -200,7 +206,7 @@ impl<K: Ord + Clone, V> Bounded<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Default> Bounded<K, V> {
+impl<K: Ord + Clone, V: Default, const MOST: usize> Bounded<K, V, MOST> {
     /// The value of `key` to count one observation in; `None` when lower hashes fill the table.
     pub fn observe(&mut self, hash: u64, key: K) -> Option<&mut V> {
         self.observed += 1;
@@ -230,7 +236,7 @@ impl<K: Ord + Clone, V: Default> Bounded<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V> Bounded<K, V> {
+impl<K: Ord + Clone, V, const MOST: usize> Bounded<K, V, MOST> {
     /// The value of `key`, without observing anything.
     pub fn get_mut(&mut self, hash: u64, key: K) -> Option<&mut V> {
         self.settle();
@@ -239,7 +245,7 @@ impl<K: Ord + Clone, V> Bounded<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Default + Merge> Merge for Bounded<K, V> {
+impl<K: Ord + Clone, V: Default + Merge, const MOST: usize> Merge for Bounded<K, V, MOST> {
     fn absorb(&mut self, mut other: Self) {
         if self.observed == 0 && self.entries.is_empty() {
             return *self = other;
@@ -271,7 +277,7 @@ impl<K: Ord + Clone, V: Default + Merge> Merge for Bounded<K, V> {
 /// How it travels: by hash and key, how often the key was observed, and its value; most; observed.
 type Plain<Map> = (Map, usize, u64);
 
-impl<K: Ord + Clone + Serialize, V: Serialize> Serialize for Bounded<K, V> {
+impl<K: Ord + Clone + Serialize, V: Serialize, const MOST: usize> Serialize for Bounded<K, V, MOST> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let kept = self.kept().into_iter();
         let kept: BTreeMap<_, _> = kept.map(|entry| (entry.order(), (entry.count, &entry.value))).collect();
@@ -280,11 +286,15 @@ impl<K: Ord + Clone + Serialize, V: Serialize> Serialize for Bounded<K, V> {
     }
 }
 
-impl<'de, K: Ord + Clone + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Bounded<K, V> {
+impl<'de, K, V, const MOST: usize> Deserialize<'de> for Bounded<K, V, MOST>
+where
+    K: Ord + Clone + Deserialize<'de>,
+    V: Deserialize<'de>,
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (kept, most, observed): Plain<BTreeMap<(u64, K), (u64, V)>> =
             Deserialize::deserialize(deserializer)?;
-        let mut table = Self { observed, ..Self::new(most) };
+        let mut table = Self { observed, ..Self::of(most) };
         for ((hash, key), (count, value)) in kept {
             let place = table.add(hash, key, value);
             table.entries[place].count = count;
@@ -364,8 +374,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn filled(keys: &[u8]) -> Bounded<u8, u64> {
-        let mut table = Bounded::new(4);
+    fn filled(keys: &[u8]) -> Bounded<u8, u64, 4> {
+        let mut table = Bounded::default();
         for key in keys {
             if let Some(count) = table.observe(hash_of(key), *key) {
                 *count += 1;
@@ -394,7 +404,7 @@ mod tests {
     /// Keys in address order, many more than fit: those that stay come from everywhere.
     #[test]
     fn no_part_of_the_address_space_is_blind() {
-        let mut table: Bounded<u32, u64> = Bounded::new(64);
+        let mut table: Bounded<u32, u64, 64> = Bounded::default();
         for address in 0..10_000u32 {
             table.observe(hash_of(&address), address);
         }
@@ -413,7 +423,7 @@ mod tests {
     #[test]
     fn keys_of_one_hash_are_told_apart() {
         let table = |keys: &mut dyn Iterator<Item = u32>| {
-            let mut table: Bounded<u32, u64> = Bounded::new(64);
+            let mut table: Bounded<u32, u64, 64> = Bounded::default();
             keys.for_each(|key| *table.observe(7, key % 1_000).unwrap_or(&mut 0) += 1);
             table
         };

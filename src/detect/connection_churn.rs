@@ -62,7 +62,7 @@ variants! {
 
 /// What a client does with its connections to a service.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Habit {
+pub(super) struct Habit {
     connections: u64,
     short: u64,
     requests: u64,
@@ -94,20 +94,7 @@ impl Merge for Habit {
 }
 
 /// Who connects to what.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Habits(Bounded<(Endpoint, IpAddr), Habit>);
-
-impl Default for Habits {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 13))
-    }
-}
-
-impl Merge for Habits {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
+pub(super) type Habits = Bounded<(Endpoint, IpAddr), Habit, { 1 << 13 }>;
 
 counts! {
     /// What a case counts beside its connections.
@@ -159,13 +146,13 @@ impl Detector for ConnectionChurn {
             sample: BTreeMap::from([(flow.first, flow.client.port)]),
         };
         let key = (flow.server, flow.client.address);
-        if let Some(known) = book.notes.0.observe(hash_of(&flow.server), key) {
+        if let Some(known) = book.notes.observe(hash_of(&flow.server), key) {
             known.absorb(habit);
         }
     }
 
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
-        let Habits(habits) = std::mem::take(&mut book.notes);
+        let habits = std::mem::take(&mut book.notes);
         let churns = habits.iter().filter(|(_, _, habit)| {
             habit.connections >= self.connections
                 && share(habit.short, habit.connections) >= Severity::MOST

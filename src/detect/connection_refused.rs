@@ -35,8 +35,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::detect::races::Races;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -129,32 +127,13 @@ impl Answered {
 }
 
 /// Refused connections by host, client and port: who came back, and where.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Tries(Bounded<(IpAddr, IpAddr, u16), ()>);
+pub(super) type Tries = Bounded<(IpAddr, IpAddr, u16), (), { 1 << 14 }>;
 
-impl Default for Tries {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 14))
-    }
-}
-
-impl Merge for Tries {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
-
-/// What it keeps beside its cases.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Notes {
-    tries: Tries,
-    races: Races<Refusals>,
-}
-
-impl Merge for Notes {
-    fn absorb(&mut self, other: Self) {
-        self.tries.absorb(other.tries);
-        self.races.absorb(other.races);
+merged! {
+    /// What it keeps beside its cases.
+    pub(super) struct Notes {
+        tries: Tries,
+        races: Races<Refusals>,
     }
 }
 
@@ -201,7 +180,7 @@ impl Detector for ConnectionRefused {
             return;
         }
         let tries = (flow.server.address, flow.client.address, flow.server.port);
-        book.notes.tries.0.observe(hash_of(&flow.server.address), tries);
+        book.notes.tries.observe(hash_of(&flow.server.address), tries);
         let case = match flow.client.address.is_ipv6() {
             true => book.notes.races.ran(flow, first.time),
             false => book.case(flow.server),
@@ -227,7 +206,7 @@ impl Detector for ConnectionRefused {
         for (server, _, answered) in book.totals() {
             hosts.entry(server.address).or_default().absorb(answered.clone());
         }
-        let Notes { tries: Tries(tries), races } = std::mem::take(&mut book.notes);
+        let Notes { tries, races } = std::mem::take(&mut book.notes);
         let results = races.end();
         for (server, racer) in results.alone {
             if let Some(case) = book.case(server) {

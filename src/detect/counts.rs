@@ -178,16 +178,9 @@ impl Listed for Latest {
 /// Declares what a detector counts: fields that merge, and that a finding lists by their names.
 macro_rules! counts {
     ($(#[$doc:meta])* struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-        pub(super) struct $name {
-            $($(#[$field_doc])* $field: $type,)*
-        }
-
-        impl $crate::detect::Merge for $name {
-            fn absorb(&mut self, other: Self) {
-                $(self.$field.absorb(other.$field);)*
-            }
+        $crate::detect::merged! {
+            $(#[$doc])*
+            pub(super) struct $name { $($(#[$field_doc])* $field: $type,)* }
         }
 
         impl $crate::detect::Counts for $name {

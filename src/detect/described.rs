@@ -26,20 +26,7 @@ impl Merge for Described {
 }
 
 /// Certificates with a fault by fingerprint, however many sessions presented them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Known(pub(super) Bounded<[u8; 32], Described>);
-
-impl Default for Known {
-    fn default() -> Self {
-        Self(Bounded::new(4096))
-    }
-}
-
-impl Merge for Known {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
+pub(super) type Known = Bounded<[u8; 32], Described, 4096>;
 
 impl Described {
     /// What is said of this one.

@@ -118,6 +118,9 @@ impl Merge for Open {
     }
 }
 
+/// Queries by hash of who asked whom for what.
+type Opened = Bounded<u64, Open, { 1 << 16 }>;
+
 /// A response that nothing on its own flow asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Stray {
@@ -147,35 +150,14 @@ impl Merge for Twice {
     }
 }
 
-/// Everything that is compared when all is counted.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Compared {
-    open: Bounded<u64, Open>,
-    strays: Bounded<(Asked, u64), Stray>,
-    twice: Bounded<(Endpoint, u64), Twice>,
-    answers: Answers,
-    visits: Visits,
-}
-
-impl Default for Compared {
-    fn default() -> Self {
-        Self {
-            open: Bounded::new(1 << 16),
-            strays: Bounded::new(1 << 12),
-            twice: Bounded::new(1 << 12),
-            answers: Answers::default(),
-            visits: Visits::default(),
-        }
-    }
-}
-
-impl Merge for Compared {
-    fn absorb(&mut self, other: Self) {
-        self.open.absorb(other.open);
-        self.strays.absorb(other.strays);
-        self.twice.absorb(other.twice);
-        self.answers.absorb(other.answers);
-        self.visits.absorb(other.visits);
+merged! {
+    /// Everything that is compared when all is counted.
+    pub(super) struct Compared {
+        open: Opened,
+        strays: Bounded<(Asked, u64), Stray, { 1 << 12 }>,
+        twice: Bounded<(Endpoint, u64), Twice, { 1 << 12 }>,
+        answers: Answers,
+        visits: Visits,
     }
 }
 
@@ -350,7 +332,7 @@ fn texts(answers: &Distinct<String, 8>) -> String {
 }
 
 /// A response from an address that was not asked, when the one that was asked stayed silent.
-fn other_address(asked: &Asked, stray: &Stray, open: &Bounded<u64, Open>, book: &mut Book<DnsConflict>) {
+fn other_address(asked: &Asked, stray: &Stray, open: &Opened, book: &mut Book<DnsConflict>) {
     let hash = hash_of(asked);
     let Some((_, Open { first: Some((query, resolver)), answered: 0 })) = open.get(hash, hash) else {
         return;

@@ -161,33 +161,14 @@ impl Merge for Try {
     }
 }
 
-/// Lookups with an error, names that were answered (at a resolver, and at any), and when clients got them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Tries {
-    tries: Bounded<(Question, u64), Try>,
-    known: Bounded<(u64, Option<Endpoint>), Known>,
-    answered: Answered,
-    /// The same by first label: a search list asks for it with several suffixes.
-    labels: Answered,
-}
-
-impl Default for Tries {
-    fn default() -> Self {
-        Self {
-            tries: Bounded::new(1 << 14),
-            known: Bounded::new(1 << 15),
-            answered: Answered::default(),
-            labels: Answered::default(),
-        }
-    }
-}
-
-impl Merge for Tries {
-    fn absorb(&mut self, other: Self) {
-        self.tries.absorb(other.tries);
-        self.known.absorb(other.known);
-        self.answered.absorb(other.answered);
-        self.labels.absorb(other.labels);
+merged! {
+    /// Lookups with an error, names that were answered (at a resolver, and at any), and when clients got them.
+    pub(super) struct Tries {
+        tries: Bounded<(Question, u64), Try, { 1 << 14 }>,
+        known: Bounded<(u64, Option<Endpoint>), Known, { 1 << 15 }>,
+        answered: Answered,
+        /// The same by first label: a search list asks for it with several suffixes.
+        labels: Answered,
     }
 }
 

@@ -73,7 +73,7 @@ counts! {
 
 /// A lookup that found its name, or none.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Step {
+pub(super) struct Step {
     flow: Option<FlowHead>,
     query: PacketRef,
     response: PacketRef,
@@ -92,20 +92,7 @@ impl Merge for Step {
 type Asker = (IpAddr, Endpoint, u16);
 
 /// Lookups by who asked and packet.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Steps(Bounded<(Asker, u64), Step>);
-
-impl Default for Steps {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 14))
-    }
-}
-
-impl Merge for Steps {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
+pub(super) type Steps = Bounded<(Asker, u64), Step, { 1 << 14 }>;
 
 impl Detector for DnsSearchList {
     const RULE: Rule = Rule {
@@ -140,16 +127,16 @@ impl Detector for DnsSearchList {
             return;
         }
         let asker: Asker = (flow.client.address, flow.server, transaction.qtype);
-        if let Some(step) = book.notes.0.observe(hash_of(&asker), (asker, query.packet)) {
+        if let Some(step) = book.notes.observe(hash_of(&asker), (asker, query.packet)) {
             *step = Step { flow: Some(*flow), query, response, name, exists: !missing };
         }
     }
 
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut notes = std::mem::take(&mut book.notes);
-        let lost = notes.0.lost();
+        let lost = notes.lost();
         let mut askers: BTreeMap<Asker, Vec<Step>> = BTreeMap::new();
-        for ((asker, _), step) in notes.0.take_if(|_, _| true) {
+        for ((asker, _), step) in notes.take_if(|_, _| true) {
             askers.entry(asker).or_default().push(step);
         }
         for (asker, mut steps) in askers {

@@ -129,23 +129,11 @@ impl Merge for Trouble {
 /// What was asked: resolver, client, name, type.
 type Question<'n> = (Endpoint, IpAddr, &'n str, u16);
 
-/// Lookups that failed or got no answer, by who asked, for what, and the packet. Names that a resolver knew.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Asked {
-    troubles: Bounded<(IpAddr, String, u64), Trouble>,
-    resolved: Bounded<(Endpoint, String), ()>,
-}
-
-impl Default for Asked {
-    fn default() -> Self {
-        Self { troubles: Bounded::new(1 << 16), resolved: Bounded::new(1 << 16) }
-    }
-}
-
-impl Merge for Asked {
-    fn absorb(&mut self, other: Self) {
-        self.troubles.absorb(other.troubles);
-        self.resolved.absorb(other.resolved);
+merged! {
+    /// Lookups that failed or got no answer, by who asked, for what, and the packet. Names that a resolver knew.
+    pub(super) struct Asked {
+        troubles: Bounded<(IpAddr, String, u64), Trouble, { 1 << 16 }>,
+        resolved: Bounded<(Endpoint, String), (), { 1 << 16 }>,
     }
 }
 

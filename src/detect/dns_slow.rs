@@ -129,20 +129,9 @@ impl Merge for Named {
     }
 }
 
-/// Lookups by resolver and hash of name and type.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Names(Bounded<(Endpoint, u64), Named>);
-
-impl Default for Names {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 15))
-    }
-}
-
-impl Merge for Names {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
+merged! {
+    /// Lookups by resolver and hash of name and type.
+    pub(super) struct Names(Bounded<(Endpoint, u64), Named, { 1 << 15 }>);
 }
 
 impl Detector for DnsSlow {

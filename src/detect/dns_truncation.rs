@@ -130,32 +130,13 @@ impl Merge for Attempt {
     }
 }
 
-/// Truncated responses, TCP connections to port 53, and when clients got whole responses.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Seen {
-    cuts: Bounded<(Question, u64), Cut>,
-    attempts: Bounded<(IpAddr, Endpoint, u64), Attempt>,
-    udp: Answered,
-    tcp: Answered,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self {
-            cuts: Bounded::new(1 << 13),
-            attempts: Bounded::new(1 << 14),
-            udp: Answered::default(),
-            tcp: Answered::default(),
-        }
-    }
-}
-
-impl Merge for Seen {
-    fn absorb(&mut self, other: Self) {
-        self.cuts.absorb(other.cuts);
-        self.attempts.absorb(other.attempts);
-        self.udp.absorb(other.udp);
-        self.tcp.absorb(other.tcp);
+merged! {
+    /// Truncated responses, TCP connections to port 53, and when clients got whole responses.
+    pub(super) struct Seen {
+        cuts: Bounded<(Question, u64), Cut, { 1 << 13 }>,
+        attempts: Bounded<(IpAddr, Endpoint, u64), Attempt, { 1 << 14 }>,
+        udp: Answered,
+        tcp: Answered,
     }
 }
 

@@ -152,37 +152,16 @@ impl Merge for Tries {
     }
 }
 
-/// Queries without a response, by question and first packet. Flows that the capture holds both directions of.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Waiting {
-    tries: Bounded<(Question, u64), Tries>,
-    two_way: u64,
-    answered: Answered,
-    /// Responses without a query before them.
-    unasked: Answered,
-    /// What ICMP errors said about queries, and who sent them.
-    told: Bounded<Endpoint, Distinct<(String, IpAddr), 4>>,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        Self {
-            tries: Bounded::new(1 << 14),
-            two_way: 0,
-            answered: Answered::default(),
-            unasked: Answered::default(),
-            told: Bounded::new(1 << 12),
-        }
-    }
-}
-
-impl Merge for Waiting {
-    fn absorb(&mut self, other: Self) {
-        self.tries.absorb(other.tries);
-        self.two_way += other.two_way;
-        self.answered.absorb(other.answered);
-        self.unasked.absorb(other.unasked);
-        self.told.absorb(other.told);
+merged! {
+    /// Queries without a response, by question and first packet. Flows that the capture holds both directions of.
+    pub(super) struct Waiting {
+        tries: Bounded<(Question, u64), Tries, { 1 << 14 }>,
+        two_way: u64,
+        answered: Answered,
+        /// Responses without a query before them.
+        unasked: Answered,
+        /// What ICMP errors said about queries, and who sent them.
+        told: Bounded<Endpoint, Distinct<(String, IpAddr), 4>, { 1 << 12 }>,
     }
 }
 

@@ -104,25 +104,12 @@ impl Merge for Use {
     }
 }
 
-/// Who asks whom, what they were told, where they went.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Uses {
-    uses: Bounded<(IpAddr, Option<Endpoint>), Use>,
-    answers: Answers,
-    visits: Visits,
-}
-
-impl Default for Uses {
-    fn default() -> Self {
-        Self { uses: Bounded::new(1 << 12), answers: Answers::default(), visits: Visits::default() }
-    }
-}
-
-impl Merge for Uses {
-    fn absorb(&mut self, other: Self) {
-        self.uses.absorb(other.uses);
-        self.answers.absorb(other.answers);
-        self.visits.absorb(other.visits);
+merged! {
+    /// Who asks whom, what they were told, where they went.
+    pub(super) struct Uses {
+        uses: Bounded<(IpAddr, Option<Endpoint>), Use, { 1 << 12 }>,
+        answers: Answers,
+        visits: Visits,
     }
 }
 

@@ -94,28 +94,15 @@ impl Merge for Asked {
     }
 }
 
-/// What is kept beside the cases.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Claims {
-    /// By target, who asks, and VLAN.
-    asked: Bounded<(IpAddr, IpAddr, u16), Asked>,
-    /// Addresses that a link address answers for.
-    owns: Bounded<[u8; 6], Distinct<IpAddr, 16>>,
-    /// Hosts that were sent something, or answered: nothing else is needed of the flows.
-    resets: Bounded<IpAddr, u64>,
-}
-
-impl Default for Claims {
-    fn default() -> Self {
-        Self { asked: Bounded::new(1 << 14), owns: Bounded::new(1 << 13), resets: Bounded::new(1 << 12) }
-    }
-}
-
-impl Merge for Claims {
-    fn absorb(&mut self, other: Self) {
-        self.asked.absorb(other.asked);
-        self.owns.absorb(other.owns);
-        self.resets.absorb(other.resets);
+merged! {
+    /// What is kept beside the cases.
+    pub(super) struct Claims {
+        /// By target, who asks, and VLAN.
+        asked: Bounded<(IpAddr, IpAddr, u16), Asked, { 1 << 14 }>,
+        /// Addresses that a link address answers for.
+        owns: Bounded<[u8; 6], Distinct<IpAddr, 16>, { 1 << 13 }>,
+        /// Hosts that were sent something, or answered: nothing else is needed of the flows.
+        resets: Bounded<IpAddr, u64, { 1 << 12 }>,
     }
 }
 

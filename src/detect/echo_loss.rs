@@ -29,8 +29,6 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::detect::*;
 use crate::dissect::Direction;
 use crate::flow::{Echoes, Flow};
@@ -105,20 +103,7 @@ counts! {
 }
 
 /// Who sent replies to whom whose requests are not in the same flow.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Unasked(Bounded<(IpAddr, IpAddr), ()>);
-
-impl Default for Unasked {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 12))
-    }
-}
-
-impl Merge for Unasked {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
+pub(super) type Unasked = Bounded<(IpAddr, IpAddr), (), { 1 << 12 }>;
 
 impl Detector for EchoLoss {
     const RULE: Rule = Rule {
@@ -143,7 +128,7 @@ impl Detector for EchoLoss {
             let echoes = &sides[direction.index()];
             let (asker, asked) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
             if echoes.unasked > 0 {
-                book.notes.0.observe(hash_of(&(asked, asker)), (asked, asker));
+                book.notes.observe(hash_of(&(asked, asker)), (asked, asker));
             }
             let Some((first, last)) = echoes.sent else { continue };
             if flow.half(direction.reverse()).packets == 0 && flow.half(direction).packets < 2 {
@@ -215,7 +200,7 @@ impl Detector for EchoLoss {
             Some(Draft::new(pattern, title, summary).subject(subject.clone()))
         };
         if counts.answered == 0 {
-            if book.notes.0.get(hash_of(&(*asked, *asker)), (*asked, *asker)).is_some() {
+            if book.notes.get(hash_of(&(*asked, *asker)), (*asked, *asker)).is_some() {
                 // The replies are there, apart from their requests: another tunnel by direction.
                 return None;
             }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::detect::{Case, Count, Evidence, Gate, Scope};
 use crate::dissect::Direction;
@@ -13,7 +13,7 @@ use crate::time::{Span, Timestamp};
 ///
 /// Failures are tries that somebody needed: a client asked again, or waited. A probe, a scan and a lookup
 /// that nothing depends on are none. [`Severity::of_failures`] is the scale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing; nobody lost anything, or less than [`Severity::PART`] failed.

@@ -116,7 +116,7 @@ struct Start {
 
 /// The connections of a client to a service: the earliest and the latest.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Series {
+pub(super) struct Series {
     first: BTreeMap<(Timestamp, u64), Start>,
     last: BTreeMap<(Timestamp, u64), Start>,
     count: u64,
@@ -169,20 +169,7 @@ impl Merge for Series {
 }
 
 /// Who connects to what.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Known(Bounded<(Endpoint, IpAddr), Series>);
-
-impl Default for Known {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 12))
-    }
-}
-
-impl Merge for Known {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
+pub(super) type Known = Bounded<(Endpoint, IpAddr), Series, { 1 << 12 }>;
 
 counts! {
     /// What a case counts beside its connections.
@@ -226,7 +213,7 @@ impl Detector for HealthCheck {
         book.judged(&flow.server);
         let sizes = Direction::BOTH.map(|direction| tcp.side(direction).unique_bytes);
         let key = (flow.server, flow.client.address);
-        if let Some(series) = book.notes.0.observe(hash_of(&flow.server), key) {
+        if let Some(series) = book.notes.observe(hash_of(&flow.server), key) {
             series.add(*syn, Start { port: flow.client.port, outcome, sizes });
         }
     }
@@ -235,7 +222,7 @@ impl Detector for HealthCheck {
         if !context.keeps_time() {
             return Vec::new();
         }
-        let Known(known) = std::mem::take(&mut book.notes);
+        let known = std::mem::take(&mut book.notes);
         let mut services: BTreeMap<Endpoint, Vec<(IpAddr, &Series)>> = BTreeMap::new();
         for ((server, client), _, series) in known.iter() {
             services.entry(*server).or_default().push((*client, series));

@@ -3,24 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::detect::scope::network;
-use crate::detect::{Bounded, Merge, hash_of};
+use crate::detect::{Bounded, Merge, hash_of, merged};
 use crate::dissect::Direction;
 use crate::flow::Flow;
 
-/// Packets by address: those it sent, and those it was sent.
-///
-/// An answer that is missing says something only where its direction is captured. It is when the capture
-/// holds any other packet of the one who is asked, or any packet to the network of the one who asks.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Heard(Bounded<IpAddr, [u64; 2]>);
-
-impl Default for Heard {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 16))
-    }
+merged! {
+    /// Packets by address: those it sent, and those it was sent.
+    ///
+    /// An answer that is missing says something only where its direction is captured. It is when the capture
+    /// holds any other packet of the one who is asked, or any packet to the network of the one who asks.
+    pub struct Heard(Bounded<IpAddr, [u64; 2], { 1 << 16 }>);
 }
 
 impl Heard {
@@ -54,11 +47,5 @@ impl Heard {
             }
         }
         receivers
-    }
-}
-
-impl Merge for Heard {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
     }
 }

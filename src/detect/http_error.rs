@@ -262,25 +262,13 @@ impl Merge for Route {
     }
 }
 
-/// What is kept beside the cases.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Beside {
-    /// By who asked.
-    legs: Bounded<(IpAddr, Leg), ()>,
-    /// By host and first part of the path.
-    routes: Bounded<(String, String, Endpoint), Route>,
-}
-
-impl Default for Beside {
-    fn default() -> Self {
-        Self { legs: Bounded::new(1 << 13), routes: Bounded::new(1 << 12) }
-    }
-}
-
-impl Merge for Beside {
-    fn absorb(&mut self, other: Self) {
-        self.legs.absorb(other.legs);
-        self.routes.absorb(other.routes);
+merged! {
+    /// What is kept beside the cases.
+    pub(super) struct Beside {
+        /// By who asked.
+        legs: Bounded<(IpAddr, Leg), (), { 1 << 13 }>,
+        /// By host and first part of the path.
+        routes: Bounded<(String, String, Endpoint), Route, { 1 << 12 }>,
     }
 }
 
@@ -396,7 +384,7 @@ impl Detector for HttpError {
     }
 
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
-        let routes = std::mem::replace(&mut book.notes.routes, Bounded::new(1));
+        let routes = std::mem::take(&mut book.notes.routes);
         let mut paths: BTreeMap<(&str, &str), Vec<(Endpoint, &Route)>> = BTreeMap::new();
         for ((host, prefix, server), _, route) in routes.iter() {
             paths.entry((host, prefix)).or_default().push((*server, route));

@@ -167,19 +167,11 @@ impl Merge for Series {
     }
 }
 
-/// What is timed of a client and a host: beyond the capture point towards the host, and towards the client.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Timed {
-    series: [Series; 2],
-    services: Distinct<Endpoint, 4>,
-}
-
-impl Merge for Timed {
-    fn absorb(&mut self, other: Self) {
-        for (own, other) in self.series.iter_mut().zip(other.series) {
-            own.absorb(other);
-        }
-        self.services.absorb(other.services);
+merged! {
+    /// What is timed of a client and a host: beyond the capture point towards the host, and towards the client.
+    pub(super) struct Timed {
+        series: [Series; 2],
+        services: Distinct<Endpoint, 4>,
     }
 }
 

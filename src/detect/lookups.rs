@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{ExtendedError, Transaction, error_name};
-use crate::detect::{Bounded, Distinct, Merge, hash_of};
+use crate::detect::{Bounded, Distinct, Merge, hash_of, merged};
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
 use crate::time::{Span, Timestamp};
@@ -81,14 +81,9 @@ pub(super) enum Got {
     Unknown,
 }
 
-/// When clients got names: from any resolver, over any transport.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Answered(Bounded<Asked, Second>);
-
-impl Default for Answered {
-    fn default() -> Self {
-        Self(Bounded::new(1 << 16))
-    }
+merged! {
+    /// When clients got names: from any resolver, over any transport.
+    pub(super) struct Answered(Bounded<Asked, Second, { 1 << 16 }>);
 }
 
 impl Answered {
@@ -111,12 +106,6 @@ impl Answered {
             None if self.0.covers(asked) => Got::Never,
             None => Got::Unknown,
         }
-    }
-}
-
-impl Merge for Answered {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
     }
 }
 

@@ -47,3 +47,35 @@ impl<K: Ord, V: Merge + Default> Merge for BTreeMap<K, V> {
         }
     }
 }
+
+/// Declares what is counted: fields that begin empty, travel, and are added up one by one.
+macro_rules! merged {
+    (
+        $(#[$doc:meta])*
+        $vis:vis struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+        $vis struct $name {
+            $($(#[$field_doc])* $field: $type,)*
+        }
+
+        impl $crate::detect::Merge for $name {
+            fn absorb(&mut self, other: Self) {
+                $($crate::detect::Merge::absorb(&mut self.$field, other.$field);)*
+            }
+        }
+    };
+    ($(#[$doc:meta])* $vis:vis struct $name:ident($type:ty);) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+        $vis struct $name($type);
+
+        impl $crate::detect::Merge for $name {
+            fn absorb(&mut self, other: Self) {
+                $crate::detect::Merge::absorb(&mut self.0, other.0);
+            }
+        }
+    };
+}
+pub(super) use merged;

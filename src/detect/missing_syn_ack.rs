@@ -35,8 +35,6 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::detect::races::Races;
 use crate::detect::scope::{is_neighbourhood, network};
 use crate::detect::*;
@@ -129,15 +127,10 @@ counts! {
 /// No path is longer than this (the default of traceroute): a host sends its own packets with more.
 const TRACED_HOPS: u8 = 30;
 
-/// What it keeps beside its cases.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Notes {
-    races: Races<Attempts>,
-}
-
-impl Merge for Notes {
-    fn absorb(&mut self, other: Self) {
-        self.races.absorb(other.races);
+merged! {
+    /// What it keeps beside its cases.
+    pub(super) struct Notes {
+        races: Races<Attempts>,
     }
 }
 

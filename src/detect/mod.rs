@@ -46,6 +46,7 @@ pub use scope::{Affected, Interval, Members, Scope};
 
 use crate::humanize::{percent, plural, share};
 use counts::counts;
+use merge::merged;
 use rule::{thresholds, variants};
 
 use std::collections::BTreeMap;

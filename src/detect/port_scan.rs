@@ -30,8 +30,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, HandshakeOutcome};
@@ -108,14 +106,7 @@ impl Tries {
 const SYNS: u32 = 2;
 
 /// Connections that opened or were refused, anywhere: answers are in the capture.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Answers(u64);
-
-impl Merge for Answers {
-    fn absorb(&mut self, other: Self) {
-        self.0 += other.0;
-    }
-}
+pub(super) type Answers = u64;
 
 impl Detector for PortScan {
     const RULE: Rule = Rule {
@@ -147,7 +138,7 @@ impl Detector for PortScan {
         if let Some(used) = book.judged(&client).filter(|_| handshake.outcome == Established) {
             used.opened.add(flow.server);
         }
-        book.notes.0 += u64::from(matches!(handshake.outcome, Established | Refused | Aborted));
+        book.notes += u64::from(matches!(handshake.outcome, Established | Refused | Aborted));
         let unused = flow.half(Direction::ToServer).payload_bytes == 0 && tcp.is_closed();
         let count = |tries: &mut Tries| match handshake.outcome {
             Refused => tries.refused += 1,
@@ -194,7 +185,7 @@ impl Detector for PortScan {
     ) -> Option<Draft<Shape>> {
         let tries = &case.counts;
         let of_scanner = tries.all() - tries.opened_unused;
-        if book.notes.0 == 0 || of_scanner * 2 < tries.all() {
+        if book.notes == 0 || of_scanner * 2 < tries.all() {
             return None;
         }
         let services = &case.affected.servers;

@@ -29,11 +29,11 @@ impl<C> Merge for Racer<C> {
 }
 
 /// Attempts over IPv6, and the IPv4 connections that may have overtaken them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(bound = "C: State")]
 pub(super) struct Races<C> {
-    racers: Bounded<(Start, u64), Racer<C>>,
-    winners: Bounded<Start, u64>,
+    racers: Bounded<(Start, u64), Racer<C>, { 1 << 14 }>,
+    winners: Bounded<Start, u64, { 1 << 16 }>,
 }
 
 /// How the races ended.
@@ -44,12 +44,6 @@ pub(super) struct Results<C> {
     pub(super) overtaken: u64,
     /// Attempts of which that is not known, because a table was full.
     pub(super) unknown: u64,
-}
-
-impl<C> Default for Races<C> {
-    fn default() -> Self {
-        Self { racers: Bounded::new(1 << 14), winners: Bounded::new(1 << 16) }
-    }
 }
 
 impl<C: State> Merge for Races<C> {

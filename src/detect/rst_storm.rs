@@ -42,8 +42,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -151,27 +149,14 @@ impl Resets {
     }
 }
 
-/// Connections that ended, by service, minute, and second in the minute, and by client.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Ended {
-    minutes: Bounded<(Endpoint, i64), BTreeMap<u8, u32>>,
-    /// By client: its key is observed once per connection.
-    clients: Bounded<IpAddr, ()>,
-    /// Reset connections of a client that had opened.
-    lost: Bounded<IpAddr, Case<Resets>>,
-}
-
-impl Default for Ended {
-    fn default() -> Self {
-        Self { minutes: Bounded::new(1 << 15), clients: Bounded::new(1 << 15), lost: Bounded::new(1 << 12) }
-    }
-}
-
-impl Merge for Ended {
-    fn absorb(&mut self, other: Self) {
-        self.minutes.absorb(other.minutes);
-        self.clients.absorb(other.clients);
-        self.lost.absorb(other.lost);
+merged! {
+    /// Connections that ended, by service, minute, and second in the minute, and by client.
+    pub(super) struct Ended {
+        minutes: Bounded<(Endpoint, i64), BTreeMap<u8, u32>, { 1 << 15 }>,
+        /// By client: its key is observed once per connection.
+        clients: Bounded<IpAddr, (), { 1 << 15 }>,
+        /// Reset connections of a client that had opened.
+        lost: Bounded<IpAddr, Case<Resets>, { 1 << 12 }>,
     }
 }
 

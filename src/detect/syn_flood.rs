@@ -30,8 +30,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, Handshake, HandshakeOutcome};
@@ -85,20 +83,9 @@ variants! {
 /// permitted and timestamps are there.
 type Print = (u8, u16, Option<u16>, Option<u8>, bool, bool);
 
-/// How often each fingerprint was seen.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Prints(Bounded<Print, ()>);
-
-impl Default for Prints {
-    fn default() -> Self {
-        Self(Bounded::new(64))
-    }
-}
-
-impl Merge for Prints {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
+merged! {
+    /// How often each fingerprint was seen.
+    pub(super) struct Prints(Bounded<Print, (), 64>);
 }
 
 impl Listed for Prints {
@@ -159,23 +146,11 @@ counts! {
     }
 }
 
-/// Attempts by service and slot, and handshakes that were completed anywhere.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Slots {
-    slots: Bounded<(Endpoint, i64), Slot>,
-    opened: u64,
-}
-
-impl Default for Slots {
-    fn default() -> Self {
-        Self { slots: Bounded::new(1 << 15), opened: 0 }
-    }
-}
-
-impl Merge for Slots {
-    fn absorb(&mut self, other: Self) {
-        self.slots.absorb(other.slots);
-        self.opened += other.opened;
+merged! {
+    /// Attempts by service and slot, and handshakes that were completed anywhere.
+    pub(super) struct Slots {
+        slots: Bounded<(Endpoint, i64), Slot, { 1 << 15 }>,
+        opened: u64,
     }
 }
 

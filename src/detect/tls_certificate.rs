@@ -240,7 +240,7 @@ impl Detector for TlsCertificate {
             }
             self.count(flow, (server.clone(), fault, certificate.fingerprint), reaction, blamed, book);
             let hash = hash_of(&certificate.fingerprint);
-            if let Some(known) = book.notes.0.observe(hash, certificate.fingerprint) {
+            if let Some(known) = book.notes.observe(hash, certificate.fingerprint) {
                 known.absorb(Described::of(certificate));
             }
         }
@@ -256,7 +256,7 @@ impl Detector for TlsCertificate {
                 book.not_judged_of("certificates", why, 1);
                 continue;
             }
-            let described = known.0.get(hash_of(&fingerprint), fingerprint).map(|(_, described)| described);
+            let described = known.get(hash_of(&fingerprint), fingerprint).map(|(_, described)| described);
             let described = described.cloned().unwrap_or_default();
             concluded.extend(self.conclusion(&server, fault, &described, case));
         }

@@ -139,11 +139,6 @@ impl Batch {
         records
     }
 
-    /// The records of all partitions, one partition after the other, without their payloads.
-    pub fn headers(&self) -> impl Iterator<Item = &PacketRecord> {
-        self.lists.iter().flatten()
-    }
-
     /// The records of one partition behind ordinal `after`, up to and with `until`, with the clock that they
     /// go by.
     pub(super) fn between(

@@ -118,16 +118,10 @@ struct Kept {
 }
 
 /// How attempts went over time, all of them and by service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Course {
-    services: Bounded<ServiceKey, Kept>,
+    services: Bounded<ServiceKey, Kept, { correlate::SERVICES }>,
     all: Attempts,
-}
-
-impl Default for Course {
-    fn default() -> Self {
-        Self { services: Bounded::new(correlate::SERVICES), all: Attempts::default() }
-    }
 }
 
 const TCP: u8 = 6;

@@ -224,11 +224,6 @@ impl Report {
         }
     }
 
-    /// True when there is an incident or a finding at or above `severity`.
-    pub fn fails_on(&self, severity: Severity) -> bool {
-        self.verdict.worst.is_some_and(|worst| worst >= severity)
-    }
-
     /// The finding of this id.
     pub fn finding(&self, id: &str) -> Option<&RankedFinding> {
         self.findings.iter().find(|finding| finding.id == id)
@@ -358,7 +353,7 @@ mod tests {
         assert_eq!(first.evidence[0].file, "b.pcap");
         assert_eq!(first.evidence[0].frame, 2);
         assert_eq!(first.wireshark_filter[0].filter, "frame.number in {2, 4..6}");
-        assert!(report.fails_on(Severity::Critical));
+        assert_eq!(report.verdict.worst, Some(Severity::Critical));
     }
 
     #[test]

@@ -6,15 +6,15 @@ use textwrap::Options;
 use crate::detect::Severity;
 use crate::report::escape::terminal;
 
-pub(super) const BOLD: Style = Style::new().bold();
-pub(super) const DIM: Style = Style::new().dimmed();
-pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
-pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
-pub(super) const CYAN: Style = AnsiColor::Cyan.on_default().bold();
-pub(super) const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default().bold();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
 
 /// The word for a severity, and its style.
-pub(super) fn mark(severity: Severity) -> (&'static str, Style) {
+pub(crate) fn mark(severity: Severity) -> (&'static str, Style) {
     match severity {
         Severity::Critical => ("CRITICAL", RED),
         Severity::Warning => ("WARNING", YELLOW),
@@ -24,7 +24,7 @@ pub(super) fn mark(severity: Severity) -> (&'static str, Style) {
 
 /// Escapes `text`, wraps it to `width` and indents it, all lines but the first by `indent`. Beyond `most`
 /// lines it ends in an ellipsis. Every line fits, if need be by being cut.
-pub(super) fn wrapped(text: &str, width: usize, first: &str, indent: usize, most: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize, first: &str, indent: usize, most: usize) -> Vec<String> {
     let text = unbroken(&terminal(text));
     let indent = " ".repeat(indent);
     let options = Options::new(width)
@@ -63,7 +63,7 @@ fn unbroken(text: &str) -> String {
 }
 
 /// `line` within `width` columns.
-pub(super) fn fitted(line: &str, width: usize) -> String {
+pub(crate) fn fitted(line: &str, width: usize) -> String {
     if textwrap::core::display_width(line) <= width {
         return line.to_owned();
     }
@@ -80,7 +80,7 @@ pub(super) fn fitted(line: &str, width: usize) -> String {
 }
 
 /// The first line of `lines` with `head` in `style`, when it begins with that.
-pub(super) fn styled(mut lines: Vec<String>, head: &str, style: Style) -> Vec<String> {
+pub(crate) fn styled(mut lines: Vec<String>, head: &str, style: Style) -> Vec<String> {
     if let Some(first) = lines.first_mut()
         && let Some(rest) = first.strip_prefix(head)
     {
