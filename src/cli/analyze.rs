@@ -169,7 +169,9 @@ impl Analyze {
             report.incidents.iter().take(Seen::INCIDENTS).map(|cited| report.asked(cited)).collect();
         let read = || extract::conversations(&again, &extract::pick(&again, &asked)?);
         Ok(match self.source.on_threads(read)? {
-            Ok(conversations) => Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None },
+            Ok(conversations) => {
+                Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None }
+            }
             Err(error) => Seen { course, traces: Vec::new(), why: Some(error.to_string()) },
         })
     }

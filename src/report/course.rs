@@ -9,7 +9,7 @@ use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
 use crate::correlate::{self, Failure, ServiceKey};
 use crate::detect::{Bounded, hash_of, request_failed};
-use crate::dissect::{Direction, Endpoint};
+use crate::dissect::Endpoint;
 use crate::flow::{Finished, Flow, FlowHead, Row};
 use crate::time::{Span, Timestamp};
 
@@ -20,7 +20,7 @@ pub enum Measure {
     Connect,
     /// Round trips: of the handshake, and of data that is acknowledged at once.
     RoundTrip,
-    /// First request of a connection to the first byte of its answer.
+    /// Last byte of a request to the first of its response: of each connection the longest four.
     FirstByte,
     /// Last byte of an HTTP request to the first of its response.
     Response,
@@ -124,6 +124,10 @@ pub struct Course {
     all: Attempts,
 }
 
+/// How long a request has to be left without an answer: longer than the first time-out of a TCP (RFC 6298
+/// section 2).
+const PATIENCE: Span = Span::secs(3);
+
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -143,7 +147,6 @@ impl Course {
         let Some(tcp) = flow.tcp.as_ref().filter(|_| flow.protocol == TCP) else { return };
         let outcome = if flow.is_cut() { None } else { correlate::outcome(flow, tcp) };
         self.all.add(flow.first.time, outcome.map_or(2, |failure| usize::from(failure.is_some())));
-        let failed = outcome.flatten().is_some();
         let Some(kept) = self.kept(flow.server, TCP) else { return };
         let handshake = &tcp.handshake;
         handshake.syns.iter().for_each(|at| kept.openings.add(at.time, 0));
@@ -158,9 +161,11 @@ impl Course {
             let samples = kept.samples.entry(measure).or_default();
             samples[usize::from(failed)].add(packet, Attempt { time, took });
         };
-        if !handshake.syns.is_empty() && outcome.is_some() {
-            let failed = handshake.connect_time.is_none();
-            take(Measure::Connect, flow.id, flow.first.time, handshake.connect_time, failed);
+        if let Some(outcome) = outcome.filter(|_| !handshake.syns.is_empty()) {
+            use Failure::{NoAnswer, NotOpened, Refused, Unreachable};
+            let closed = matches!(outcome, Some(NoAnswer | NotOpened | Refused | Unreachable));
+            let took = handshake.connect_time.filter(|_| !closed);
+            take(Measure::Connect, flow.id, flow.first.time, took, closed || took.is_none());
         }
         if let Some((there, back)) = handshake.server_rtt.zip(handshake.client_rtt) {
             take(Measure::RoundTrip, flow.id, flow.first.time, Some(there + back), false);
@@ -168,16 +173,13 @@ impl Course {
         for trip in tcp.sides.iter().flat_map(|side| &side.trips) {
             take(Measure::RoundTrip, trip.at.packet, trip.at.time, Some(trip.least), false);
         }
-        let [asked, answered] = match &flow.tls {
-            Some(tls) => tls.application_data,
-            None => Direction::BOTH.map(|direction| Some(tcp.side(direction).transfer?.0)),
-        };
-        if let Some(asked) = asked {
-            let waited = answered.map(|answered| answered.time - asked.time);
-            // A server that speaks first answers nothing.
-            if waited.is_none_or(|waited| waited >= Span::ZERO) && (waited.is_some() || failed) {
-                take(Measure::FirstByte, flow.id, asked.time, waited, failed);
-            }
+        let Some(turns) = &tcp.turns else { return };
+        for turn in &turns.slowest {
+            take(Measure::FirstByte, turn.request.packet, turn.request.time, turn.waited(), false);
+        }
+        let open = turns.open.iter().filter(|turn| flow.watched_until - turn.request.time >= PATIENCE);
+        for turn in open {
+            take(Measure::FirstByte, turn.request.packet, turn.request.time, None, true);
         }
     }
 

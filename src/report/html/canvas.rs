@@ -136,9 +136,9 @@ fn svg(axes: &Axes<'_>, paint: impl FnOnce(&mut Canvas<'_, '_, '_>)) -> Option<S
         let area = SVGBackend::with_string(&mut svg, (WIDTH, axes.height)).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(8)
-            .margin_right(20)
+            .margin_right(44)
             .x_label_area_size(44)
-            .y_label_area_size(76)
+            .y_label_area_size(82)
             .build_cartesian_2d(axes.x.0..axes.x.1, axes.y.0..axes.y.1)
             .ok()?;
         let text = ("sans-serif", 13).into_font().color(&TEXT);

@@ -180,7 +180,17 @@ mod tests {
         let tcp = Tcp { seq: Seq(seq), ack: Seq(ack), flags: TcpFlags(flags), ..Tcp::default() };
         let what = What::Tcp(Box::new(tcp));
         let time = Timestamp(packet as i64 * 1_000_000);
-        Step { packet, time, to_server, ttl: 64, id: packet as u16, ip_length: length + 40, length, what }
+        Step {
+            packet,
+            frame: packet,
+            time,
+            to_server,
+            ttl: 64,
+            id: packet as u16,
+            ip_length: length + 40,
+            length,
+            what,
+        }
     }
 
     #[test]
@@ -196,7 +206,7 @@ mod tests {
             step(6, true, 0x10, base.wrapping_add(201), 501, 200),
             step(7, false, 0x10, 501, base.wrapping_add(601), 0),
         ];
-        let trace = Trace { client: end(40_000), server: end(443), steps, left_out: 0 };
+        let trace = Trace { client: end(40_000), server: end(443), steps, cut: false };
         let segments = segments(&trace);
         let kinds: Vec<Kind> = segments.iter().map(|segment| segment.kind).collect();
         use Kind::*;

@@ -23,7 +23,7 @@ const FILES: usize = 8;
 impl Page<'_> {
     pub(super) fn incident(&self, place: usize, cited: &CitedIncident, pictures: &Pictures<'_>) -> Markup {
         let incident = &cited.incident;
-        let trace = self.seen.traces.of(place);
+        let trace = self.seen.traces.get(place).and_then(Option::as_ref);
         let root = self.report.findings.get(incident.root_place);
         let plots = pictures.incident(cited, trace);
         let id = &incident.id;
@@ -57,7 +57,7 @@ impl Page<'_> {
                 }
                 @for plot in &plots { (plot) }
                 @if let (Some(trace), Some(root)) = (trace, root) {
-                    (ladder(trace, &root.evidence, &self.files, &self.moments))
+                    (ladder(trace, &root.evidence, &self.moments))
                 }
                 (self.evidence(cited, root, trace.is_some()))
                 (self.next(cited, root))

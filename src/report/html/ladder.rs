@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
-use crate::dissect::{Icmp, TcpFlags};
+use crate::dissect::{Endpoint, Icmp, TcpFlags};
 use crate::humanize::plural;
 use crate::report::html::flow::{Kind, Segment, segments};
 use crate::report::html::words::{Moments, first_of};
 use crate::report::model::CitedFrame;
-use crate::report::table::FileIndex;
 use crate::report::trace::{Step, Trace, What};
 use crate::time::Span;
 
@@ -17,12 +16,7 @@ use crate::time::Span;
 const RUNGS: usize = 48;
 
 /// The ladder of a flow.
-pub(super) fn ladder(
-    trace: &Trace,
-    cited: &[CitedFrame],
-    files: &FileIndex,
-    moments: &Moments<'_>,
-) -> Markup {
+pub(super) fn ladder(trace: &Trace, cited: &[CitedFrame], moments: &Moments<'_>) -> Markup {
     let roles: BTreeMap<u64, &CitedFrame> = cited.iter().map(|frame| (frame.packet.packet, frame)).collect();
     let numbers: BTreeMap<u64, Segment<'_>> =
         segments(trace).into_iter().map(|segment| (segment.step.packet, segment)).collect();
@@ -39,10 +33,10 @@ pub(super) fn ladder(
         }
         let since = before.map(|(_, last)| step.time - last.time);
         before = Some((*place, step));
-        rows.push(rung(step, since, numbers.get(&step.packet), roles.get(&step.packet), files, moments));
+        rows.push(rung(step, since, numbers.get(&step.packet), roles.get(&step.packet), moments));
     }
-    let rest = before.map_or(0, |(last, _)| trace.steps.len() - last - 1) as u64 + trace.left_out;
-    let (client, server) = (trace.client.to_string(), trace.server.to_string());
+    let rest = before.map_or(0, |(last, _)| trace.steps.len() - last - 1) as u64;
+    let (client, server) = (end(trace.client), end(trace.server));
     html! {
         div.scroll tabindex="0" role="group" aria-label="Ladder of the deciding flow" {
             table.ladder {
@@ -63,11 +57,19 @@ pub(super) fn ladder(
                 }
                 tbody {
                     @for row in rows { (row) }
-                    @if rest > 0 { tr.skip { td colspan="5" { (plural(rest, "further packet")) " not shown" } } }
+                    @if trace.cut {
+                        tr.skip { td colspan="5" { "Only the first " (plural(trace.steps.len() as u64, "packet"))
+                            " of the conversation were looked at" } }
+                    } @else if rest > 0 { tr.skip { td colspan="5" { (plural(rest, "further packet")) " not shown" } } }
                 }
             }
         }
     }
+}
+
+/// An end of the conversation; one without ports is its address.
+fn end(end: Endpoint) -> String {
+    if end.port == 0 { end.address.to_string() } else { end.to_string() }
 }
 
 /// The places of the steps that are shown: how it began, and what is cited with its neighbours.
@@ -97,7 +99,6 @@ fn rung(
     since: Option<Span>,
     segment: Option<&Segment<'_>>,
     cited: Option<&&CitedFrame>,
-    files: &FileIndex,
     moments: &Moments<'_>,
 ) -> Markup {
     let way = if step.to_server { "right" } else { "left" };
@@ -110,7 +111,7 @@ fn rung(
         tr.cited[cited.is_some()] {
             td { (moments.precise(step.time)) }
             td.number.long[long] { (since.map(|since| format!("+{since}")).unwrap_or_default()) }
-            td.number { (files.frame(step.packet)) }
+            td.number { (step.frame) }
             td.lane {
                 div.{ "arrow " (way) }.again[again].reset[reset] {
                     span.unseen { (spoken) }
@@ -161,6 +162,8 @@ fn label(step: &Step, segment: Option<&Segment<'_>>) -> String {
                 None => format!("ICMP {}", icmp_name(icmp)),
             }
         }
+        (What::Arp(true), _) => "address lookup: reply".to_owned(),
+        (What::Arp(false), _) => "address lookup: request".to_owned(),
         (What::Udp, _) => format!("UDP  len {}", step.length),
         _ => format!("IP  len {}", step.ip_length),
     }

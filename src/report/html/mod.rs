@@ -30,8 +30,7 @@ use crate::report::html::pictures::Pictures;
 use crate::report::html::words::Moments;
 use crate::report::model::{RankedFinding, Report};
 use crate::report::rca::Zone;
-use crate::report::table::FileIndex;
-use crate::report::trace::Traces;
+use crate::report::trace::Trace;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -41,10 +40,15 @@ const SCRIPT: &str = include_str!("script.js");
 pub struct Seen {
     /// How attempts went over time.
     pub course: Course,
-    /// The packets of the flows that decide.
-    pub traces: Traces,
-    /// Why there are no packets: the capture cannot be read a second time.
-    pub once: bool,
+    /// The deciding conversations of the first incidents, in their order.
+    pub traces: Vec<Option<Trace>>,
+    /// Why there are none: the capture could not be read a second time.
+    pub why: Option<String>,
+}
+
+impl Seen {
+    /// Incidents of which the deciding conversation is drawn.
+    pub const INCIDENTS: usize = 8;
 }
 
 /// Incidents written out; of the others there is a line each.
@@ -58,15 +62,13 @@ struct Page<'p> {
     inputs: &'p [FileReport],
     seen: &'p Seen,
     moments: Moments<'p>,
-    files: FileIndex,
     budget: Budget,
 }
 
 /// The page on `report`. `inputs` are the files that were analysed, in that order; its times are of `zone`.
 pub fn document(report: &Report, inputs: &[FileReport], zone: &Zone, seen: &Seen) -> String {
-    let files = FileIndex::of(inputs);
     let moments = Moments { zone };
-    let page = Page { report, inputs, seen, moments, files, budget: Budget::default() };
+    let page = Page { report, inputs, seen, moments, budget: Budget::default() };
     spelled_out(page.markup().into_string())
 }
 
@@ -152,11 +154,8 @@ impl Page<'_> {
                 @if all.is_empty() {
                     p { "Nothing was found that is worth an incident." }
                 }
-                @if self.seen.once && !all.is_empty() {
-                    p.note {
-                        "The capture could not be read a second time, as from standard input. "
-                        "So there are no plots of single packets."
-                    }
+                @if let Some(why) = self.seen.why.as_ref().filter(|_| !all.is_empty()) {
+                    p.note { "Single packets are not drawn: " (why) "." }
                 }
                 @for incident in &written { (incident) }
                 @if all.len() > INCIDENTS {

@@ -93,7 +93,7 @@ impl Page<'_> {
         html! {
             strong.{ "word " (worst) } { (word) } " "
             @for (count, severity) in counted {
-                @if count > 0 { span.count { (badge(severity)) " " (grouped(count)) } " " }
+                @if count > 0 { span.count { (grouped(count)) " " (badge(severity)) } " " }
             }
             @if verdict.status == Status::NotAssessed {
                 span { "Only " (verdict.assessed.words()) " can be judged. " }

@@ -99,13 +99,13 @@ impl TimeAxis {
     fn new(first: Timestamp, last: Timestamp) -> Self {
         let whole = (last - first).max(Span::millis(1));
         let step = match whole.0 / 1_000_000_000 {
-            ..8 => 1_000_000_000,
-            8..600 => 10_000_000_000,
+            ..2 => 50_000_000,
+            2..8 => 250_000_000,
+            8..60 => 1_000_000_000,
+            60..600 => 10_000_000_000,
             _ => 60_000_000_000_i64,
         };
         let begin = Timestamp(first.0.saturating_sub(first.0.rem_euclid(step)));
-        // Short captures begin where they begin.
-        let begin = if (first - begin).0 > whole.0 / 8 { first } else { begin };
         let end = (last - begin).as_secs_f64().max(1e-3);
         Self { begin, whole, end }
     }
@@ -153,15 +153,16 @@ impl Pictures<'_> {
             all.iter_mut().zip(counts).for_each(|(all, one)| *all += u64::from(one));
             all
         });
-        let mut says = format!("{} began", plural(well + failed + unknown, "connection or lookup"))
-            .replace("lookups", "lookups")
-            .replace("connection or lookups", "connections or lookups");
+        let begun = well + failed + unknown;
+        let mut says = match begun {
+            1 => "1 connection or lookup began".to_owned(),
+            _ => format!("{} connections and lookups began", grouped(begun)),
+        };
         if failed > 0 {
             says += &format!(", {} of them failed", grouped(failed));
         }
         if !lanes.is_empty() {
-            let shown = lanes.len() as u64;
-            says += &format!(". Below them {} as bands", plural(shown, "incident"));
+            says += ". Bands below show when incidents were active";
         }
         let bottom = -lane * (lanes.len() as f64 + 0.4);
         let key: [Key; 4] = [
@@ -174,7 +175,8 @@ impl Pictures<'_> {
         let key: Vec<Key> = key.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(key, _)| key).collect();
         let axes = Axes {
             height: 190 + 24 * lanes.len() as u32,
-            x: (0.0, axis.end),
+            // Room for the names of the bands.
+            x: (if lanes.is_empty() { 0.0 } else { axis.end * -0.06 }, axis.end),
             y: (bottom, top),
             x_labels: 8,
             y_labels: 5 + lanes.len() * 2 / 3,
@@ -201,9 +203,7 @@ impl Pictures<'_> {
                     let (left, right) = (axis.of(from), axis.of(until).max(axis.of(from) + least));
                     canvas.bar((left, low), (right, high), MARKED, 0.75);
                 }
-                let since = self.active(cited).first().map_or(0.0, |(from, _)| axis.of(*from));
-                let beside = if since > axis.end * 0.08 { since - axis.end * 0.055 } else { axis.end * 0.95 };
-                canvas.word((beside, high), cited.incident.id.clone());
+                canvas.word((axis.end * -0.055, high), cited.incident.id.clone());
             }
         })
     }
@@ -259,8 +259,8 @@ impl Pictures<'_> {
                 servers,
                 "Round trips over time.",
                 Measure::RoundTrip,
-                "a round trip",
-                "",
+                "round trips",
+                "without an end",
             ),
             Plot::Connect => self.over_time(
                 cited,
@@ -284,8 +284,8 @@ impl Pictures<'_> {
                 servers,
                 "How long lookups took.",
                 Measure::Lookup,
-                "answered",
-                "failed or never answered",
+                "well",
+                "SERVFAIL, REFUSED, or no response",
             ),
             Plot::Openings => self.openings(servers),
             Plot::Distribution => self.distribution(servers),
@@ -313,17 +313,21 @@ impl Pictures<'_> {
         let low = all().filter_map(took).fold(f64::INFINITY, f64::min);
         let high = all().filter_map(took).fold(f64::NEG_INFINITY, f64::max);
         let (low, high) =
-            if low.is_finite() { (low.floor(), high.ceil().max(low.floor() + 1.0)) } else { (-3.0, 0.0) };
+            if low.is_finite() { (low.floor(), high.ceil().max(low.floor() + 2.0)) } else { (-3.0, 0.0) };
         let open = failed.iter().any(|attempt| attempt.took.is_none());
         // Those without an end stand above all others.
         let (never, top) = (high + 0.35, if open { high + 0.6 } else { high });
-        let mut says = match Self::median(&well) {
-            Some(median) => format!("{} {good}, median {median}", grouped(well.len() as u64)),
-            None => format!("None {good}"),
-        };
-        if !failed.is_empty() {
-            says += &format!("; {} {bad}", grouped(failed.len() as u64));
+        let mut parts = Vec::new();
+        if let Some(median) = Self::median(&well) {
+            parts.push(format!("{} {good}, median {median}", grouped(well.len() as u64)));
         }
+        if !failed.is_empty() {
+            parts.push(format!("{} {bad}", grouped(failed.len() as u64)));
+        }
+        if measure == Measure::FirstByte {
+            parts.push("of each connection the four longest waits".to_owned());
+        }
+        let says = parts.join("; ");
         let whole = Self::sampled(&well, &failed);
         let mut key: Vec<Key> = Vec::new();
         key.extend((!well.is_empty()).then_some((Shape::Dot, PLAIN, good)));
@@ -334,7 +338,7 @@ impl Pictures<'_> {
             x: (0.0, axis.end),
             y: (low, top),
             x_labels: 8,
-            y_labels: (high - low) as usize + 2,
+            y_labels: (high - low) as usize + 1,
             x_name: "time",
             y_name: "took",
             x_label: &|value| axis.label(self.moments, value),

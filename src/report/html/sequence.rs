@@ -22,10 +22,10 @@ fn thinned<T>(all: Vec<T>) -> impl Iterator<Item = T> {
     all.into_iter().step_by(step)
 }
 
-fn says_left_out(trace: &Trace) -> String {
-    match trace.left_out {
-        0 => String::new(),
-        count => format!(" {} of the flow are not drawn.", plural(count, "packet")),
+fn says_cut(trace: &Trace) -> String {
+    match trace.cut {
+        false => String::new(),
+        true => format!(" Only the first {} are drawn.", plural(trace.steps.len() as u64, "packet")),
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn sequence(budget: &Budget, trace: &Trace, evidence: &BTreeSet<u64>)
             says += &format!(", {} {what}", grouped(count));
         }
     }
-    says += &format!(". Numbers reach {}.{}", grouped(highest as u64), says_left_out(trace));
+    says += &format!(". Numbers reach {}.{}", grouped(highest as u64), says_cut(trace));
     let windows: Vec<(f64, f64)> = acks
         .iter()
         .filter(|segment| !segment.tcp.flags.syn())
@@ -171,7 +171,7 @@ pub(super) fn sizes(budget: &Budget, trace: &Trace, evidence: &BTreeSet<u64>) ->
             false => format!(" Those sent again have {low} to {high} bytes."),
         };
     }
-    says += &says_left_out(trace);
+    says += &says_cut(trace);
     let errors: Vec<&Step> = trace
         .steps
         .iter()
@@ -227,12 +227,8 @@ pub(super) fn ttl(budget: &Budget, trace: &Trace, evidence: &BTreeSet<u64>) -> O
         Some((low, high)) if low == high => format!("TTL {low} from the {who}"),
         Some((low, high)) => format!("TTL {low} to {high} from the {who}"),
     };
-    let says = format!(
-        "{}, {}.{}",
-        words("client", range(true)),
-        words("server", range(false)),
-        says_left_out(trace)
-    );
+    let says =
+        format!("{}, {}.{}", words("client", range(true)), words("server", range(false)), says_cut(trace));
     let top = own.iter().map(|step| step.ttl).max()?;
     let reset = |step: &Step| matches!(&step.what, What::Tcp(tcp) if tcp.flags.rst());
     let mut key: Vec<Key> =

@@ -39,11 +39,21 @@ impl Moments<'_> {
     }
 }
 
-/// A name of the tables with blanks, and a capital in front.
+/// Names that are written in capitals.
+const ACRONYMS: &[&str] =
+    &["ack", "arp", "dns", "fin", "icmp", "quic", "rst", "syn", "tcp", "tls", "ttl", "udp"];
+
+/// A name of the tables for people: with blanks, acronyms in capitals, and a capital in front.
 pub(super) fn first_of(name: &str) -> String {
-    let mut letters = name.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    first.into_iter().chain(letters).collect::<String>().replace('_', " ")
+    if name == "syn_ack" {
+        return "SYN-ACK".to_owned();
+    }
+    let word = |(place, word): (usize, &str)| match (ACRONYMS.contains(&word), place, word.get(1..)) {
+        (true, ..) => word.to_ascii_uppercase(),
+        (false, 0, Some(rest)) => word.get(..1).unwrap_or_default().to_ascii_uppercase() + rest,
+        _ => word.to_owned(),
+    };
+    name.split('_').enumerate().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The word for a severity.
@@ -143,6 +153,11 @@ mod tests {
     #[test]
     fn words_of_the_tables_are_written_for_people() {
         assert_eq!(first_of("before_pause"), "Before pause");
+        assert_eq!(
+            (first_of("syn_ack"), first_of("duplicate_ack")),
+            ("SYN-ACK".into(), "Duplicate ACK".into())
+        );
+        assert_eq!((first_of("dns"), first_of("icmp")), ("DNS".into(), "ICMP".into()));
         assert_eq!(first_of(""), "");
     }
 
