@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
@@ -44,7 +44,7 @@ pub struct Capture {
 }
 
 /// An incident, as far as it is needed to know it again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Known {
     /// Number within its report.
     pub id: String,
@@ -144,7 +144,7 @@ impl Measured {
 }
 
 /// What flows, lookups and exchanges show beside how they fared.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     /// By address of the sender.
     pub(super) hosts: Bounded<IpAddr, Host>,
@@ -190,25 +190,14 @@ struct Served {
 
 /// Takes the rows of an analysis. They come in an order that is always the same, so that the first values of
 /// a full set are, too.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Observer {
     pub(super) seen: Seen,
     services: Bounded<Endpoint, Served>,
 }
 
-/// Hosts, certificates, names and services kept apart: some megabytes.
-const MOST: usize = 4096;
-
 /// Values kept of each.
 const VALUES: usize = 16;
-
-impl Default for Observer {
-    fn default() -> Self {
-        let seen =
-            Seen { hosts: Bounded::new(MOST), certificates: Bounded::new(MOST), answers: Bounded::new(MOST) };
-        Self { seen, services: Bounded::new(MOST) }
-    }
-}
 
 /// Adds a value to a set that has room.
 fn add<T: Ord>(set: &mut BTreeSet<T>, value: T) {
