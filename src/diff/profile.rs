@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
@@ -44,7 +44,7 @@ pub struct Capture {
 }
 
 /// An incident, as far as it is needed to know it again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     /// Number within its report.
     pub id: String,
