@@ -58,7 +58,13 @@ impl Browser {
 
     fn run(&self, page: &Path, arguments: &[&str]) -> (String, String) {
         let run = Command::new(self.program)
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"])
+            .args([
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--enable-logging=stderr",
+            ])
             .args(["--disable-background-networking", "--disable-component-update", "--window-size=1200,900"])
             .arg(format!("--user-data-dir={}", self.profile.path().display()))
             .arg("--virtual-time-budget=20000")
@@ -97,7 +103,7 @@ impl Browser {
 }
 
 /// Looks at the page, uses it as a person does, and says what it saw.
-const PROBE: &str = r#"
+const PROBE: &str = r##"
 const seen = { errors: [], alerts: 0 };
 addEventListener("error", (event) => seen.errors.push(String(event.message)));
 addEventListener("securitypolicyviolation", (event) => seen.errors.push(event.violatedDirective));
@@ -148,7 +154,7 @@ addEventListener("load", () => {
   answer.textContent = JSON.stringify(seen);
   document.body.append(answer);
 });
-"#;
+"##;
 
 fn analyzed(capture: &Path, folder: &Path) -> PathBuf {
     let run = Command::new(PCAPSY)
@@ -177,7 +183,11 @@ fn check(name: &str, answer: &Value) {
     assert_eq!(answer["back"], true, "{name}: {answer}");
     assert_eq!(answer["unfolded"], true, "{name}: {answer}");
     if let Some(sorted) = answer["sorted"].as_array() {
-        assert_eq!(sorted[..4], ["descending".into(), true.into(), "ascending".into(), true.into()], "{name}");
+        assert_eq!(
+            sorted[..4],
+            ["descending".into(), true.into(), "ascending".into(), true.into()],
+            "{name}"
+        );
     }
 }
 
@@ -211,7 +221,9 @@ fn pages_open_clean_and_work() {
         incidents += answer["incidents"].as_u64().unwrap_or(0);
     }
     let pages = captures.len();
-    println!("{pages} pages, {incidents} incidents, {plots} plots, {ladders} ladders, none larger than {largest} bytes");
+    println!(
+        "{pages} pages, {incidents} incidents, {plots} plots, {ladders} ladders, at most {largest} bytes"
+    );
     assert!(plots >= pages as u64 && ladders >= 8, "{plots} plots, {ladders} ladders");
 }
 
@@ -220,7 +232,8 @@ fn names_from_packets_and_of_files_are_text() {
     let Some(browser) = Browser::find() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let mut capture = Capture::default();
-    let scenes = scenes::all().filter(|scene| scene.name == "dns_servfail_forwarder" || scene.name == "dns_slow");
+    let scenes =
+        scenes::all().filter(|scene| scene.name == "dns_servfail_forwarder" || scene.name == "dns_slow");
     scenes.for_each(|scene| capture.packets.extend(scene.capture().packets));
     let mut bytes = capture.pcap();
     // A label of the names becomes markup of the same length.
@@ -248,8 +261,12 @@ fn longest_label(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
-    let places: Vec<usize> =
-        bytes.windows(from.len()).enumerate().filter(|(_, window)| *window == from).map(|(at, _)| at).collect();
+    let places: Vec<usize> = bytes
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, window)| *window == from)
+        .map(|(at, _)| at)
+        .collect();
     for at in &places {
         bytes[*at..at + to.len()].copy_from_slice(to);
     }
@@ -260,7 +277,8 @@ fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
 fn a_page_prints_with_everything_unfolded() {
     let Some(browser) = Browser::find() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures/mtu_silent_download.pcap");
+    let capture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures/mtu_silent_download.pcap");
     let page = analyzed(&capture, &folder.path().join("report"));
     let pdf = folder.path().join("page.pdf");
     browser.run(&page, &[&format!("--print-to-pdf={}", pdf.display()), "--no-pdf-header-footer"]);
@@ -291,12 +309,19 @@ fn axe_finds_nothing_serious() {
         const answer = document.createElement("pre");
         answer.id = "probe";
         const told = (one) => [one.id, one.impact, one.nodes.length, one.nodes[0].target.join(" ")];
-        answer.textContent = JSON.stringify({ passes: found.passes.length, violations: found.violations.map(told),
+        answer.textContent = JSON.stringify({ passes: found.passes.length,
+            violations: found.violations.map(told),
             incomplete: found.incomplete.map(told) });
         document.body.append(answer);
     }));"#;
-    for (name, theme) in [("mtu_silent_download", ""), ("mtu_silent_download", "dark"), ("rtt_step", ""), ("proxy_502", "dark")] {
-        let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/lab/captures/{name}.pcap"));
+    for (name, theme) in [
+        ("mtu_silent_download", ""),
+        ("mtu_silent_download", "dark"),
+        ("rtt_step", ""),
+        ("proxy_502", "dark"),
+    ] {
+        let capture =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/lab/captures/{name}.pcap"));
         let page = analyzed(&capture, &folder.path().join(name));
         let dark = format!("document.documentElement.dataset.theme = \"{theme}\";");
         let answer = browser.probe(&page, &[axe.as_str(), run, dark.as_str()]);

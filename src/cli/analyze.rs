@@ -52,7 +52,8 @@ pub(super) struct Analyze {
     /// Print so many incidents in full
     #[arg(long, value_name = "N", default_value_t = TOP, conflicts_with_all = ["all", "json"])]
     top: usize,
-    /// Time zone of the times in rca.md and report.html: UTC, an offset like +02:00, or a name like Europe/Berlin
+    /// Time zone of the times in rca.md and report.html: UTC, an offset like +02:00, or a name like
+    /// Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC", conflicts_with = "no_files")]
     tz: Zone,
     /// Exit with 1 if there is an incident or a finding of at least this severity

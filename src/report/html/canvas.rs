@@ -197,6 +197,7 @@ pub(super) fn short(value: f64) -> String {
     let text = match value.abs() {
         size if size >= 9_999.5 => return crate::humanize::grouped(value.max(0.0).round() as u64),
         size if size >= 99.95 => format!("{value:.0}"),
+        size if size >= 9.995 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
     };
     match text.contains('.') {
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn numbers_on_axes_are_short() {
-        let shown = [0.0, 0.000_04, 0.002_5, 12.0, 0.5, 100.0].map(seconds);
+        let shown = [0.0, 0.000_04, 0.002_5, 12.04, 0.5, 100.0].map(seconds);
         assert_eq!(shown, ["0", "40 us", "2.5 ms", "12 s", "500 ms", "100 s"]);
         assert_eq!([0.1, 1_500.0, 1_234_567.0].map(short), ["0.1", "1500", "1 234 567"]);
     }

@@ -33,14 +33,18 @@ impl Page<'_> {
                 dl.details {
                     @if let Some(link) = link { div { dt { "Belongs here" } dd { (link.why) } } }
                     @if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
-                        div { dt { "Seen" } dd { (self.moments.precise(first)) " to " (self.moments.precise(last)) } }
+                        div {
+                            dt { "Seen" }
+                            dd { (self.moments.precise(first)) " to " (self.moments.precise(last)) }
+                        }
                     }
                     div {
                         dt { "How sure" }
                         dd {
                             (word(&finding.confidence))
                             @for gate in &finding.gates {
-                                ", lowered by " (gate.name) ": " (gate.prevents) "; to lift: " (gate.recapture)
+                                ", lowered by " (gate.name) ": " (gate.prevents)
+                                "; to lift: " (gate.recapture)
                             }
                         }
                     }
@@ -49,7 +53,8 @@ impl Page<'_> {
                             dt { "Counted" }
                             dd {
                                 @for (place, count) in finding.counts.iter().enumerate() {
-                                    @if place > 0 { ", " } (count.name.replace('_', " ")) " " (grouped(count.value))
+                                    @if place > 0 { ", " }
+                                    (count.name.replace('_', " ")) " " (grouped(count.value))
                                 }
                             }
                         }
@@ -57,7 +62,10 @@ impl Page<'_> {
                     (list("Could be", &finding.alternatives))
                     (list("Next", &finding.next_steps))
                     (list("Not claimed", &finding.not_claimed))
-                    div { dt { "Rule" } dd { code { "pcapsy explain " (finding.detector) } " (" (finding.rule()) ")" } }
+                    div {
+                        dt { "Rule" }
+                        dd { code { "pcapsy explain " (finding.detector) } " (" (finding.rule()) ")" }
+                    }
                 }
                 @for filter in ranked.wireshark_filter.iter().take(2) {
                     p.label { "Its frames in " (filter.file) ":" }
@@ -79,7 +87,10 @@ impl Page<'_> {
                     @if other.len() > WRITTEN {
                         ul.lines {
                             @for ranked in other.iter().skip(WRITTEN).take(LINES) {
-                                li { (ranked.id) " " (badge(ranked.finding.severity)) " " (ranked.finding.title) }
+                                li {
+                                    (ranked.id) " " (badge(ranked.finding.severity)) " "
+                                    (ranked.finding.title)
+                                }
                             }
                         }
                     }
@@ -103,8 +114,9 @@ impl Page<'_> {
                         } "."
                     }
                 }
-                @if report.not_assessed.is_empty() { p { "Every detector could judge all that it looks at." } }
-                @else {
+                @if report.not_assessed.is_empty() {
+                    p { "Every detector could judge all that it looks at." }
+                } @else {
                     div.scroll tabindex="0" role="group" aria-label="What could not be judged" {
                         table.sortable {
                             caption { "By detector. What is not judged is neither well nor ill." }
@@ -127,11 +139,16 @@ impl Page<'_> {
                 }
                 @if !report.ruled_out.is_empty() {
                     details {
-                        summary { "Looked for and not found: " (plural(report.ruled_out.len() as u64, "detector")) }
+                        summary {
+                            "Looked for and not found: " (plural(report.ruled_out.len() as u64, "detector"))
+                        }
                         ul.lines {
                             @for ruled_out in &report.ruled_out {
-                                li { b { (first_of(ruled_out.detector)) } ": 0 of " (grouped(ruled_out.assessed)) " "
-                                    (ruled_out.unit) ", " (ruled_out.summary) }
+                                li {
+                                    b { (first_of(ruled_out.detector)) } ": 0 of "
+                                    (grouped(ruled_out.assessed)) " "
+                                    (ruled_out.unit) ", " (ruled_out.summary)
+                                }
                             }
                         }
                     }

@@ -182,11 +182,11 @@ impl Page<'_> {
         let incident = &cited.incident;
         let ids = std::iter::once(&incident.root).chain(&incident.symptoms);
         let findings: Vec<&RankedFinding> = ids.filter_map(|id| self.finding(id)).collect();
-        let why = |id: &str| incident.links.iter().find(|link| link.finding == id).map_or(ROOT, tie);
+        let link = |ranked: &RankedFinding| incident.links.iter().find(|link| link.finding == ranked.id);
         html! {
             h4 { "Findings" }
             @for ranked in findings.iter().take(FINDINGS) {
-                (self.folded(ranked, why(&ranked.id), incident.links.iter().find(|link| link.finding == ranked.id)))
+                (self.folded(ranked, link(ranked).map_or(ROOT, tie), link(ranked)))
             }
             @if findings.len() > FINDINGS {
                 p { "Also " @for ranked in findings.iter().skip(FINDINGS).take(40) {

@@ -58,9 +58,12 @@ pub(super) fn ladder(trace: &Trace, cited: &[CitedFrame], moments: &Moments<'_>)
                 tbody {
                     @for row in rows { (row) }
                     @if trace.cut {
-                        tr.skip { td colspan="5" { "Only the first " (plural(trace.steps.len() as u64, "packet"))
+                        tr.skip { td colspan="5" {
+                            "Only the first " (plural(trace.steps.len() as u64, "packet"))
                             " of the conversation were looked at" } }
-                    } @else if rest > 0 { tr.skip { td colspan="5" { (plural(rest, "further packet")) " not shown" } } }
+                    } @else if rest > 0 {
+                        tr.skip { td colspan="5" { (plural(rest, "further packet")) " not shown" } }
+                    }
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! `report.html`: the report as one page that asks for nothing, with the plots that a person looks at.
 //!
-//! The page is whole without scripts. Its policy allows the one style sheet and the one script in it, by their
-//! hashes, and nothing from anywhere. Text is escaped by the type of the template ([`maud::Markup`]); what is
-//! invisible or turns text around is spelled out when the page is complete. Same input, configuration and
-//! time zone give the same bytes.
+//! The page is whole without scripts. Its policy allows the one style sheet and the one script in it, by
+//! their hashes, and nothing from anywhere. Text is escaped by the type of the template ([`maud::Markup`]);
+//! what is invisible or turns text around is spelled out when the page is complete. Same input, configuration
+//! and time zone give the same bytes.
 
 mod budget;
 mod canvas;

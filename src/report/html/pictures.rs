@@ -52,7 +52,7 @@ const PLOTS: &[(&str, &[Plot])] = {
         ("routing_loop", &[Ttl]),
         ("rst_injection", &[Ttl, Sequence]),
         ("duplicate_ip", &[Ttl]),
-        ("latency_shift", &[RoundTrip, Distribution]),
+        ("latency_shift", &[RoundTrip]),
         ("spurious_retransmission", &[Sequence, RoundTrip]),
         ("zero_window", &[Sequence]),
         ("missing_syn_ack", &[Openings, Connect]),
@@ -100,7 +100,7 @@ impl TimeAxis {
         let whole = (last - first).max(Span::millis(1));
         let step = match whole.0 / 1_000_000_000 {
             ..2 => 50_000_000,
-            2..8 => 250_000_000,
+            2..8 => 500_000_000,
             8..60 => 1_000_000_000,
             60..600 => 10_000_000_000,
             _ => 60_000_000_000_i64,
@@ -312,8 +312,10 @@ impl Pictures<'_> {
         let took = |attempt: &Attempt| attempt.took.map(|took| decade(took.as_secs_f64()));
         let low = all().filter_map(took).fold(f64::INFINITY, f64::min);
         let high = all().filter_map(took).fold(f64::NEG_INFINITY, f64::max);
-        let (low, high) =
-            if low.is_finite() { (low.floor(), high.ceil().max(low.floor() + 2.0)) } else { (-3.0, 0.0) };
+        if !low.is_finite() {
+            return None;
+        }
+        let (low, high) = (low.floor().min(high.ceil() - 2.0), high.ceil());
         let open = failed.iter().any(|attempt| attempt.took.is_none());
         // Those without an end stand above all others.
         let (never, top) = (high + 0.35, if open { high + 0.6 } else { high });

@@ -37,8 +37,11 @@ impl Page<'_> {
                             tbody { @for service in services.iter().take(LINES) { (row(service)) } }
                         }
                     }
-                    @let unlisted = services.len().saturating_sub(LINES) as u64 + self.report.services_unlisted;
-                    @if unlisted > 0 { p { (plural(unlisted, "more service")) " in services.parquet or not told apart." } }
+                    @let cut = services.len().saturating_sub(LINES) as u64;
+                    @let unlisted = cut + self.report.services_unlisted;
+                    @if unlisted > 0 {
+                        p { (plural(unlisted, "more service")) " in services.parquet or not told apart." }
+                    }
                 }
             }
         }
@@ -71,7 +74,10 @@ impl Page<'_> {
                     h3 { "What works on the whole" }
                     ul.cleared {
                         @for cleared in &self.report.cleared {
-                            li { span aria-hidden="true" { "\u{2713} " } b { (first_of(cleared.what)) } ": " (cleared.text) }
+                            li {
+                                span aria-hidden="true" { "\u{2713} " }
+                                b { (first_of(cleared.what)) } ": " (cleared.text)
+                            }
                         }
                     }
                 }
@@ -104,8 +110,12 @@ impl Page<'_> {
                                     th scope="row" { (file.path) }
                                     td.number { (grouped(file.size)) }
                                     td.number { (grouped(file.packets)) }
-                                    td { code.hash { (file.blake3) }
-                                        @if let Some(sha256) = &file.sha256 { " SHA-256 " code.hash { (sha256) } } }
+                                    td {
+                                        code.hash { (file.blake3) }
+                                        @if let Some(sha256) = &file.sha256 {
+                                            " SHA-256 " code.hash { (sha256) }
+                                        }
+                                    }
                                 }
                             }
                         }
@@ -114,8 +124,9 @@ impl Page<'_> {
                 @if self.inputs.len() > FILES {
                     p { (plural((self.inputs.len() - FILES) as u64, "more file")) " in manifest.json." }
                 }
-                @if !report.capture.ignored.is_empty() {
-                    p { (plural(report.capture.ignored.len() as u64 + report.capture.ignored_unlisted, "file"))
+                @let ignored = report.capture.ignored.len() as u64 + report.capture.ignored_unlisted;
+                @if ignored > 0 {
+                    p { (plural(ignored, "file"))
                         " left out because no capture is in them." }
                 }
             }

@@ -38,9 +38,8 @@ fn tags(page: &str) -> Vec<&str> {
     while let Some((_, behind)) = rest.split_once('<') {
         let (tag, behind) = behind.split_once('>').expect("a tag ends");
         tags.push(tag);
-        rest = match tag.split(' ').next() {
-            Some("style") => behind.split_once("</style").map_or("", |_| &behind[behind.find("</style").unwrap_or(0)..]),
-            Some("script") => &behind[behind.find("</script").unwrap_or(0)..],
+        rest = match tag {
+            "style" | "script" => behind.find("</").map_or("", |end| behind.get(end..).unwrap_or_default()),
             _ => behind,
         };
     }
@@ -60,7 +59,11 @@ fn every_element_is_closed_where_it_was_opened() {
         }
     }
     assert_eq!(open, [""; 0]);
-    let mut ids: Vec<&str> = tags(&page).into_iter().filter_map(|tag| tag.split_once(" id=\"")).map(|(_, rest)| rest.split('"').next().unwrap_or_default()).collect();
+    let mut ids: Vec<&str> = tags(&page)
+        .into_iter()
+        .filter_map(|tag| tag.split_once(" id=\""))
+        .map(|(_, rest)| rest.split('"').next().unwrap_or_default())
+        .collect();
     let all = ids.len();
     ids.sort_unstable();
     ids.dedup();
@@ -81,7 +84,10 @@ fn the_page_asks_for_nothing_and_its_policy_says_so() {
             assert!(!name.starts_with("on"), "{tag}");
             assert!(name != "href" || link.starts_with('#'), "{tag}");
         }
-        assert!(!matches!(tag.split(' ').next(), Some("link" | "iframe" | "img" | "object" | "base")), "{tag}");
+        assert!(
+            !matches!(tag.split(' ').next(), Some("link" | "iframe" | "img" | "object" | "base")),
+            "{tag}"
+        );
     }
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("url("), "{page}");
     assert!(!STYLE.contains("@import") && !SCRIPT.contains("fetch") && !SCRIPT.contains("innerHTML"));
