@@ -12,6 +12,7 @@
 //! correlate findings     -> Incident, and how every service fared
 //! pipeline  the stages as plain functions of their input, and the merge
 //! local     runs them on this machine's cores in bounded memory
+//! extract   findings     -> the packets that prove them, read again
 //! report    outcome      -> JSON, Parquet, text
 //! diff      two captures -> what is new, gone, worse or other
 //! fleet     reports on many captures -> what happened in an archive
@@ -33,6 +34,7 @@ pub mod config;
 pub mod correlate;
 pub mod pipeline;
 pub mod local;
+pub mod extract;
 pub mod report;
 pub mod diff;
 pub mod fleet;

@@ -75,7 +75,15 @@ pub fn analyze_set(
     rows: &mut (dyn Rows + Send),
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Outcome, CaptureError> {
-    let threads = match run.threads {
+    on_threads(run.threads, || Rounds::new(reader, config).run(rows, progress))
+}
+
+/// Runs `work` on so many threads, at most [`MOST_THREADS`]; 0 for one per core.
+///
+/// # Errors
+/// When the threads cannot be started.
+pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T, CaptureError> {
+    let threads = match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
@@ -83,7 +91,7 @@ pub fn analyze_set(
         .num_threads(threads.min(MOST_THREADS))
         .build()
         .map_err(|error| CaptureError::Threads { reason: error.to_string() })?;
-    Ok(pool.install(|| Rounds::new(reader, config).run(rows, progress)))
+    Ok(pool.install(work))
 }
 
 /// A batch's lists of records, one per partition.

@@ -19,6 +19,7 @@ const FLOW: &[&str] = &[
     "correlate",
     "pipeline",
     "local",
+    "extract",
     "report",
     "diff",
     "fleet",

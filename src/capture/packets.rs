@@ -3,6 +3,7 @@
 use super::chunk::{Chunk, Format, RawPacket};
 use super::pcap::Layout;
 use super::pcapng::{self, Section, kind};
+use crate::capture::Interface;
 
 /// The packets of a chunk, in order. Ends at the end of the chunk, or where its bytes stop making sense,
 /// which a chunk cut by the reader never does.
@@ -13,6 +14,8 @@ pub struct Packets<'c> {
     offset: u64,
     packet: u64,
     records: Records,
+    /// The interfaces at the start of the chunk.
+    interfaces: &'c [Interface],
 }
 
 #[derive(Debug)]
@@ -38,7 +41,17 @@ impl<'c> Packets<'c> {
                 base: chunk.interface_base,
             }),
         };
-        Self { bytes: &chunk.bytes, at: 0, offset: chunk.offset, packet: chunk.first_packet, records }
+        let (packet, interfaces) = (chunk.first_packet, chunk.interfaces.as_slice());
+        Self { bytes: &chunk.bytes, at: 0, offset: chunk.offset, packet, records, interfaces }
+    }
+
+    /// The interface of the packet that came last, when the file describes one.
+    pub fn interface(&self, last: &RawPacket<'_>) -> Option<&Interface> {
+        let (interfaces, base) = match &self.records {
+            Records::Pcap { interface, .. } => (self.interfaces, *interface),
+            Records::Pcapng(section) => (section.interfaces.as_slice(), section.base),
+        };
+        interfaces.get(last.interface.checked_sub(base)? as usize)
     }
 }
 

@@ -14,19 +14,23 @@ use crate::cli::stdout::stdout;
 use crate::config::Config;
 use crate::detect::Severity;
 use crate::diff::Baseline;
+use crate::extract::{self, Again, Asked};
 use crate::humanize::plural;
 use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
+use crate::report::course::Course;
 use crate::report::escape::terminal;
 use crate::report::files::{self, TableFiles, WriteError};
 use crate::report::folder::ReportFolder;
+use crate::report::html::Seen;
 use crate::report::json;
 use crate::report::manifest::{Manifest, Started};
 use crate::report::model::Report;
 use crate::report::rca::Zone;
 use crate::report::screen::TOP;
 use crate::report::text::{self, View};
+use crate::report::trace::Trace;
 
 /// Arguments of `analyze`.
 #[derive(Debug, Args)]
@@ -49,7 +53,8 @@ pub(super) struct Analyze {
     /// Print so many incidents in full
     #[arg(long, value_name = "N", default_value_t = TOP, conflicts_with_all = ["all", "json"])]
     top: usize,
-    /// Time zone of the times in rca.md: UTC, an offset like +02:00, or a name like Europe/Berlin
+    /// Time zone of the times in rca.md and report.html: UTC, an offset like +02:00, or a name like
+    /// Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC", conflicts_with = "no_files")]
     tz: Zone,
     /// Exit with 1 if there is an incident or a finding of at least this severity
@@ -138,11 +143,13 @@ impl Analyze {
         };
         let report = Report::new(&outcome, config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
-        let written = written.map(|(folder, tables)| {
+        let written = written.map(|(folder, mut tables)| {
+            let seen = self.seen(config, &report, tables.course())?;
             let manifest = |outputs: &[PathBuf]| {
                 Manifest::new(&outcome, config, self.source.threads(), started, outputs)
             };
-            write_files(tables, &report, &outcome.files, &self.tz, folder, manifest)
+            write_files(tables, &report, &outcome.files, &self.tz, &seen, folder, manifest)?;
+            Ok::<_, Failure>(())
         });
         self.print(&report)?;
         if let Some(written) = written {
@@ -156,6 +163,20 @@ impl Analyze {
         }
         let worst = baseline.map_or(report.verdict.worst, |baseline| baseline.worst(&report));
         Ok(self.exit(&outcome, worst))
+    }
+
+    /// What the plots are drawn of: some packets are read a second time, when there is an incident.
+    fn seen(&self, config: &Config, report: &Report, course: Course) -> Result<Seen, Failure> {
+        let again = Again::new(&report.capture.files, &config.capture_limits());
+        let asked: Vec<Asked<'_>> =
+            report.incidents.iter().take(Seen::INCIDENTS).map(|cited| report.asked(cited)).collect();
+        let read = || extract::conversations(&again, &extract::pick(&again, &asked)?);
+        Ok(match self.source.on_threads(read)? {
+            Ok(conversations) => {
+                Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None }
+            }
+            Err(error) => Seen { course, traces: Vec::new(), why: Some(error.to_string()) },
+        })
     }
 
     fn print(&self, report: &Report) -> io::Result<()> {
@@ -244,11 +265,13 @@ fn write_files(
     report: &Report,
     inputs: &[FileReport],
     zone: &Zone,
+    seen: &Seen,
     folder: ReportFolder,
     manifest: impl FnOnce(&[PathBuf]) -> Result<Manifest, WriteError>,
 ) -> Result<(), WriteError> {
     let mut outputs = tables.finish()?;
     outputs.extend(files::write_report(report, inputs, zone, folder.path())?);
+    outputs.push(files::write_page(report, inputs, zone, seen, folder.path())?);
     let manifest = manifest(&outputs)?;
     manifest.write(folder.path())?;
     let replaced = folder.former().filter(|former| !former.is_of(&manifest.inputs)).map(|former| {

@@ -204,8 +204,8 @@ fn cut(course: &[Tally], sides: impl Fn(Tally, Tally) -> (Tally, Tally)) -> Opti
 }
 
 /// Logarithm of the probability that so many failures or more are in `bad`, if they fell by chance: the upper
-/// tail of the hypergeometric distribution. A logarithm, because cuts that are worse than any number above zero
-/// can say are compared. `None` where there is too little, or where `bad` is no worse.
+/// tail of the hypergeometric distribution. A logarithm, because the chances that are compared here may be
+/// smaller than any number. `None` where there is too little, or where `bad` is no worse.
 fn chance(well: Tally, bad: Tally) -> Option<f64> {
     if well.of < ENOUGH || bad.of < ENOUGH || share(bad.failed, bad.of) <= share(well.failed, well.of) {
         return None;

@@ -29,7 +29,7 @@ pub use contrast::{Cleared, Contrast, Difference};
 pub use incident::{BlastRadius, Incident, Link, Tie};
 pub use layers::{LayerState, State};
 pub use place::{Layer, Where};
-pub use scoreboard::{Failure, SERVICES, Scoreboard, ServiceKey, Tally, Traffic};
+pub use scoreboard::{Failure, SERVICES, Scoreboard, ServiceKey, Tally, Traffic, outcome};
 pub use timeline::{Course, Moment, Timeline};
 pub use times::{Spread, Times};
 

@@ -456,7 +456,7 @@ fn traffic(flow: &Flow) -> Traffic {
 }
 
 /// How a connection failed; the outer `None` when nobody can tell.
-fn outcome(flow: &Flow, tcp: &TcpFlow) -> Option<Option<Failure>> {
+pub fn outcome(flow: &Flow, tcp: &TcpFlow) -> Option<Option<Failure>> {
     use HandshakeOutcome::*;
     let handshake = &tcp.handshake;
     let failure = match handshake.outcome {

@@ -13,6 +13,8 @@ use thiserror::Error;
 use crate::capture::FileReport;
 use crate::flow::Row;
 use crate::pipeline::Rows;
+use crate::report::course::Course;
+use crate::report::html::Seen;
 use crate::report::manifest::MANIFEST;
 use crate::report::model::Report;
 use crate::report::query::Wanted;
@@ -29,11 +31,12 @@ use crate::report::text::View;
 pub(crate) const REPORT: &str = "report.json";
 const SUMMARY: &str = "summary.txt";
 const RCA: &str = "rca.md";
+const PAGE: &str = "report.html";
 
 /// The names of all files of a report, the manifest last.
 pub fn names() -> Vec<String> {
     let tables = TableDoc::all().into_iter().map(|table| format!("{}.parquet", table.name));
-    tables.chain([REPORT, SUMMARY, RCA, MANIFEST].map(str::to_owned)).collect()
+    tables.chain([REPORT, SUMMARY, RCA, PAGE, MANIFEST].map(str::to_owned)).collect()
 }
 
 /// A file that could not be written.
@@ -135,9 +138,10 @@ impl<T: Streamed> Following for TableFile<T> {
     }
 }
 
-/// The tables that are written while the analysis runs.
+/// The tables that are written while the analysis runs, and what is kept of their rows for the plots.
 pub struct TableFiles {
     files: FileIndex,
+    course: Course,
     tables: Vec<Box<dyn Following>>,
     complete: Vec<PathBuf>,
     failed: Option<WriteError>,
@@ -160,7 +164,13 @@ impl TableFiles {
             Box::new(TableFile::<Http>::create(folder)?),
             Box::new(TableFile::<Icmp>::create(folder)?),
         ];
-        Ok(Self { files: FileIndex::default(), tables, complete: Vec::new(), failed: None })
+        let (files, course) = (FileIndex::default(), Course::default());
+        Ok(Self { files, course, tables, complete: Vec::new(), failed: None })
+    }
+
+    /// How attempts went over time, once no row follows.
+    pub fn course(&mut self) -> Course {
+        std::mem::take(&mut self.course)
     }
 
     /// Completes the tables and says where they are.
@@ -184,7 +194,8 @@ impl Rows for TableFiles {
 
     fn finished(&mut self, rows: &[Row]) {
         if self.failed.is_none() {
-            let Self { files, tables, .. } = self;
+            let Self { files, course, tables, .. } = self;
+            course.finished(rows);
             self.failed = tables.par_iter_mut().try_for_each(|table| table.finished(rows, files)).err();
         }
     }
@@ -229,6 +240,21 @@ pub fn write_report(
         })?,
         write_file(folder, RCA, |out| out.write_all(super::rca::document(report, inputs, zone).as_bytes()))?,
     ])
+}
+
+/// Writes `report.html` and says where it is; its times are of `zone`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_page(
+    report: &Report,
+    inputs: &[FileReport],
+    zone: &Zone,
+    seen: &Seen,
+    folder: &Path,
+) -> Result<PathBuf, WriteError> {
+    let page = super::html::document(report, inputs, zone, seen);
+    write_file(folder, PAGE, |out| out.write_all(page.as_bytes()))
 }
 
 fn write_table<'a, T: Table>(

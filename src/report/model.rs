@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::correlate::{self, Board, Cleared, Correlated, Facts, Incident, LayerState, Service, Timeline};
 use crate::detect::{Evidence, Finding, NotAssessed, Rule, Severity, Verdict};
+use crate::extract::Asked;
 use crate::pipeline::{Capped, Outcome};
 use crate::report::assessed::Assessed;
 use crate::report::capture::{CaptureSummary, unread};
@@ -228,6 +229,15 @@ impl Report {
                 .collect(),
             capped: outcome.capped.clone(),
         }
+    }
+
+    /// What packets an incident wants: the root's proof first.
+    pub fn asked(&self, incident: &CitedIncident) -> Asked<'_> {
+        let incident = &incident.incident;
+        let places = std::iter::once(&incident.root_place).chain(&incident.places);
+        let findings = places.filter_map(|place| self.findings.get(*place));
+        let findings = findings.map(|ranked| (ranked.id.as_str(), &ranked.finding)).collect();
+        Asked { id: incident.id.clone(), findings }
     }
 
     /// The finding of this id.

@@ -63,8 +63,14 @@ fn offset(text: &str) -> Option<i32> {
 }
 
 impl Zone {
+    /// The moment as the format of `strftime` says; nothing for one beyond the calendar.
+    pub(super) fn format(&self, time: Timestamp, format: &str) -> String {
+        let moment = jiff::Timestamp::from_nanosecond(i128::from(time.0));
+        moment.map_or_else(|_| String::new(), |at| at.to_zoned(self.0.clone()).strftime(format).to_string())
+    }
+
     /// `2026-02-22 11:02:11.000123 +01:00`: a moment for people.
-    fn show(&self, time: Timestamp) -> String {
+    pub(super) fn show(&self, time: Timestamp) -> String {
         match jiff::Timestamp::from_nanosecond(i128::from(time.0)) {
             Ok(moment) => {
                 let zoned = moment.to_zoned(self.0.clone());
