@@ -1,9 +1,9 @@
 //! `pcapsy batch`: every capture of an archive, and what happened in all of them.
 //!
 //! Each capture set gets the folder that `analyze` would write, under `reports/`. The tables of all of them
-//! are one data set per table, in Hive's layout: `flows/date=2026-11-21/set=edge/flows.parquet` is the file of
-//! the report under a second name. A set that was analysed before is only looked at, so a run that was ended
-//! goes on where it was.
+//! are one data set per table, in Hive's layout: `flows/date=2026-11-21/set=edge/flows.parquet` is the file
+//! of the report under a second name. A set that was analysed before is only looked at, so a run that was
+//! ended goes on where it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

@@ -83,8 +83,8 @@ pub struct Change {
     pub after: Value,
     /// Probability of such a difference by chance alone; null where there is nothing to test.
     pub p: Option<f64>,
-    /// It is below [`Diff::CHANCE`], shared out over all that was compared. What is not certain may be so few
-    /// that nobody can tell.
+    /// It is below [`Comparison::CHANCE`], shared out over all that was tested. What is not certain may be so
+    /// few that nobody can tell.
     pub certain: bool,
     /// What failed more, or the time lost, in comparable weights: decides the order.
     #[serde(skip)]
@@ -109,6 +109,10 @@ pub struct Comparison {
     pub changes: Vec<Change>,
     /// Comparisons made.
     pub compared: u64,
+    /// Those that could have been certain: where nothing failed on either side, or where there are too few
+    /// times, no chance can make a difference (R. E. Tarone, A modified Bonferroni method for discrete data,
+    /// 1990).
+    pub tested: u64,
     /// Services that both have.
     pub services: u64,
     /// Services that are known by their name at another address.
@@ -173,6 +177,8 @@ impl Comparison {
             return;
         }
         self.compared += 1;
+        let failed = was.failed + is.failed;
+        self.tested += u64::from(failed > 0 && failed < was.of + is.of);
         let part = |tally: Tally| tally.failed as f64 / tally.of as f64;
         let (before, after) = (part(was), part(is));
         let (least, times) = if measure == Measure::Segments { (0.005, 3.0) } else { (0.05, 1.0) };
@@ -191,6 +197,7 @@ impl Comparison {
     fn time(&mut self, phase: Phase, subject: &str, was: &Lengths, is: &Lengths) {
         let (Some(before), Some(after)) = (was.spread(), is.spread()) else { return };
         self.compared += 1;
+        self.tested += u64::from(before.count.min(after.count) >= LEAST);
         let (shorter, longer_one) = (before.median.min(after.median), before.median.max(after.median));
         let apart = longer_one - shorter;
         if apart < Span::millis(1) || longer_one.0 < shorter.0 + shorter.0 / 2 {
@@ -273,9 +280,9 @@ impl Comparison {
     }
 
     /// Says which differences are certain, and puts the weightiest first. The chance is shared out over all
-    /// comparisons (Bonferroni), so that many equal services do not make one that is worse.
+    /// that was tested (Bonferroni), so that many equal services do not make one that is worse.
     fn conclude(&mut self) {
-        let chance = Self::CHANCE / self.compared.max(1) as f64;
+        let chance = Self::CHANCE / self.tested.max(1) as f64;
         for change in &mut self.changes {
             change.certain |= change.p.is_some_and(|p| p < chance);
             change.p = change.p.map(two_digits);
