@@ -7,30 +7,26 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::capture::{FileReport, Hashes, Reader};
+use crate::capture::{Hashes, Reader};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
+use crate::cli::writing::Writing;
 use crate::config::Config;
 use crate::detect::Severity;
 use crate::diff::Baseline;
-use crate::extract::{self, Again, Asked};
 use crate::humanize::plural;
-use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
-use crate::report::course::Course;
 use crate::report::escape::terminal;
-use crate::report::files::{self, TableFiles, WriteError};
+use crate::report::files::{self, TableFiles};
 use crate::report::folder::ReportFolder;
-use crate::report::html::Seen;
 use crate::report::json;
-use crate::report::manifest::{Manifest, Started};
+use crate::report::manifest::Started;
 use crate::report::model::Report;
 use crate::report::rca::Zone;
 use crate::report::screen::TOP;
 use crate::report::text::{self, View};
-use crate::report::trace::Trace;
 
 /// Arguments of `analyze`.
 #[derive(Debug, Args)]
@@ -143,14 +139,8 @@ impl Analyze {
         };
         let report = Report::new(&outcome, config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
-        let written = written.map(|(folder, mut tables)| {
-            let seen = self.seen(config, &report, tables.course())?;
-            let manifest = |outputs: &[PathBuf]| {
-                Manifest::new(&outcome, config, self.source.threads(), started, outputs)
-            };
-            write_files(tables, &report, &outcome.files, &self.tz, &seen, folder, manifest)?;
-            Ok::<_, Failure>(())
-        });
+        let writing = Writing { config, zone: &self.tz, threads: self.source.threads(), started };
+        let written = written.map(|(folder, tables)| writing.write(&outcome, &report, tables, folder));
         self.print(&report)?;
         if let Some(written) = written {
             written?;
@@ -163,20 +153,6 @@ impl Analyze {
         }
         let worst = baseline.map_or(report.verdict.worst, |baseline| baseline.worst(&report));
         Ok(self.exit(&outcome, worst))
-    }
-
-    /// What the plots are drawn of: some packets are read a second time, when there is an incident.
-    fn seen(&self, config: &Config, report: &Report, course: Course) -> Result<Seen, Failure> {
-        let again = Again::new(&report.capture.files, &config.capture_limits());
-        let asked: Vec<Asked<'_>> =
-            report.incidents.iter().take(Seen::INCIDENTS).map(|cited| report.asked(cited)).collect();
-        let read = || extract::conversations(&again, &extract::pick(&again, &asked)?);
-        Ok(match self.source.on_threads(read)? {
-            Ok(conversations) => {
-                Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None }
-            }
-            Err(error) => Seen { course, traces: Vec::new(), why: Some(error.to_string()) },
-        })
     }
 
     fn print(&self, report: &Report) -> io::Result<()> {
@@ -230,23 +206,6 @@ impl Analyze {
     }
 }
 
-/// Analyses a capture set and writes its report to the folder `target`, without a word.
-pub(super) fn into_folder(
-    config: &Config,
-    reader: Reader,
-    target: &Path,
-    run: Run,
-    zone: &Zone,
-) -> Result<(), Failure> {
-    let started = Started::now();
-    let folder = ReportFolder::create(target)?;
-    let mut tables = TableFiles::create(folder.path())?;
-    let outcome = local::analyze_set(reader, config, run, &mut tables, &|_| {})?;
-    let report = Report::new(&outcome, config);
-    let manifest = |outputs: &[PathBuf]| Manifest::new(&outcome, config, run.threads, started, outputs);
-    Ok(write_files(tables, &report, &outcome.files, zone, folder, manifest)?)
-}
-
 /// How much of a report was there before.
 fn known(baseline: &Baseline, report: &Report) -> String {
     let new: Vec<&str> = baseline.new_incidents(report).map(|cited| cited.incident.id.as_str()).collect();
@@ -257,37 +216,6 @@ fn known(baseline: &Baseline, report: &Report) -> String {
             format!("baseline: {} of {} new: {}", new.len(), plural(all as u64, "incident"), new.join(" "))
         }
     }
-}
-
-/// Completes the files and puts the folder in its place. Says so when that held the report on something else.
-fn write_files(
-    tables: TableFiles,
-    report: &Report,
-    inputs: &[FileReport],
-    zone: &Zone,
-    seen: &Seen,
-    folder: ReportFolder,
-    manifest: impl FnOnce(&[PathBuf]) -> Result<Manifest, WriteError>,
-) -> Result<(), WriteError> {
-    let mut outputs = tables.finish()?;
-    outputs.extend(files::write_report(report, inputs, zone, folder.path())?);
-    outputs.push(files::write_page(report, inputs, zone, seen, folder.path())?);
-    let manifest = manifest(&outputs)?;
-    manifest.write(folder.path())?;
-    let replaced = folder.former().filter(|former| !former.is_of(&manifest.inputs)).map(|former| {
-        let first = former.inputs.first().map_or("no capture", |input| &input.path);
-        let more = match former.inputs.len().saturating_sub(1) {
-            0 => String::new(),
-            more => format!(" and {}", plural(more as u64, "other")),
-        };
-        format!("{}: replaced the report on another capture: {first}{more}", folder.target().display())
-    });
-    let left = folder.publish()?;
-    replaced.iter().for_each(|replaced| complain(replaced));
-    if let Some(left) = left {
-        complain(&format!("{}: files that are not of the report stay here", left.display()));
-    }
-    Ok(())
 }
 
 /// The name of the report on `input`: its file name without `.pcap`, `.gz` and the like.

@@ -16,17 +16,20 @@ use std::sync::{Mutex, PoisonError};
 use clap::Args;
 
 use crate::capture::{CaptureLimits, Hashes, Ignored, Reader, Unreadable};
-use crate::cli::analyze::{FailOn, into_folder, report_name};
+use crate::cli::analyze::{FailOn, report_name};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
 use crate::cli::source::Reading;
 use crate::cli::stdout::stdout;
+use crate::cli::writing::Writing;
 use crate::config::Config;
 use crate::fleet::{self, Builder, Fleet, day};
-use crate::local::{Progress, Run};
+use crate::local::{self, Progress, Run};
 use crate::report::escape::write_json;
-use crate::report::files::WriteError;
-use crate::report::manifest::Former;
+use crate::report::files::{TableFiles, WriteError};
+use crate::report::folder::ReportFolder;
+use crate::report::manifest::{Former, Started};
+use crate::report::model::Report;
 use crate::report::place::{Pending, same_file};
 use crate::report::rca::Zone;
 use crate::report::stored::Stored;
@@ -200,13 +203,22 @@ impl Batch {
         if !self.force && is_unchanged(&target, &job.files, config) {
             return Done::Reported { anew: false };
         }
-        let run = Run { threads, sha256: false };
-        let analysis = || into_folder(config, job.reader, &target, run, &self.tz);
+        let analysis = || self.analyze(config, job.reader, &target, threads);
         match catch_unwind(AssertUnwindSafe(analysis)) {
             Ok(Ok(())) => Done::Reported { anew: true },
             Ok(Err(failure)) => Done::Failed(failure.to_string()),
             Err(_) => Done::Failed("the analysis failed: a fault of this program, see above".to_owned()),
         }
+    }
+
+    fn analyze(&self, config: &Config, reader: Reader, target: &Path, threads: usize) -> Result<(), Failure> {
+        let started = Started::now();
+        let folder = ReportFolder::create(target)?;
+        let mut tables = TableFiles::create(folder.path())?;
+        let run = Run { threads, sha256: false };
+        let outcome = local::analyze_set(reader, config, run, &mut tables, &|_| {})?;
+        let writing = Writing { config, zone: &self.tz, threads, started };
+        writing.write(&outcome, &Report::new(&outcome, config), tables, folder)
     }
 
     fn report(&self, name: &str) -> PathBuf {

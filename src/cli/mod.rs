@@ -18,6 +18,7 @@ mod signals;
 mod source;
 mod stdout;
 mod tables;
+mod writing;
 
 use clap::{Parser, Subcommand};
 

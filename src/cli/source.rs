@@ -121,11 +121,6 @@ impl Source {
         bar.clear();
         Ok(outcome?)
     }
-
-    /// Runs `work` on the threads asked for.
-    pub(super) fn on_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
-        Ok(local::on_threads(self.threads(), work)?)
-    }
 }
 
 /// Refuses an output that would be written over an input.

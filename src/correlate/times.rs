@@ -44,7 +44,7 @@ impl<const BITS: u32> Times<BITS> {
 
     /// The middles of the slots that something fell into, shortest first, and how often.
     pub fn slots(&self) -> impl Iterator<Item = (Span, u64)> {
-        let span = |slot: u16| Span::micros(i64::try_from(middle(slot)).unwrap_or(i64::MAX));
+        let span = |slot: u16| Span::micros(i64::try_from(Self::middle(slot)).unwrap_or(i64::MAX));
         self.0.iter().map(move |(slot, count)| (span(*slot), u64::from(*count)))
     }
 

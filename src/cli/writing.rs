@@ -1,0 +1,94 @@
+//! What is written when an analysis is over: tables, report, page, manifest, in one folder that is swapped in.
+
+use std::path::PathBuf;
+
+use crate::capture::FileReport;
+use crate::cli::outcome::{Failure, complain};
+use crate::config::Config;
+use crate::extract::{self, Again, Asked};
+use crate::humanize::plural;
+use crate::local;
+use crate::pipeline::Outcome;
+use crate::report::course::Course;
+use crate::report::files::{self, TableFiles, WriteError};
+use crate::report::folder::ReportFolder;
+use crate::report::html::Seen;
+use crate::report::manifest::{Manifest, Started};
+use crate::report::model::Report;
+use crate::report::rca::Zone;
+use crate::report::trace::Trace;
+
+/// How a report is written.
+pub(super) struct Writing<'a> {
+    /// What it was found with.
+    pub(super) config: &'a Config,
+    /// Time zone of the times in documents.
+    pub(super) zone: &'a Zone,
+    /// Worker threads; 0 for one per core.
+    pub(super) threads: usize,
+    /// When the run began.
+    pub(super) started: Started,
+}
+
+impl Writing<'_> {
+    /// Completes the files and puts the folder in its place. Says so when that held the report on something
+    /// else.
+    pub(super) fn write(
+        &self,
+        outcome: &Outcome,
+        report: &Report,
+        mut tables: TableFiles,
+        folder: ReportFolder,
+    ) -> Result<(), Failure> {
+        let seen = self.seen(report, tables.course())?;
+        let mut outputs = tables.finish()?;
+        outputs.extend(self.documents(report, &outcome.files, &seen, &folder)?);
+        let manifest = Manifest::new(outcome, self.config, self.threads, self.started, &outputs)?;
+        manifest.write(folder.path())?;
+        Ok(publish(folder, &manifest)?)
+    }
+
+    fn documents(
+        &self,
+        report: &Report,
+        inputs: &[FileReport],
+        seen: &Seen,
+        folder: &ReportFolder,
+    ) -> Result<Vec<PathBuf>, WriteError> {
+        let mut outputs = files::write_report(report, inputs, self.zone, folder.path())?;
+        outputs.push(files::write_page(report, inputs, self.zone, seen, folder.path())?);
+        Ok(outputs)
+    }
+
+    /// What the plots are drawn of: some packets are read a second time, when there is an incident.
+    fn seen(&self, report: &Report, course: Course) -> Result<Seen, Failure> {
+        let again = Again::new(&report.capture.files, &self.config.capture_limits());
+        let asked: Vec<Asked<'_>> =
+            report.incidents.iter().take(Seen::INCIDENTS).map(|cited| report.asked(cited)).collect();
+        let read = || extract::conversations(&again, &extract::pick(&again, &asked)?);
+        Ok(match local::on_threads(self.threads, read)? {
+            Ok(conversations) => {
+                Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None }
+            }
+            Err(error) => Seen { course, traces: Vec::new(), why: Some(error.to_string()) },
+        })
+    }
+}
+
+/// Puts the folder in its place.
+fn publish(folder: ReportFolder, manifest: &Manifest) -> Result<(), WriteError> {
+    let replaced = folder.former().filter(|former| !former.is_of(&manifest.inputs)).map(|former| {
+        let first = former.inputs.first().map_or("no capture", |input| &input.path);
+        let more = match former.inputs.len().saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" and {}", plural(more as u64, "other")),
+        };
+        format!("{}: replaced the report on another capture: {first}{more}", folder.target().display())
+    });
+    let left = folder.publish()?;
+    replaced.iter().for_each(|replaced| complain(replaced));
+    if let Some(left) = left {
+        complain(&format!("{}: files that are not of the report stay here", left.display()));
+    }
+    Ok(())
+}
