@@ -207,6 +207,12 @@ fn commands_print_the_tables() {
     };
     let files = lines(&["files", "--columns", "file,base"]);
     assert_eq!(files, ["file,base".to_owned(), format!("{},0", capture.display())]);
-    let sides = lines(&["sides", "--columns", "side"]);
+    let sides = lines(&["sides", "--columns", "side", "--where", "flow_id=1"]);
     assert_eq!(sides[..3], ["side", "orig", "resp"]);
+    for table in ["flows", "sides", "events", "dns", "tls", "http"] {
+        let rows = lines(&[table, "--columns", "ts"]);
+        assert!(rows.len() > 2 && rows[1..].is_sorted(), "{table}: {rows:?}");
+        let first = lines(&[table, "--columns", "ts", "--limit", "2"]);
+        assert_eq!(first, rows[..3], "{table}");
+    }
 }

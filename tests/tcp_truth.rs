@@ -46,7 +46,10 @@ fn verdict(event: &TcpEvent) -> Option<&'static str> {
             Some("retransmission")
         }
         kind if kind.is_data_retransmission() => Some("retransmission"),
-        EventKind::LateAmbiguous | EventKind::DuplicateObservation | EventKind::CaptureReordered => None,
+        EventKind::LateAmbiguous
+        | EventKind::DuplicateObservation
+        | EventKind::LinkRetry
+        | EventKind::CaptureReordered => None,
         EventKind::WindowProbe => Some("zero_window_probe"),
         _ => reading(event, &Default::default()).map(|(name, _)| name),
     }
@@ -91,6 +94,7 @@ impl Rows for Collected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     DuplicateObservation,
+    LinkRetry,
     OtherConnection,
     EndedFlow,
     QuotedHeader,
@@ -115,6 +119,7 @@ impl Class {
             Self::DuplicateObservation => {
                 "one packet recorded twice; tshark takes the copy for another packet"
             }
+            Self::LinkRetry => "the link layer sent a frame again; tshark takes it for another packet",
             Self::OtherConnection => {
                 "two connections on the same ports; tshark compares the numbers of one with the other's"
             }
@@ -179,6 +184,9 @@ fn explain(segment: &Segment, before: &Before<'_>) -> Option<Class> {
     let (own, peer) = (before.stream.side(segment), before.stream.other_side(segment));
     if kind(EventKind::DuplicateObservation) {
         return own.has_twin(segment).then_some(Class::DuplicateObservation);
+    }
+    if kind(EventKind::LinkRetry) {
+        return Some(Class::LinkRetry);
     }
     if kind(EventKind::PortReuse) || kind(EventKind::OutOfWindow) || before.stream.reused {
         return Some(Class::OtherConnection);

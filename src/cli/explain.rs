@@ -8,7 +8,7 @@ use crate::cli::catalogue::{Sheet, list};
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::stdout::stdout;
 use crate::config::{Config, nearest};
-use crate::detect::{RULES, Rule};
+use crate::detect::{RULES, Rule, scale};
 use crate::report::escape;
 use crate::report::table::{TableDoc, word};
 
@@ -93,6 +93,10 @@ fn page(rule: &Rule) -> String {
             }
         }
     }
+    text += &format!("\n{}", scale::words());
+    if let Some(own) = scale::own(rule) {
+        text += &format!("{} goes by {own}.\n", rule.name);
+    }
     if !rule.thresholds.is_empty() {
         text += &format!("\nthresholds, in pcapsy.toml under [detect.{}]:\n", rule.name);
         for threshold in rule.thresholds {
@@ -123,6 +127,7 @@ mod tests {
             "variants: silent, icmp_ignored\n",
             "  min_tries = 3 (tries)\n",
             "RFC 8899 section 5.1.2",
+            "Severity is what it cost, on one scale for all rules:",
         ] {
             assert!(page.contains(text), "{text}\n--\n{page}");
         }

@@ -37,8 +37,9 @@ pub(super) struct TableArgs {
     /// to hold all; - stands for no value
     #[arg(long = "where", short = 'w', value_name = "CONDITION")]
     conditions: Vec<String>,
-    /// Write the rows in the order of this column; with - before it, the largest first
-    #[arg(long, short, value_name = "COLUMN", requires = "limit", allow_hyphen_values = true)]
+    /// Write the rows in the order of this column; with - before it, the largest first [default: in time
+    /// order, when the table has a ts column]
+    #[arg(long, short, value_name = "COLUMN", allow_hyphen_values = true)]
     sort: Option<String>,
     /// Write at most so many rows
     #[arg(long, short = 'n', value_name = "N")]

@@ -8,15 +8,17 @@
 //!
 //! # How it decides
 //! `steps`: a packet is earlier than the one before it. It is a warning when the furthest step back reaches
-//! `step`. `overlap`: a file begins before the one before it ends. Files are read one after the other, so
-//! connections that are in both are out of order. `clock`: a packet is a day or more earlier than the one
+//! `step` and connections had to be put back in order: their delays are not known. `overlap`: a file begins
+//! before the one before it ends. Files are read one after the other, so connections that are in both are out
+//! of order. `clock`: a packet is a day or more earlier than the one
 //! before it, or none of a hundred packets in ten seconds is more than 10 ms past a full second. Such a clock
 //! cannot be right. No rule measures delays with it, and its steps are not reported again. A jump forward of
 //! a year and more alone is information: captures were joined, and inside each of them the clock is right.
 //!
 //! # What it leaves alone
-//! Steps back of micro- and milliseconds, which several receive queues cause. They are information: the flow
-//! engine repairs the order where an ACK stands before the data that it acknowledges.
+//! Steps back of micro- and milliseconds, which several receive queues cause, and steps that no connection
+//! shows. They are information: the flow engine repairs the order where an ACK stands before the data that
+//! it acknowledges, and no rule measures a silence where the clock steps back by more than a minute.
 //!
 //! # What it does not claim
 //! That the network reordered packets.
@@ -33,7 +35,7 @@ thresholds! {
     /// Counts repaired packets; the rest is in the sums over the capture.
     struct CaptureDisorder {
         step: Span = 0.066 "s",
-            "furthest step back from which it is a warning",
+            "furthest step back from which it is a warning, when connections are out of order by it",
             "a third of the shortest retransmission timer in use (Linux TCP_RTO_MIN, 200 ms)";
     }
 }
@@ -144,7 +146,8 @@ impl CaptureDisorder {
             .count("furthest_step_microseconds", totals.backwards_most.unsigned_abs() / 1000)
             .count("flows_repaired", case.flows())
             .show(totals.backwards_examples.iter().copied().map(step_back));
-        Some(if most < self.step { draft.severity(Severity::Info) } else { draft })
+        let matters = most >= self.step && case.flows() > 0;
+        Some(if matters { draft } else { draft.severity(Severity::Info) })
     }
 }
 
@@ -202,6 +205,7 @@ mod tests {
     use crate::detect::testing::{fires, in_files, one, says_nothing};
     use crate::support::capture::Capture;
     use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, SERVER};
 
     const NAME: &str = CaptureDisorder::RULE.name;
 
@@ -230,14 +234,35 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_is_a_warning() {
-        let steps = |by: u64| {
+    fn a_clock_that_is_set_back_between_conversations_is_information() {
+        for by in [20, 90] {
             let findings = in_files(NAME, &[("pcap", lookups([100, 200, 300, 300 - by, 400]).pcap())]);
-            (findings[0].evidence.len(), findings)
-        };
-        let (shown, findings) = steps(90);
-        assert_eq!((shown, one(&findings, "steps", Severity::Warning).evidence[0].role), (1, Role::StepBack));
-        one(&steps(20).1, "steps", Severity::Info);
+            let finding = one(&findings, "steps", Severity::Info);
+            assert_eq!((finding.evidence.len(), finding.evidence[0].role), (1, Role::StepBack));
+        }
+    }
+
+    /// Two capture points in one file that nobody sorted: data stands so far behind its acknowledgement.
+    #[test]
+    fn a_step_that_puts_a_connection_out_of_order_is_a_warning() {
+        for (by, severity) in [(20_000, Severity::Info), (90_000, Severity::Warning)] {
+            let mut capture = Capture::default();
+            let mut talk = Lab::new(Capture::default(), 77).talk(7, (9, 80), 10, [30, 6_000]);
+            talk.handshake(&mut capture);
+            for number in 0..4 {
+                talk.wait(200_000);
+                let late = talk.miss(CLIENT, &[number; 700]);
+                let at = talk.now;
+                talk.wait(by);
+                talk.ack(&mut capture, SERVER, &[]);
+                talk.send(&mut capture, CLIENT, ACK, &[number; 700]);
+                talk.turn(CLIENT);
+                talk.ack(&mut capture, SERVER, &[]);
+                capture.record(at, talk.frame(&late));
+            }
+            let finding = one(&in_files(NAME, &[("pcap", capture.pcap())]), "steps", severity);
+            assert_eq!(finding.scope.flows.count, 1, "{finding:#?}");
+        }
     }
 
     /// 32-bit seconds in which one bit is wrong.

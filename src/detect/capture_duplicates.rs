@@ -1,6 +1,7 @@
 //! # What it finds
-//! Packets that the capture holds more than once although they were sent once. A mirror of several ports
-//! records them so, the `any` interface, or a capture point before and behind a router or a tunnel.
+//! Packets that the capture holds more than once although TCP sent them once. A mirror of several ports
+//! records them so, the `any` interface, or a capture point before and behind a router, a tunnel or
+//! segmentation offload. On a radio link a station sends frames again by itself.
 //!
 //! # Why it matters
 //! Tools that do not know take the copies for retransmissions and duplicate ACKs.
@@ -8,7 +9,9 @@
 //! # How it decides
 //! The flow engine compares headers, payload, IP identification and TCP timestamps within a short interval.
 //! It leaves copies out of every count. This detector reports how many there were, from `least` copies and
-//! `share` of the packets on.
+//! `share` of the packets on. A super-frame and the segments that it was cut into, or made of, are one
+//! transmission. `link_retries`: frames of IEEE 802.11 with the retry bit and the sequence control of an
+//! earlier frame. Nobody acknowledged that one on the link, and the station sent it again.
 //!
 //! # What it leaves alone
 //! Retransmissions, and repeated UDP or ARP packets, which applications do send twice.
@@ -18,11 +21,11 @@
 //!
 //! # References
 //! RFC 6864 (the IP identification says nothing for atomic datagrams); RFC 7323 section 3 (timestamps);
-//! Wireshark `editcap -d`.
+//! Wireshark `editcap -d`; IEEE 802.11 section 9.2.4 (retry bit, sequence control).
 
 use crate::detect::*;
 use crate::dissect::Direction;
-use crate::flow::{EventKind, Flow, TcpEvent};
+use crate::flow::{EventKind, Flow, Half, TcpEvent};
 
 thresholds! {
     /// Counts copies.
@@ -37,7 +40,7 @@ thresholds! {
 }
 
 variants! {
-    /// There is one kind.
+    /// Recorded again, or sent again below TCP.
     enum Kind {
         Copies "" Info {
             could_be: &[
@@ -48,13 +51,22 @@ variants! {
             next: &["capture on one interface, or mirror one direction of one port"],
             not_claimed: &["that any host sent a packet twice"],
         }
+        LinkRetries "link_retries" Info {
+            could_be: &[
+                "the radio link is weak, or shared by many stations",
+                "the capture point hears the sender better than the receiver does",
+            ],
+            next: &["compare with the retry counters of the station and of the access point"],
+            not_claimed: &["that TCP sent anything again", "that frames were lost in the end"],
+        }
     }
 }
 
 counts! {
-    /// What flows with copies show.
+    /// What flows with copies, or with frames sent again, show.
     struct Copies {
         copies: u64,
+        retries: u64,
     }
 }
 
@@ -78,38 +90,68 @@ impl Detector for CaptureDuplicates {
     const EXPLAINS: &'static [Explains] =
         &[Explains::by(Meet::Recording, &["spurious_retransmission", "reordering"])];
     type Variant = Kind;
-    type Key = ();
+    type Key = ((), Kind);
     type Counts = Copies;
     type Total = Recorded;
     type Notes = ();
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
-        let copies: u64 = flow.halves.iter().map(|half| half.copies).sum();
+        let sum = |count: fn(&Half) -> u64| flow.halves.iter().map(count).sum::<u64>();
+        let (copies, retries) = (sum(|half| half.copies), sum(|half| half.retries));
         if let Some(total) = book.judged(&()) {
-            total.packets += copies + flow.halves.iter().map(|half| half.packets).sum::<u64>();
+            total.packets += copies + retries + sum(|half| half.packets);
         }
-        let Some(case) = (copies > 0).then(|| book.case(())).flatten() else { return };
-        case.flow(flow, [flow.first, flow.last]);
-        case.counts.copies += copies;
-        if let Some(tcp) = &flow.tcp {
-            let copies = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateObservation);
-            case.show(0, flow.id, || copies.take(2).flat_map(pair));
+        for (kind, count, event) in [
+            (Kind::Copies, copies, EventKind::DuplicateObservation),
+            (Kind::LinkRetries, retries, EventKind::LinkRetry),
+        ] {
+            let Some(case) = (count > 0).then(|| book.case(((), kind))).flatten() else { continue };
+            case.flow(flow, [flow.first, flow.last]);
+            match kind {
+                Kind::Copies => case.counts.copies += count,
+                Kind::LinkRetries => case.counts.retries += count,
+            }
+            if let Some(tcp) = &flow.tcp {
+                let again = tcp.events.iter().filter(|found| found.kind == event);
+                case.show(0, flow.id, || again.take(2).flat_map(pair));
+            }
         }
     }
 
-    fn judge(&self, (): &(), case: &Case<Copies>, book: &Book<Self>, _: &Context<'_>) -> Option<Draft<Kind>> {
-        let copies = case.counts.copies;
+    fn judge(
+        &self,
+        ((), kind): &Self::Key,
+        case: &Case<Copies>,
+        book: &Book<Self>,
+        _: &Context<'_>,
+    ) -> Option<Draft<Kind>> {
+        let again = case.counts.copies + case.counts.retries;
         let packets = book.total(&()).1.map_or(0, |total| total.packets);
-        if copies < self.least || share(copies, packets) < self.share {
+        if again < self.least || share(again, packets) < self.share {
             return None;
         }
-        let title = format!("{} of the recorded packets are copies", percent(copies, packets));
-        let summary = format!(
-            "The capture holds {} of {} again. All other counts leave these copies out.",
-            plural(copies, "packet"),
-            plural(case.flows(), "flow"),
-        );
-        let draft = Draft::new(Kind::Copies, title, summary).confidence(Confidence::Likely);
+        let (part, flows) = (percent(again, packets), plural(case.flows(), "flow"));
+        let (title, summary) = match kind {
+            Kind::Copies => (
+                format!("{part} of the recorded packets are copies"),
+                format!(
+                    "The capture holds {} of {flows} again. All other counts leave these copies out.",
+                    plural(again, "packet")
+                ),
+            ),
+            Kind::LinkRetries => (
+                format!("The radio link sent {part} of the packets again"),
+                format!(
+                    "In {flows} a station sent {} again, with the retry bit and the first sequence control. \
+                     TCP sent them once. All other counts leave them out.",
+                    plural(again, "frame")
+                ),
+            ),
+        };
+        let draft = Draft::new(*kind, title, summary).confidence(match kind {
+            Kind::Copies => Confidence::Likely,
+            Kind::LinkRetries => Confidence::Confirmed,
+        });
         Some(draft.count("packets", packets).count("flows_with_copies", case.flows()))
     }
 }
@@ -128,8 +170,11 @@ fn pair(copy: &TcpEvent) -> impl Iterator<Item = Evidence> + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{in_scene, in_traffic, one, says_nothing};
-    use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, SYN};
+    use crate::detect::testing::{in_files, in_scene, in_traffic, one, says_nothing};
+    use crate::support::capture::Capture;
+    use crate::support::frame::{self, Ip};
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, SYN, Segment};
 
     const NAME: &str = CaptureDuplicates::RULE.name;
 
@@ -140,6 +185,166 @@ mod tests {
             assert_eq!(finding.confidence, Confidence::Likely);
             let roles: Vec<Role> = finding.evidence.iter().map(|shown| shown.role).collect();
             assert_eq!(roles, [Role::Original, Role::Copy].repeat(8), "{scene}");
+        }
+    }
+
+    /// A frame as a station sends it on the air: data to the access point, with this sequence number.
+    fn on_air(frame: &[u8], number: u16, again: bool) -> Vec<u8> {
+        let mut air = vec![0x08, 0x01 | u8::from(again) << 3, 0, 0];
+        air.extend([2, 0xaa, 0, 0, 0, 1]);
+        air.extend(&frame[6..12]);
+        air.extend(&frame[..6]);
+        air.extend((number << 4).to_le_bytes());
+        air.extend([0xaa, 0xaa, 3, 0, 0, 0]);
+        air.extend(&frame[12..]);
+        air
+    }
+
+    fn air(record: impl FnOnce(&mut Lab)) -> Vec<Finding> {
+        let mut lab = Lab::new(Capture::default(), 77);
+        record(&mut lab);
+        let mut file = lab.capture.pcap();
+        file[20] = 105;
+        in_files(NAME, &[("pcap", file)])
+    }
+
+    /// Retries of the radio 20 ms later, of a host without time stamps and identifications: nothing but the
+    /// sequence control shows that TCP did not send them.
+    #[test]
+    fn frames_that_a_station_sends_again_are_no_retransmissions() {
+        let findings = |retry: bool| {
+            air(|lab| {
+                let mut talk = lab.talk(7, (9, 80), 10, [30, 6_000]);
+                let mut number = 0;
+                for _ in 0..20 {
+                    let mut data = talk.segment(CLIENT, ACK, b"the same bytes");
+                    (data.id, data.stamps) = (0, None);
+                    talk.sent(&data);
+                    lab.capture.record(talk.now, on_air(&talk.frame(&data), number, false));
+                    number += 2 - u16::from(retry);
+                    let again = number - 1;
+                    lab.capture.record(talk.now + 20_000, on_air(&talk.frame(&data), again, true));
+                    talk.wait(90_000);
+                }
+            })
+        };
+        let found = findings(true);
+        assert_eq!((found.len(), found[0].counts[0].value), (1, 20), "{found:#?}");
+        one(&found, "link_retries", Severity::Info);
+        // The retry bit alone says nothing: the first try was not recorded, or TCP sent another segment.
+        assert!(findings(false).is_empty());
+    }
+
+    /// Behind the bridge the super-frame of the container is cut into segments, which have its ACK and time
+    /// stamps.
+    #[test]
+    fn a_super_frame_and_its_pieces_are_one_transmission() {
+        for pieces_first in [false, true] {
+            let mut capture = Capture::default();
+            let mut lab = Lab::new(Capture::default(), 77);
+            let mut talk = lab.talk(7, (9, 80), 10, [30, 6_000]);
+            talk.handshake(&mut capture);
+            for number in 0..4u32 {
+                let whole = talk.segment(CLIENT, ACK, &crate::support::filler(number, 6_000));
+                let pieces = (0..4u32).map(|piece| {
+                    let from = 1_500 * piece as usize;
+                    let payload = whole.payload[from..from + 1_500].to_vec();
+                    let id = whole.id.wrapping_add(piece as u16);
+                    let mac = [2, 0x42, 0, 0, 0, 9];
+                    Segment { seq: whole.seq.wrapping_add(1_500 * piece), id, mac, payload, ..whole.clone() }
+                });
+                let mut order: Vec<Segment> = pieces.collect();
+                order.insert(if pieces_first { 4 } else { 0 }, whole.clone());
+                order.iter().for_each(|segment| talk.record(&mut capture, segment));
+                talk.sent(&whole);
+                talk.received(&whole);
+                talk.turn(CLIENT);
+                talk.ack(&mut capture, SERVER, &[]);
+            }
+            let file = [("pcap", capture.pcap())];
+            let copies = if pieces_first { 4 } else { 16 };
+            let found = in_files(NAME, &file);
+            let count = found.first().map(|finding| finding.counts[0].value);
+            // Four copies of super-frames are a handful.
+            assert_eq!(count, (copies >= 10).then_some(copies), "{found:#?}");
+            assert!(in_files("retransmission", &file).is_empty());
+            assert!(in_files("spurious_retransmission", &file).is_empty());
+        }
+    }
+
+    /// A part of a super-frame that a duplicate ACK asked for, in the same millisecond: it was sent again.
+    #[test]
+    fn a_piece_that_was_asked_for_is_sent_again() {
+        let mut capture = Capture::default();
+        let mut lab = Lab::new(Capture::default(), 77);
+        for number in 0..20 {
+            let mut talk = lab.talk(7, (9, 80), 10 + 50 * number, [30, 40]);
+            talk.handshake(&mut capture);
+            let whole = talk.send_lost(&mut capture, CLIENT, &[7; 6_000]);
+            talk.wait(80);
+            talk.ack(&mut capture, SERVER, &[]);
+            talk.wait(80);
+            let piece = Segment { payload: whole.payload[..1_500].to_vec(), ..whole.clone() };
+            talk.record(&mut capture, &piece);
+        }
+        capture.sort();
+        let file = [("pcap", capture.pcap())];
+        assert!(in_files(NAME, &file).is_empty());
+        assert_eq!(in_files("retransmission", &file).len(), 1);
+    }
+
+    /// A router puts every packet into a tunnel, and both are recorded.
+    #[test]
+    fn both_legs_of_a_tunnel_are_one_connection() {
+        let mut lab = Lab::new(Capture::default(), 77);
+        let mut talk = lab.talk(7, (9, 80), 10, [30, 6_000]);
+        lab.http(&mut talk, 9_000);
+        talk.close(&mut lab.capture);
+        let bare = lab.capture.packets.len() as u64;
+        for packet in lab.capture.packets.clone() {
+            let outer = Ip { source: lab.router(), destination: lab.server(99), ttl: 60, id: 7 };
+            lab.capture.record(
+                packet.micros + 300,
+                frame::vxlan(outer, 42, [[2, 9, 9, 9, 9, 1], [2, 9, 9, 9, 9, 2]], &packet.frame),
+            );
+        }
+        lab.capture.sort();
+        let found = in_files(NAME, &[("pcap", lab.capture.pcap())]);
+        assert_eq!((found.len(), found[0].counts[0].value), (1, bare), "{found:#?}");
+        assert_eq!(found[0].scope.flows.count, 1);
+    }
+
+    /// Every packet of the clients in a tunnel with this network identifier, those of the servers in another,
+    /// or in none.
+    fn tunnels(there: u32, back: Option<u32>) -> Vec<u8> {
+        let mut lab = Lab::new(Capture::default(), 77);
+        for client in 0..6 {
+            let mut talk = lab.talk(10 + client, (9, 80), 10 + 40 * u64::from(client), [30, 6_000]);
+            lab.http(&mut talk, 3_000);
+            talk.close(&mut lab.capture);
+        }
+        lab.capture.sort();
+        let gateways = (lab.server(98), lab.server(99));
+        for packet in &mut lab.capture.packets {
+            let to_server = packet.frame[28] == 1;
+            let (source, destination) = if to_server { gateways } else { (gateways.1, gateways.0) };
+            let outer = Ip { source, destination, ttl: 60, id: 7 };
+            let vni = if to_server { Some(there) } else { back };
+            if let Some(vni) = vni {
+                packet.frame =
+                    frame::vxlan(outer, vni, [[2, 9, 9, 9, 9, 1], [2, 9, 9, 9, 9, 2]], &packet.frame);
+            }
+        }
+        lab.capture.pcap()
+    }
+
+    #[test]
+    fn a_tunnel_that_differs_by_direction_is_one_connection() {
+        for back in [Some(42), Some(43), None] {
+            let file = [("pcap", tunnels(42, back))];
+            assert!(in_files(NAME, &file).is_empty());
+            let one_way = in_files("asymmetric_flow", &file);
+            assert!(one_way.is_empty(), "{back:?}: {one_way:#?}");
         }
     }
 

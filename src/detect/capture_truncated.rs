@@ -8,7 +8,9 @@
 //! # How it decides
 //! A packet is cut when it has fewer captured bytes than bytes on the wire. `headers`: at least
 //! `header_share` of the packets are cut inside a header, which is a warning. `payload`: any other cut, which
-//! is information.
+//! is information. `rewritten`: records that are whole, and shorter than their IP headers state. A program
+//! cut the file and forgot the lengths. The numbers of the next segments tell which length is right. The IP
+//! header is, as long as nothing speaks for the record.
 //!
 //! # What it leaves alone
 //! Every count of sequence numbers and lengths: they come from the IP header and not from the captured
@@ -21,6 +23,7 @@
 //! pcap-savefile(5), snapshot length; pcapng interface description block, `SnapLen`; tcpdump(1), `-s`.
 
 use crate::detect::*;
+use crate::flow::Flow;
 
 thresholds! {
     /// Judges by the sums over the capture.
@@ -42,11 +45,27 @@ variants! {
             next: NEXT,
             not_claimed: NOT_CLAIMED,
         }
+        Rewritten "rewritten" Info {
+            could_be: &[
+                "a program cut the packets and wrote the new lengths as the original ones",
+                "a program changed the IP headers",
+            ],
+            next: &["analyse the file as it was captured"],
+            not_claimed: NOT_CLAIMED,
+        }
     }
 }
 
 const NEXT: &[&str] = &["capture with an unlimited snapshot length (tcpdump -s 0)"];
 const NOT_CLAIMED: &[&str] = &["that bytes were lost on the wire"];
+
+counts! {
+    /// Segments whose record is shorter than their header states, by what the next segment shows.
+    struct Lengths {
+        by_header: u64,
+        by_record: u64,
+    }
+}
 
 impl Detector for CaptureTruncated {
     const RULE: Rule = Rule {
@@ -62,12 +81,21 @@ impl Detector for CaptureTruncated {
     type Key = ();
     type Counts = ();
     type Total = ();
-    type Notes = ();
+    type Notes = Lengths;
 
-    fn conclude(&self, _: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        for side in flow.tcp.iter().flat_map(|tcp| &tcp.sides) {
+            book.notes.by_header += side.lengths_by_header;
+            book.notes.by_record += side.lengths_by_record;
+        }
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let totals = context.totals;
+        let rewritten = rewritten(&book.notes, totals);
+        let rewritten = rewritten.map(|draft| (draft, Case::between(totals.first, totals.last)));
         if totals.clipped == 0 {
-            return Vec::new();
+            return rewritten.into_iter().collect();
         }
         let headers = totals.clipped_headers;
         let hidden = headers > 0 && share(headers, totals.packets) >= self.header_share;
@@ -86,12 +114,43 @@ impl Detector for CaptureTruncated {
             .count("packets_cut", totals.clipped)
             .count("packets_with_cut_headers", headers)
             .count("packets", totals.packets);
-        vec![(draft, Case::between(totals.first, totals.last))]
+        [(draft, Case::between(totals.first, totals.last))].into_iter().chain(rewritten).collect()
     }
 
     fn assessed(&self, _: u64, context: &Context<'_>) -> u64 {
         context.totals.packets
     }
+}
+
+/// Records that were cut behind the capturing program's back.
+fn rewritten(lengths: &Lengths, totals: &Totals) -> Option<Draft<Cut>> {
+    let records = totals.cut_records;
+    let title = match records {
+        0 => return None,
+        1 => "1 record is shorter than its IP header states".to_owned(),
+        _ => format!("{} are shorter than their IP headers state", plural(records, "record")),
+    };
+    let goes_on = |count: u64, what: &str| match count {
+        0 => String::new(),
+        _ => format!(" After {} the numbers go on by the {what}.", plural(count, "segment")),
+    };
+    let summary = format!(
+        "The bytes beyond the record are not in the file.{}{} Lengths are those of {}.",
+        goes_on(lengths.by_header, "header"),
+        goes_on(lengths.by_record, "record"),
+        if lengths.by_record > lengths.by_header {
+            "the records where these go on so"
+        } else {
+            "the headers"
+        },
+    );
+    let draft = Draft::new(Cut::Rewritten, title, summary);
+    Some(
+        draft
+            .count("records", records)
+            .count("by_header", lengths.by_header)
+            .count("by_record", lengths.by_record),
+    )
 }
 
 #[cfg(test)]
@@ -100,6 +159,7 @@ mod tests {
     use crate::detect::testing::{fires, in_files, in_scene, says_nothing};
     use crate::support::capture::{Capture, Order};
     use crate::support::scenes::Lab;
+    use crate::support::tcp::{ACK, CLIENT, SERVER, Segment};
 
     const NAME: &str = CaptureTruncated::RULE.name;
 
@@ -115,6 +175,37 @@ mod tests {
         let findings = in_scene(NAME, "capture_truncated_snaplen");
         assert_eq!(findings.len(), 1);
         assert!(findings[0].summary.ends_with("a snapshot length of 96 bytes."), "{}", findings[0].summary);
+    }
+
+    /// Records of a hundred bytes whose headers state four hundred: cut, or wrongly stated.
+    #[test]
+    fn the_next_segment_tells_which_length_is_right() {
+        for cut in [true, false] {
+            let mut capture = Capture::default();
+            let mut talk = Lab::new(Capture::default(), 77).talk(7, (9, 80), 10, [30, 6_000]);
+            talk.handshake(&mut capture);
+            for _ in 0..12 {
+                let data = talk.segment(CLIENT, ACK, &[b'x'; 400]);
+                let mut frame = talk.frame(&data);
+                frame.truncate(frame.len() - 300);
+                capture.record(talk.now, frame);
+                let sent = Segment { payload: vec![0; if cut { 400 } else { 100 }], ..data };
+                (talk.sent(&sent), talk.received(&sent));
+                talk.turn(CLIENT);
+                talk.ack(&mut capture, SERVER, &[]);
+            }
+            talk.close(&mut capture);
+            let file = [("pcap", capture.pcap())];
+            let findings = in_files(NAME, &file);
+            let [finding] = &findings[..] else { panic!("{findings:#?}") };
+            assert_eq!((finding.variant, finding.severity), ("rewritten", Severity::Info));
+            let counts: Vec<_> = finding.counts.iter().map(|count| (count.name, count.value)).collect();
+            assert_eq!(counts, [("records", 12), (if cut { "by_header" } else { "by_record" }, 12)]);
+            for other in ["capture_loss", "retransmission"] {
+                let found = in_files(other, &file);
+                assert!(found.is_empty(), "{cut}: {found:#?}");
+            }
+        }
     }
 
     /// Bytes that are missing from a stream or from a file are something else.

@@ -99,6 +99,8 @@ counts! {
     struct Refusals {
         least_ttl: Least,
         largest_ttl: Most,
+        /// Connections whose SYN has a digest, of TCP-MD5 or TCP-AO.
+        authenticated: u64,
     }
 }
 
@@ -188,6 +190,8 @@ impl Detector for ConnectionRefused {
         let Some(case) = case else { return };
         case.flow(flow, [*first, flow.last]);
         case.failed += 1;
+        let asked = handshake.options[0];
+        case.counts.authenticated += u64::from(asked.is_some_and(|options| options.authenticated));
         if let Some((least, largest)) = ttl {
             case.counts.least_ttl.add(least);
             case.counts.largest_ttl.add(largest);
@@ -289,9 +293,13 @@ impl ConnectionRefused {
             other_ttl(case, host),
         );
         let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
-        match host.differs(&case.counts) {
+        let draft = match host.differs(&case.counts) {
             true => draft.could_be(["a device answers in the host's place"]),
             false => draft,
+        };
+        match case.counts.authenticated {
+            0 => draft,
+            _ => draft.could_first_be("the service has no TCP-MD5 or TCP-AO key for this client"),
         }
     }
 
@@ -389,6 +397,24 @@ mod tests {
     fn one_probe_of_a_closed_port_is_information() {
         let findings = in_traffic(NAME, |lab| refused(lab, 7, (9, 8080), 10));
         assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 1);
+    }
+
+    #[test]
+    fn a_digest_in_the_syns_is_the_first_explanation() {
+        for signed in [true, false] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (9, 179), 10, [30, 1_500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                let syn = crate::support::tcp::Segment { signed, ..syn };
+                talk.record(&mut lab.capture, &syn);
+                (talk.sent(&syn), talk.received(&syn));
+                talk.turn(CLIENT);
+                let reset = talk.segment(SERVER, RST | ACK, b"");
+                talk.record(&mut lab.capture, &reset);
+            });
+            let finding = one(&findings, "port", Severity::Info);
+            assert_eq!(finding.alternatives[0].contains("TCP-MD5"), signed, "{finding:#?}");
+        }
     }
 
     #[test]

@@ -104,6 +104,12 @@ impl<V: Variant> Draft<V> {
         self
     }
 
+    /// The first of the explanations, before those of the sheet.
+    pub fn could_first_be(mut self, text: &'static str) -> Self {
+        self.could_be.get_or_insert_with(|| self.variant.sheet().could_be.to_vec()).insert(0, text);
+        self
+    }
+
     /// Steps that fit these frames, instead of the sheet's.
     pub fn next(self, texts: &'static [&'static str]) -> Self {
         Self { next: Some(texts), ..self }

@@ -31,7 +31,8 @@
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.
 //!
 //! # References
-//! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5.
+//! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5; RFC 2385 section 3 and RFC 5925 section
+//! 7.4 (what cannot be verified is discarded).
 
 use std::net::IpAddr;
 
@@ -112,6 +113,10 @@ counts! {
         syns: u64,
         /// Connections whose client asked again.
         repeated: u64,
+        /// Connections whose SYN has a digest, of TCP-MD5 or TCP-AO.
+        authenticated: u64,
+        /// Of those, the ones whose SYN-ACK has none, or the other way round.
+        authenticated_by_one: u64,
     }
 }
 
@@ -200,6 +205,10 @@ impl Detector for MissingSynAck {
         case.lost += waited;
         case.counts.syns += u64::from(handshake.syn_count);
         case.counts.repeated += u64::from(handshake.syn_count > 1);
+        let [asked, answered] = handshake.options.map(|options| options.map(|known| known.authenticated));
+        case.counts.authenticated += u64::from(asked == Some(true));
+        case.counts.authenticated_by_one +=
+            u64::from(answered.is_some_and(|answered| asked != Some(answered)));
         case.show(-waited.0, flow.id, || evidence(handshake, *first));
     }
 
@@ -282,6 +291,9 @@ impl Detector for MissingSynAck {
         if outcome == Outcome::Silent && context.heard.sent(server.address) {
             draft = draft.could_be(SILENT_PORT.iter().copied());
         }
+        if let Some(keys) = keys(&case.counts) {
+            draft = draft.could_first_be(keys);
+        }
         Some(match unseen_replies(book).filter(|_| outcome == Outcome::Silent) {
             Some(gate) => draft.gate(gate),
             None => draft,
@@ -317,6 +329,20 @@ impl MissingSynAck {
             false => draft.could_be(["the host is down or cut off", "a filter drops what is sent to it"]),
         };
         (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
+    }
+}
+
+/// What the digests in the frames make possible: a host discards a segment that it cannot verify, and says
+/// nothing (RFC 2385 section 3, RFC 5925 section 7.4).
+fn keys(counts: &Attempts) -> Option<&'static str> {
+    match counts {
+        Attempts { authenticated_by_one: 1.., .. } => Some(
+            "TCP-MD5 or TCP-AO: one side signs its segments and the other does not, so they are discarded",
+        ),
+        Attempts { authenticated: 1.., .. } => {
+            Some("TCP-MD5 or TCP-AO: the server has another key, or none, and discards the SYN")
+        }
+        _ => None,
     }
 }
 

@@ -22,6 +22,7 @@ mod merge;
 mod quality;
 mod races;
 mod rule;
+pub mod scale;
 mod scope;
 #[cfg(test)]
 mod testing;

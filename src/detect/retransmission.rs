@@ -12,6 +12,8 @@
 //!   no time, either.
 //! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost`
 //!   without progress; or from `warning_seconds` without progress.
+//! - A first copy whose checksum holds for the bytes of its repeat, and not for its own, was damaged on the
+//!   way. Its receiver discarded it.
 //! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
 //!   outstanding.
 //! - With a clock that cannot be right (see `capture_disorder`) no time counts, and the share is information.
@@ -30,7 +32,8 @@
 //! placed.
 //!
 //! # References
-//! RFC 5681; RFC 6298; RFC 6675; RFC 8985; RFC 2883 and RFC 3522 for repeats that were not needed.
+//! RFC 9293 section 3.1 (checksum); RFC 5681; RFC 6298; RFC 6675; RFC 8985; RFC 2883 and RFC 3522 for repeats
+//! that were not needed.
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -112,6 +115,8 @@ counts! {
         unclassified: u64,
         spurious: u64,
         path_mtu: u64,
+        /// Those whose first copy was damaged on the way.
+        corrupted: u64,
         /// Of the close, for which nobody waits.
         closing: u64,
         lost_before_capture: u64,
@@ -186,7 +191,13 @@ impl Losses {
             0 => String::new(),
             count => format!(" Of the end of connections that were closed or reset already were {count}."),
         };
-        place + &spurious + &path_mtu + &closing
+        let corrupted = match self.corrupted {
+            0 => String::new(),
+            count => format!(
+                " The first copies of {count} were damaged on the way: their checksums fit the repeats."
+            ),
+        };
+        place + &spurious + &path_mtu + &closing + &corrupted
     }
 }
 
@@ -249,6 +260,7 @@ impl Detector for Retransmission {
             losses.unclassified += repeats.unclassified;
             losses.spurious += repeats.spurious;
             losses.path_mtu += repeats.path_mtu;
+            losses.corrupted += repeats.corrupted;
             losses.lost_before_capture += repeats.lost_before;
             losses.lost_after_capture += repeats.lost_after;
             losses.transfers += side.transfer_time();
@@ -312,13 +324,15 @@ impl Detector for Retransmission {
             losses.by_cause(),
             losses.remarks(),
         );
-        Some(
-            Draft::new(losses.cause(), title, summary)
-                .severity(if timed && (often || long) { Severity::Warning } else { Severity::Info })
-                .direction(direction)
-                .count("retransmissions", needed)
-                .count("segments", segments),
-        )
+        let draft = Draft::new(losses.cause(), title, summary)
+            .severity(if timed && (often || long) { Severity::Warning } else { Severity::Info })
+            .direction(direction)
+            .count("retransmissions", needed)
+            .count("segments", segments);
+        Some(match losses.corrupted {
+            0 => draft,
+            _ => draft.could_first_be("a link or a device on the path damages packets"),
+        })
     }
 }
 
@@ -383,6 +397,33 @@ mod tests {
                 ("mtu_blackhole_silent", "rto", Severity::Warning),
             ],
         );
+    }
+
+    /// A bit flips behind the sender: the receiver discards the segment, and its sender repeats it.
+    #[test]
+    fn a_segment_that_was_damaged_on_the_way_says_so() {
+        for damaged in [true, false] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..8 {
+                    let mut talk = lab.talk(7, (9, 80), 10 + 900 * number, [30, 6_000]);
+                    talk.handshake(&mut lab.capture);
+                    let sent = talk.segment(CLIENT, ACK, &filler(number as u32, 701));
+                    let mut frame = talk.frame(&sent);
+                    frame.iter_mut().rev().take(usize::from(damaged)).for_each(|octet| *octet ^= 0x10);
+                    lab.capture.record(talk.now, frame);
+                    talk.sent(&sent);
+                    talk.wait(260_000);
+                    let again = talk.resend(&mut lab.capture, &sent);
+                    talk.received(&again);
+                    talk.turn(CLIENT);
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                }
+            });
+            let finding = one(&findings, "rto", Severity::Warning);
+            let count = finding.counts.iter().find(|count| count.name == "corrupted");
+            assert_eq!(count.map(|count| count.value), damaged.then_some(8), "{finding:#?}");
+            assert_eq!(finding.alternatives[0].contains("damages packets"), damaged);
+        }
     }
 
     #[test]

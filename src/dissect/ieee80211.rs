@@ -32,6 +32,7 @@ pub(super) fn read<'p>(walk: &mut Walk, kind: u16, at: Cursor<'p>, alignment: us
         source = at.bytes.get(24..).and_then(|rest| rest.first_chunk()).copied().unwrap_or(three);
         length += 6;
     }
+    walk.air(u16::from_le_bytes([header[22], header[23]]), flags & 0x08 != 0);
     walk.link(source, if to_ds { three } else { one });
     let mut aggregate = false;
     if qos {

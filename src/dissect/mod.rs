@@ -9,6 +9,7 @@
 //! [`dissect_datagram`] reads the result as of the fragment that arrived last.
 
 mod arp;
+mod checksum;
 mod community_id;
 mod cursor;
 mod defrag;
@@ -66,6 +67,7 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
+pub use checksum::{fold as fold_checksum, sum as checksum};
 pub use community_id::community_id;
 pub use defrag::{Datagram, DefragLimits, DefragStats, Defragmenter};
 pub use direction::Direction;

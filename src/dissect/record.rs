@@ -56,6 +56,9 @@ pub struct Link {
     pub destination: [u8; 6],
     /// Linux cooked packet type: 0 to us, 1 broadcast, 2 multicast, 3 to others, 4 sent by us; else 255.
     pub packet_type: u8,
+    /// Sequence control of an IEEE 802.11 frame (section 9.2.4.4); it stays when the station sends the frame
+    /// again.
+    pub sequence: Option<u16>,
 }
 
 /// VLANs and tunnels around the innermost IP header. Two packets with equal hashes belong to the same tenant:
@@ -194,6 +197,10 @@ pub struct Tcp {
     pub window: u16,
     /// Options.
     pub options: TcpOptions,
+    /// Ones' complement sum of the pseudo-header and the header, its checksum included (RFC 9293 section
+    /// 3.1): with that of the payload it is 0xffff in a segment that arrived as it was sent. 0 when nothing
+    /// was summed: the header was cut, or there is no payload.
+    pub sum: u16,
 }
 
 /// TCP flags, as in octet 13 of the header.
@@ -259,6 +266,8 @@ pub struct TcpOptions {
     pub sack_permitted: bool,
     /// A Fast Open cookie or request (RFC 7413).
     pub fast_open: bool,
+    /// A digest under a secret key: TCP-MD5 (RFC 2385) or TCP-AO (RFC 5925).
+    pub authenticated: bool,
     /// Timestamp value and echo reply (RFC 7323).
     pub timestamps: Option<(u32, u32)>,
     /// Number of valid entries in `sack`.
@@ -368,6 +377,8 @@ impl Faults {
     pub const NO_TIME: Self = Self(1 << 7);
     /// The wire length field was smaller than the captured length.
     pub const WIRE_LENGTH: Self = Self(1 << 8);
+    /// The station sent the frame again, because nobody acknowledged it (IEEE 802.11 retry bit).
+    pub const RETRIED: Self = Self(1 << 9);
 
     /// True when every fault of `other` is in the set.
     pub fn contains(self, other: Self) -> bool {

@@ -1,8 +1,11 @@
 //! TCP (RFC 9293 section 3.1).
 
+use std::net::IpAddr;
+
 use etherparse::TcpHeaderSlice;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::checksum::{fold, sum};
 use super::cursor::{Cursor, be16, be32};
 use super::tcp_options;
 use super::walk::Walk;
@@ -29,6 +32,7 @@ pub(super) fn read(walk: &mut Walk, at: Cursor<'_>) -> Stop {
         flags: TcpFlags(fixed[13]),
         window: be16(at.bytes, 14),
         options: TcpOptions::default(),
+        sum: 0,
     };
     let (options, stop) = match TcpHeaderSlice::from_slice(at.bytes) {
         Ok(_) if length == 20 => (&[][..], Stop::Payload),
@@ -46,12 +50,29 @@ pub(super) fn read(walk: &mut Walk, at: Cursor<'_>) -> Stop {
     if is_padding(walk, &tcp, payload) {
         payload = payload.limit(0);
     }
+    if payload.length > 0 && stop == Stop::Payload {
+        tcp.sum = header_sum(walk, &at.bytes[..length.min(at.bytes.len())], at.length);
+    }
     walk.transport(Transport::Tcp(tcp), payload);
     if !payload.bytes.is_empty() {
         walk.record.payload.hash = xxh3_64(payload.bytes);
     }
     stop
 }
+
+/// Of the pseudo-header and the header of a segment of `length` octets (RFC 9293 section 3.1).
+fn header_sum(walk: &Walk, header: &[u8], length: u32) -> u16 {
+    let Some(ip) = walk.record.ip else { return 0 };
+    let address = |address| match address {
+        IpAddr::V4(address) => sum(&address.octets()),
+        IpAddr::V6(address) => sum(&address.octets()),
+    };
+    let parts = [address(ip.source), address(ip.destination), sum(header), fold(length.into())];
+    fold(parts.into_iter().map(u64::from).sum::<u64>() + u64::from(TCP))
+}
+
+/// IP protocol number.
+const TCP: u8 = 6;
 
 /// Ethernet pads an IP packet to 46 octets (IEEE 802.3 section 4A.2.3.2.4), or to 42 beside a VLAN tag. Some
 /// recorders write the padded length into the IP header. Then an ACK without data seems to carry zeros, which

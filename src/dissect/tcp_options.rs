@@ -49,6 +49,7 @@ fn option(kind: u8, value: &[u8], found: &mut TcpOptions) -> bool {
             }
         }
         (8, 8) => found.timestamps = Some((be32(value, 0), be32(value, 4))),
+        (19, 16) | (29, 2..) => found.authenticated = true,
         (34, _) => found.fast_open = true,
         // The experimental kind with Fast Open's magic number (RFC 6994, RFC 7413 appendix).
         (254, 2..) if be16(value, 0) == 0xf989 => found.fast_open = true,
@@ -96,6 +97,17 @@ mod tests {
             let (found, whole) = parse(bad);
             assert!(!whole);
             assert_eq!(found.mss, Some(1460));
+        }
+    }
+
+    #[test]
+    fn a_digest_of_its_length_authenticates() {
+        let option =
+            |kind: u8, length: u8| [&[kind, length][..], &[0x5a; 38][..usize::from(length) - 2]].concat();
+        for (kind, length, expected) in [(19, 18, true), (29, 16, true), (29, 3, false), (19, 10, false)] {
+            let (found, whole) = parse(&option(kind, length));
+            assert!(whole);
+            assert_eq!(found.authenticated, expected, "kind {kind}, {length} octets");
         }
     }
 

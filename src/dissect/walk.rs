@@ -114,6 +114,16 @@ impl Walk {
         self.link(source, [0; 6]);
     }
 
+    /// Notes the sequence control of an IEEE 802.11 frame, before its addresses.
+    pub(super) fn air(&mut self, sequence: u16, retried: bool) {
+        if !self.linked {
+            self.record.link.sequence = Some(sequence);
+            if retried {
+                self.fault(Faults::RETRIED);
+            }
+        }
+    }
+
     /// Adds a VLAN tag to the path, not to its hash. Routed and mirrored traffic often has a tag one way
     /// only, and both ways are one flow. Id 0 is a priority tag on an untagged frame.
     pub(super) fn vlan(&mut self, id: u16) {

@@ -2,12 +2,13 @@
 //!
 //! Mirror ports that copy both directions, `any` interfaces and routed mirrors record packets twice. A
 //! healthy capture then looks as if everything was sent twice. A copy has the same TCP header and payload as
-//! its original, and comes too soon for TCP to have sent the segment again.
+//! its original, and comes too soon for TCP to have sent the segment again. Behind and before segmentation
+//! offload, one packet is many: a super-frame and its pieces have the same ACK and time stamps.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::dissect::PacketRef;
-use crate::dissect::{Ip, Link, PacketRecord, Tcp};
+use crate::dissect::{Ip, Link, PacketRecord, Seq, Tcp};
 use crate::time::Span;
 
 /// Packets of one direction that a later packet is compared with.
@@ -35,6 +36,9 @@ const CONTROL: Span = Span::millis(50);
 /// The same with a lower TTL: a router that had to ask for the link address of the next hop forwarded it.
 const LINK_LOOKUP: Span = Span::millis(150);
 
+/// Pieces in a row from which they are those of a super-frame, though its first ones are forgotten.
+const PIECES: usize = 8;
+
 /// Nothing tells the two apart but time.
 const SAME_WAY: Span = Span::micros(100);
 
@@ -45,6 +49,10 @@ struct Seen {
     at: PacketRef,
     /// Of everything that a copy has in common with its original.
     same: u64,
+    /// Of what the pieces of a super-frame have in common: ACK and time stamps.
+    reply: u32,
+    /// Its first sequence number and the one after its payload.
+    range: (Seq, Seq),
     /// Of the way it took, as far as the capture shows it: a part of a fingerprint, beside the time to live.
     way: u32,
     ttl: u8,
@@ -76,15 +84,19 @@ impl Seen {
         for (word, (left, right)) in same[6..].iter_mut().zip(options.sack_blocks()) {
             *word = pair(left.0, right.0);
         }
-        let Link { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5], packet_type } =
+        let Link { source: [s0, s1, s2, s3, s4, s5], destination: [d0, d1, d2, d3, d4, d5], .. } =
             packet.link;
         let way = [
-            u64::from_le_bytes([s0, s1, s2, s3, s4, s5, packet_type, ip.ttl]),
+            u64::from_le_bytes([s0, s1, s2, s3, s4, s5, packet.link.packet_type, ip.ttl]),
             u64::from_le_bytes([d0, d1, d2, d3, d4, d5, 0, 0]),
             pair(packet.interface, u32::from(packet.path.vlan)),
+            packet.path.hash ^ u64::from(packet.path.tunnel_id),
         ];
         let at = PacketRef { packet: packet.packet, time: packet.time };
-        Self { at, same: fingerprint(same), way: fingerprint(way) as u32, ttl: ip.ttl }
+        let reply = u64::from(tcp.ack.0) ^ stamps.rotate_left(17);
+        let reply = (reply.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+        let range = (tcp.seq, tcp.seq.plus(packet.payload.length));
+        Self { at, same: fingerprint(same), reply, range, way: fingerprint(way) as u32, ttl: ip.ttl }
     }
 }
 
@@ -126,12 +138,7 @@ impl Copies {
     ) -> Option<PacketRef> {
         let seen = Seen::new(packet, ip, tcp);
         let tag = seen.same as u32;
-        let original = if self.found > 0 || self.tags.contains(&tag) {
-            let copied = |earlier: &&Seen| self.is_copy(earlier, &seen, packet, ip, tcp, other);
-            self.recent.iter().rev().find(copied).map(|seen| seen.at)
-        } else {
-            None
-        };
+        let original = self.original(&seen, packet, ip, tcp, other);
         if original.is_some() {
             self.found += 1;
             return original;
@@ -150,6 +157,69 @@ impl Copies {
         };
         self.tags.get_mut(place).into_iter().for_each(|known| *known = tag);
         None
+    }
+
+    /// `packet` is another observation of one that is remembered.
+    pub(super) fn knows(&self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, other: u64) -> bool {
+        self.original(&Seen::new(packet, ip, tcp), packet, ip, tcp, other).is_some()
+    }
+
+    fn original(
+        &self,
+        seen: &Seen,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        other: u64,
+    ) -> Option<PacketRef> {
+        if self.found == 0 && !self.tags.contains(&(seen.same as u32)) {
+            return None;
+        }
+        let copied = |earlier: &&Seen| self.is_copy(earlier, seen, packet, ip, tcp, other);
+        self.recent.iter().rev().find(copied).map(|seen| seen.at)
+    }
+
+    /// The packet that `packet` is a piece of, or the last of the pieces that it is made of: the same bytes
+    /// before and behind segmentation offload. For packets whose bytes were all captured before.
+    pub(super) fn piece(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        other: u64,
+    ) -> Option<PacketRef> {
+        let seen = Seen::new(packet, ip, tcp);
+        let length = |seen: &Seen| seen.range.1.since(seen.range.0);
+        let alike = |earlier: &&Seen| {
+            let apart = Span((seen.at.time - earlier.at.time).0.saturating_abs());
+            let limit = match earlier.way != seen.way {
+                true => OTHER_WAY,
+                // A sender repeats what it was asked for.
+                false if other < earlier.at.packet => SAME_WAY,
+                false => return false,
+            };
+            earlier.reply == seen.reply && apart <= limit
+        };
+        let around = |earlier: &&Seen| {
+            !earlier.range.0.after(seen.range.0)
+                && !earlier.range.1.before(seen.range.1)
+                && length(earlier) > length(&seen)
+        };
+        let recent = || self.recent.iter().rev().filter(alike);
+        let original = recent().find(around).map(|whole| whole.at).or_else(|| {
+            let (mut reached, mut pieces, mut last) = (seen.range.1, 0, None);
+            while reached.after(seen.range.0) && pieces < REMEMBERED_COPIED {
+                let ends = |piece: &&Seen| piece.range.1 == reached && length(piece) < length(&seen);
+                let piece = recent().find(ends).filter(|piece| length(piece) > 0);
+                let Some(piece) = piece else { break };
+                reached = piece.range.0;
+                last = last.or(Some(piece.at));
+                pieces += 1;
+            }
+            last.filter(|_| pieces >= PIECES || pieces > 1 && reached == seen.range.0)
+        });
+        self.found += u64::from(original.is_some());
+        original
     }
 
     fn is_copy(

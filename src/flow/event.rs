@@ -32,6 +32,8 @@ pub enum EventKind {
     CaptureReordered,
     /// The same packet seen again by the capture, not sent again (mirror port, `any` interface, routed copy).
     DuplicateObservation,
+    /// The same frame, sent again by the link layer (IEEE 802.11): TCP sent the segment once.
+    LinkRetry,
     /// Keep-alive probe (RFC 1122 section 4.2.3.6).
     KeepAlive,
     /// The answer to a keep-alive.
@@ -54,6 +56,9 @@ pub enum EventKind {
     AckedUnseen,
     /// The segment repeats known sequence numbers with other bytes.
     Conflict,
+    /// The segment repeats one that was damaged on the way: the checksum of the first copy holds for these
+    /// bytes and not for its own. Its receiver discards such a segment (RFC 9293 section 3.1).
+    Corrupted,
     /// A new connection on the ports of an earlier one.
     PortReuse,
     /// Its numbers are far from those of this connection: of another one on the same ports, stale, or forged.
@@ -75,6 +80,7 @@ impl EventKind {
             Self::LateAmbiguous => "late_ambiguous",
             Self::CaptureReordered => "capture_reordered",
             Self::DuplicateObservation => "duplicate_observation",
+            Self::LinkRetry => "link_retry",
             Self::KeepAlive => "keep_alive",
             Self::KeepAliveAck => "keep_alive_ack",
             Self::ZeroWindow => "zero_window",
@@ -86,6 +92,7 @@ impl EventKind {
             Self::Gap => "gap",
             Self::AckedUnseen => "acked_unseen",
             Self::Conflict => "conflict",
+            Self::Corrupted => "corrupted",
             Self::PortReuse => "port_reuse",
             Self::OutOfWindow => "out_of_window",
         }

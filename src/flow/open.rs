@@ -2,8 +2,9 @@
 
 use crate::dissect::Direction;
 use crate::dissect::PacketRef;
-use crate::dissect::{Endpoint, Faults, FiveTuple, Ip, Link, PacketRecord, Transport};
+use crate::dissect::{Endpoint, Faults, FiveTuple, Icmp, Ip, Link, PacketRecord, Transport};
 use crate::flow::content::Content;
+use crate::flow::retries::Retries;
 use crate::flow::streams::StreamId;
 use crate::flow::tcp::Connection;
 use crate::flow::{
@@ -34,6 +35,10 @@ pub(super) struct Open {
     pub(super) idle: Span,
     /// Bytes of memory it took when it was looked at last.
     pub(super) weight: usize,
+    /// Tunnels it goes on in beside the one it began in.
+    pub(super) legs: u8,
+    /// The last frames of each direction on a link that sends frames again.
+    retries: [Option<Box<Retries>>; 2],
 }
 
 /// A link path, and the packets that took it one after the other: most flows have one, and are not asked for
@@ -117,6 +122,8 @@ impl Open {
             last_clock: clock,
             idle: Span::ZERO,
             weight: 0,
+            legs: 0,
+            retries: [None, None],
         })
     }
 
@@ -124,9 +131,14 @@ impl Open {
     /// that a path that differs by direction stays one flow; tunnels are in, so that tenants with equal
     /// addresses stay apart.
     pub(super) fn direction(&self, tuple: &FiveTuple, tunnel: u64) -> Option<Direction> {
-        let Flow { client, server, protocol, path, .. } = &self.flow;
+        if tunnel == self.flow.path.hash { self.direction_of(tuple) } else { None }
+    }
+
+    /// The same by the ends alone.
+    pub(super) fn direction_of(&self, tuple: &FiveTuple) -> Option<Direction> {
+        let Flow { client, server, protocol, .. } = &self.flow;
         let FiveTuple { source, destination, .. } = tuple;
-        if tuple.protocol != *protocol || tunnel != path.hash {
+        if tuple.protocol != *protocol {
             None
         } else if source == client && destination == server {
             Some(Direction::ToServer)
@@ -164,6 +176,58 @@ impl Open {
             }
             way.packets += 1;
         }
+    }
+
+    /// A packet of these ends that comes in another tunnel is of this flow: it came by before, or it answers
+    /// what only the other direction showed so far.
+    pub(super) fn goes_on(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        direction: Direction,
+        limits: &FlowLimits,
+    ) -> bool {
+        let halves = &self.flow.halves;
+        let unseen =
+            halves[direction.index()].packets == 0 && halves[direction.reverse().index()].packets > 0;
+        match &packet.transport {
+            Transport::Tcp(tcp) => {
+                let connection = self.state.connection(&mut self.content, limits);
+                connection.is_some_and(|known| known.shows_again(packet, ip, tcp, direction, unseen))
+            }
+            // No tenant's port is that of another by chance.
+            Transport::Udp(udp) => unseen && udp.source_port != 0 && udp.destination_port != 0,
+            Transport::Icmp(icmp) => unseen && icmp.echo.is_some() && matches!(icmp.kind, 0 | 129),
+            _ => false,
+        }
+    }
+
+    /// An ICMP message that quotes no packet: an echo counts.
+    pub(super) fn echo(&mut self, packet: &PacketRecord, ip: &Ip, icmp: &Icmp) {
+        let Some(echo) = icmp.echo else { return };
+        let to_server = self.flow.client.address == ip.source;
+        let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
+        let sides = self.flow.echoes.get_or_insert_default();
+        // A host that pings itself has one direction only.
+        let alone = ip.source == ip.destination;
+        match icmp.kind {
+            0 | 129 if !alone => sides[direction.reverse().index()].reply(packet, echo),
+            0 | 129 => sides[direction.index()].reply(packet, echo),
+            _ => sides[direction.index()].request(packet, ip, echo),
+        }
+    }
+
+    /// The packet that this one is the same frame as, sent again by the link layer.
+    pub(super) fn retry_of(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        direction: Direction,
+    ) -> Option<PacketRef> {
+        packet.link.sequence?;
+        let first = self.retries[direction.index()].get_or_insert_default().check(packet, ip)?;
+        self.flow.halves[direction.index()].retries += 1;
+        Some(first)
     }
 
     /// What is counted once per packet.
@@ -204,7 +268,8 @@ impl Open {
         let errors = self.flow.icmp_errors.len() * size_of::<IcmpError>();
         let laps = self.flow.laps.as_ref().map_or(0, |laps| laps.held());
         let echoes = self.flow.echoes.as_ref().map_or(0, |sides| sides.iter().map(Echoes::held).sum());
-        size_of::<Self>() + PLACES + state + self.content.held() + errors + laps + echoes
+        let retries: usize = self.retries.iter().flatten().map(|retries| retries.held()).sum();
+        size_of::<Self>() + PLACES + state + self.content.held() + errors + laps + echoes + retries
     }
 
     pub(super) fn eviction_rank(&self) -> EvictionRank {
@@ -285,7 +350,12 @@ impl State {
 /// A flow's place in the index. Equal partitions have equal low bits in the packets' hashes, and a table
 /// chooses its places by those.
 pub(super) fn slot_hash(packet: &PacketRecord) -> u64 {
-    (packet.partition ^ packet.path.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
+    slot_hash_of(packet.partition, packet.path.hash)
+}
+
+/// The same of a partition hash and the hash of a path.
+pub(super) fn slot_hash_of(partition: u64, path: u64) -> u64 {
+    (partition ^ path).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
 }
 
 /// The server has the better-known port: a system port (RFC 6335 section 6), else the clearly lower one.

@@ -76,6 +76,8 @@ pub struct Half {
     pub payload_bytes: u64,
     /// Duplicate observations left out of the counts above.
     pub copies: u64,
+    /// Frames that the link layer sent again, left out of the counts above.
+    pub retries: u64,
     /// Packets cut by the snapshot length.
     pub clipped: u64,
     /// Packets whose IP length was 0 on the wire copy (offload).
@@ -408,6 +410,11 @@ pub struct TcpSide {
     pub keep_alives: u64,
     /// Bytes the peer acknowledged and the capture never saw.
     pub missed_bytes: u64,
+    /// Segments whose record is shorter than their IP header states, and the next one goes on where the
+    /// header says.
+    pub lengths_by_header: u64,
+    /// The same where the next one goes on where the record ends.
+    pub lengths_by_record: u64,
     /// Holes never filled and never acknowledged, in bytes.
     pub hole_bytes: u64,
     /// Repeats whose bytes differ from the first copy.
@@ -476,6 +483,8 @@ pub struct Retransmissions {
     pub spurious: u64,
     /// Of all those: path MTU discovery at work.
     pub path_mtu: u64,
+    /// Of all those: the first copy was damaged on the way, which its checksum proves.
+    pub corrupted: u64,
     /// Of all those: the first copy passed the capture point.
     pub lost_after: u64,
     /// Of all those: the capture point saw only the hole.

@@ -2,6 +2,7 @@
 
 mod acked;
 mod late;
+mod lengths;
 
 use std::collections::VecDeque;
 
@@ -106,6 +107,8 @@ pub(super) struct Sender {
     start: Option<Start>,
     /// Highest sequence number seen, plus one.
     next: Option<Seq>,
+    /// Where the last segment ends, when its header and its record say different things.
+    ends: Option<lengths::Ends>,
     /// Highest acknowledgement by the peer.
     acked: Option<Seq>,
     /// The ACK that said so.
@@ -176,6 +179,7 @@ impl Sender {
             last_id: None,
             probe: None,
             sent: false,
+            ends: None,
             occupied: false,
             front: None,
             disorder: 0,
@@ -245,6 +249,7 @@ impl Sender {
         timing: Timing,
         log: &mut EventLog,
     ) -> Placed {
+        self.decide_length(segment);
         let end = segment.end();
         // What was sent and not acknowledged when the capture began is not missing from it.
         let begins = |next: &Seq| self.sent || !segment.seq.after(*next);
@@ -255,6 +260,7 @@ impl Sender {
             if segment.occupies() {
                 self.outstanding.push_back(Sent::new(segment));
             }
+            self.doubt_length(segment);
             return Placed::New;
         };
         if let Some(told) = self.told.filter(|_| !self.sent && segment.syn && end == next) {
@@ -307,6 +313,7 @@ impl Sender {
             }
             self.next = Some(end);
             self.remember(Sent::new(segment));
+            self.doubt_length(segment);
             return Placed::New;
         }
         self.reach_back(segment);

@@ -1,6 +1,6 @@
 //! A segment that one side sent and the other has not acknowledged yet.
 
-use crate::dissect::{Ip, PacketRecord, PacketRef, Seq, Tcp};
+use crate::dissect::{Faults, Ip, PacketRecord, PacketRef, Seq, Tcp, fold_checksum};
 use crate::flow::UndeliveredSegment;
 use crate::time::Timestamp;
 
@@ -20,6 +20,12 @@ pub(super) struct Segment {
     /// Timestamp value (RFC 7323).
     pub(super) stamp: Option<u32>,
     pub(super) hash: u64,
+    /// Bytes that its IP header states beyond its record.
+    pub(super) shortfall: u32,
+    /// Sum of pseudo-header and header ([`Tcp::sum`]).
+    pub(super) head: u16,
+    /// Sum of the payload of a late segment, when it was captured whole.
+    pub(super) sum: Option<u16>,
 }
 
 impl Segment {
@@ -38,6 +44,9 @@ impl Segment {
             ip_id: ip.id,
             stamp: tcp.options.timestamps.map(|(value, _)| value),
             hash: packet.payload.hash,
+            shortfall: shortfall(packet, ip),
+            head: tcp.sum,
+            sum: None,
         }
     }
 
@@ -58,6 +67,14 @@ impl Segment {
     }
 }
 
+/// How many bytes the IP header states beyond the record.
+fn shortfall(packet: &PacketRecord, ip: &Ip) -> u32 {
+    match packet.faults.contains(Faults::IP_LENGTH) {
+        true => ip.length.saturating_add(packet.path.overhead.into()).saturating_sub(packet.wire),
+        false => 0,
+    }
+}
+
 /// An unacknowledged segment and its history.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
@@ -74,6 +91,8 @@ pub(super) struct Sent {
     pub(super) part: bool,
     /// Of the payload of the segment.
     pub(super) hash: u64,
+    /// Sum of its pseudo-header and header.
+    head: u16,
     pub(super) first: PacketRef,
     trouble: Option<Box<Trouble>>,
 }
@@ -118,12 +137,20 @@ impl Sent {
             ip_length: segment.ip_length,
             dont_fragment: segment.dont_fragment,
             hash: segment.hash,
+            head: segment.head,
             first: segment.at,
             sacked: false,
             again: false,
             part: false,
             trouble: None,
         }
+    }
+
+    /// Its checksum is not that of its own payload but of the payload of `again`, which has other bytes: it
+    /// was sent with those, and damaged on the way.
+    pub(super) fn was_damaged(&self, again: &Segment) -> bool {
+        let holds = |sum: u16| fold_checksum(u64::from(self.head) + u64::from(sum)) == u16::MAX;
+        self.head != 0 && again.sum.is_some_and(holds)
     }
 
     fn trouble(&mut self) -> &mut Trouble {

@@ -5,6 +5,8 @@
 //! flow's time-out, whenever the table looks. Every row has the time at which it became final, and rows leave
 //! in the order of that time.
 
+mod legs;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -15,10 +17,12 @@ use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
 use crate::flow::open::{Attempt, EvictionRank, Open, State, new_flow, roles_by_port, slot_hash};
+use crate::flow::pauses::Pauses;
 use crate::flow::streams::{StreamId, Streams};
 use crate::flow::tcp::Connection;
 use crate::flow::{End, Finished, Flow, FlowLimits, IcmpError, Laps, LimitHits, Roles, Row};
 use crate::time::Timestamp;
+use legs::Legs;
 
 /// The flows of one partition.
 #[derive(Debug)]
@@ -34,6 +38,10 @@ pub struct FlowTable {
     streams: Streams,
     /// Flows with equal addresses and ports may be told apart by their tunnels: then they share a stream.
     tunnels: bool,
+    /// Flows that go on in another tunnel.
+    legs: Legs,
+    /// Times between files in which nothing was watched.
+    pauses: Pauses,
     /// The flows that had packets since all were weighed, among them some that are closed.
     touched: Vec<u32>,
     /// At the end of the capture: the flows to close, those that go first last.
@@ -60,6 +68,8 @@ impl FlowTable {
             wakes: BinaryHeap::new(),
             streams: Streams::default(),
             tunnels: false,
+            legs: Legs::default(),
+            pauses: Pauses::default(),
             touched: Vec::new(),
             remaining: Vec::new(),
             finished: Vec::new(),
@@ -67,6 +77,11 @@ impl FlowTable {
             evicting: false,
             weight: 0,
         }
+    }
+
+    /// Nothing was watched from one time to another, when a file had ended and the next had not begun.
+    pub(crate) fn pause(&mut self, pause: (Timestamp, Timestamp)) {
+        self.pauses.add(pause);
     }
 
     /// Takes the next packet of this partition. `clock` is the latest capture time up to and with this
@@ -78,7 +93,7 @@ impl FlowTable {
             Transport::Tcp(tcp) => self.tcp(packet, ip, tcp, clock, payload),
             Transport::Udp(udp) => self.udp(packet, ip, udp, clock, payload),
             Transport::Icmp(icmp) => self.icmp(packet, ip, icmp, clock),
-            Transport::Other => self.datagram(packet, ip, clock),
+            Transport::Other => self.datagram(packet, ip, clock).map(|(at, _)| at),
             Transport::None | Transport::Arp(_) | Transport::Fragment(_) => None,
         };
         if let Some(at) = flow {
@@ -95,7 +110,7 @@ impl FlowTable {
         payload: &[u8],
     ) -> Option<usize> {
         let tuple = FiveTuple::of(packet)?;
-        let mut slot = self.current(slot_hash(packet), &tuple, packet.path.hash, clock);
+        let mut slot = self.current_or_leg(packet, ip, &tuple, clock);
         let (reuses, stream) = self.streams_of(packet, &tuple, tcp, slot);
         if let Some((at, direction)) = slot.filter(|_| tcp.flags.is_syn()) {
             let open = &mut self.open[at];
@@ -111,12 +126,13 @@ impl FlowTable {
         };
         self.hand_out(at, clock);
         let open = &mut self.open[at];
-        let direction = open.direction(&tuple, packet.path.hash)?;
+        let direction = open.direction_of(&tuple)?;
         if tcp.flags.is_syn() {
             open.told = [false; 2];
         }
         open.told[direction.index()] = true;
         open.touch(packet, ip, direction);
+        let retried = open.retry_of(packet, ip, direction);
         if fresh && matches!(open.state, State::Attempt(_)) {
             open.count(packet, ip, direction);
             return Some(at);
@@ -125,6 +141,10 @@ impl FlowTable {
         let Some(connection) = connection else { return Some(at) };
         if fresh && direction == Direction::ToClient {
             connection.flipped();
+        }
+        if let Some(first) = retried {
+            connection.retried(packet, ip, tcp, direction, first);
+            return Some(at);
         }
         if connection.copy_of(packet, ip, tcp, direction).is_some() {
             open.flow.halves[direction.index()].copies += 1;
@@ -179,7 +199,10 @@ impl FlowTable {
         clock: Timestamp,
         payload: &[u8],
     ) -> Option<usize> {
-        let at = self.datagram(packet, ip, clock)?;
+        let (at, retried) = self.datagram(packet, ip, clock)?;
+        if retried {
+            return Some(at);
+        }
         self.hand_out(at, clock);
         let open = &mut self.open[at];
         let source = Endpoint { address: ip.source, port: udp.source_port };
@@ -192,12 +215,13 @@ impl FlowTable {
         Some(at)
     }
 
-    /// Counts a packet of a protocol without connections, and says which flow it is of.
-    fn datagram(&mut self, packet: &PacketRecord, ip: &Ip, clock: Timestamp) -> Option<usize> {
+    /// Counts a packet of a protocol without connections, and says which flow it is of, and whether it is a
+    /// frame that the link layer sent again.
+    fn datagram(&mut self, packet: &PacketRecord, ip: &Ip, clock: Timestamp) -> Option<(usize, bool)> {
         let tuple = FiveTuple::of(packet)?;
         let FiveTuple { source, destination, protocol } = tuple;
         let hash = slot_hash(packet);
-        let (at, direction) = match self.current(hash, &tuple, packet.path.hash, clock) {
+        let (at, direction) = match self.current_or_leg(packet, ip, &tuple, clock) {
             Some(found) => found,
             None => {
                 let (client, server, roles) = roles_by_port(source, destination);
@@ -214,25 +238,18 @@ impl FlowTable {
         let open = &mut self.open[at];
         open.last_clock = clock;
         open.touch(packet, ip, direction);
-        open.count(packet, ip, direction);
-        Some(at)
+        let retried = open.retry_of(packet, ip, direction).is_some();
+        if !retried {
+            open.count(packet, ip, direction);
+        }
+        Some((at, retried))
     }
 
     fn icmp(&mut self, packet: &PacketRecord, ip: &Ip, icmp: &Icmp, clock: Timestamp) -> Option<usize> {
         let (Some(quoted), Some(tuple)) = (icmp.quoted, FiveTuple::quoted(packet)) else {
-            let at = self.datagram(packet, ip, clock)?;
-            let flow = &mut self.open[at].flow;
-            if let Some(echo) = icmp.echo {
-                let to_server = flow.client.address == ip.source;
-                let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
-                let sides = flow.echoes.get_or_insert_default();
-                // A host that pings itself has one direction only.
-                let alone = ip.source == ip.destination;
-                match icmp.kind {
-                    0 | 129 if !alone => sides[direction.reverse().index()].reply(packet, echo),
-                    0 | 129 => sides[direction.index()].reply(packet, echo),
-                    _ => sides[direction.index()].request(packet, ip, echo),
-                }
+            let (at, retried) = self.datagram(packet, ip, clock)?;
+            if !retried {
+                self.open[at].echo(packet, ip, icmp);
             }
             return Some(at);
         };
@@ -243,7 +260,7 @@ impl FlowTable {
             self.stream(packet, &tuple, seq, syn)
         });
         let hash = slot_hash(packet);
-        let at = match self.current(hash, &tuple, packet.path.hash, clock) {
+        let at = match self.current(packet, &tuple, clock) {
             Some((at, _)) => at,
             None => {
                 // Nothing of the quoted conversation was captured yet: the error alone opens its flow.
@@ -306,17 +323,24 @@ impl FlowTable {
     /// The open flow of a packet with these ends and its direction there, unless its time-out has passed.
     fn current(
         &mut self,
-        hash: u64,
+        packet: &PacketRecord,
         tuple: &FiveTuple,
-        tunnel: u64,
         clock: Timestamp,
     ) -> Option<(usize, Direction)> {
         let mut direction = None;
-        let found = self.index.find(hash, |at| {
-            direction = self.open[*at as usize].direction(tuple, tunnel);
+        let found = self.index.find(slot_hash(packet), |at| {
+            direction = self.open[*at as usize].direction(tuple, packet.path.hash);
             direction.is_some()
         });
-        let at = *found? as usize;
+        let at = match found {
+            Some(at) => *at as usize,
+            None if self.tunnels => {
+                let at = self.joined(packet)?;
+                direction = self.open[at].direction_of(tuple);
+                at
+            }
+            None => return None,
+        };
         let deadline = self.deadline(at);
         if clock <= deadline {
             return direction.map(|direction| (at, direction));
@@ -353,6 +377,7 @@ impl FlowTable {
         let wake = self.deadline(at);
         self.open[at].wake = wake;
         self.wakes.push(Reverse((wake, id, at)));
+        self.begins_in_tunnel(at);
         at
     }
 
@@ -386,8 +411,9 @@ impl FlowTable {
             let head = open.content.roles(open.flow.head());
             let exchanges = open.content.exchanges(clock).into_iter();
             self.finished.extend(exchanges.map(|exchange| Row::exchange(exchange, head, clock)));
-            let rows = open.content.finished(clock).into_iter();
-            self.finished.extend(rows.map(|transaction| Row::transaction(transaction, head, clock, clock)));
+            let (pauses, rows) = (&self.pauses, open.content.finished(clock).into_iter());
+            self.finished
+                .extend(rows.map(|transaction| Row::transaction(transaction, head, clock, pauses, clock)));
         }
     }
 
@@ -419,6 +445,7 @@ impl FlowTable {
             self.streams.evict(open.tuple().partition_hash());
         }
         let last = open.flow.last;
+        let watched_until = self.pauses.watched(last.time, watched_until);
         open.settle_ways();
         open.flow.tcp = match open.state {
             State::Attempt(attempt) => Some(attempt.finish()),
@@ -443,9 +470,9 @@ impl FlowTable {
         for transaction in &mut transactions {
             transaction.unheard |= end == End::Evicted;
         }
-        let rows = transactions.into_iter();
+        let (pauses, rows) = (&self.pauses, transactions.into_iter());
         self.finished
-            .extend(rows.map(|transaction| Row::transaction(transaction, head, time, watched_until)));
+            .extend(rows.map(|transaction| Row::transaction(transaction, head, time, pauses, watched_until)));
         open.flow.service = open.content.service();
         open.flow.greetings = open.content.greetings();
         open.flow.tls = open.content.into_tls();
@@ -524,8 +551,9 @@ impl FlowTable {
             let head = self.open[at].content.roles(self.open[at].flow.head());
             let exchanges = self.open[at].content.exchanges(clock).into_iter();
             self.finished.extend(exchanges.map(|exchange| Row::exchange(exchange, head, clock)));
-            let rows = self.open[at].content.finished(clock).into_iter();
-            self.finished.extend(rows.map(|transaction| Row::transaction(transaction, head, clock, clock)));
+            let (pauses, rows) = (&self.pauses, self.open[at].content.finished(clock).into_iter());
+            self.finished
+                .extend(rows.map(|transaction| Row::transaction(transaction, head, clock, pauses, clock)));
             self.has_changed(at);
             let deadline = self.deadline(at);
             if deadline < clock {

@@ -1,7 +1,9 @@
 //! One TCP connection: handshake, both senders, windows, resets, and its bytes in order.
 
+mod observed;
+
 use crate::dissect::{Direction, PacketRef};
-use crate::dissect::{Ip, PacketRecord, Seq, Tcp};
+use crate::dissect::{Ip, PacketRecord, Seq, Tcp, checksum};
 use crate::flow::assembler::{Assembler, Piece};
 use crate::flow::content::Content;
 use crate::flow::copies::Copies;
@@ -141,24 +143,6 @@ impl Connection {
         }
     }
 
-    /// The packet that this one is another observation of.
-    pub(super) fn copy_of(
-        &mut self,
-        packet: &PacketRecord,
-        ip: &Ip,
-        tcp: &Tcp,
-        direction: Direction,
-    ) -> Option<PacketRef> {
-        let other = self.last[direction.reverse().index()].map_or(0, |last| last.at.packet);
-        let original = self.copies[direction.index()].check(packet, ip, tcp, other)?;
-        let segment = Segment::of(packet, ip, tcp);
-        let mut event = self.senders[direction.index()].event(&segment, EventKind::DuplicateObservation);
-        event.original = Some(original);
-        event.delay = packet.time - original.time;
-        self.log.push(event);
-        Some(original)
-    }
-
     /// Takes a packet that is not a copy. `bytes` is its captured payload.
     pub(super) fn packet(
         &mut self,
@@ -170,7 +154,12 @@ impl Connection {
         content: &mut Content,
     ) {
         let at = PacketRef { packet: packet.packet, time: packet.time };
-        let segment = Segment::of(packet, ip, tcp);
+        let mut segment = Segment::of(packet, ip, tcp);
+        self.senders[direction.index()].settle_length(&mut segment);
+        let late = self.senders[direction.index()].next().is_some_and(|next| segment.seq.before(next));
+        if late && segment.length as usize == bytes.len() {
+            segment.sum = Some(checksum(bytes));
+        }
         let silence = self.last_time.map_or(Span::ZERO, |last| at.time - last);
         if silence > Span::secs(1) || !tcp.flags.rst() {
             self.idle = silence;

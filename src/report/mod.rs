@@ -8,6 +8,7 @@ pub mod value;
 pub mod table;
 pub mod query;
 pub mod row_writer;
+pub mod sorted;
 pub mod parquet;
 pub mod table_writer;
 pub mod capture;

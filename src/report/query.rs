@@ -102,7 +102,7 @@ fn read(kind: ColumnType, text: &str) -> Option<Value<'static>> {
 }
 
 /// The order of two cells of a column; cells without a value come last.
-fn compare(one: &Value<'_>, other: &Value<'_>) -> Ordering {
+pub(super) fn compare(one: &Value<'_>, other: &Value<'_>) -> Ordering {
     match (one, other) {
         (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
         (Value::Number(one), Value::Number(other)) => one.cmp(other),
@@ -157,9 +157,15 @@ impl<T: Table> Query<T> {
         self.conditions.is_empty() && self.sort.is_none() && self.limit == u64::MAX
     }
 
-    /// Rows are put in another order than they come in.
-    pub fn sorts(&self) -> bool {
-        self.sort.is_some()
+    /// The column that the rows go by, and whether the largest come first; `None`: as they come.
+    pub fn order(&self) -> Option<(&'static Column<T>, bool)> {
+        self.sort
+    }
+
+    /// By time, when nothing else was asked for and the rows have one.
+    pub fn or_by_time(mut self) -> Self {
+        self.sort = self.sort.or_else(|| Some((column::<T>("ts").ok()?, false)));
+        self
     }
 
     /// The most rows.
@@ -172,45 +178,6 @@ impl<T: Table> Query<T> {
         self.conditions
             .iter()
             .all(|condition| condition.operator.holds(&(condition.column.value)(row), &condition.wanted))
-    }
-}
-
-/// The first rows in the order asked for. Rows that are equal there stay in the order they came in.
-#[derive(Debug, Default)]
-pub struct Sorted {
-    /// The cell that decides, and the cells to write.
-    rows: Vec<(Value<'static>, Vec<Value<'static>>)>,
-}
-
-impl Sorted {
-    /// Sorted away when there are so many more than asked for.
-    const SPARE: usize = 4096;
-
-    /// Takes a row whose cells are those of `columns`.
-    pub fn add<T: Table>(&mut self, query: &Query<T>, columns: &[&'static Column<T>], row: &T::Row<'_>) {
-        let Some((by, _)) = query.sort else { return };
-        let cells = columns.iter().map(|column| (column.value)(row).into_owned());
-        self.rows.push(((by.value)(row).into_owned(), cells.collect()));
-        let most = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        if self.rows.len() >= most.saturating_add(Self::SPARE) {
-            self.settle(query);
-        }
-    }
-
-    fn settle<T: Table>(&mut self, query: &Query<T>) {
-        let descending = query.sort.is_some_and(|(_, descending)| descending);
-        self.rows.sort_by(|(one, _), (other, _)| {
-            let known = (*one == Value::Null).cmp(&(*other == Value::Null));
-            let order = compare(one, other);
-            known.then(if descending { order.reverse() } else { order })
-        });
-        self.rows.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
-    }
-
-    /// The rows, in order.
-    pub fn finish<T: Table>(mut self, query: &Query<T>) -> Vec<Vec<Value<'static>>> {
-        self.settle(query);
-        self.rows.into_iter().map(|(_, cells)| cells).collect()
     }
 }
 
@@ -264,20 +231,5 @@ mod tests {
         assert_eq!(error("flow_id~7"), "flow_id: ~ looks into text, and this column is u64");
         assert_eq!(error("durration>1"), "no column durration in flows; did you mean duration?");
         assert!(query(&[], Some("-nothing"), Some(1)).is_err());
-    }
-
-    #[test]
-    fn the_first_rows_of_an_order_are_kept_however_many_come() {
-        let files = FileIndex::default();
-        let columns = [column::<Flows>("flow_id").expect("a column")];
-        for (sort, expected) in [("flow_id", [0, 1, 2]), ("-flow_id", [9999, 9998, 9997])] {
-            let query = query(&[], Some(sort), Some(3)).expect("a query");
-            let mut sorted = Sorted::default();
-            for number in 0..10_000u64 {
-                sorted.add(&query, &columns, &FlowRow { flow: &flow(number * 7919 % 10_000), files: &files });
-            }
-            let rows = sorted.finish(&query);
-            assert_eq!(rows, expected.map(|id| vec![Value::Number(id)]), "{sort}");
-        }
     }
 }

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use crate::report::parquet::ParquetFile;
-use crate::report::query::{Query, Sorted, Wanted};
+use crate::report::query::{Query, Wanted};
 use crate::report::row_writer::{Aligned, Csv, JsonLines, RowWriter};
+use crate::report::sorted::Sorted;
 use crate::report::table::{Column, Header, Table, column};
 
 /// How a table is written.
@@ -25,7 +26,7 @@ pub enum Format {
 pub struct TableWriter<T: Table> {
     columns: Vec<&'static Column<T>>,
     query: Query<T>,
-    sorted: Sorted,
+    sorted: Option<Sorted<T>>,
     out: Out<T>,
     rows: u64,
 }
@@ -38,7 +39,8 @@ enum Out<T: Table> {
 
 impl<T: Table> TableWriter<T> {
     /// Writes `T` to `out`: the columns named by `wanted` or, when that is empty, all (for people: the most
-    /// useful).
+    /// useful). Text is in the order asked for, else in time order. Parquet has the rows as they come: a flow
+    /// when it ended.
     ///
     /// # Errors
     /// When the format cannot be started, a column does not exist, or rows are asked for in a way that cannot
@@ -50,9 +52,13 @@ impl<T: Table> TableWriter<T> {
         rows: &Wanted<'_>,
     ) -> io::Result<Self> {
         let query = Query::new(rows).map_err(wrong)?;
-        if query.sorts() && format == Format::Parquet {
+        if query.order().is_some() && format == Format::Parquet {
             return Err(wrong("parquet is written as rows come: sort it where it is read".to_owned()));
         }
+        let query = if format == Format::Parquet { query } else { query.or_by_time() };
+        let sorted = query
+            .order()
+            .map(|(by, descending)| Sorted::new(by, descending, query.limit(), Sorted::<T>::MEMORY));
         let columns = choose::<T>(format, columns)?;
         let headers: Vec<Header> = columns.iter().map(|column| column.header).collect();
         let out = match format {
@@ -61,7 +67,7 @@ impl<T: Table> TableWriter<T> {
             Format::Jsonl => Out::Rows(Box::new(JsonLines::new(headers, out))),
             Format::Parquet => Out::Columns(Box::new(ParquetFile::new(&columns, Box::new(out))?)),
         };
-        Ok(Self { columns, query, sorted: Sorted::default(), out, rows: 0 })
+        Ok(Self { columns, query, sorted, out, rows: 0 })
     }
 
     /// Writes those rows that are wanted.
@@ -73,9 +79,8 @@ impl<T: Table> TableWriter<T> {
             return self.write(rows);
         }
         let mut kept: Vec<T::Row<'_>> = rows.iter().copied().filter(|row| self.query.keeps(row)).collect();
-        if self.query.sorts() {
-            kept.iter().for_each(|row| self.sorted.add(&self.query, &self.columns, row));
-            return Ok(());
+        if let Some(sorted) = &mut self.sorted {
+            return kept.iter().try_for_each(|row| sorted.add(&self.columns, row));
         }
         let left = self.query.limit().saturating_sub(self.rows);
         kept.truncate(usize::try_from(left).unwrap_or(usize::MAX));
@@ -97,16 +102,17 @@ impl<T: Table> TableWriter<T> {
     /// # Errors
     /// When it cannot be written.
     pub fn finish(self) -> io::Result<u64> {
+        let mut rows = self.rows;
         match self.out {
             Out::Rows(mut text) => {
-                for row in self.sorted.finish(&self.query) {
-                    text.row(&mut row.into_iter())?;
+                if let Some(sorted) = self.sorted {
+                    rows += sorted.finish(|row| text.row(&mut row.into_iter()))?;
                 }
                 text.finish()?;
             }
             Out::Columns(file) => file.finish()?,
         }
-        Ok(self.rows)
+        Ok(rows)
     }
 }
 

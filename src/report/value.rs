@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::time::{Span, Timestamp};
 
 /// The value of one cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Value<'a> {
     /// Nothing is known, or the column does not apply.
     Null,

@@ -59,6 +59,8 @@ pub struct Segment {
     pub sacks: Vec<(u32, u32)>,
     pub payload: Vec<u8>,
     pub mac: Mac,
+    /// With a TCP-MD5 option (RFC 2385).
+    pub signed: bool,
 }
 
 /// A conversation. `now` is the time at the capture point, in microseconds.
@@ -142,6 +144,7 @@ impl Talk {
             sacks: Vec::new(),
             payload: payload.to_vec(),
             mac: end.mac,
+            signed: false,
         }
     }
 
@@ -171,6 +174,12 @@ impl Talk {
             options.extend([TcpOptionElement::Noop, TcpOptionElement::Noop]);
             options.push(TcpOptionElement::SelectiveAcknowledgement(*first, more));
         }
+        let mut options = TcpOptions::try_from_elements(&options).expect("the options fit");
+        if segment.signed {
+            let digest = [&[19, 18][..], &[0x5a; 16]].concat();
+            let all = [options.as_slice(), &digest].concat();
+            options = TcpOptions::try_from_slice(&all).expect("the options fit");
+        }
         let header = TcpHeader {
             source_port: from.port,
             destination_port: to.port,
@@ -182,7 +191,7 @@ impl Talk {
             psh: has(PSH),
             ack: has(ACK),
             window_size: segment.window,
-            options: TcpOptions::try_from_elements(&options).expect("the options fit"),
+            options,
             ..Default::default()
         };
         let ip = Ip { source: from.address, destination: to.address, ttl: segment.ttl, id: segment.id };

@@ -2,7 +2,7 @@ use super::*;
 use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
 use crate::support::capture::Capture;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
+use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Segment};
 
 const NAME: &str = MissingSynAck::RULE.name;
 
@@ -37,6 +37,64 @@ fn one_finding_says_whom_it_covers() {
     assert_eq!(finding.scope.servers.sample, ["10.31.2.5:8443"]);
     assert_eq!(finding.scope.networks.sample, ["10.31.1.0/24"]);
     assert!(!finding.scope.intervals.is_empty());
+}
+
+/// What a host discards because of its digest gets no answer, or none that arrives.
+#[test]
+fn digests_in_the_frames_are_the_first_explanation() {
+    let first = |variant: &str, digests: [bool; 2], answers: bool| {
+        let findings = in_traffic(NAME, |lab| {
+            let mut other = lab.talk(9, (5, 80), 10, [30, 500]);
+            lab.http(&mut other, 900);
+            for client in 20..25 {
+                let mut talk = lab.talk(client, (5, 179), 50, [30, 500]);
+                let syn = Segment { signed: digests[0], ..talk.segment(CLIENT, SYN, b"") };
+                talk.sent(&syn);
+                talk.received(&syn);
+                let answer = Segment { signed: digests[1], ..talk.segment(SERVER, SYN | ACK, b"") };
+                for _ in 0..4 {
+                    talk.record(&mut lab.capture, &syn);
+                    if answers {
+                        talk.record(&mut lab.capture, &answer);
+                    }
+                    talk.wait(2_000_000);
+                }
+            }
+        });
+        one(&findings, variant, Severity::Critical).alternatives[0].to_string()
+    };
+    assert!(first("silent", [true, false], false).contains("the server has another key"));
+    assert!(!first("silent", [false, false], false).contains("TCP-MD5"));
+    assert!(first("lost_return", [true, false], true).contains("one side signs"));
+    assert!(first("lost_return", [true, true], true).contains("another key"));
+    assert!(!first("lost_return", [false, false], true).contains("TCP-MD5"));
+}
+
+/// A file of a set ends right after the SYNs, and the next one begins later: nobody watched for the answers.
+#[test]
+fn an_attempt_at_the_end_of_its_file_is_not_judged() {
+    for (pause, found) in [(40_000, false), (0, true)] {
+        let mut files = Vec::new();
+        for begin in [0, 10_000 + pause] {
+            let mut lab = Lab::new(Capture::default(), 77);
+            let mut talk = lab.talk(9, (5, 80), begin, [30, 500]);
+            lab.http(&mut talk, 900);
+            lab.resolves((begin + 9_900) * 1_000, "www.shop.example");
+            for client in 20..26 {
+                let mut talk = lab.talk(client, (5, 8443), 9_300, [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                // The client asks again, in a file that follows at once.
+                talk.now += if begin == 0 { 0 } else { 1_000_000 };
+                if begin == 0 || pause == 0 {
+                    talk.record(&mut lab.capture, &syn);
+                }
+            }
+            lab.capture.sort();
+            files.push(("pcap", lab.capture.pcap()));
+        }
+        let findings = in_files(NAME, &files);
+        assert_eq!(!findings.is_empty(), found, "{findings:#?}");
+    }
 }
 
 /// A client that asks so often at a millisecond, three seconds apart, and gets no answer.

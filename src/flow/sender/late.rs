@@ -173,10 +173,13 @@ impl Sender {
             let same_range = original.seq == segment.seq && original.length == segment.length;
             let other = !original.part && original.hash != segment.hash;
             if same_range && other && segment.length > 0 {
-                self.side.conflicts += 1;
-                let mut conflict = self.event(segment, EventKind::Conflict);
-                conflict.original = Some(original.first);
-                log.push(conflict);
+                let damaged = original.was_damaged(segment);
+                let kind = if damaged { EventKind::Corrupted } else { EventKind::Conflict };
+                self.side.conflicts += u64::from(!damaged);
+                self.side.retransmissions.corrupted += u64::from(damaged && !acked);
+                let mut differs = self.event(segment, kind);
+                differs.original = Some(original.first);
+                log.push(differs);
             }
         }
         let index = log.push(event);

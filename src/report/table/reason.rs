@@ -47,7 +47,13 @@ pub(super) fn reason(row: EventRow<'_>) -> String {
             format!("recorded {delay} after {}, which acknowledges it", trigger.unwrap_or_default())
         }
         EventKind::DuplicateObservation => {
-            format!("the packet of {} once more, {delay} later", original.unwrap_or_default())
+            format!("the bytes of {} recorded once more, {delay} later", original.unwrap_or_default())
+        }
+        EventKind::LinkRetry => {
+            format!(
+                "the frame of {}, sent again by the link layer {delay} later",
+                original.unwrap_or_default()
+            )
         }
         EventKind::KeepAlive => {
             "at most one byte, one before the next expected, with nothing to send".to_owned()
@@ -74,6 +80,10 @@ pub(super) fn reason(row: EventRow<'_>) -> String {
         EventKind::Conflict => {
             format!("other bytes than {} for the same numbers", original.unwrap_or_default())
         }
+        EventKind::Corrupted => format!(
+            "{} was damaged on the way: its checksum holds for these bytes, not for its own",
+            original.unwrap_or_default()
+        ),
         EventKind::PortReuse => "the ports of an earlier connection, another initial number".to_owned(),
         EventKind::OutOfWindow => "numbers far from those of this connection".to_owned(),
     };

@@ -23,6 +23,8 @@ pub type Reading = (&'static str, Option<Difference>);
 pub enum Difference {
     /// One packet, recorded twice.
     DuplicateObservation,
+    /// One segment, whose frame the link layer sent again.
+    LinkRetry,
     /// A fixed time stands for the way from the ACK to the sender and back.
     TwentyMilliseconds,
     /// One round trip, that of the handshake, or 3 ms, decides between reordered and sent again.
@@ -43,6 +45,9 @@ impl Difference {
         match self {
             Self::DuplicateObservation => {
                 "one packet recorded twice: tshark takes the copy for another packet"
+            }
+            Self::LinkRetry => {
+                "the link layer sent the frame again: tshark takes that for a retransmission of TCP"
             }
             Self::TwentyMilliseconds => {
                 "tshark calls what comes within 20 ms of the last duplicate ACK fast, and nothing else"
@@ -80,6 +85,8 @@ pub fn reading(event: &TcpEvent, handshake: &Handshake) -> Option<Reading> {
     match event.kind {
         EventKind::DuplicateObservation if event.occupies => differs("retransmission", DuplicateObservation),
         EventKind::DuplicateObservation => differs("duplicate_ack", DuplicateObservation),
+        EventKind::LinkRetry if event.occupies => differs("retransmission", LinkRetry),
+        EventKind::LinkRetry => differs("duplicate_ack", LinkRetry),
         EventKind::CaptureReordered => differs("spurious_retransmission", CaptureReordered),
         EventKind::RetransmittedSyn
         | EventKind::RetransmittedSynAck
@@ -104,7 +111,7 @@ pub fn reading(event: &TcpEvent, handshake: &Handshake) -> Option<Reading> {
         EventKind::AckedUnseen => same("ack_lost_segment"),
         EventKind::PortReuse => same("reused_ports"),
         // tshark compares no bytes, and takes any numbers for those of the connection.
-        EventKind::Conflict | EventKind::OutOfWindow => None,
+        EventKind::Conflict | EventKind::Corrupted | EventKind::OutOfWindow => None,
     }
 }
 

@@ -1,0 +1,90 @@
+//! What the capture shows more than once: copies, frames that the link layer sent again, other legs.
+
+use super::Connection;
+use crate::dissect::{Direction, Ip, PacketRecord, PacketRef, Tcp};
+use crate::flow::EventKind;
+use crate::flow::sent::Segment;
+
+/// Numbers of one connection are no further apart: sixteen times the largest window without scaling. A
+/// judgement.
+const NEAR: u32 = 1 << 20;
+
+impl Connection {
+    /// The packet that this one is another observation of.
+    pub(in crate::flow) fn copy_of(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        direction: Direction,
+    ) -> Option<PacketRef> {
+        let other = self.last_of(direction.reverse());
+        let copies = &mut self.copies[direction.index()];
+        let original = copies.check(packet, ip, tcp, other).or_else(|| {
+            let end = tcp.seq.plus(packet.payload.length);
+            let known = self.senders[direction.index()].next().is_some_and(|next| !end.after(next));
+            let data = packet.payload.length > 0 && !tcp.flags.syn() && !tcp.flags.rst();
+            (known && data).then(|| copies.piece(packet, ip, tcp, other)).flatten()
+        })?;
+        self.observed(EventKind::DuplicateObservation, packet, ip, tcp, direction, original);
+        Some(original)
+    }
+
+    /// The link layer sent the frame of `first` again.
+    pub(in crate::flow) fn retried(
+        &mut self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        direction: Direction,
+        first: PacketRef,
+    ) {
+        self.observed(EventKind::LinkRetry, packet, ip, tcp, direction, first);
+    }
+
+    fn observed(
+        &mut self,
+        kind: EventKind,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        direction: Direction,
+        original: PacketRef,
+    ) {
+        let segment = Segment::of(packet, ip, tcp);
+        let mut event = self.senders[direction.index()].event(&segment, kind);
+        event.original = Some(original);
+        event.delay = packet.time - original.time;
+        self.log.push(event);
+    }
+
+    /// The packet came by before, or answers what the other side sent last: its numbers prove that it is of
+    /// this connection, in whatever tunnel it comes. `unseen`: nothing of its direction was captured yet.
+    pub(in crate::flow) fn shows_again(
+        &self,
+        packet: &PacketRecord,
+        ip: &Ip,
+        tcp: &Tcp,
+        direction: Direction,
+        unseen: bool,
+    ) -> bool {
+        let other = direction.reverse();
+        if self.copies[direction.index()].knows(packet, ip, tcp, self.last_of(other)) {
+            return true;
+        }
+        let Some(next) = self.senders[other.index()].next().filter(|_| unseen) else { return false };
+        match self.windows[other.index()].ack {
+            Some(asked) if tcp.flags.ack() => {
+                tcp.ack.distance(next) <= NEAR && tcp.seq.distance(asked) <= NEAR
+            }
+            Some(asked) => tcp.flags.rst() && tcp.seq == asked,
+            // Only SYNs so far.
+            None => tcp.flags.ack() && tcp.ack == next,
+        }
+    }
+
+    /// Ordinal of the last packet of a direction.
+    fn last_of(&self, direction: Direction) -> u64 {
+        self.last[direction.index()].map_or(0, |last| last.at.packet)
+    }
+}
