@@ -25,8 +25,9 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use pcapsy::capture::{CaptureLimits, Chunk, Reader};
 use pcapsy::config::Config;
+use pcapsy::flow::Row;
 use pcapsy::local::{Run, analyze};
-use pcapsy::pipeline::{Batch, Partition, Rows, Sequencer, dissect_chunk};
+use pcapsy::pipeline::{Batch, Partition, PartitionState, Rows, Sequencer, dissect_chunk};
 use pcapsy::report::files::TableFiles;
 use pcapsy::time::Timestamp;
 use support::adversary::{self, Adversary};
@@ -81,6 +82,17 @@ fn tracked(config: &Config, batches: &[Batch]) -> Vec<Partition> {
     partitions
 }
 
+/// All flows closed, and shown to the detectors: the rows, and what was counted.
+fn shown(config: &Config, partitions: &mut [Partition], clock: Timestamp) -> (Vec<Row>, PartitionState) {
+    let (mut rows, mut state) = (Vec::new(), PartitionState::default());
+    for partition in partitions {
+        drop(partition.remaining());
+        rows.extend(partition.close_remaining((Timestamp::MAX, u64::MAX), clock));
+    }
+    state.show(&rows, &config.detectors());
+    (rows, state)
+}
+
 /// Walking the record headers, and the file's hash.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn capture(bencher: Bencher<'_, '_>) {
@@ -113,14 +125,8 @@ fn detect(bencher: Bencher<'_, '_>) {
         .counter(ItemsCount::new(INPUT.packets))
         .with_inputs(|| tracked(&config, &batches))
         .bench_local_values(|mut partitions| {
-            let rows: Vec<_> = partitions
-                .iter_mut()
-                .map(|partition| {
-                    let left: Vec<_> = partition.remaining().collect();
-                    left.into_iter().max().map(|bound| partition.close_remaining(bound, clock))
-                })
-                .collect();
-            (partitions, rows)
+            let shown = shown(&config, &mut partitions, clock);
+            (partitions, shown)
         });
 }
 
@@ -147,10 +153,7 @@ fn hostile_flow(bencher: Bencher<'_, '_>, Hostile((_, make), packets): Hostile) 
     std::fs::write(file.path(), make(packets).pcap()).expect("written");
     bencher.counter(ItemsCount::new(packets)).bench_local(|| {
         let (batches, clock) = batches(file.path(), &config);
-        for mut partition in tracked(&config, &batches) {
-            drop(partition.remaining());
-            black_box(partition.close_remaining((Timestamp::MAX, u64::MAX), clock));
-        }
+        black_box(shown(&config, &mut tracked(&config, &batches), clock));
     });
 }
 

@@ -10,7 +10,7 @@ use crate::correlate::scoreboard::{Counted, Failure, Kind, Scoreboard, ServiceKe
 use crate::correlate::slots::Slots;
 use crate::correlate::timeline::Timeline;
 use crate::correlate::times::{Spread, Times};
-use crate::detect::{Merge, hash_of};
+use crate::detect::Merge;
 use crate::dissect::Endpoint;
 use crate::time::{Span, Timestamp};
 
@@ -208,7 +208,7 @@ impl Board {
 
     /// How long each phase of a service took; nothing of a service that found no place.
     pub fn times(&self, service: &ServiceKey) -> Vec<(Phase, &Times)> {
-        let Some((_, counted)) = self.counted.services.get(hash_of(service), *service) else {
+        let Some((_, counted)) = self.counted.services.get(service) else {
             return Vec::new();
         };
         let times = |phase: Phase| match phase {

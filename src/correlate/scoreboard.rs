@@ -10,7 +10,7 @@ use crate::app::http::Exchange;
 use crate::correlate::interval::Interval;
 use crate::correlate::slots::Slots;
 use crate::correlate::times::Times;
-use crate::detect::{Bounded, Distinct, Merge, hash_of, request_failed};
+use crate::detect::{Bounded, Distinct, Merge, request_failed};
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpEvent, TcpFlow};
 use crate::time::{Span, Timestamp};
@@ -143,7 +143,7 @@ impl Merge for Attempts {
 impl Attempts {
     fn add(&mut self, client: IpAddr, failed: bool) {
         self.all.add(failed);
-        if let Some(tally) = self.clients.observe(hash_of(&client), client) {
+        if let Some(tally) = self.clients.count(client) {
             tally.add(failed);
         }
     }
@@ -348,7 +348,7 @@ impl Scoreboard {
             (UDP, _) => {
                 self.unread_in_all.absorb(traffic);
                 let port = flow.server.port;
-                self.unread.observe(hash_of(&port), port).into_iter().for_each(|seen| seen.absorb(traffic));
+                self.unread.count(port).into_iter().for_each(|seen| seen.absorb(traffic));
             }
             (protocol, _) if !ICMP.contains(&protocol) => {
                 self.other.entry(protocol).or_default().absorb(traffic);
@@ -365,13 +365,13 @@ impl Scoreboard {
             }
             let key = (flow.sender(direction.reverse()).address, flow.sender(direction).address);
             let tally = Tally { of: echoes.judged(), failed: echoes.lost };
-            self.pings.observe(hash_of(&key), key).into_iter().for_each(|all| all.absorb(tally));
+            self.pings.count(key).into_iter().for_each(|all| all.absorb(tally));
         }
     }
 
     fn connection(&mut self, flow: &Flow, tcp: &TcpFlow) {
         let key = ServiceKey { server: flow.server, protocol: TCP };
-        let Some(service) = self.services.observe(hash_of(&key), key) else { return };
+        let Some(service) = self.services.count(key) else { return };
         service.course(flow, tcp);
         if flow.is_cut() {
             service.not_judged += 1;
@@ -395,7 +395,7 @@ impl Scoreboard {
     pub fn exchange(&mut self, exchange: &Exchange, flow: &FlowHead) {
         let Some(asked) = exchange.request.filter(|_| !exchange.unheard) else { return };
         let key = ServiceKey { server: flow.server, protocol: TCP };
-        let Some(service) = self.services.observe(hash_of(&key), key) else { return };
+        let Some(service) = self.services.count(key) else { return };
         let failed = request_failed(exchange);
         // One that nobody answered until the client closed: it may have changed its mind.
         if failed || exchange.status.is_some() {
@@ -412,7 +412,7 @@ impl Scoreboard {
         let lookup = transaction.is_lookup(flow.server.port);
         let Some(query) = transaction.query.filter(|_| lookup) else { return };
         let key = ServiceKey { server: flow.server, protocol: UDP };
-        let Some(service) = self.services.observe(hash_of(&key), key) else { return };
+        let Some(service) = self.services.count(key) else { return };
         for at in [&query].into_iter().chain(&transaction.response) {
             service.slots.count(at.time, |interval| interval.packets += 1);
         }

@@ -149,7 +149,7 @@ impl Visits {
             HandshakeOutcome::Refused | HandshakeOutcome::Unreachable | HandshakeOutcome::Silent
         );
         let key = (flow.client.address, flow.server.address);
-        if let Some(visit) = self.0.observe(hash_of(&key), key) {
+        if let Some(visit) = self.0.count(key) {
             let failed = u64::from(alert || shut);
             visit.absorb(Visit { connections: 1, failed, first: Some(flow.first) });
         }
@@ -159,8 +159,7 @@ impl Visits {
     pub(super) fn of<'a>(&self, client: IpAddr, addresses: impl Iterator<Item = &'a IpAddr>) -> Visit {
         let mut all = Visit::default();
         for address in addresses {
-            let key = (client, *address);
-            if let Some((_, visit)) = self.0.get(hash_of(&key), key) {
+            if let Some((_, visit)) = self.0.get(&(client, *address)) {
                 all.absorb(*visit);
             }
         }

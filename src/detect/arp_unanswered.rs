@@ -168,16 +168,16 @@ merged! {
 
 impl Neighbours {
     fn known(&mut self, address: IpAddr) -> Option<&mut Known> {
-        self.known.observe(hash_of(&address), address)
+        self.known.count(address)
     }
 
     fn of(&self, address: IpAddr) -> Known {
-        self.known.get(hash_of(&address), address).map(|(_, known)| known.clone()).unwrap_or_default()
+        self.known.get(&address).map(|(_, known)| known.clone()).unwrap_or_default()
     }
 
     /// Addresses that `known` forwarded to, itself left out.
     fn forwarded(&self, address: IpAddr, known: &Known) -> u64 {
-        let by = known.links.iter().filter_map(|link| self.forwards.get(hash_of(link), *link));
+        let by = known.links.iter().filter_map(|link| self.forwards.get(link));
         by.map(|(_, others)| others.iter().filter(|other| **other != address).count() as u64)
             .max()
             .unwrap_or(0)
@@ -227,13 +227,13 @@ impl Detector for ArpUnanswered {
         let vlan = packet.path.vlan;
         if !arp.reply {
             let key = (arp.target, arp.sender, vlan);
-            if let Some(asking) = book.notes.asking.observe(hash_of(&key), key) {
+            if let Some(asking) = book.notes.asking.count(key) {
                 asking.request(at);
             }
             return;
         }
         let key = (arp.sender, arp.target, vlan);
-        if let Some(asking) = book.notes.asking.get_mut(hash_of(&key), key) {
+        if let Some(asking) = book.notes.asking.get_mut(&key) {
             asking.reply();
         }
         if let Some(known) = book.notes.known(arp.target) {
@@ -255,10 +255,7 @@ impl Detector for ArpUnanswered {
             }
             for link in &half.links {
                 let group = link.destination[0] & 1 == 1 || link.destination == [0; 6];
-                if !group
-                    && let Some(to) =
-                        book.notes.forwards.observe(hash_of(&link.destination), link.destination)
-                {
+                if !group && let Some(to) = book.notes.forwards.count(link.destination) {
                     to.add(receiver);
                 }
             }

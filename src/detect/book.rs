@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::hash::Hash;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,9 +12,9 @@ use crate::detect::{Bounded, Case, Context, Detector, Finding, Merge, NotAssesse
 use crate::dissect::Endpoint;
 
 /// Something that can be a key, and travels.
-pub trait Field: Ord + Clone + Debug + Serialize + DeserializeOwned + Send {}
+pub trait Field: Ord + Hash + Clone + Debug + Serialize + DeserializeOwned + Send {}
 
-impl<T: Ord + Clone + Debug + Serialize + DeserializeOwned + Send> Field for T {}
+impl<T: Ord + Hash + Clone + Debug + Serialize + DeserializeOwned + Send> Field for T {}
 
 /// A key of cases. Its first part is the subject, which failing and healthy things have in common. Shares
 /// are of everything judged of a subject. The rest of the key tells cases of one subject apart.
@@ -74,6 +75,9 @@ pub struct Group<G, C> {
 /// Subjects kept: more than cases, because the healthy are among them.
 const SUBJECTS: usize = 1 << 16;
 
+/// What could not be judged, and why.
+type Reason = (Cow<'static, str>, Cow<'static, str>);
+
 /// All that a detector knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
@@ -81,8 +85,8 @@ pub struct Book<D: Detector> {
     cases: Bounded<D::Key, Case<D::Counts>>,
     /// What was judged, by subject.
     totals: Bounded<SubjectOf<D>, D::Total, SUBJECTS>,
-    /// How many things could not be judged, by unit and reason.
-    not_judged: BTreeMap<(Cow<'static, str>, Cow<'static, str>), u64>,
+    /// How many things could not be judged, by unit and reason: a handful, which most flows add to.
+    not_judged: Vec<(Reason, u64)>,
     /// What the detector keeps beside its cases.
     pub notes: D::Notes,
 }
@@ -92,7 +96,7 @@ impl<D: Detector> Default for Book<D> {
         Self {
             cases: Bounded::of(D::CASES),
             totals: Bounded::default(),
-            not_judged: BTreeMap::new(),
+            not_judged: Vec::new(),
             notes: D::Notes::default(),
         }
     }
@@ -102,7 +106,7 @@ impl<D: Detector> Book<D> {
     /// One more thing of this subject was judged. The value takes what the detector counts of everything
     /// judged. `None` when subjects of lower hashes fill the table.
     pub fn judged(&mut self, subject: &SubjectOf<D>) -> Option<&mut D::Total> {
-        self.totals.observe(hash_of(subject), subject.clone())
+        self.totals.count(subject.clone())
     }
 
     /// Something could not be judged; `why` in a few words, e.g. `one direction only`.
@@ -118,7 +122,14 @@ impl<D: Detector> Book<D> {
     /// The same for things of another kind than the rule sheet names, e.g. `files`.
     pub fn not_judged_of(&mut self, unit: &'static str, why: &'static str, count: u64) {
         if count > 0 {
-            *self.not_judged.entry((Cow::Borrowed(unit), Cow::Borrowed(why))).or_default() += count;
+            self.add_not_judged((Cow::Borrowed(unit), Cow::Borrowed(why)), count);
+        }
+    }
+
+    fn add_not_judged(&mut self, reason: Reason, count: u64) {
+        match self.not_judged.iter_mut().find(|(known, _)| known.1 == reason.1 && known.0 == reason.0) {
+            Some((_, known)) => *known += count,
+            None => self.not_judged.push((reason, count)),
         }
     }
 
@@ -132,12 +143,12 @@ impl<D: Detector> Book<D> {
     /// The case to count one more thing in; `None` when cases of lower hashes fill the table.
     pub fn case(&mut self, key: D::Key) -> Option<&mut Case<D::Counts>> {
         // By the subject, so that cases of one subject are kept together and with their total.
-        self.cases.observe(hash_of(&key.subject()), key)
+        self.cases.observe_by(key, |key| hash_of(&key.subject()))
     }
 
     /// What was judged of a subject, and what the detector counted of it.
     pub fn total(&self, subject: &SubjectOf<D>) -> (u64, Option<&D::Total>) {
-        match self.totals.get(hash_of(subject), subject.clone()) {
+        match self.totals.get(subject) {
             Some((count, total)) => (count, Some(total)),
             None => (0, None),
         }
@@ -155,12 +166,12 @@ impl<D: Detector> Book<D> {
 
     /// One case.
     pub fn find(&self, key: D::Key) -> Option<&Case<D::Counts>> {
-        self.cases.get(hash_of(&key.subject()), key).map(|(_, case)| case)
+        self.cases.get(&key).map(|(_, case)| case)
     }
 
     /// One case, to add to.
     pub fn find_mut(&mut self, key: D::Key) -> Option<&mut Case<D::Counts>> {
-        self.cases.get_mut(hash_of(&key.subject()), key)
+        self.cases.get_mut(&key)
     }
 
     /// Takes out the cases that `wanted` accepts.
@@ -220,12 +231,14 @@ impl<D: Detector> Book<D> {
             findings.extend(draft.map(|draft| draft.finding(rule, &case, context)));
         }
         self.not_judged_many("more subjects than are kept apart", lost);
-        let not_judged = self.not_judged.into_iter();
+        self.not_judged.sort_unstable();
         Verdict {
             findings,
             assessed: detector.assessed(self.totals.observed(), context),
             unit: rule.judges,
-            not_assessed: not_judged
+            not_assessed: self
+                .not_judged
+                .into_iter()
                 .map(|((unit, reason), count)| NotAssessed { detector: rule.name, reason, count, unit })
                 .collect(),
         }
@@ -236,7 +249,7 @@ impl<D: Detector> Merge for Book<D> {
     fn absorb(&mut self, other: Self) {
         self.cases.absorb(other.cases);
         self.totals.absorb(other.totals);
-        self.not_judged.absorb(other.not_judged);
+        other.not_judged.into_iter().for_each(|(reason, count)| self.add_not_judged(reason, count));
         self.notes.absorb(other.notes);
     }
 }

@@ -6,8 +6,9 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hash};
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::detect::Merge;
@@ -42,21 +43,31 @@ impl<K: Ord, V> Entry<K, V> {
     }
 }
 
-/// Values by key, those of the lowest hashes only.
+/// Where a key is: a part of its quick hash, and its place among the entries.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    tag: u32,
+    place: u32,
+}
+
+impl Known {
+    /// The hash by which a table of these finds it: every bit of the tag is in the upper ones.
+    fn hash(tag: u32) -> u64 {
+        u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// Values by key, those of the lowest hashes only; at most so many as the type says.
 ///
-/// Every flow is looked up in a dozen of these. So keys are found by their hashes, and a quarter more of them
-/// than may stay can be there until the highest hashes go, all at once. What is read is never more than may
-/// stay.
-///
-/// Keys may share a hash so that they stay together, as all clients of a service do. Those are found by
-/// themselves: looking through thousands of equal hashes would take the square of their number.
+/// Every flow is looked up in dozens of these, and nearly always it is there. So keys are found by a quick
+/// hash, and the hash that decides who stays is asked for only when a key is new. Keys may share that hash so
+/// that they stay together, as all clients of a service do. A quarter more keys than may stay can be there
+/// until the highest go, all at once. What is read is never more than may stay.
 #[derive(Clone, Debug)]
 pub struct Bounded<K, V, const MOST: usize = 4096> {
     entries: Vec<Entry<K, V>>,
-    /// Places in `entries` by hash, one for each hash.
-    index: HashTable<u32>,
-    /// Places of further keys that have a hash in common with one of the index.
-    crowds: BTreeMap<u64, BTreeMap<K, u32>>,
+    index: HashTable<Known>,
+    quick: DefaultHashBuilder,
     /// Higher hashes find no place, nor do higher keys of this hash.
     bound: Option<(u64, K)>,
     /// The entries stand in the order of their hashes.
@@ -65,17 +76,17 @@ pub struct Bounded<K, V, const MOST: usize = 4096> {
     observed: u64,
 }
 
-impl<K: Ord + Clone, V, const MOST: usize> Default for Bounded<K, V, MOST> {
+impl<K: Ord + Hash + Clone, V, const MOST: usize> Default for Bounded<K, V, MOST> {
     fn default() -> Self {
         Self::of(MOST)
     }
 }
 
-impl<K: Ord + Clone, V, const MOST: usize> Bounded<K, V, MOST> {
+impl<K: Ord + Hash + Clone, V, const MOST: usize> Bounded<K, V, MOST> {
     /// An empty table of at most so many keys, where the type cannot say how many.
     pub fn of(most: usize) -> Self {
-        let (entries, index, crowds) = (Vec::new(), HashTable::new(), BTreeMap::new());
-        Self { entries, index, crowds, bound: None, sorted: true, most, observed: 0 }
+        let (entries, index, quick) = (Vec::new(), HashTable::new(), DefaultHashBuilder::default());
+        Self { entries, index, quick, bound: None, sorted: true, most, observed: 0 }
     }
 
     /// A key with this hash would have been kept from its first observation on.
@@ -140,44 +151,40 @@ impl<K: Ord + Clone, V, const MOST: usize> Bounded<K, V, MOST> {
 
     /// Puts out what is too much.
     fn settle(&mut self) {
-        if self.entries.len() > self.most {
-            let order = |one: &Entry<K, V>, other: &Entry<K, V>| one.order().cmp(&other.order());
-            self.entries.select_nth_unstable_by(self.most, order);
-            self.entries.truncate(self.most);
-            self.sorted = false;
-            self.bound = self.highest();
-            self.find_places();
+        if self.entries.len() <= self.most {
+            return;
         }
-    }
-
-    fn highest(&self) -> Option<(u64, K)> {
-        let highest = self.entries.iter().max_by(|one, other| one.order().cmp(&other.order()))?;
-        Some((highest.hash, highest.key.clone()))
+        let mut order: Vec<_> = self.entries.iter().map(Entry::order).collect();
+        let last = order.select_nth_unstable(self.most - 1).1;
+        let last = (last.0, last.1.clone());
+        let mut left = 0;
+        let places = self.entries.iter().map(|entry| {
+            let stays = entry.order() <= (last.0, &last.1);
+            left += u32::from(stays);
+            stays.then(|| left - 1)
+        });
+        let places: Vec<Option<u32>> = places.collect();
+        self.index.retain(|known| {
+            let place = places[known.place as usize];
+            place.into_iter().for_each(|place| known.place = place);
+            place.is_some()
+        });
+        self.entries.retain(|entry| entry.order() <= (last.0, &last.1));
+        self.bound = Some(last);
     }
 
     fn find_places(&mut self) {
         self.index.clear();
-        self.crowds.clear();
-        (0..self.entries.len()).for_each(|place| self.note(place));
-    }
-
-    /// Makes the key at `place` one that is found.
-    fn note(&mut self, place: usize) {
-        let Self { entries, index, crowds, .. } = self;
-        let Some(Entry { hash, key, .. }) = entries.get(place) else { return };
-        let hash_at = |place: &u32| entries[*place as usize].hash;
-        match index.find(*hash, |known| hash_at(known) == *hash) {
-            None => drop(index.insert_unique(*hash, place as u32, hash_at)),
-            Some(_) => drop(crowds.entry(*hash).or_default().insert(key.clone(), place as u32)),
+        for (place, entry) in self.entries.iter().enumerate() {
+            let tag = tag(&self.quick, &entry.key);
+            let known = Known { tag, place: place as u32 };
+            self.index.insert_unique(Known::hash(tag), known, |known| Known::hash(known.tag));
         }
     }
 
-    fn place(&self, hash: u64, key: &K) -> Option<usize> {
-        let first = *self.index.find(hash, |place| self.entries[*place as usize].hash == hash)?;
-        if self.entries[first as usize].key == *key {
-            return Some(first as usize);
-        }
-        self.crowds.get(&hash)?.get(key).map(|place| *place as usize)
+    fn place(&self, tag: u32, key: &K) -> Option<usize> {
+        let is_it = |known: &Known| known.tag == tag && self.entries[known.place as usize].key == *key;
+        self.index.find(Known::hash(tag), is_it).map(|known| known.place as usize)
     }
 
     /// Lower hashes, or lower keys of the same hash, fill the table.
@@ -186,85 +193,107 @@ impl<K: Ord + Clone, V, const MOST: usize> Bounded<K, V, MOST> {
     }
 
     /// The place of a key that was not there.
-    fn add(&mut self, hash: u64, key: K, value: V) -> usize {
+    fn add(&mut self, tag: u32, hash: u64, key: K, value: V) -> usize {
         let place = self.entries.len();
         let entry = Entry { hash, key, count: 0, value };
         self.sorted &= self.entries.last().is_none_or(|last| last.order() < entry.order());
         self.entries.push(entry);
+        let known = Known { tag, place: place as u32 };
+        self.index.insert_unique(Known::hash(tag), known, |known| Known::hash(known.tag));
         if self.entries.len() == self.most {
-            self.bound = self.highest();
+            let highest = self.entries.iter().max_by(|one, other| one.order().cmp(&other.order()));
+            self.bound = highest.map(|entry| (entry.hash, entry.key.clone()));
         }
-        self.note(place);
         place
     }
 
     /// The entry of `key`, when it stays.
-    fn entry(&self, hash: u64, key: &K) -> Option<&Entry<K, V>> {
-        let entry = &self.entries[self.place(hash, key)?];
+    fn entry(&self, key: &K) -> Option<&Entry<K, V>> {
+        let entry = &self.entries[self.place(tag(&self.quick, key), key)?];
         let below = || self.entries.iter().filter(|other| other.order() < entry.order()).count();
         (self.entries.len() <= self.most || below() < self.most).then_some(entry)
     }
+
+    /// How often `key` was observed, and its value.
+    pub fn get(&self, key: &K) -> Option<(u64, &V)> {
+        self.entry(key).map(|entry| (entry.count, &entry.value))
+    }
+
+    /// The value of `key`, without observing anything.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.settle();
+        let place = self.place(tag(&self.quick, key), key)?;
+        Some(&mut self.entries[place].value)
+    }
 }
 
-impl<K: Ord + Clone, V: Default, const MOST: usize> Bounded<K, V, MOST> {
+fn tag<K: Hash>(quick: &DefaultHashBuilder, key: &K) -> u32 {
+    (quick.hash_one(key) >> 32) as u32
+}
+
+impl<K: Ord + Hash + Clone, V: Default, const MOST: usize> Bounded<K, V, MOST> {
     /// The value of `key` to count one observation in; `None` when lower hashes fill the table.
     pub fn observe(&mut self, hash: u64, key: K) -> Option<&mut V> {
+        self.observe_by(key, |_| hash)
+    }
+
+    /// The same by the hash of the key.
+    pub fn count(&mut self, key: K) -> Option<&mut V>
+    where
+        K: Serialize,
+    {
+        self.observe_by(key, hash_of)
+    }
+
+    /// The same by a hash that is asked for when the key is new.
+    pub fn observe_by(&mut self, key: K, hash: impl FnOnce(&K) -> u64) -> Option<&mut V> {
         self.observed += 1;
-        if self.is_beyond(hash, &key) {
-            return None;
-        }
-        let place = match self.place(hash, &key) {
+        let tag = tag(&self.quick, &key);
+        let place = match self.place(tag, &key) {
             Some(place) => place,
             None => {
+                let hash = hash(&key);
+                if self.is_beyond(hash, &key) {
+                    return None;
+                }
                 if self.entries.len() > self.most + self.most / 4 {
                     self.settle();
                     if self.is_beyond(hash, &key) {
                         return None;
                     }
                 }
-                self.add(hash, key, V::default())
+                self.add(tag, hash, key, V::default())
             }
         };
         let entry = &mut self.entries[place];
         entry.count += 1;
         Some(&mut entry.value)
     }
-
-    /// How often `key` was observed, and its value.
-    pub fn get(&self, hash: u64, key: K) -> Option<(u64, &V)> {
-        self.entry(hash, &key).map(|entry| (entry.count, &entry.value))
-    }
 }
 
-impl<K: Ord + Clone, V, const MOST: usize> Bounded<K, V, MOST> {
-    /// The value of `key`, without observing anything.
-    pub fn get_mut(&mut self, hash: u64, key: K) -> Option<&mut V> {
-        self.settle();
-        let place = self.place(hash, &key)?;
-        Some(&mut self.entries[place].value)
-    }
-}
-
-impl<K: Ord + Clone, V: Default + Merge, const MOST: usize> Merge for Bounded<K, V, MOST> {
+impl<K: Ord + Hash + Clone, V: Default + Merge, const MOST: usize> Merge for Bounded<K, V, MOST> {
     fn absorb(&mut self, mut other: Self) {
-        if self.observed == 0 && self.entries.is_empty() {
-            return *self = other;
+        // The larger one stays as it is.
+        if self.entries.len() < other.entries.len() {
+            std::mem::swap(self, &mut other);
         }
         self.observed += other.observed;
-        other.settle();
+        // What was merged is read next, and that is quick only when nothing is too much.
         self.settle();
+        if other.entries.is_empty() {
+            return;
+        }
+        other.settle();
         for Entry { hash, key, count, value } in other.entries {
-            match self.place(hash, &key) {
+            let tag = tag(&self.quick, &key);
+            let place = match self.place(tag, &key) {
                 Some(place) => {
-                    let known = &mut self.entries[place];
-                    known.count += count;
-                    known.value.absorb(value);
+                    self.entries[place].value.absorb(value);
+                    place
                 }
-                None => {
-                    let place = self.add(hash, key, value);
-                    self.entries[place].count = count;
-                }
-            }
+                None => self.add(tag, hash, key, value),
+            };
+            self.entries[place].count += count;
         }
         if self.bound.is_none() || other.bound.as_ref().is_some_and(|other| self.bound.as_ref() > Some(other))
         {
@@ -277,7 +306,7 @@ impl<K: Ord + Clone, V: Default + Merge, const MOST: usize> Merge for Bounded<K,
 /// How it travels: by hash and key, how often the key was observed, and its value; most; observed.
 type Plain<Map> = (Map, usize, u64);
 
-impl<K: Ord + Clone + Serialize, V: Serialize, const MOST: usize> Serialize for Bounded<K, V, MOST> {
+impl<K: Ord + Hash + Clone + Serialize, V: Serialize, const MOST: usize> Serialize for Bounded<K, V, MOST> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let kept = self.kept().into_iter();
         let kept: BTreeMap<_, _> = kept.map(|entry| (entry.order(), (entry.count, &entry.value))).collect();
@@ -288,7 +317,7 @@ impl<K: Ord + Clone + Serialize, V: Serialize, const MOST: usize> Serialize for 
 
 impl<'de, K, V, const MOST: usize> Deserialize<'de> for Bounded<K, V, MOST>
 where
-    K: Ord + Clone + Deserialize<'de>,
+    K: Ord + Hash + Clone + Deserialize<'de>,
     V: Deserialize<'de>,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -296,7 +325,7 @@ where
             Deserialize::deserialize(deserializer)?;
         let mut table = Self { observed, ..Self::of(most) };
         for ((hash, key), (count, value)) in kept {
-            let place = table.add(hash, key, value);
+            let place = table.add(tag(&table.quick, &key), hash, key, value);
             table.entries[place].count = count;
         }
         Ok(table)
@@ -342,9 +371,13 @@ impl<T, const MOST: usize> Distinct<T, MOST> {
     }
 }
 
-impl<T: Serialize, const MOST: usize> Distinct<T, MOST> {
+impl<T: Serialize + PartialEq, const MOST: usize> Distinct<T, MOST> {
     /// Takes a value.
     pub fn add(&mut self, value: T) {
+        // Most have one value, again and again.
+        if self.only() == Some(&value) {
+            return;
+        }
         let hash = hash_of(&value);
         let Err(place) = self.0.binary_search_by_key(&hash, |(known, _)| *known) else { return };
         if place < MOST {
@@ -413,10 +446,7 @@ mod tests {
         let upper = kept.iter().filter(|address| **address >= 5_000).count();
         assert!((16..=48).contains(&upper), "{upper} of 64 from the upper half");
         assert_eq!(table.lost(), 10_000 - 64);
-        assert!(
-            kept.iter()
-                .all(|address| !table.covers(u64::MAX) && table.get(hash_of(address), *address).is_some())
-        );
+        assert!(kept.iter().all(|address| !table.covers(u64::MAX) && table.get(address).is_some()));
     }
 
     /// All keys share a hash, as the clients of one service do: the lowest stay, in whatever order they came.

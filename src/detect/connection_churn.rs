@@ -146,7 +146,7 @@ impl Detector for ConnectionChurn {
             sample: BTreeMap::from([(flow.first, flow.client.port)]),
         };
         let key = (flow.server, flow.client.address);
-        if let Some(known) = book.notes.observe(hash_of(&flow.server), key) {
+        if let Some(known) = book.notes.observe_by(key, |_| hash_of(&flow.server)) {
             known.absorb(habit);
         }
     }

@@ -182,7 +182,7 @@ impl Detector for ConnectionRefused {
             return;
         }
         let tries = (flow.server.address, flow.client.address, flow.server.port);
-        book.notes.tries.observe(hash_of(&flow.server.address), tries);
+        book.notes.tries.observe_by(tries, |_| hash_of(&flow.server.address));
         let case = match flow.client.address.is_ipv6() {
             true => book.notes.races.ran(flow, first.time),
             false => book.case(flow.server),

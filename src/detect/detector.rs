@@ -22,7 +22,8 @@ pub type Concluded<D> = (Draft<<D as Detector>::Variant>, Case<<D as Detector>::
 /// A detector counts while flows and messages go by, and judges when everything was counted. Its fields are
 /// its thresholds. What it counts is in its [`Book`].
 ///
-/// Every partition has a book of its own. The books are merged in any order before anything is judged. So
+/// Every thread has a book of its own, and so has every partition that is tracked in another process. Which
+/// rows a book is shown is left to chance, and books are merged in any order before anything is judged. So
 /// hooks only count: sums, least and most, never "the last" or "the first ten to arrive".
 pub trait Detector: Thresholds + Clone + Debug + Send + Sync {
     /// The rule sheet.

@@ -33,11 +33,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name, rcode_name};
-use crate::detect::answers::{Answer, Answers, Visit, Visits, addresses, asks_for_address};
+use crate::detect::answers::{Answer, Visit, Visits, addresses, asks_for_address};
 use crate::detect::lookups::asks_for_name;
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
-use crate::flow::{Flow, FlowHead};
+use crate::flow::FlowHead;
 
 thresholds! {
     /// Compares answers.
@@ -156,8 +156,6 @@ merged! {
         open: Opened,
         strays: Bounded<(Asked, u64), Stray, { 1 << 12 }>,
         twice: Bounded<(Endpoint, u64), Twice, { 1 << 12 }>,
-        answers: Answers,
-        visits: Visits,
     }
 }
 
@@ -200,10 +198,6 @@ impl Detector for DnsConflict {
     type Total = ();
     type Notes = Compared;
 
-    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
-        book.notes.visits.flow(flow);
-    }
-
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
         if !asks_for_name(transaction, flow) {
             return book.not_judged("no lookup of a name: NetBIOS, NOTIFY, UPDATE or CHAOS");
@@ -229,7 +223,6 @@ impl Detector for DnsConflict {
             return book.not_judged("no response was captured");
         };
         book.judged(&flow.server);
-        book.notes.answers.add(transaction, flow);
         if transaction.repeat_count > 0 || !asks_for_address(transaction) {
             return;
         }
@@ -243,7 +236,7 @@ impl Detector for DnsConflict {
             return;
         };
         let key = (flow.server, query.packet);
-        if let Some(twice) = book.notes.twice.observe(hash_of(&flow.server), key) {
+        if let Some(twice) = book.notes.twice.observe_by(key, |_| hash_of(&flow.server)) {
             let first = addresses(&transaction.answers).take(16).collect();
             *twice = Twice { client: Some(flow.client.address), first };
         }
@@ -263,11 +256,11 @@ impl Detector for DnsConflict {
         });
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut notes = std::mem::take(&mut book.notes);
         for ((resolver, _), _, twice) in notes.twice.iter() {
             let Some(client) = twice.client else { continue };
-            let visit = notes.visits.of(client, twice.first.iter());
+            let visit = context.heard.visits.of(client, twice.first.iter());
             let Some(case) = book.find_mut((*resolver, Conflict::Answers)) else { continue };
             case.counts.connections += visit.connections;
             case.counts.failed_connections += visit.failed;
@@ -275,7 +268,7 @@ impl Detector for DnsConflict {
         for ((asked, _), stray) in notes.strays.take_if(|_, _| true) {
             other_address(&asked, &stray, &notes.open, book);
         }
-        resolvers(&notes)
+        resolvers(context.heard)
     }
 
     fn judge(
@@ -333,8 +326,7 @@ fn texts(answers: &Distinct<String, 8>) -> String {
 
 /// A response from an address that was not asked, when the one that was asked stayed silent.
 fn other_address(asked: &Asked, stray: &Stray, open: &Opened, book: &mut Book<DnsConflict>) {
-    let hash = hash_of(asked);
-    let Some((_, Open { first: Some((query, resolver)), answered: 0 })) = open.get(hash, hash) else {
+    let Some((_, Open { first: Some((query, resolver)), answered: 0 })) = open.get(&hash_of(asked)) else {
         return;
     };
     let Some(flow) = stray.flow.filter(|flow| flow.server.address != resolver.address) else { return };
@@ -360,9 +352,9 @@ fn other_address(asked: &Asked, stray: &Stray, open: &Opened, book: &mut Book<Dn
 type Sides<'a> = [(Endpoint, &'a Answer); 2];
 
 /// Resolvers that contradict each other about names with private addresses.
-fn resolvers(notes: &Compared) -> Vec<Concluded<DnsConflict>> {
+fn resolvers(heard: &Heard) -> Vec<Concluded<DnsConflict>> {
     let mut pairs: BTreeMap<[Endpoint; 2], Vec<(&str, u16, Sides<'_>)>> = BTreeMap::new();
-    for ((name, qtype), answers) in notes.answers.by_name() {
+    for ((name, qtype), answers) in heard.answers.by_name() {
         // Against the one that most clients ask, so that three resolvers do not make three findings.
         let usual = answers
             .iter()
@@ -375,7 +367,7 @@ fn resolvers(notes: &Compared) -> Vec<Concluded<DnsConflict>> {
             }
         }
     }
-    pairs.into_iter().map(|(pair, names)| contradiction(pair, &names, &notes.visits)).collect()
+    pairs.into_iter().map(|(pair, names)| contradiction(pair, &names, &heard.visits)).collect()
 }
 
 fn contradiction(

@@ -175,8 +175,7 @@ merged! {
 
 impl Tries {
     fn known(&self, name: &str, qtype: u16, resolver: Option<Endpoint>) -> Option<&Known> {
-        let hash = hash_of(&(name, qtype));
-        self.known.get(hash, (hash, resolver)).map(|(_, known)| known)
+        self.known.get(&(hash_of(&(name, qtype)), resolver)).map(|(_, known)| known)
     }
 }
 
@@ -214,13 +213,10 @@ impl Detector for DnsError {
             }
             if transaction.found() {
                 let hash = hash_of(&(&name, transaction.qtype));
-                let said = transaction.answers.join(", ");
                 for at in [Some(resolver), None] {
-                    let Some(known) = book.notes.known.observe(hash, (hash, at)) else { continue };
-                    let mut resolvers = Distinct::default();
-                    resolvers.add(resolver);
-                    let first = Some((response, said.chars().take(80).collect()));
-                    known.absorb(Known { lookups: 1, first, resolvers });
+                    if let Some(known) = book.notes.known.observe(hash, (hash, at)) {
+                        known.add(response, &transaction.answers, resolver);
+                    }
                 }
                 book.notes.answered.add(client, &name, response.time, resolver);
                 let label = name.split('.').next().unwrap_or_default();

@@ -127,7 +127,7 @@ impl Detector for DnsSearchList {
             return;
         }
         let asker: Asker = (flow.client.address, flow.server, transaction.qtype);
-        if let Some(step) = book.notes.observe(hash_of(&asker), (asker, query.packet)) {
+        if let Some(step) = book.notes.observe_by((asker, query.packet), |_| hash_of(&asker)) {
             *step = Step { flow: Some(*flow), query, response, name, exists: !missing };
         }
     }

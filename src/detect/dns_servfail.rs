@@ -166,7 +166,7 @@ impl Detector for DnsServfail {
         let refused = transaction.rcode == Some(REFUSED);
         if let Some(query) = known.filter(|_| failed || refused || transaction.response.is_none()) {
             let asked = (flow.client.address, name.clone(), query.packet);
-            if let Some(trouble) = book.notes.troubles.observe(hash_of(&asked), asked) {
+            if let Some(trouble) = book.notes.troubles.count(asked) {
                 let (response, qtype) = (transaction.response, transaction.qtype);
                 let (server, rcode) = (Some(flow.server), transaction.rcode);
                 *trouble = Trouble { query, response, server, qtype, rcode };
@@ -178,7 +178,7 @@ impl Detector for DnsServfail {
         let subject = (flow.server, zone(&name).to_owned());
         if !failed {
             let resolved = (flow.server, name);
-            book.notes.resolved.observe(hash_of(&resolved), resolved);
+            book.notes.resolved.count(resolved);
             book.judged(&subject);
             return;
         }
@@ -294,7 +294,7 @@ impl DnsServfail {
             let Some(case) = book.find_mut((subject,)) else { continue };
             case.failed += lookups;
             let resolved = (server, name.to_owned());
-            let never = asked.resolved.get(hash_of(&resolved), resolved).is_none();
+            let never = asked.resolved.get(&resolved).is_none();
             if never && !is_dispensable(qtype) {
                 case.counts.never_resolved.add(name.to_owned());
             }

@@ -173,7 +173,7 @@ impl Detector for DnsSlow {
             measured.clients.add(flow.client.address);
         }
         let asked = (resolver, hash_of(&(transaction.name.to_ascii_lowercase(), transaction.qtype)));
-        if let Some(named) = book.notes.0.observe(hash_of(&asked), asked) {
+        if let Some(named) = book.notes.0.count(asked) {
             named.absorb(Named { first: Some((query, rtt)), lookups: 1, waited: rtt });
         }
         if rtt < self.slow {

@@ -189,7 +189,7 @@ impl Detector for DnsUnanswered {
         let asked = flow.icmp_errors.iter().filter(|error| error.quoted == Direction::ToServer);
         for error in asked.filter(|_| flow.service == Some(Service::Dns)) {
             let Some(meaning) = error.icmp.meaning() else { continue };
-            if let Some(told) = book.notes.told.observe(hash_of(&flow.server), flow.server) {
+            if let Some(told) = book.notes.told.count(flow.server) {
                 told.add((meaning.to_owned(), error.reporter));
             }
         }
@@ -297,7 +297,7 @@ impl Detector for DnsUnanswered {
         };
         let names = &case.affected.names;
         let later = later(case);
-        let told = book.notes.told.get(hash_of(&resolver), resolver).map(|(_, told)| told.clone());
+        let told = book.notes.told.get(&resolver).map(|(_, told)| told.clone());
         let told = told.unwrap_or_default();
         let again = match case.counts.needed {
             0 if case.failed > 1 => " Nobody asked for any of them again.",

@@ -30,12 +30,12 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name, rcode_name};
-use crate::detect::answers::{Answers, ByName, Visit, Visits};
+use crate::detect::answers::{ByName, Visit, Visits};
 use crate::detect::lookups::asks_for_name;
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
-use crate::flow::{Flow, FlowHead};
+use crate::flow::FlowHead;
 
 thresholds! {
     /// Counts who asks which resolver.
@@ -82,7 +82,7 @@ counts! {
 
 /// Lookups of a network's clients at a resolver.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Use {
+pub(super) struct Use {
     lookups: u64,
     clients: Distinct<IpAddr, 256>,
     /// Query and response of the first lookup, its flow, what it asked for and got.
@@ -104,14 +104,8 @@ impl Merge for Use {
     }
 }
 
-merged! {
-    /// Who asks whom, what they were told, where they went.
-    pub(super) struct Uses {
-        uses: Bounded<(IpAddr, Option<Endpoint>), Use, { 1 << 12 }>,
-        answers: Answers,
-        visits: Visits,
-    }
-}
+/// Who asks whom, by network.
+pub(super) type Uses = Bounded<(IpAddr, Option<Endpoint>), Use, { 1 << 12 }>;
 
 /// The resolvers of a network, and how its clients use them.
 type Resolvers<'a> = BTreeMap<Endpoint, &'a Use>;
@@ -133,10 +127,6 @@ impl Detector for DnsUnexpectedResolver {
     type Total = ();
     type Notes = Uses;
 
-    fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
-        book.notes.visits.flow(flow);
-    }
-
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
         if !asks_for_name(transaction, flow) || !transaction.recursion_desired {
             return book
@@ -146,9 +136,8 @@ impl Detector for DnsUnexpectedResolver {
             return book.not_judged("the query or the response is not in the capture");
         };
         book.judged(&flow.server);
-        book.notes.answers.add(transaction, flow);
         let key = (network(flow.client.address), Some(flow.server));
-        let Some(used) = book.notes.uses.observe(hash_of(&key.0), key) else { return };
+        let Some(used) = book.notes.observe_by(key, |_| hash_of(&key.0)) else { return };
         let mut new = Use { lookups: 1, last: Some(response), ..Use::default() };
         new.clients.add(flow.client.address);
         new.names.add(transaction.name.to_ascii_lowercase());
@@ -157,15 +146,15 @@ impl Detector for DnsUnexpectedResolver {
         used.absorb(new);
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let notes = std::mem::take(&mut book.notes);
         let mut networks: BTreeMap<IpAddr, Resolvers<'_>> = BTreeMap::new();
-        for ((network, resolver), _, used) in notes.uses.iter() {
+        for ((network, resolver), _, used) in notes.iter() {
             let resolvers = networks.entry(*network).or_default();
             resolvers.extend(resolver.map(|resolver| (resolver, used)));
         }
         let answering = |client: &IpAddr| book.totals().any(|(resolver, ..)| resolver.address == *client);
-        let answers = notes.answers.by_name();
+        let answers = context.heard.answers.by_name();
         let mut findings = Vec::new();
         for resolvers in networks.values() {
             let mut clients: Distinct<IpAddr, 256> = Distinct::default();
@@ -184,12 +173,12 @@ impl Detector for DnsUnexpectedResolver {
                         (*resolver, odd),
                         (*usual, used),
                         *client,
-                        (&answers, &notes.visits),
+                        (&answers, &context.heard.visits),
                     ));
                 }
             }
         }
-        book.not_judged_many("more networks than are kept apart", notes.uses.lost());
+        book.not_judged_many("more networks than are kept apart", notes.lost());
         findings
     }
 }

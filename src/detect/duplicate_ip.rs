@@ -146,15 +146,15 @@ impl Detector for DuplicateIp {
         let vlan = packet.path.vlan;
         if !arp.reply {
             let key = (arp.target, arp.sender, vlan);
-            let Some(asked) = book.notes.asked.observe(hash_of(&key), key) else { return };
+            let Some(asked) = book.notes.asked.count(key) else { return };
             *asked = Asked { request: Some(at), ..Asked::default() };
             return;
         }
-        if let Some(owns) = book.notes.owns.observe(hash_of(&arp.sender_link), arp.sender_link) {
+        if let Some(owns) = book.notes.owns.count(arp.sender_link) {
             owns.add(arp.sender);
         }
         let key = (arp.sender, arp.target, vlan);
-        let Some(asked) = book.notes.asked.get_mut(hash_of(&key), key) else { return };
+        let Some(asked) = book.notes.asked.get_mut(&key) else { return };
         let Some(request) = asked.request.filter(|request| at.time - request.time <= self.within) else {
             return;
         };
@@ -188,7 +188,7 @@ impl Detector for DuplicateIp {
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let resets = flow.tcp.as_ref().map_or(0, |tcp| tcp.resets.len() as u64);
         if resets > 0
-            && let Some(count) = book.notes.resets.observe(hash_of(&flow.server.address), flow.server.address)
+            && let Some(count) = book.notes.resets.count(flow.server.address)
         {
             *count += resets;
         }
@@ -205,7 +205,7 @@ impl Detector for DuplicateIp {
         let mut links: Vec<&[u8; 6]> = counts.link_addresses.iter().collect();
         links.sort_unstable();
         let proxy = links.iter().any(|link| {
-            let owned = book.notes.owns.get(hash_of(*link), **link);
+            let owned = book.notes.owns.get(*link);
             owned.is_some_and(|(_, addresses)| addresses.count() >= self.proxied)
         });
         let names: Vec<String> = links.iter().map(|link| text(link)).collect();
@@ -213,7 +213,7 @@ impl Detector for DuplicateIp {
             false => format!("Two hosts have the address {address}"),
             true => format!("A host and a proxy answer for the address {address}"),
         };
-        let resets = book.notes.resets.get(hash_of(address), *address).map_or(0, |(_, count)| *count);
+        let resets = book.notes.resets.get(address).map_or(0, |(_, count)| *count);
         let reset = match resets {
             0 => String::new(),
             count => format!(" {} to the address saw a RST.", plural(count, "connection")),

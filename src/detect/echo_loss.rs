@@ -128,7 +128,7 @@ impl Detector for EchoLoss {
             let echoes = &sides[direction.index()];
             let (asker, asked) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
             if echoes.unasked > 0 {
-                book.notes.observe(hash_of(&(asked, asker)), (asked, asker));
+                book.notes.observe_by((asked, asker), |_| hash_of(&(asked, asker)));
             }
             let Some((first, last)) = echoes.sent else { continue };
             if flow.half(direction.reverse()).packets == 0 && flow.half(direction).packets < 2 {
@@ -200,7 +200,7 @@ impl Detector for EchoLoss {
             Some(Draft::new(pattern, title, summary).subject(subject.clone()))
         };
         if counts.answered == 0 {
-            if book.notes.get(hash_of(&(*asked, *asker)), (*asked, *asker)).is_some() {
+            if book.notes.get(&(*asked, *asker)).is_some() {
                 // The replies are there, apart from their requests: another tunnel by direction.
                 return None;
             }

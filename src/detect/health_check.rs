@@ -213,7 +213,7 @@ impl Detector for HealthCheck {
         book.judged(&flow.server);
         let sizes = Direction::BOTH.map(|direction| tcp.side(direction).unique_bytes);
         let key = (flow.server, flow.client.address);
-        if let Some(series) = book.notes.observe(hash_of(&flow.server), key) {
+        if let Some(series) = book.notes.observe_by(key, |_| hash_of(&flow.server)) {
             series.add(*syn, Start { port: flow.client.port, outcome, sizes });
         }
     }

@@ -1,31 +1,49 @@
-//! Whose packets the capture holds: without any, silence is not known.
+//! What several detectors ask of all flows and lookups, counted once: whose packets the capture holds, because
+//! without any, silence is not known; who connected to whom; which addresses resolvers gave for names.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::app::dns::Transaction;
+use crate::detect::answers::{Answers, Visits};
+use crate::detect::lookups::asks_for_name;
 use crate::detect::scope::network;
-use crate::detect::{Bounded, Merge, hash_of, merged};
+use crate::detect::{Bounded, Merge, merged};
 use crate::dissect::Direction;
-use crate::flow::Flow;
+use crate::flow::{Flow, FlowHead};
 
 merged! {
-    /// Packets by address: those it sent, and those it was sent.
+    /// Packets by address: those it sent, and those it was sent. Connections, and answers to lookups.
     ///
     /// An answer that is missing says something only where its direction is captured. It is when the capture
     /// holds any other packet of the one who is asked, or any packet to the network of the one who asks.
-    pub struct Heard(Bounded<IpAddr, [u64; 2], { 1 << 16 }>);
+    pub struct Heard {
+        packets: Bounded<IpAddr, [u64; 2], { 1 << 16 }>,
+        /// Connections by client and server address.
+        pub(super) visits: Visits,
+        /// Answers by name, type and resolver.
+        pub(super) answers: Answers,
+    }
 }
 
 impl Heard {
+    /// Takes a lookup.
+    pub fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
+        if asks_for_name(transaction, flow) {
+            self.answers.add(transaction, flow);
+        }
+    }
+
     /// Takes the packets of a flow.
     pub fn flow(&mut self, flow: &Flow) {
+        self.visits.flow(flow);
         let [to_server, to_client] = Direction::BOTH.map(|direction| flow.half(direction).packets);
         if to_server + to_client == 0 {
             return;
         }
         let ends = [(flow.client, [to_server, to_client]), (flow.server, [to_client, to_server])];
         for (end, packets) in ends {
-            if let Some(counts) = self.0.observe(hash_of(&end.address), end.address) {
+            if let Some(counts) = self.packets.count(end.address) {
                 counts.absorb(packets);
             }
         }
@@ -34,13 +52,13 @@ impl Heard {
     /// The capture is known to hold packets that the address sent. Of an address that found no place nothing
     /// is known, and that is not silence.
     pub fn sent(&self, address: IpAddr) -> bool {
-        self.0.get(hash_of(&address), address).is_some_and(|(_, [sent, _])| *sent > 0)
+        self.packets.get(&address).is_some_and(|(_, [sent, _])| *sent > 0)
     }
 
     /// Networks that packets were sent to, with two of the addresses at most.
     pub fn receivers(&self) -> BTreeMap<IpAddr, Vec<IpAddr>> {
         let mut receivers: BTreeMap<IpAddr, Vec<IpAddr>> = BTreeMap::new();
-        for (address, _, [_, received]) in self.0.iter() {
+        for (address, _, [_, received]) in self.packets.iter() {
             let known = receivers.entry(network(*address)).or_default();
             if *received > 0 && known.len() < 2 {
                 known.push(*address);

@@ -205,7 +205,7 @@ counts! {
 }
 
 /// What somebody asked of somebody else, and did not get.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Leg {
     to: Endpoint,
     what: Lack,
@@ -214,7 +214,7 @@ struct Leg {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 enum Lack {
     Refused,
     NoConnection,
@@ -274,7 +274,7 @@ merged! {
 
 impl Beside {
     fn leg(&mut self, asks: IpAddr, leg: Leg) {
-        self.legs.observe(hash_of(&asks), (asks, leg));
+        self.legs.observe_by((asks, leg), |_| hash_of(&asks));
     }
 
     fn route(&mut self, exchange: &Exchange, flow: &FlowHead) {

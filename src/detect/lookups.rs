@@ -99,7 +99,7 @@ impl Answered {
     pub(super) fn after(&self, client: IpAddr, name: &str, from: Timestamp, within: Span) -> Got {
         let (asked, until) = (hash_of(&(client, name)), from + within);
         let seconds = second_of(from)..=second_of(until);
-        let found = seconds.take(64).filter_map(|second| self.0.get(asked, (asked, second)));
+        let found = seconds.take(64).filter_map(|second| self.0.get(&(asked, second)));
         let times = found.flat_map(|(_, second)| [second.first, second.last].into_iter().flatten());
         match times.filter(|(time, _)| (from..=until).contains(time)).min() {
             Some((time, resolver)) => Got::At(time, resolver),
@@ -120,6 +120,17 @@ pub(super) struct Known {
     /// The first, and what it said.
     pub(super) first: Option<(PacketRef, String)>,
     pub(super) resolvers: Distinct<Endpoint, 4>,
+}
+
+impl Known {
+    /// Takes an answer; what it said is put into words only where it is the first.
+    pub(super) fn add(&mut self, response: PacketRef, said: &[String], resolver: Endpoint) {
+        self.lookups += 1;
+        self.resolvers.add(resolver);
+        if self.first.as_ref().is_none_or(|(first, _)| response < *first) {
+            self.first = Some((response, said.join(", ").chars().take(80).collect()));
+        }
+    }
 }
 
 impl Merge for Known {

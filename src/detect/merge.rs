@@ -52,12 +52,14 @@ impl<K: Ord, V: Merge + Default> Merge for BTreeMap<K, V> {
 macro_rules! merged {
     (
         $(#[$doc:meta])*
-        $vis:vis struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }
+        $vis:vis struct $name:ident {
+            $($(#[$field_doc:meta])* $field_vis:vis $field:ident: $type:ty,)*
+        }
     ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
         $vis struct $name {
-            $($(#[$field_doc])* $field: $type,)*
+            $($(#[$field_doc])* $field_vis $field: $type,)*
         }
 
         impl $crate::detect::Merge for $name {

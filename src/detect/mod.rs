@@ -93,6 +93,7 @@ macro_rules! detectors {
 
             /// A DNS transaction was finished.
             pub fn transaction(&self, transaction: &Transaction, flow: &FlowHead, books: &mut Books) {
+                books.heard.transaction(transaction, flow);
                 $(self.$module.transaction(transaction, flow, &mut books.$module);)*
             }
 

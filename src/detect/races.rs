@@ -58,7 +58,7 @@ impl<C: State> Races<C> {
     pub(super) fn opened(&mut self, flow: &Flow, first: Timestamp) {
         if flow.client.address.is_ipv4() {
             let start = start(flow, first);
-            self.winners.observe(dialer_hash(start), start);
+            self.winners.observe_by(start, |_| dialer_hash(start));
         }
     }
 
@@ -76,7 +76,7 @@ impl<C: State> Races<C> {
         for ((start, _), racer) in self.racers.take_if(|_, _| true) {
             let Some(server) = racer.server else { continue };
             let ((address, port, second), hash) = (start, dialer_hash(start));
-            let won = |second| self.winners.get(hash, (address, port, second)).is_some();
+            let won = |second| self.winners.get(&(address, port, second)).is_some();
             if (second..=second + RACE_SECONDS).any(won) {
                 results.overtaken += 1;
             } else if !self.winners.covers(hash) {

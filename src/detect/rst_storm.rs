@@ -160,10 +160,13 @@ merged! {
     }
 }
 
+/// Connections that ended in each second.
+type BySecond = BTreeMap<i64, u64>;
+
 impl Ended {
     fn add(&mut self, server: Endpoint, second: i64) {
         // By the service, so that a service is kept with all its minutes or not at all.
-        let minute = self.minutes.observe(hash_of(&server), (server, second.div_euclid(60)));
+        let minute = self.minutes.observe_by((server, second.div_euclid(60)), |_| hash_of(&server));
         minute.into_iter().for_each(|minute| *minute.entry(second.rem_euclid(60) as u8).or_default() += 1);
     }
 
@@ -172,11 +175,14 @@ impl Ended {
         self.minutes.covers(hash_of(&server))
     }
 
-    /// Connections that ended in a second.
-    fn in_second(&self, server: Endpoint, second: i64) -> u64 {
-        let minute = self.minutes.get(hash_of(&server), (server, second.div_euclid(60)));
-        let ended = minute.and_then(|(_, minute)| minute.get(&(second.rem_euclid(60) as u8)));
-        u64::from(ended.copied().unwrap_or(0))
+    /// Connections that ended, by second, of the services that `wanted` accepts.
+    fn by_second(&self, wanted: impl Fn(&Endpoint) -> bool) -> BTreeMap<Endpoint, BySecond> {
+        let mut services: BTreeMap<Endpoint, BySecond> = BTreeMap::new();
+        for ((server, number), _, minute) in self.minutes.iter().filter(|((server, _), ..)| wanted(server)) {
+            let seconds = minute.iter().map(|(second, ended)| (number * 60 + i64::from(*second), *ended));
+            services.entry(*server).or_default().extend(seconds.map(|(at, ended)| (at, u64::from(ended))));
+        }
+        services
     }
 }
 
@@ -219,10 +225,10 @@ impl Detector for RstStorm {
         let second = ended.0.div_euclid(1_000_000_000);
         let client = flow.client.address;
         book.notes.add(flow.server, second);
-        book.notes.clients.observe(hash_of(&client), client);
+        book.notes.clients.count(client);
         let Some(reset) = reset else { return };
         if tcp.handshake.outcome.is_open()
-            && let Some(case) = book.notes.lost.observe(hash_of(&client), client)
+            && let Some(case) = book.notes.lost.count(client)
         {
             take(case, flow, reset);
         }
@@ -238,6 +244,7 @@ impl Detector for RstStorm {
         }
         let second = |time: Option<Timestamp>| time.map_or(0, |time| time.0.div_euclid(1_000_000_000));
         let length = second(context.totals.last) - second(context.totals.first) + 1;
+        let by_second = book.notes.by_second(|server| services.contains_key(server));
         let mut concluded = Vec::new();
         let (mut hosts, mut stormy): (BTreeMap<IpAddr, Vec<Endpoint>>, BTreeSet<Endpoint>) =
             Default::default();
@@ -247,8 +254,8 @@ impl Detector for RstStorm {
                 book.not_judged_many("more services and minutes than are kept apart", resets);
                 continue;
             }
-            let ended = |second| book.notes.in_second(*server, second);
-            if let Some(storm) = self.storm(seconds, ended, length) {
+            let ended = by_second.get(server).cloned().unwrap_or_default();
+            if let Some(storm) = self.storm(seconds, &ended, length) {
                 concluded.push((draft(&server.to_string(), &storm, ""), storm));
                 stormy.insert(*server);
             } else {
@@ -260,8 +267,10 @@ impl Detector for RstStorm {
             for (second, case) in ports.iter().filter_map(|port| services.get(port)).flatten() {
                 seconds.entry(*second).or_default().absorb(case.clone());
             }
-            let ended = |second| ports.iter().map(|port| book.notes.in_second(*port, second)).sum();
-            let storm = self.storm(&seconds, ended, length);
+            let mut ended = BySecond::new();
+            let of_ports = ports.iter().filter_map(|port| by_second.get(port));
+            of_ports.for_each(|seconds| ended.absorb(seconds.clone()));
+            let storm = self.storm(&seconds, &ended, length);
             // Refusals over the ports of a host are a scan, or `connection_refused` says more.
             let lost = |storm: &Case<Resets>| {
                 storm.counts.refused * 10 < storm.counts.all()
@@ -353,7 +362,7 @@ impl RstStorm {
         let mut concluded = Vec::new();
         for (client, mut case) in lost {
             let resets = case.counts.all();
-            let ended = book.notes.clients.get(hash_of(&client), client).map_or(0, |(ended, ())| ended);
+            let ended = book.notes.clients.get(&client).map_or(0, |(ended, ())| ended);
             let servers: BTreeSet<Endpoint> = case.affected.servers.iter().copied().collect();
             if share(resets, ended) < self.share || servers.iter().all(|server| stormy.contains(server)) {
                 continue;
@@ -378,23 +387,21 @@ impl RstStorm {
         concluded
     }
 
-    /// Adds up the seconds of a subject that belong to a storm; `ended` says how many of its connections
-    /// ended in a second. The capture is `length` seconds long.
+    /// Adds up the seconds of a subject that belong to a storm; `ended` are all of its connections that ended.
+    /// The capture is `length` seconds long.
     fn storm(
         &self,
         seconds: &BTreeMap<i64, Case<Resets>>,
-        ended: impl Fn(i64) -> u64,
+        ended: &BySecond,
         length: i64,
     ) -> Option<Case<Resets>> {
         let mut stormy: BTreeSet<i64> = BTreeSet::new();
         for start in seconds.keys() {
             let window = *start..*start + WINDOW;
             let resets: u64 = seconds.range(window.clone()).map(|(_, case)| case.counts.all()).sum();
-            let busy: Vec<(i64, u64)> =
-                window.map(|second| (second, ended(second))).filter(|(_, ended)| *ended > 0).collect();
-            let all: u64 = busy.iter().map(|(_, ended)| ended).sum();
+            let all: u64 = ended.range(window.clone()).map(|(_, ended)| ended).sum();
             if resets >= self.resets && share(resets, all) >= self.share {
-                stormy.extend(busy.iter().map(|(second, _)| second));
+                stormy.extend(ended.range(window).map(|(second, _)| second));
             }
         }
         let (mut storm, mut elsewhere, mut flood) = (Case::default(), 0, false);
@@ -407,7 +414,7 @@ impl RstStorm {
                 elsewhere += resets;
             }
         }
-        storm.total = stormy.iter().map(|second| ended(*second)).sum();
+        storm.total = stormy.iter().filter_map(|second| ended.get(second)).sum();
         let calm = length - stormy.len() as i64;
         let baseline = if calm < WINDOW { 0.0 } else { elsewhere as f64 / calm as f64 };
         let rate = storm.counts.all() as f64 / stormy.len().max(1) as f64;

@@ -168,7 +168,7 @@ impl Active {
 
     /// Takes the time of a packet.
     pub fn add(&mut self, time: Timestamp) {
-        self.take(time, time);
+        self.see(time);
         self.widen();
     }
 
@@ -186,10 +186,13 @@ impl Active {
     }
 
     fn take(&mut self, first: Timestamp, last: Timestamp) {
-        for time in [first, last] {
-            let slot = self.slots.entry(self.slot(time)).or_insert((time, time));
-            *slot = (slot.0.min(time), slot.1.max(time));
-        }
+        self.see(first);
+        self.see(last);
+    }
+
+    fn see(&mut self, time: Timestamp) {
+        let slot = self.slots.entry(self.slot(time)).or_insert((time, time));
+        *slot = (slot.0.min(time), slot.1.max(time));
     }
 
     fn widen(&mut self) {

@@ -106,7 +106,7 @@ impl Prints {
             options.sack_permitted,
             options.timestamps.is_some(),
         );
-        self.0.observe(hash_of(&print), print);
+        self.0.count(print);
     }
 
     /// ` 94.0 % of them have TTL 62, window 512 and no options.`
@@ -199,7 +199,7 @@ impl Detector for SynFlood {
         book.notes.opened += u64::from(opened);
         let key = (flow.server, first.time.0.div_euclid(SLOT));
         // By the service, so that a service is kept with all its slots or not at all.
-        let slot = book.notes.slots.observe(hash_of(&flow.server), key);
+        let slot = book.notes.slots.observe_by(key, |_| hash_of(&flow.server));
         if let Some(slot) = slot {
             slot.opened += u64::from(opened);
             slot.opened_late += u64::from(opened && handshake.syn_count > 1);

@@ -41,7 +41,7 @@ thresholds! {
 }
 
 /// What an alert says; `None` when it is encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Description(Option<u8>);
 
 impl Variant for Description {

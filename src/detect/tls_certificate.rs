@@ -256,7 +256,7 @@ impl Detector for TlsCertificate {
                 book.not_judged_of("certificates", why, 1);
                 continue;
             }
-            let described = known.get(hash_of(&fingerprint), fingerprint).map(|(_, described)| described);
+            let described = known.get(&fingerprint).map(|(_, described)| described);
             let described = described.cloned().unwrap_or_default();
             concluded.extend(self.conclusion(&server, fault, &described, case));
         }

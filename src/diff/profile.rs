@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
 use crate::correlate::{Board, Phase, Service, ServiceKey, Spread, Tally, Times};
-use crate::detect::{Bounded, Merge, Severity, hash_of};
+use crate::detect::{Bounded, Merge, Severity};
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead};
 use crate::pipeline::{Outcome, Rows};
@@ -119,7 +119,7 @@ fn measured(board: &Board, observed: &Bounded<Endpoint, Served>) -> BTreeMap<Ser
         for (phase, times) in board.times(&key) {
             measured.times.push((phase, Lengths::All(times.clone())));
         }
-        if let Some((_, served)) = observed.get(hash_of(&key.server), key.server) {
+        if let Some((_, served)) = observed.get(&key.server) {
             measured.names.extend(served.names.iter().cloned());
             measured.responses = served.responses;
         }
@@ -211,7 +211,7 @@ impl Observer {
         let half = flow.half(direction);
         let address = flow.sender(direction).address;
         let Some(ttl) = half.ttl else { return };
-        let Some(host) = self.seen.hosts.observe(hash_of(&address), address) else { return };
+        let Some(host) = self.seen.hosts.count(address) else { return };
         host.flows += 1;
         add(&mut host.ttl, ttl.0);
         add(&mut host.ttl, ttl.1);
@@ -227,7 +227,7 @@ impl Observer {
             "" => flow.server.to_string(),
             name => name.to_ascii_lowercase(),
         };
-        let Some(leaves) = self.seen.certificates.observe(hash_of(&name), name) else { return };
+        let Some(leaves) = self.seen.certificates.count(name) else { return };
         if leaves.len() < VALUES {
             let [subject, issuer] = [&leaf.subject, &leaf.issuer].map(Clone::clone);
             leaves.insert(leaf.fingerprint, Leaf { subject, issuer, not_after: leaf.not_after });
@@ -247,14 +247,14 @@ impl Rows for Observer {
         let asked = transaction.is_lookup(flow.server.port) && ADDRESSES.contains(&transaction.qtype);
         let Some(rcode) = transaction.rcode.filter(|_| asked && transaction.query.is_some()) else { return };
         let key = (transaction.name.to_ascii_lowercase(), transaction.qtype);
-        let Some(answers) = self.seen.answers.observe(hash_of(&key), key) else { return };
+        let Some(answers) = self.seen.answers.count(key) else { return };
         answers.lookups.absorb(Tally { of: 1, failed: u64::from(rcode != 0) });
         let only_addresses = transaction.answers.iter().filter(|answer| answer.parse::<IpAddr>().is_ok());
         only_addresses.for_each(|answer| add(&mut answers.addresses, answer.clone()));
     }
 
     fn exchange(&mut self, exchange: &Exchange, flow: &FlowHead) {
-        let Some(served) = self.services.observe(hash_of(&flow.server), flow.server) else { return };
+        let Some(served) = self.services.count(flow.server) else { return };
         if !exchange.host.is_empty() {
             add(&mut served.names, exchange.host.to_ascii_lowercase());
         }

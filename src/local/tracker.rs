@@ -1,9 +1,12 @@
 //! Stage 2 of all partitions on the threads at hand: finished flows are closed, numbered and put in order.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::Lists;
 use crate::config::Config;
+use crate::detect::Detectors;
 use crate::flow::Row;
 use crate::pipeline::{Batch, Limiter, Partition, PartitionState, Rows, StreamNumbers};
 use crate::time::Timestamp;
@@ -20,6 +23,23 @@ pub(super) struct Tracker {
     waiting: Vec<Row>,
     /// Rows whose turn it is: written while the next round goes on.
     pub(super) ready: Vec<Row>,
+    books: ByThread,
+}
+
+/// What the detectors counted, by thread: rows of any partition may be counted together, and what a table
+/// turns away need not be merged. Nobody waits for a lock, because a thread shows one partition's rows at a
+/// time.
+struct ByThread {
+    detectors: Detectors,
+    states: Vec<Mutex<PartitionState>>,
+}
+
+impl ByThread {
+    fn show(&self, rows: &[Row]) {
+        let thread = rayon::current_thread_index().unwrap_or(0) % self.states.len();
+        let mut state = self.states[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        state.show(rows, &self.detectors);
+    }
 }
 
 impl Tracker {
@@ -32,6 +52,10 @@ impl Tracker {
             numbers: StreamNumbers::new(count, config.limits.streams),
             waiting: Vec::new(),
             ready: Vec::new(),
+            books: ByThread {
+                detectors: config.detectors(),
+                states: (0..rayon::current_num_threads()).map(|_| Mutex::default()).collect(),
+            },
         }
     }
 
@@ -42,9 +66,11 @@ impl Tracker {
         self.limiter.track(&mut self.partitions, &batches);
         let spare = batches.into_iter().map(Batch::release).collect();
         self.numbers.number(self.partitions.iter_mut().map(Partition::born_streams).collect());
-        let numbers = &self.numbers;
+        let (numbers, books) = (&self.numbers, &self.books);
         let close = |(index, partition): (usize, &mut Partition)| {
-            numbered(numbers, index, partition.close_finished(clock))
+            let rows = partition.close_finished(clock);
+            books.show(&rows);
+            numbered(numbers, index, rows)
         };
         let closed: Vec<Vec<Row>> = self.partitions.par_iter_mut().enumerate().map(close).collect();
         self.waiting.extend(closed.into_iter().flatten());
@@ -62,10 +88,12 @@ impl Tracker {
         remaining.par_sort_unstable();
         for slice in remaining.chunks(SLICE) {
             let (ready, partitions) = (std::mem::take(&mut self.ready), &mut self.partitions);
-            let numbers = &self.numbers;
+            let (numbers, books) = (&self.numbers, &self.books);
             let bound = slice[slice.len() - 1];
             let close = |(index, partition): (usize, &mut Partition)| {
-                numbered(numbers, index, partition.close_remaining(bound, clock))
+                let rows = partition.close_remaining(bound, clock);
+                books.show(&rows);
+                numbered(numbers, index, rows)
             };
             let (closed, ()) = rayon::join(
                 || partitions.par_iter_mut().enumerate().map(close).collect::<Vec<_>>(),
@@ -92,7 +120,9 @@ impl Tracker {
 
     /// What is merged, when all rows have left.
     pub(super) fn into_states(self) -> impl Iterator<Item = PartitionState> {
-        self.partitions.into_iter().map(Partition::into_state)
+        let by_thread = self.books.states.into_iter();
+        let by_thread = by_thread.map(|state| state.into_inner().unwrap_or_else(PoisonError::into_inner));
+        by_thread.chain(self.partitions.into_iter().map(Partition::into_state))
     }
 }
 

@@ -94,11 +94,10 @@ impl Partition {
         self.table.born_streams()
     }
 
-    /// Rows that are final at `clock`, shown to the detectors.
+    /// Rows that are final at `clock`. Each of them is to be shown to the detectors once, in whatever state:
+    /// states add up.
     pub fn close_finished(&mut self, clock: Timestamp) -> Vec<Row> {
-        let rows = self.table.expire(clock);
-        self.state.show(&rows, &self.detectors);
-        rows
+        self.table.expire(clock)
     }
 
     /// No packet follows: when each flow that is still open would have ended, and its id.
@@ -106,11 +105,9 @@ impl Partition {
         self.table.remaining()
     }
 
-    /// Rows of those up to and with `bound`, shown to the detectors.
+    /// Rows of those up to and with `bound`, as [`Partition::close_finished`].
     pub fn close_remaining(&mut self, bound: (Timestamp, u64), clock: Timestamp) -> Vec<Row> {
-        let rows = self.table.end_remaining(bound, clock);
-        self.state.show(&rows, &self.detectors);
-        rows
+        self.table.end_remaining(bound, clock)
     }
 
     /// Stage 2 as one function: all packets of a partition, whose capture ends at `clock`.
@@ -132,6 +129,7 @@ impl Partition {
         rows.extend(self.close_finished(clock));
         drop(self.remaining());
         rows.extend(self.close_remaining((Timestamp::MAX, u64::MAX), clock));
+        self.state.show(&rows, &self.detectors);
         let (streams, hits) = (self.born_streams(), self.table.hits());
         Ok((Tracked { streams, rows, hits }, self.into_state()))
     }
@@ -143,7 +141,8 @@ impl Partition {
     }
 }
 
-/// What the partitions' rows were to the detectors; merging is commutative and associative.
+/// What rows were to the detectors, whichever partitions they are from; merging is commutative and
+/// associative.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct PartitionState {
     books: Books,

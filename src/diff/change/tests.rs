@@ -106,7 +106,7 @@ fn ways_differ_when_they_have_no_value_in_common() {
         let mut profile = profile([]);
         let address = "10.0.0.1".parse().expect("an address");
         let hosts = &mut profile.seen.as_mut().expect("seen").hosts;
-        let host = hosts.observe(crate::detect::hash_of(&address), address).expect("room");
+        let host = hosts.count(address).expect("room");
         (host.flows, host.ttl) = (flows, ttl.iter().copied().collect());
         profile
     };
