@@ -307,7 +307,10 @@ impl Host {
 }
 
 /// Keys that both have, in order.
-fn both<'s, K: Ord + Clone, V>(was: &'s Bounded<K, V>, is: &'s Bounded<K, V>) -> Vec<(&'s K, &'s V, &'s V)> {
+fn both<'s, K: Ord + std::hash::Hash + Clone, V>(
+    was: &'s Bounded<K, V>,
+    is: &'s Bounded<K, V>,
+) -> Vec<(&'s K, &'s V, &'s V)> {
     let before: BTreeMap<&K, &V> = was.iter().map(|(key, _, value)| (key, value)).collect();
     let mut both: Vec<_> =
         is.iter().filter_map(|(key, _, after)| Some((key, *before.get(key)?, after))).collect();
