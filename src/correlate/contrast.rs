@@ -132,8 +132,6 @@ const SOME: u64 = 3;
 const ENOUGH: u64 = 5;
 /// Share of failures up to which the healthy side is healthy: what severity calls part.
 const WELL: f64 = crate::detect::Severity::PART;
-/// Segments from which it says something that none of them was lost.
-const FEW: u64 = 10;
 /// Handshakes from which a percentile says something.
 pub(super) const HANDSHAKES: u64 = 20;
 /// Segments from which a rate of loss says something.
@@ -359,7 +357,7 @@ impl Affected {
         let network_is_asked = self.cost != Cost::Loss && above(Layer::Network);
         if network_is_asked {
             // What fails is looked at itself: where nothing of it was lost, no loss is the cause.
-            cleared.extend(loss(&here, if here.lost == 0 { FEW } else { SEGMENTS }));
+            cleared.extend(loss(&here, if here.lost == 0 { ENOUGH } else { SEGMENTS }));
             cleared.extend(round_trip(&here, SOME));
         }
         if self.cost == Cost::Delay && self.layer == Layer::Network {

@@ -136,7 +136,7 @@ impl BlastRadius {
 
 impl BlastRadius {
     /// The same, with those whom it reached through its symptoms: the clients of a forwarder whose upstream
-    /// does not answer.
+    /// does not answer. Where more failed through it than the root itself saw, that counts.
     pub(super) fn with(mut self, symptoms: &[&Finding], capture: Option<(Timestamp, Timestamp)>) -> Self {
         if symptoms.is_empty() {
             return self;
@@ -145,6 +145,12 @@ impl BlastRadius {
         self.clients = union([&self.clients, &beyond.clients].into_iter());
         self.services = union([&self.services, &beyond.services].into_iter());
         self.names = union([&self.names, &beyond.names].into_iter());
+        let failed = |symptom: &&Finding| {
+            let impact = symptom.impact;
+            (impact.failed_transactions, impact.of_transactions)
+        };
+        let most = symptoms.iter().map(failed).max().filter(|(failed, _)| *failed > self.failed);
+        (self.failed, self.of) = most.unwrap_or((self.failed, self.of));
         self.since = self.since.into_iter().chain(beyond.since).min();
         self.until = self.until.into_iter().chain(beyond.until).max();
         self.going_on |= beyond.going_on;

@@ -268,9 +268,11 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
     let symptoms: Vec<&Finding> =
         ties.iter().filter_map(is_symptom).filter_map(|place| findings.get(place)).collect();
     let affected = affected(root, &radius, &symptoms);
+    let mut reached = symptoms.clone();
     if SENDERS.contains(&root.detector) {
-        // They did it: whom it reached are others.
+        // They did it: whom it reached are others, who noticed.
         radius.clients = Members::default();
+        reached.retain(|symptom| symptom.severity > Severity::Info);
     }
     let change = affected.change(board);
     let contrast = affected.contrasts(board, change.as_ref());
@@ -292,7 +294,7 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
         change,
         cleared: affected.cleared(board, facts.packets, facts.dropped),
         not_known: root.not_claimed.iter().map(|text| (*text).to_owned()).chain(gates).collect(),
-        blast_radius: radius.with(&symptoms, facts.capture),
+        blast_radius: radius.with(&reached, facts.capture),
         next_steps: root.next_steps.iter().map(|text| (*text).to_owned()).collect(),
         root_place,
         places: ties.into_keys().collect(),

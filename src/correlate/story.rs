@@ -11,7 +11,9 @@ use crate::time::{Span, Timestamp};
 pub(super) fn title(root: &Finding, factor: Option<&Factor>, alike: usize) -> String {
     let Some(factor) = factor.filter(|_| alike > 0) else { return root.title.clone() };
     let (shared, more) = (factor.to_string(), grouped(alike as u64));
-    match root.title.contains(&shared) {
+    // The title may name it in other words: `to 10.0.0.1:443` is at 10.0.0.1.
+    let bare = shared.rsplit(' ').next().unwrap_or_default();
+    match root.title.contains(bare) {
         true => format!("{}, and {more} more like it", root.title),
         false => format!("{}, and {more} more like it {shared}", root.title),
     }

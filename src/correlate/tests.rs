@@ -56,6 +56,29 @@ fn symptoms_go_to_the_cause_that_covers_most_of_their_flows() {
 }
 
 #[test]
+fn what_failed_through_it_counts_and_who_did_it_is_not_whom_it_reached() {
+    let failed = |failed_transactions, of_transactions, clients| Impact {
+        failed_transactions,
+        of_transactions,
+        clients,
+        ..Impact::default()
+    };
+    let mut forged = found("rst_injection", Severity::Warning, "10.0.0.1", &[1]);
+    forged.impact = failed(1, 10, 1);
+    let mut aborted = found("tls_abort", Severity::Warning, "10.0.0.1", &[1, 2, 3, 4, 5]);
+    aborted.impact = failed(5, 10, 1);
+    let one = &correlated(&[forged, aborted]).incidents[0];
+    assert_eq!((one.root.as_str(), one.blast_radius.failed, one.blast_radius.of), ("F-001", 5, 10));
+    let mut flood = found("syn_flood", Severity::Critical, "10.0.0.1", &[]);
+    flood.scope.clients = Members { count: 900, at_least: true, sample: Vec::new() };
+    let mut late = found("missing_syn_ack", Severity::Warning, "10.0.0.1", &[7]);
+    late.impact = failed(2, 9, 1);
+    let one = &correlated(&[flood, late]).incidents[0];
+    let radius = &one.blast_radius;
+    assert_eq!((one.root.as_str(), radius.clients.count, radius.failed), ("F-001", 1, 2));
+}
+
+#[test]
 fn what_is_far_apart_in_time_is_no_symptom() {
     let mut late = found("retransmission", Severity::Warning, "10.0.0.1", &[1, 2, 3]);
     let at = Timestamp(20_000_000_000) + Span::secs(31);

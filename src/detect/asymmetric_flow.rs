@@ -112,19 +112,8 @@ impl Detector for AsymmetricFlow {
         source: include_str!("asymmetric_flow.rs"),
     };
     const CASES: usize = 1 << 14;
-    const EXPLAINS: &'static [Explains] = &[Explains::by(
-        Meet::Flows,
-        &[
-            "missing_syn_ack",
-            "retransmission",
-            "rst_storm",
-            "tls_stall",
-            "tls_abort",
-            "path_outage",
-            "http_error",
-        ],
-    )
-    .when(&["state", "path"])];
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Flows, &["retransmission", "rst_storm", "http_error"]).when(&["state", "path"])];
     type Variant = Difference;
     type Key = (Endpoint, Difference, Option<Direction>);
     type Counts = Uneven;

@@ -183,14 +183,7 @@ impl Detector for DnsConflict {
     };
     const EXPLAINS: &'static [Explains] = &[Explains::by(
         Meet::Names,
-        &[
-            "tls_certificate",
-            "tls_alert",
-            "tls_abort",
-            "missing_syn_ack",
-            "connection_refused",
-            "dns_unexpected_resolver",
-        ],
+        &["tls_certificate", "tls_alert", "tls_abort", "dns_unexpected_resolver"],
     )];
     type Variant = Conflict;
     type Key = (Endpoint, Conflict);

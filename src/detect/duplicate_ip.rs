@@ -128,7 +128,6 @@ impl Detector for DuplicateIp {
             "echo_loss",
             "asymmetric_flow",
             "tls_abort",
-            "arp_unanswered",
         ],
     )];
     type Variant = Conflict;

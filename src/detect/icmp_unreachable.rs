@@ -161,11 +161,8 @@ impl Detector for IcmpUnreachable {
         source: include_str!("icmp_unreachable.rs"),
     };
     const EXPLAINS: &'static [Explains] = &[
-        Explains::by(Meet::Flows, &["missing_syn_ack", "retransmission", "dns_unanswered", "path_outage"]),
-        Explains::by(
-            Meet::Service,
-            &["missing_syn_ack", "dns_unanswered", "health_check", "connection_refused"],
-        ),
+        Explains::by(Meet::Flows, &["retransmission"]),
+        Explains::by(Meet::Service, &["missing_syn_ack", "dns_unanswered", "health_check"]),
         Explains::by(Meet::Server, &["echo_loss", "path_outage"]),
         Explains::by(Meet::Upstream, &["http_error", "dns_servfail"]),
     ];

@@ -127,7 +127,7 @@ impl Detector for IdleTimeout {
         source: include_str!("idle_timeout.rs"),
     };
     const EXPLAINS: &'static [Explains] = &[
-        Explains::by(Meet::Flows, &["retransmission", "rst_storm", "tls_abort", "path_outage", "http_error"]),
+        Explains::by(Meet::Flows, &["retransmission", "rst_storm"]),
         Explains::by(Meet::Service, &["rst_storm", "half_close_leak"]),
     ];
     type Variant = Death;

@@ -95,10 +95,7 @@ impl Detector for KeepaliveRace {
         thresholds: Self::THRESHOLDS,
         source: include_str!("keepalive_race.rs"),
     };
-    const EXPLAINS: &'static [Explains] = &[
-        Explains::by(Meet::Flows, &["rst_storm", "http_error"]),
-        Explains::by(Meet::Upstream, &["http_error"]),
-    ];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["http_error"])];
     type Variant = Race;
     type Key = Endpoint;
     type Counts = Races;
@@ -154,8 +151,8 @@ impl Detector for KeepaliveRace {
         let (requests, clients) = (plural(case.failed, "request"), case.clients());
         let verb = if case.failed == 1 { "was" } else { "were" };
         let summary = format!(
-            "{requests} of {clients} met the FIN of the server on the way and {verb} reset, after {} of \
-             silence. The server closed {} after {} of silence.",
+            "{requests} of {clients} met the FIN of the server on the way and {verb} reset. The connections \
+             had been silent for {}. The server closed {} after {} of silence.",
             range(counts.least_idle_ms, counts.most_idle_ms),
             plural(closed.closed_idle, "connection"),
             range(closed.least_idle_ms, closed.most_idle_ms),

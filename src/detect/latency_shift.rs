@@ -356,8 +356,8 @@ impl LatencyShift {
             _ => String::new(),
         };
         let summary = format!(
-            "Between the capture point and the {end} the shortest round trip of each second grew by {added}, \
-             for {}. {} before and {} since show it, handshakes and full segments, which no application \
+            "The shortest round trip of each second between capture point and {end} grew by {added}, for {}. \
+             {} before and {} since show it, handshakes and full segments, which no application \
              delays.{ttl}",
             case.clients(),
             plural(outside.count, "round trip"),

@@ -156,7 +156,6 @@ impl Detector for MissingSynAck {
         source: include_str!("missing_syn_ack.rs"),
     };
     const EXPLAINS: &'static [Explains] = &[
-        Explains::by(Meet::Flows, &["retransmission"]),
         Explains::by(Meet::Service, &["retransmission"]).when(&["silent"]),
         Explains::by(Meet::Upstream, &["http_error"]),
     ];

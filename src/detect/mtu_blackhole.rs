@@ -128,22 +128,10 @@ impl Detector for MtuBlackhole {
         source: include_str!("mtu_blackhole.rs"),
     };
     const EXPLAINS: &'static [Explains] = &[
-        Explains::by(
-            Meet::Flows,
-            &[
-                "retransmission",
-                "tls_stall",
-                "tls_abort",
-                "slow_server",
-                "path_outage",
-                "rst_storm",
-                "half_close_leak",
-                "http_error",
-            ],
-        ),
+        Explains::by(Meet::Flows, &["retransmission", "rst_storm"]),
         Explains::by(
             Meet::Service,
-            &["retransmission", "tls_stall", "http_error", "health_check", "slow_server", "fragment_loss"],
+            &["retransmission", "tls_stall", "http_error", "health_check", "slow_server"],
         ),
         // A proxy whose large requests do not get through waits, and says so.
         Explains::by(Meet::Upstream, &["http_error", "slow_server"]),

@@ -134,18 +134,7 @@ impl Detector for PathOutage {
         source: include_str!("path_outage.rs"),
     };
     const EXPLAINS: &'static [Explains] = &[
-        Explains::by(
-            Meet::Flows,
-            &[
-                "retransmission",
-                "tls_stall",
-                "tls_abort",
-                "slow_server",
-                "rst_storm",
-                "half_close_leak",
-                "http_error",
-            ],
-        ),
+        Explains::by(Meet::Flows, &["retransmission"]),
         Explains::by(
             Meet::Server,
             &["missing_syn_ack", "dns_unanswered", "echo_loss", "health_check", "retransmission"],

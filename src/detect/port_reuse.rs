@@ -102,10 +102,7 @@ impl Detector for PortReuse {
         thresholds: Self::THRESHOLDS,
         source: include_str!("port_reuse.rs"),
     };
-    const EXPLAINS: &'static [Explains] = &[
-        Explains::by(Meet::Flows, &["missing_syn_ack", "retransmission", "rst_storm"]),
-        Explains::by(Meet::Service, &["missing_syn_ack"]),
-    ];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Service, &["missing_syn_ack"])];
     type Variant = Met;
     type Key = (Endpoint, Met);
     type Counts = ();

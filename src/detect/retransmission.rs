@@ -212,8 +212,7 @@ impl Detector for Retransmission {
         source: include_str!("retransmission.rs"),
     };
     const CASES: usize = 1 << 14;
-    const EXPLAINS: &'static [Explains] =
-        &[Explains::by(Meet::Flows, &["slow_server", "tls_stall", "http_error"])];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Flows, &["tls_stall", "http_error"])];
     type Variant = Cause;
     type Key = (Endpoint, Direction);
     type Counts = Losses;

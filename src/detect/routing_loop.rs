@@ -90,13 +90,17 @@ impl Detector for RoutingLoop {
         thresholds: Self::THRESHOLDS,
         source: include_str!("routing_loop.rs"),
     };
-    const EXPLAINS: &'static [Explains] = &[
-        Explains::by(
-            Meet::Host,
-            &["missing_syn_ack", "dns_unanswered", "echo_loss", "path_outage", "icmp_unreachable"],
-        ),
-        Explains::by(Meet::Flows, &["missing_syn_ack", "retransmission", "icmp_unreachable"]),
-    ];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(
+        Meet::Host,
+        &[
+            "missing_syn_ack",
+            "dns_unanswered",
+            "echo_loss",
+            "path_outage",
+            "icmp_unreachable",
+            "retransmission",
+        ],
+    )];
     type Variant = Outcome;
     /// The network that the packets were sent to.
     type Key = (IpAddr, Outcome);
@@ -168,8 +172,8 @@ impl Detector for RoutingLoop {
             count => format!(" {} time exceeded say so.", plural(count, "ICMP message")),
         };
         let summary = format!(
-            "{} could not reach {to}: {packets} came by on the same link up to {} times, at least {} times \
-             each. The TTL fell by {step} a round.{said}{then}",
+            "{} could not reach {to}: {packets} came by on the same link up to {} times. Each came {} times \
+             or more, and the TTL fell by {step} a round.{said}{then}",
             case.clients(),
             counts.most_sightings.get(),
             Laps::PROOF,

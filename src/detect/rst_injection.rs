@@ -115,7 +115,7 @@ impl Detector for RstInjection {
         source: include_str!("rst_injection.rs"),
     };
     const EXPLAINS: &'static [Explains] = &[
-        Explains::by(Meet::Flows, &["rst_storm", "tls_abort", "retransmission", "http_error"]),
+        Explains::by(Meet::Flows, &["rst_storm", "tls_abort", "http_error"]),
         // Who is reset right after the ClientHello has sent too little to know its TTL by.
         Explains::by(Meet::Service, &["tls_abort"]),
     ];

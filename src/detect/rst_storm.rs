@@ -205,7 +205,7 @@ impl Detector for RstStorm {
     const CASES: usize = 1 << 14;
     const EXPLAINS: &'static [Explains] = &[
         Explains::by(Meet::Upstream, &["http_error"]),
-        Explains::by(Meet::Flows, &["http_error", "half_close_leak"]),
+        Explains::by(Meet::Flows, &["http_error"]),
         // A process that dies resets what it has, and refuses what comes.
         Explains::by(Meet::Service, &["connection_refused"]).when(&["abort", "no_socket", "mixed"]),
     ];

@@ -141,7 +141,7 @@ impl Detector for TlsAbort {
         thresholds: Self::THRESHOLDS,
         source: include_str!("tls_abort.rs"),
     };
-    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Flows, &["rst_storm", "connection_churn"])];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Flows, &["rst_storm"])];
     type Variant = Way;
     /// Server and server name, how, who ended it.
     type Key = ((Endpoint, String), Way, Direction);

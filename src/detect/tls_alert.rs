@@ -88,8 +88,7 @@ impl Detector for TlsAlert {
         thresholds: Self::THRESHOLDS,
         source: include_str!("tls_alert.rs"),
     };
-    const EXPLAINS: &'static [Explains] =
-        &[Explains::by(Meet::Flows, &["tls_abort", "rst_storm", "connection_churn"])];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Flows, &["rst_storm"])];
     type Variant = Description;
     /// Server and server name, alert, sender.
     type Key = ((Endpoint, String), Description, Direction);

@@ -144,7 +144,7 @@ impl Detector for TlsStall {
         thresholds: Self::THRESHOLDS,
         source: include_str!("tls_stall.rs"),
     };
-    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Flows, &["tls_abort", "rst_storm"])];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Flows, &["rst_storm"])];
     type Variant = Missing;
     /// Server and server name, what never came.
     type Key = ((Endpoint, String), Missing);

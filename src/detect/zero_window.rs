@@ -122,8 +122,7 @@ impl Detector for ZeroWindow {
         thresholds: Self::THRESHOLDS,
         source: include_str!("zero_window.rs"),
     };
-    const EXPLAINS: &'static [Explains] =
-        &[Explains::by(Meet::Flows, &["retransmission", "slow_server", "path_outage", "http_error"])];
+    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Flows, &["http_error"])];
     type Variant = Reader;
     type Key = (Endpoint, Reader);
     type Counts = Closures;
