@@ -15,7 +15,8 @@
 //!   none.
 //!
 //! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such
-//! a service had opened connections before, or when `clients` clients tried at least twice each.
+//! a service had opened connections before, or when `clients` clients tried at least twice each. One client
+//! that asks at even intervals for what nobody else asks for is a monitor: that is information.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
@@ -32,7 +33,7 @@
 //! # References
 //! RFC 9293 section 3.10.7.1 (a closed port answers a SYN with RST and ACK); RFC 8305.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::detect::races::Races;
@@ -101,6 +102,7 @@ counts! {
         largest_ttl: Most,
         /// Connections whose SYN has a digest, of TCP-MD5 or TCP-AO.
         authenticated: u64,
+        times: Times,
     }
 }
 
@@ -114,6 +116,43 @@ counts! {
         last_opened: Most,
         least_ttl: Least,
         largest_ttl: Most,
+    }
+}
+
+/// When the first [`Times::MOST`] of them were, nanoseconds since the epoch.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Times(BTreeSet<i64>);
+
+impl Times {
+    const MOST: usize = 32;
+    /// No monitor asks more often; who waits for a service to come up does. A judgement.
+    const EVERY: i64 = 5_000_000_000;
+
+    fn add(&mut self, time: Timestamp) {
+        self.absorb(Self(BTreeSet::from([time.0])));
+    }
+
+    /// At least three, evenly apart: no gap is more than a tenth shorter than the longest.
+    fn are_even(&self) -> bool {
+        let gaps = || self.0.iter().zip(self.0.iter().skip(1)).map(|(one, next)| next - one);
+        let least = gaps().min().filter(|least| *least >= Self::EVERY && self.0.len() > 2);
+        least.zip(gaps().max()).is_some_and(|(least, most)| most - least <= most / 10)
+    }
+}
+
+impl Merge for Times {
+    fn absorb(&mut self, other: Self) {
+        self.0.extend(other.0);
+        while self.0.len() > Self::MOST {
+            self.0.pop_last();
+        }
+    }
+}
+
+/// Times go into no number.
+impl Listed for Times {
+    fn listed(&self) -> Option<u64> {
+        None
     }
 }
 
@@ -192,6 +231,7 @@ impl Detector for ConnectionRefused {
         case.failed += 1;
         let asked = handshake.options[0];
         case.counts.authenticated += u64::from(asked.is_some_and(|options| options.authenticated));
+        case.counts.times.add(first.time);
         if let Some((least, largest)) = ttl {
             case.counts.least_ttl.add(least);
             case.counts.largest_ttl.add(largest);
@@ -278,7 +318,10 @@ impl ConnectionRefused {
             0 => (Extent::Port, format!("{server} refuses connections and opens none")),
             _ => (Extent::Intermittent, format!("{server} refuses some connections and opens others")),
         };
+        let monitored = case.affected.clients.count() == 1 && case.counts.times.are_even();
         let severity = match extent {
+            // Nobody but a monitor asks for it.
+            Extent::Port if opened == 0 && monitored => Severity::Info,
             // Nobody completed what the service accepted: nobody needs it.
             Extent::Intermittent if opened == 0 => Severity::Info,
             Extent::Intermittent => self.severity(case, insisting, false).min(Severity::Warning),
@@ -473,6 +516,23 @@ mod tests {
         };
         one(&findings(false), "port", Severity::Warning);
         assert!(findings(true).is_empty());
+    }
+
+    /// Every thirty seconds somebody looks whether the port is open; nobody else asks for it.
+    #[test]
+    fn a_monitor_of_a_closed_port_is_information() {
+        let findings = |uneven: u64, others: u8| {
+            in_traffic(NAME, |lab| {
+                for number in 0..6 {
+                    let late = number % 2 * uneven;
+                    refused(lab, 7, (9, 8080), 10 + number * 30_000 + late);
+                    (0..others).for_each(|one| refused(lab, 20 + one, (9, 8080), 5_000 + number * 31_000));
+                }
+            })
+        };
+        one(&findings(900, 0), "port", Severity::Info);
+        one(&findings(11_000, 0), "port", Severity::Warning);
+        one(&findings(900, 1), "port", Severity::Warning);
     }
 
     /// One client knocks a hundred times, two others once: that is one client's trouble.

@@ -10,10 +10,11 @@
 //! or later, or the capture goes on for as long after the last one. And the capture holds other packets of
 //! the host, or packets for the client's network: without any, an answer may have passed elsewhere.
 //! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server
-//! repeated its SYN-ACK after the client's ACK. `late`: answered after a repeat, at least `late` after the
-//! first SYN.
+//! repeated its SYN-ACK after the client's ACK. `late`: opened after a repeat of SYN or SYN-ACK, at least
+//! `late` after the first SYN, and later than the round trips of the connection explain.
 //!
-//! Its severity follows from the connections whose client repeated its SYN. A single SYN is information.
+//! Its severity follows from the connections whose client repeated its SYN. A single SYN is information, and
+//! so are SYN-ACKs that the server sent at once and had to repeat.
 //!
 //! # What it leaves alone
 //! - Refused and unreachable connections: those are answers (see `connection_refused`).
@@ -24,8 +25,10 @@
 //! - SYNs with the low TTLs of a route trace.
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
-//! - Silent ports of one host, or many silent services of one client, are one finding. It is information when
-//!   a client tries many ports of few hosts, one address after the other, or does not repeat its SYNs.
+//! - Silent ports of one host, many silent services of one client, or hosts that it asks on one port are one
+//!   finding. It is
+//!   information when a client tries many ports of few hosts, one address after the other, or does not repeat
+//!   its SYNs.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.
@@ -117,6 +120,8 @@ counts! {
         authenticated: u64,
         /// Of those, the ones whose SYN-ACK has none, or the other way round.
         authenticated_by_one: u64,
+        /// Late ones that the server had answered at once.
+        answered: u64,
     }
 }
 
@@ -141,6 +146,9 @@ merged! {
 
 /// Silent services of one host, from which they are one finding.
 const SEVERAL: u64 = 2;
+
+/// Silent hosts of one port that one client asks, from which they are one finding.
+const HOSTS: u64 = 5;
 
 /// Linux and Windows send three SYNs and more before they give up.
 const PERSISTENT: u64 = 3;
@@ -188,8 +196,12 @@ impl Detector for MissingSynAck {
         if opened {
             book.notes.races.opened(flow, first.time);
         }
-        let waited = handshake.connect_time.unwrap_or(last.time - first.time);
-        let Some(outcome) = self.outcome(handshake, waited) else { return };
+        let waited = match opened {
+            true => opened_after(handshake, *first),
+            false => handshake.connect_time.unwrap_or(last.time - first.time),
+        };
+        let trips = tcp.sides.iter().filter_map(|side| side.min_rtt).map(|trip| trip.0);
+        let Some(outcome) = self.outcome(handshake, waited, Span(trips.sum())) else { return };
         if outcome == Outcome::AckLost && tcp.side(Direction::ToServer).data_segments > 0 {
             return; // Its data was not acknowledged, either: asymmetric_flow says so.
         }
@@ -208,6 +220,8 @@ impl Detector for MissingSynAck {
         case.counts.authenticated += u64::from(asked == Some(true));
         case.counts.authenticated_by_one +=
             u64::from(answered.is_some_and(|answered| asked != Some(answered)));
+        let at_once = handshake.connect_time.is_some_and(|time| time < self.late);
+        case.counts.answered += u64::from(outcome == Outcome::Late && at_once);
         case.show(-waited.0, flow.id, || evidence(handshake, *first));
     }
 
@@ -233,9 +247,15 @@ impl Detector for MissingSynAck {
         let silent = |key: &(Endpoint, Outcome)| key.1 == Outcome::Silent;
         let asked_by =
             book.group(self.sweep, |key, case| case.affected.clients.only().copied().filter(|_| silent(key)));
+        let on_port = book.group(HOSTS, |key, case| {
+            case.affected.clients.only().filter(|_| silent(key)).map(|client| (*client, key.0.port))
+        });
+        let on_port = on_port.into_iter().map(|CaseGroup { by: (client, _), cases, case }| {
+            client_sweep(CaseGroup { by: client, cases, case })
+        });
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host = on_host.into_iter().map(|group| self.host_sweep(group, heard));
-        asked_by.into_iter().map(client_sweep).chain(on_host).collect()
+        asked_by.into_iter().map(client_sweep).chain(on_port).chain(on_host).collect()
     }
 
     fn judge(
@@ -251,6 +271,8 @@ impl Detector for MissingSynAck {
             // Those that opened late are no contrast to themselves.
             opened = opened.saturating_sub(case.flows());
         }
+        // The server answered each of them at once: packets were lost.
+        let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
         let (title, shown) = match outcome {
             Outcome::Silent => {
                 (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point")
@@ -262,6 +284,10 @@ impl Detector for MissingSynAck {
             Outcome::AckLost => (
                 format!("{server} does not see the end of the handshake"),
                 "were acknowledged, and the server went on repeating its SYN-ACK",
+            ),
+            Outcome::Late if unlucky => (
+                format!("Connections to {server} open only after a repeated SYN-ACK"),
+                "got an answer at once, and opened only after a repeat",
             ),
             Outcome::Late => (
                 format!("{server} answers a SYN only after a repeat"),
@@ -282,7 +308,8 @@ impl Detector for MissingSynAck {
             if outcome == Outcome::Late { " in time" } else { "" },
         );
         let severity = match outcome {
-            Outcome::Late => Severity::Warning,
+            Outcome::Late if unlucky => Severity::Info,
+            Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent | Outcome::LostReturn => case.severity(case.counts.repeated),
         };
@@ -302,15 +329,17 @@ impl Detector for MissingSynAck {
 
 impl MissingSynAck {
     /// How an attempt went wrong; `None` when it did not.
-    fn outcome(&self, handshake: &Handshake, waited: Span) -> Option<Outcome> {
+    fn outcome(&self, handshake: &Handshake, waited: Span, trips: Span) -> Option<Outcome> {
         match handshake.outcome {
             HandshakeOutcome::Silent => Some(Outcome::Silent),
             HandshakeOutcome::ReplyLost => Some(Outcome::LostReturn),
             HandshakeOutcome::AckLost => Some(Outcome::AckLost),
             HandshakeOutcome::Established => {
                 // A refusal or a challenge is an answer, too.
-                let late = handshake.syn_count > 1 && waited >= self.late && handshake.answer.is_none();
-                late.then_some(Outcome::Late)
+                let repeated = handshake.syn_count.max(handshake.syn_ack_count) > 1;
+                let late = repeated && waited >= self.late && handshake.answer.is_none();
+                // A path over satellites takes as long, and makes clients repeat their SYNs.
+                (late && (waited - trips).0 >= self.late.0 / 2).then_some(Outcome::Late)
             }
             _ => None,
         }
@@ -343,6 +372,14 @@ fn keys(counts: &Attempts) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// From the first SYN to the end of the handshake: the client's ACK, or the SYN-ACK after an ACK that the
+/// server did not get.
+fn opened_after(handshake: &Handshake, first: PacketRef) -> Span {
+    let replies = handshake.syn_acks.iter().filter(|_| handshake.syn_ack_count > 1);
+    let ends = replies.chain(&handshake.ack).map(|at| at.time - first.time);
+    ends.chain(handshake.connect_time).max().unwrap_or(Span::ZERO)
 }
 
 /// The SYNs have the TTLs that a route trace sends: low ones, one after the other.

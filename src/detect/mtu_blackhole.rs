@@ -9,17 +9,20 @@
 //! All of these hold in one direction:
 //! - the same bytes were sent whole at least three times with don't-fragment (or over IPv6) and never
 //!   acknowledged at that size;
-//! - the connection was open, and smaller datagrams arrived, at least one of them sent after the first try;
+//! - the connection was open, and smaller datagrams arrived, at least one of them sent after the first try:
+//!   it was acknowledged, or the other side stopped repeating what only a small ACK can have told it;
 //! - nothing of that size or above was ever acknowledged;
 //! - the capture holds both directions, shows no segmentation offload, and the receive window was open.
 //!
 //! With fewer than `smaller` datagrams that arrived it is no more than possible. It is confirmed when the
-//! bytes arrive at last in smaller pieces, or when several connections show it.
+//! bytes arrive at last in smaller pieces, or when several connections show it. A connection that sends
+//! nothing small behind the large segments counts with others of its service that do, or that open while it
+//! hangs; where only the latter speak for it, it is possible.
 //!
 //! `silent`: no ICMP message named the size. `icmp_ignored`: one did, and the sender sent the same size
 //! again. `receiver_view`: the capture stands behind the limit and sees what remains: a hole of whole
-//! segments that is never filled, smaller segments behind it, a receiver that asks for the hole, and no full
-//! segment in that direction.
+//! segments that is never filled, smaller segments or numbers behind it, and no full segment in that
+//! direction. The receiver asks for the hole for a time, or other connections show that the direction lives.
 //!
 //! # What it leaves alone
 //! Path MTU discovery that works. Random loss, where a datagram of the size arrives at last.
@@ -33,7 +36,7 @@
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, IcmpError, TcpFlow, UndeliveredSegment};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 thresholds! {
     /// Counts ranges that never arrive at their size, by service and direction.
@@ -97,12 +100,45 @@ counts! {
         missing_bytes: u64,
         smallest_failing_bytes: Least,
         largest_passing_bytes: Most,
+        /// Connections on which smaller datagrams arrived after the first try, or passed behind the hole.
+        shown: u64,
+        /// The first of the tries and holes.
+        onset: Earliest,
+        /// When a smaller datagram of any of the connections arrived last.
+        small: Latest,
     }
 }
+
+counts! {
+    /// What arrived in any connection of a service.
+    struct Passing {
+        /// The largest datagram of each direction.
+        largest: [Most; 2],
+    }
+}
+
+impl SizeLimit {
+    /// Smaller datagrams went on arriving after the first large one did not, and large ones reach nobody of
+    /// the service: hosts that leave look like that, too, one by one.
+    fn goes_on(&self, margin: Span, direction: Direction, passing: Option<&Passing>) -> bool {
+        let large = passing.map_or(0, |passing| passing.largest[direction.index()].get());
+        large < self.smallest_failing_bytes.get()
+            && self.onset.get().zip(self.small.get()).is_some_and(|(onset, small)| small - onset > margin)
+    }
+}
+
+/// The least MTU of IPv6 (RFC 8200 section 5): a connection that loses smaller ones has another trouble.
+const SMALL: u32 = 1280;
 
 /// Receivers that wait so long for a hole have outlasted fast recovery and the first time-outs (RFC 6298
 /// section 2).
 const RECOVERY: Span = Span::secs(3);
+
+/// Repeats of the other side that no ACK ended: as many as the tries of a size (RFC 8899 section 5.1.2).
+const UNHEARD: usize = 3;
+
+/// Small datagrams that arrive so long after the first try are not of the moment in which a path died.
+const OPENS: Span = Span::secs(1);
 
 /// Path MTUs of common encapsulations on a 1500-byte link, largest first: 1500 less the header each one adds.
 const OVERHEADS: &[(u64, &str)] = &[
@@ -139,7 +175,7 @@ impl Detector for MtuBlackhole {
     type Variant = View;
     type Key = (Endpoint, Direction, View);
     type Counts = SizeLimit;
-    type Total = ();
+    type Total = Passing;
     type Notes = ();
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
@@ -150,18 +186,22 @@ impl Detector for MtuBlackhole {
         if !tcp.handshake.outcome.is_open() {
             return book.not_judged("the handshake was not completed");
         }
-        book.judged(&flow.server);
+        if let Some(passing) = book.judged(&flow.server) {
+            for (largest, side) in passing.largest.iter_mut().zip(&tcp.sides) {
+                largest.add(side.sizes.largest_delivered);
+            }
+        }
         for direction in Direction::BOTH {
             // A closed window stops the sender, too.
             if tcp.side(direction.reverse()).zero_window_time > Span::ZERO {
                 continue;
             }
-            match limited(flow, tcp, direction).as_slice() {
-                [] => receiver_view(flow, tcp, direction, book),
-                _ if tcp.side(direction).super_frames > 0 => {
+            match Limited::of(flow, tcp, direction) {
+                None => receiver_view(flow, tcp, direction, book),
+                Some(_) if tcp.side(direction).super_frames > 0 => {
                     book.not_judged("segmentation offload: sizes on the wire are not known");
                 }
-                undelivered => sender_view(flow, tcp, direction, undelivered, book),
+                Some(limited) => sender_view(flow, tcp, direction, &limited, book),
             }
         }
     }
@@ -170,16 +210,20 @@ impl Detector for MtuBlackhole {
         &self,
         key: &Self::Key,
         case: &Case<SizeLimit>,
-        _: &Book<Self>,
+        book: &Book<Self>,
         context: &Context<'_>,
     ) -> Option<Draft<View>> {
         let (server, direction, view) = *key;
+        let margin = if view == View::Receiver { RECOVERY } else { OPENS };
+        if case.counts.shown == 0 && !case.counts.goes_on(margin, direction, book.total(&server).1) {
+            return None;
+        }
         let way = match direction {
             Direction::ToServer => "to",
             Direction::ToClient => "from",
         };
         let draft = match view {
-            View::Receiver => behind_limit(way, server, case),
+            View::Receiver => behind_limit(way, server, case)?,
             View::Silent | View::IcmpIgnored => self.before_limit(view, way, server, case, context),
         };
         Some(draft.direction(direction).count("connections", case.flows()))
@@ -198,8 +242,9 @@ impl MtuBlackhole {
     ) -> Draft<View> {
         let limit = &case.counts;
         let (failing, passing) = (limit.smallest_failing_bytes.get(), limit.largest_passing_bytes.get());
+        let shown = limit.shown > 0;
         let confidence = match view {
-            View::Silent if limit.arrived < self.smaller => Confidence::Possible,
+            View::Silent if limit.arrived < self.smaller || !shown => Confidence::Possible,
             _ if limit.resolved > 0 || case.flows() > 1 => Confidence::Confirmed,
             _ => Confidence::Likely,
         };
@@ -230,29 +275,34 @@ impl MtuBlackhole {
         let overheads: Vec<&'static str> = overheads.map(|(_, text)| *text).collect();
         // A wide gap fits every encapsulation, and says nothing.
         let fitting = if overheads.len() > 3 { Vec::new() } else { overheads };
-        Draft::new(view, title, summary)
-            .confidence(confidence)
-            .severity(match confidence {
-                Confidence::Possible => Severity::Warning,
-                Confidence::Likely | Confidence::Confirmed => Severity::Critical,
-            })
-            .could_be(SMALLER_MTU.iter().copied().chain(fitting))
+        let draft = Draft::new(view, title, summary).confidence(confidence).severity(match confidence {
+            Confidence::Possible => Severity::Warning,
+            Confidence::Likely | Confidence::Confirmed => Severity::Critical,
+        });
+        draft.could_be(SMALLER_MTU.iter().copied().chain(fitting))
     }
 }
 
 /// What a capture between the limit and the receiver shows.
-fn behind_limit(way: &str, server: Endpoint, case: &Case<SizeLimit>) -> Draft<View> {
-    let passing = case.counts.largest_passing_bytes.get();
+fn behind_limit(way: &str, server: Endpoint, case: &Case<SizeLimit>) -> Option<Draft<View>> {
+    let limit = &case.counts;
+    let several = case.flows() > 1;
+    if limit.shown == 0 && !several {
+        return None;
+    }
+    let passing = limit.largest_passing_bytes.get();
     let title = format!("Full segments {way} {server} never come this far, datagrams of {passing} bytes do");
+    let asked = match limit.shown {
+        0 => String::new(),
+        _ => format!(" No progress for {}, and the receiver asked for them.", case.lost),
+    };
     let summary = format!(
-        "In {} a hole of whole segments was never filled. Smaller segments behind it passed here, and the \
-         receiver asked for the hole. No datagram above {passing} bytes was seen in that direction. No \
-         progress for {}.",
+        "In {} a hole of whole segments was never filled. Smaller datagrams behind it passed here. No \
+         datagram above {passing} bytes was seen in that direction.{asked}",
         plural(case.flows(), "connection"),
-        case.lost,
     );
-    let confidence = if case.flows() > 1 { Confidence::Likely } else { Confidence::Possible };
-    Draft::new(View::Receiver, title, summary).confidence(confidence)
+    let confidence = if several { Confidence::Likely } else { Confidence::Possible };
+    Some(Draft::new(View::Receiver, title, summary).confidence(confidence))
 }
 
 /// The ICMP message that told the sender, before its last try, which size would have passed. The router that
@@ -265,27 +315,64 @@ fn told<'f>(flow: &'f Flow, direction: Direction, segment: &UndeliveredSegment) 
 }
 
 /// The segments of a direction that only their size kept from arriving.
-fn limited<'f>(flow: &Flow, tcp: &'f TcpFlow, direction: Direction) -> Vec<&'f UndeliveredSegment> {
-    let sizes = &tcp.side(direction).sizes;
-    let by_size = |segment: &&UndeliveredSegment| {
-        segment.dont_fragment
-            && !segment.delivered_whole
-            && ((segment.smaller_delivered > 0 && sizes.largest_delivered > 0)
-                || told(flow, direction, segment).is_some())
-            && sizes.largest_delivered < segment.ip_length
-    };
-    sizes.undelivered.iter().filter(by_size).collect()
+struct Limited<'f> {
+    segments: Vec<&'f UndeliveredSegment>,
+    /// Smaller ones are known to have arrived after the first try.
+    shown: bool,
+}
+
+impl<'f> Limited<'f> {
+    fn of(flow: &Flow, tcp: &'f TcpFlow, direction: Direction) -> Option<Self> {
+        let sizes = &tcp.side(direction).sizes;
+        let whole = |segment: &&UndeliveredSegment| {
+            segment.dont_fragment && !segment.delivered_whole && sizes.largest_delivered < segment.ip_length
+        };
+        let mut segments: Vec<_> = sizes.undelivered.iter().filter(whole).collect();
+        let by_size = |segment: &&UndeliveredSegment| {
+            segment.smaller_delivered > 0 && sizes.largest_delivered > 0
+                || told(flow, direction, segment).is_some()
+        };
+        let shown = segments.iter().any(by_size);
+        if shown {
+            segments.retain(by_size);
+            return Some(Self { segments, shown });
+        }
+        segments.retain(|segment| segment.ip_length > SMALL);
+        let first = segments.first()?.frames.first()?;
+        let shown = got_acks(flow, tcp, direction.reverse(), first.time)?;
+        (sizes.largest_delivered > 0 || shown).then_some(Self { shown, segments })
+    }
+}
+
+/// Whether `receiver` got small ACKs that were sent after `since`: then it repeats nothing any more of what
+/// they acknowledge, its FIN or its data, although it is still there (RFC 6298 section 5.1). `None` when it
+/// goes on repeating: it gets nothing, small or large.
+fn got_acks(flow: &Flow, tcp: &TcpFlow, receiver: Direction, since: Timestamp) -> Option<bool> {
+    let side = tcp.side(receiver);
+    let aborts = tcp.resets.iter().any(|reset| reset.direction == receiver);
+    let closed = side.fin.filter(|fin| fin.time > since && side.fin_acked && !aborts);
+    let closed = closed.is_some_and(|fin| flow.watched_until - fin.time >= RECOVERY);
+    let again = tcp.events.iter().filter(|event| {
+        event.direction == receiver && event.at.time > since && event.kind.is_data_retransmission()
+    });
+    let stopped = again.clone().last().zip(flow.half(receiver).last).is_some_and(|(again, last)| {
+        let next = Span(again.delay.0.saturating_mul(3));
+        last.time - again.at.time >= next.max(RECOVERY)
+    });
+    let goes_on = again.count() >= UNHEARD && !stopped || side.retransmissions.fin >= UNHEARD as u64;
+    (!goes_on).then_some(closed && side.retransmissions.fin == 0 || stopped)
 }
 
 fn sender_view(
     flow: &Flow,
     tcp: &TcpFlow,
     direction: Direction,
-    undelivered: &[&UndeliveredSegment],
+    limited: &Limited<'_>,
     book: &mut Book<MtuBlackhole>,
 ) {
+    let Limited { segments: undelivered, shown } = limited;
     let sizes = &tcp.side(direction).sizes;
-    let first = undelivered[0];
+    let Some(first) = undelivered.first() else { return };
     let told = told(flow, direction, first);
     let view = if told.is_some() { View::IcmpIgnored } else { View::Silent };
     let Some(case) = book.case((flow.server, direction, view)) else { return };
@@ -300,6 +387,11 @@ fn sender_view(
     limit.resolved += u64::from(resolved);
     undelivered.iter().for_each(|segment| limit.smallest_failing_bytes.add(segment.ip_length));
     limit.largest_passing_bytes.add(sizes.largest_delivered);
+    limit.shown += u64::from(*shown);
+    first.frames.first().into_iter().for_each(|first| limit.onset.add(first.time));
+    // The end of the handshake shows that the small datagrams of the opening arrived.
+    let small = sizes.largest_delivered_at.into_iter().chain(tcp.handshake.ack);
+    small.for_each(|at| limit.small.add(at.time));
     case.show(0, flow.id, || {
         let size = format!("{} bytes of IP, DF, seq {}", first.ip_length, first.seq.0);
         let tries = first.frames.iter().map(|at| Evidence::new(*at, Role::TooBig, size.clone()));
@@ -326,18 +418,25 @@ fn receiver_view(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Bo
     let cut = u64::from(side.largest_payload) < with_timestamps;
     let mut holes = tcp.events.iter().filter(|event| event.kind == EventKind::Gap);
     let Some(hole) = holes.find(|event| event.direction == direction) else { return };
-    let waited = flow.watched_until.min(flow.last.time) - hole.at.time;
-    let asked = receiver.duplicate_acks > 0;
-    if side.hole_bytes == 0 || !whole || !cut || !asked || waited < RECOVERY || side.data_segments == 0 {
+    let waited = flow.watched_until - hole.at.time;
+    if side.hole_bytes == 0 || !whole || !cut || waited < RECOVERY || side.data_segments == 0 {
         return;
     }
     let Some(case) = book.case((flow.server, direction, View::Receiver)) else { return };
     case.flow(flow, [hole.at, flow.last]);
     case.failed += 1;
-    case.lost += waited;
-    case.counts.missing_bytes += side.hole_bytes;
-    case.counts.largest_passing_bytes.add(side.sizes.largest_delivered);
-    case.show(0, flow.id, || {
+    let seen = flow.watched_until.min(flow.last.time) - hole.at.time;
+    case.lost += seen;
+    let limit = &mut case.counts;
+    limit.missing_bytes += side.hole_bytes;
+    // With its headers (RFC 9293 section 3.7.1).
+    let headers: u64 = if flow.server.address.is_ipv4() { 40 } else { 60 };
+    limit.smallest_failing_bytes.add(mss + headers);
+    limit.largest_passing_bytes.add(side.sizes.largest_delivered);
+    limit.shown += u64::from(receiver.duplicate_acks > 0 && seen >= RECOVERY);
+    limit.onset.add(hole.at.time);
+    flow.half(direction).last.into_iter().for_each(|last| limit.small.add(last.time));
+    case.show(-seen.0, flow.id, || {
         let duplicates = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateAck);
         let asked = duplicates.filter(|event| event.direction != direction).take(6);
         let asked = asked.map(|event| {
@@ -349,49 +448,4 @@ fn receiver_view(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Bo
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{fires, in_scene, one, silent};
-
-    const NAME: &str = MtuBlackhole::RULE.name;
-
-    #[test]
-    fn it_fires() {
-        fires(
-            NAME,
-            &[
-                ("mtu_blackhole_silent", "silent", Severity::Critical),
-                ("mtu_blackhole_stalled", "silent", Severity::Critical),
-                ("mtu_blackhole_resolved", "silent", Severity::Critical),
-                ("mtu_blackhole_icmp_ignored", "icmp_ignored", Severity::Critical),
-                ("mtu_blackhole_receiver_view", "receiver_view", Severity::Warning),
-            ],
-        );
-    }
-
-    #[test]
-    fn it_stays_silent() {
-        silent(
-            NAME,
-            &[
-                "healthy_path_mtu_discovery",
-                "retransmission_rto",
-                "capture_offload",
-                "asymmetric_flow_loss",
-                "capture_gap",
-            ],
-        );
-    }
-
-    /// Bytes that arrive at last in smaller pieces did not fail, however long they took.
-    #[test]
-    fn what_arrived_at_last_has_not_failed() {
-        let resolved = in_scene(NAME, "mtu_blackhole_resolved");
-        let resolved = one(&resolved, "silent", Severity::Critical);
-        assert_eq!(resolved.impact.failed_transactions, 0);
-        assert!(resolved.impact.seconds_lost > Span::ZERO && resolved.impact.of_transactions > 0);
-        let stalled = in_scene(NAME, "mtu_blackhole_stalled");
-        let stalled = one(&stalled, "silent", Severity::Critical);
-        assert!(stalled.impact.failed_transactions > 0, "{stalled:#?}");
-    }
-}
+mod tests;

@@ -24,7 +24,8 @@
 //! A server among others of its port and network is the subject when its own RSTs ended `few` connections
 //! and `share` of all, whatever the time between them, and less than a twentieth of theirs.
 //!
-//! Several RSTs of one connection count once.
+//! Several RSTs of one connection count once. Those whose TTL or link address is not that of their sender's
+//! other packets are counted apart: a device sent them.
 //!
 //! # What it leaves alone
 //! - Resets after a FIN or a TLS close_notify, and by a client that has its answer.
@@ -119,6 +120,8 @@ counts! {
         abort: u64,
         idle: u64,
         by_server: u64,
+        /// With a TTL that their sender's other packets do not have, or by another link address.
+        from_elsewhere: u64,
     }
 }
 
@@ -292,12 +295,27 @@ fn take(case: &mut Case<Resets>, flow: &Flow, reset: &Reset) {
     case.flow(flow, [reset.at]);
     case.failed += 1;
     case.counts.add(reset.class, reset.direction);
+    case.counts.from_elsewhere += u64::from(is_from_elsewhere(flow, reset));
     case.show(0, reset.at.packet, || {
         let ack = if reset.with_ack { "with" } else { "no" };
         let fields = format!("{}, {ack} ACK, seq {}, TTL {}", reset.class.name(), reset.seq.0, reset.ttl);
         let answered = |at| Evidence::new(at, Role::Trigger, "the packet that it answers");
         reset.trigger.map(answered).into_iter().chain([Evidence::new(reset.at, Role::Reset, fields)])
     });
+}
+
+/// Load balancing over equal paths shifts a TTL by one or two.
+const HOPS: u8 = 2;
+
+/// Not where its sender's other packets in the connection come from, by TTL or link address.
+fn is_from_elsewhere(flow: &Flow, reset: &Reset) -> bool {
+    let ttl = flow.tcp.as_ref().and_then(|tcp| tcp.side(reset.direction).ttl);
+    let links = &flow.half(reset.direction).links;
+    let near = |(least, most): (u8, u8)| {
+        (least.saturating_sub(HOPS)..=most.saturating_add(HOPS)).contains(&reset.ttl)
+    };
+    ttl.is_some_and(|ttl| !near(ttl))
+        || links.len() > 1 && links.iter().any(|link| link.first.packet == reset.at.packet)
 }
 
 impl RstStorm {
@@ -456,16 +474,26 @@ fn draft(server: &str, storm: &Case<Resets>, beside: &str) -> Draft<Kind> {
         storm.clients(),
         if kind == Kind::Refused { "could not connect" } else { "lost connections" },
     );
+    let elsewhere = storm.counts.from_elsewhere;
+    let summary = match elsewhere {
+        0 => summary,
+        _ => format!("{summary} {elsewhere} of the RSTs come from elsewhere than their sender's packets."),
+    };
     let clients = &storm.affected.clients;
     // Who needs a service that refuses asks again: strangers that come once are a scan or a flood.
     let needed = clients.count() >= Severity::CLIENTS
         && !clients.is_full()
         && storm.affected.flows() >= 2 * clients.count();
     let severity = if kind == Kind::Refused && !needed { Severity::Info } else { Severity::Critical };
-    Draft::new(kind, title, summary)
+    let draft = Draft::new(kind, title, summary)
         .severity(severity)
         .count("reset_connections", resets)
-        .count("ended_connections", storm.total)
+        .count("ended_connections", storm.total);
+    match elsewhere * 10 >= resets * 9 {
+        true => draft
+            .could_be(["a device on the path resets the connections, or answers for a host that is gone"]),
+        false => draft,
+    }
 }
 
 #[cfg(test)]

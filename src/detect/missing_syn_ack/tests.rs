@@ -236,3 +236,52 @@ fn many_ports_of_one_host_are_one_finding_for_information() {
     assert_eq!((findings.len(), finding.impact.services), (1, 40));
     assert!(!finding.summary.contains("waited"), "{}", finding.summary);
 }
+
+/// A server that answers each SYN at once. In every so-manyth connection it repeats its SYN-ACK a second
+/// later, and the ACK comes so long after that.
+fn unlucky(every: u64, delays: [u64; 2], answered: u64) -> Vec<Finding> {
+    in_traffic(NAME, |lab| {
+        for number in 0..24 {
+            let mut talk = lab.talk(7, (9, 8886), 100 + number * 400, delays);
+            if number % every == 0 {
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                let syn_ack = talk.segment(SERVER, SYN | ACK, b"");
+                talk.wait(60);
+                talk.record(&mut lab.capture, &syn_ack);
+                talk.wait(1_010_000);
+                talk.record(&mut lab.capture, &syn_ack);
+                talk.sent(&syn_ack);
+                talk.received(&syn_ack);
+                talk.wait(answered);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"");
+                talk.exchange(&mut lab.capture, b"GET / HTTP/1.1\r\n\r\n", 300);
+            } else {
+                lab.http(&mut talk, 300);
+            }
+            talk.close(&mut lab.capture);
+        }
+    })
+}
+
+#[test]
+fn syn_acks_repeated_after_loss_are_information() {
+    let finding = one(&unlucky(8, [20_000, 30], 40_000), "late", Severity::Info);
+    assert!(finding.title.contains("repeated SYN-ACK"), "{}", finding.title);
+    assert_eq!(finding.impact.failed_transactions, 0);
+}
+
+/// At the server of clients behind two satellites, which repeat SYN and SYN-ACK before the answer arrives.
+#[test]
+fn a_long_way_makes_nobody_late() {
+    assert!(unlucky(1, [650_000, 30], 290_000).is_empty());
+}
+
+#[test]
+fn hosts_that_one_client_asks_on_one_port_are_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..12).for_each(|host| asks(lab, 7, (20 + host, 445), 1_000 + 30 * u64::from(host), 1));
+        elsewhere(lab, 20_000);
+    });
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    one(&findings, "silent", Severity::Info);
+}

@@ -3,6 +3,9 @@
 INCIDENTS = {
     "accept_queue_full": "missing_syn_ack",
     "asymmetric_loss": "retransmission",
+    "asymmetric_moved_answers": "path_outage",
+    "asymmetric_moved_half": "asymmetric_flow",
+    "asymmetric_moved_reset": "asymmetric_flow",
     "asymmetric_path": "asymmetric_flow",
     "asymmetric_state": "asymmetric_flow",
     "asymmetric_vlan": "asymmetric_flow",
@@ -46,6 +49,7 @@ INCIDENTS = {
     "loss_timeout": "retransmission",
     "mtu_icmp_ignored": "mtu_blackhole",
     "mtu_ipv6_filtered": "mtu_blackhole",
+    "mtu_ipv6_server_side": "mtu_blackhole",
     "mtu_receiver_side": "mtu_blackhole",
     "mtu_silent_download": "mtu_blackhole",
     "mtu_silent_no_sack": "mtu_blackhole",

@@ -9,7 +9,7 @@ from ..lab import scenario
 from ..net import Node
 from ..records import rewrite
 from ..rules import Strewn, data
-from ..services import FILLER, Service, ask, connect, exchange, read, together
+from ..services import FILLER, Service, ask, connect, exchange, read, together, tolerant
 from .opening import attempts
 
 INVALID = """table inet state { chain forward { type filter hook forward priority 0;
@@ -28,7 +28,7 @@ def back_road(site, server, *clients):
         back.ip(f"addr add {lan.v4[254]}/24 dev {device}", f"link set {device} up")
         back.plain(device)
         lan.router.plain("back")
-    for target in [client.v4 for client in clients] or ["default"]:
+    for target in [getattr(client, "v4", client) for client in clients] or ["default"]:
         server.ip(f"route replace {target} via {site.servers.v4[254]}")
     return back
 
@@ -139,6 +139,82 @@ def asymmetric_vlan(lab):
 
     rewrite(lab.files[0], lambda records: [tagged(record) for record in records])
     lab.truth.note("Tagged afterwards: what the second router sends with VLAN 120, everything else with 110.")
+
+
+STRANGERS = """table inet state {{ chain forward {{ type filter hook forward priority 0;
+  tcp dport {0} ct state invalid {1}
+  tcp dport {0} ct state new tcp flags != syn {1}
+  tcp sport {0} ct state invalid {1}
+  tcp sport {0} ct state new {1}
+  }}
+}}"""
+
+
+def in_use(client, server, port, seconds, size, every=0.25):
+    """A connection that asks small things all the time, until it fails or the time is over."""
+    end = time.monotonic() + seconds
+    with tolerant(), connect(client, server, port, timeout=8) as made:
+        while time.monotonic() < end:
+            ask(made, size)
+            time.sleep(every)
+
+
+def moved(lab, rtt, port, vantage, move, verdict):
+    """Connections in use, of which some lose one direction to a second firewall that knows none of them."""
+    lab.truth.sees_all = False
+    site = lab.site(rtt=rtt, jitter=0.3)
+    server, clients = site.server(), [site.client(f"client{number}") for number in range(4)]
+    Service(server, port, exchange())
+    back = back_road(site, server, "192.0.2.1")
+    back.nft(STRANGERS.format(port, verdict))
+    back.set(**{"net.netfilter.nf_conntrack_tcp_loose": 0})
+    with lab.capture(site, vantage(back) if callable(vantage) else vantage):
+        def change():
+            time.sleep(3)
+            move(site, server, clients[:2])
+
+        together(change, *(lambda client=client, again=again: in_use(client, server, port, 11, 150 + 70 * again) for client in clients for again in range(3)))
+        time.sleep(1)
+    return server
+
+
+def to_server(site, server, clients):
+    for client in clients:
+        client.ip(f"route replace {server.v4} via {site.clients.v4[254]}")
+
+
+def to_clients(site, server, clients):
+    for client in clients:
+        server.ip(f"route replace {client.v4} via {site.servers.v4[254]}")
+
+
+@scenario
+def asymmetric_moved_reset(lab):
+    """Requests of connections in use take another firewall from one moment on, which resets what it does not know; seen at the clients."""
+    server = moved(lab, 24, 8447, "client side", to_server, "reject with tcp reset")
+    lab.truth.expect("asymmetric_flow", variant="state", severity="warning", server=server.v4, port=8447, failed=6)
+    lab.truth.allow("rst_storm", "rst_injection")
+    lab.truth.shows = "tcp.srcport == 8447 && tcp.flags.reset == 1"
+
+
+@scenario
+def asymmetric_moved_answers(lab):
+    """Answers of connections in use take another firewall from one moment on, which drops them; seen on the first one."""
+    server = moved(lab, 19, 8448, "middle", to_clients, "drop")
+    # Here the answers of some connections end, and those of others go on: what became of them shows elsewhere.
+    lab.truth.expect("path_outage", severity="warning")
+    lab.truth.expect("asymmetric_flow", variant="visibility", server=server.v4, port=8448)
+    lab.truth.allow("retransmission")
+    lab.truth.shows = "tcp.dstport == 8448 && tcp.analysis.retransmission"
+
+
+@scenario
+def asymmetric_moved_half(lab):
+    """The same, seen on the firewall that they move to: the servers' half of these connections, which it drops."""
+    server = moved(lab, 29, 8449, lambda back: (back, "rear"), to_clients, "drop")
+    lab.truth.expect("asymmetric_flow", variant="state", severity="warning", server=server.v4, port=8449, failed=6)
+    lab.truth.allow("retransmission")
+    lab.truth.shows = "tcp.srcport == 8449 && tcp.analysis.retransmission"
 
 
 @scenario

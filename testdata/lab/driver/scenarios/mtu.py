@@ -145,6 +145,24 @@ def mtu_ipv6_filtered(lab):
     lab.truth.shows = f"ipv6 && tcp.dstport == 8051 && {AGAIN}"
 
 
+@scenario
+def mtu_ipv6_server_side(lab):
+    """The same in both directions, seen at the server: large answers and large uploads hang, each without anything small behind."""
+    lab.truth.sees_all = False
+    site, server, clients = place(lab, 8052, 33, wan_mtu=1400)
+    for router in (site.west, site.east):
+        router.nft("table inet own { chain output { type filter hook output priority 0;\n icmpv6 type packet-too-big drop\n }\n}\n")
+    with lab.capture(site, "server side"):
+        together(lambda: fetches(clients[0], server, 8052, 1, 40_000, timeout=9, family=socket.AF_INET6),
+                 lambda: fetches(clients[1], server, 8052, 2, 40_000, timeout=9, family=socket.AF_INET6),
+                 lambda: uploads(clients[0], server, 8052, 1, 40_000, timeout=9, family=socket.AF_INET6),
+                 lambda: uploads(clients[1], server, 8052, 2, 6000, timeout=9, family=socket.AF_INET6))
+    lab.truth.expect("mtu_blackhole", variant="silent", severity="warning", server=server.v6, port=8052, failed=3)
+    lab.truth.expect("mtu_blackhole", variant="receiver_view", severity="warning", server=server.v6, port=8052)
+    lab.truth.allow("retransmission")
+    lab.truth.shows = f"ipv6 && tcp.srcport == 8052 && {AGAIN}"
+
+
 def tunnel(site, limit):
     """Both lans' traffic inside VXLAN over the wan."""
     for router, own, other, far4, far6 in ((site.west, 1, 2, site.servers.v4, site.servers.v6), (site.east, 2, 1, site.clients.v4, site.clients.v6)):

@@ -154,6 +154,28 @@ def syn_ack_lost_twice(lab):
 
 
 @scenario
+def syn_ack_lost_once(lab):
+    """Of two dozen connections three lose their first SYN-ACK behind the capture point; all open."""
+    lab.truth.sees_all = False
+    seen = []
+
+    def unlucky(frame):
+        if not syn_ack(frame) or frame.conversation in seen:
+            return False
+        seen.append(frame.conversation)
+        return len(seen) in (4, 11, 19)
+
+    site = lab.site(rtt=52, jitter=0.5, rules=[Drop(TO_CLIENT, ports=8886, match=unlucky)])
+    server, clients = site.server(), [site.client("client1"), site.client("client2")]
+    Service(server, 8886, exchange())
+    with lab.capture(site, "server side"):
+        together(*(lambda client=client: attempts(client, server, 8886, 12, 12) for client in clients))
+        time.sleep(1.5)
+    lab.truth.expect("missing_syn_ack", variant="late", server=server.v4, port=8886)
+    lab.truth.shows = "tcp.srcport == 8886 && tcp.flags.syn == 1 && tcp.analysis.retransmission"
+
+
+@scenario
 def accept_queue_full(lab):
     """A server accepts nobody: its queue holds two, the kernel drops what comes after them."""
     site = lab.site(rtt=11, jitter=0.3)

@@ -1,0 +1,227 @@
+use super::*;
+use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
+use crate::support::filler;
+use crate::support::scenes::Lab;
+use crate::support::tcp::{ACK, CLIENT, RST, SERVER, Talk};
+
+const NAME: &str = AsymmetricFlow::RULE.name;
+
+#[test]
+fn it_fires() {
+    fires(
+        NAME,
+        &[
+            ("asymmetric_flow_visibility", "visibility", Severity::Info),
+            ("asymmetric_flow_path", "path", Severity::Warning),
+            ("asymmetric_flow_state", "state", Severity::Critical),
+            ("asymmetric_flow_loss", "loss", Severity::Info),
+        ],
+    );
+}
+
+#[test]
+fn it_stays_silent() {
+    silent(
+        NAME,
+        &[
+            "missing_syn_ack_silent",
+            "retransmission_rto",
+            "capture_duplicates_routed",
+            "healthy_resets",
+            "healthy_large",
+        ],
+    );
+}
+
+#[test]
+fn shares_are_of_all_connections_of_the_service() {
+    let findings = in_scene(NAME, "asymmetric_flow_path");
+    let impact = one(&findings, "path", Severity::Warning).impact;
+    assert!(impact.failed_transactions < impact.of_transactions, "{impact:?}");
+}
+
+/// A connection that asks so often, every 200 ms, and stays open.
+fn in_use(lab: &mut Lab, client: u8, at: u64, times: u32) -> Talk {
+    let mut talk = lab.talk(client, (20, 8447), at, [30, 4_000]);
+    talk.handshake(&mut lab.capture);
+    for number in 0..times {
+        talk.exchange(&mut lab.capture, b"GET /next HTTP/1.1\r\n\r\n", 300 + number as usize);
+        talk.wait(200_000);
+    }
+    talk
+}
+
+/// What `side` sends is lost from now on, and repeated; `answers`: the ACKs of the other side between.
+fn in_vain(lab: &mut Lab, talk: &mut Talk, side: usize, answers: bool) {
+    let lost = talk.send_lost(&mut lab.capture, side, &filler(3, 200));
+    for number in 0..6 {
+        talk.wait(230_000 << number);
+        talk.resend(&mut lab.capture, &lost);
+        if answers {
+            talk.wait(3_000);
+            talk.ack(&mut lab.capture, side, &[]);
+        }
+    }
+}
+
+/// The request gets a RST in the server's name; the server repeats its last answer meanwhile.
+fn reset_by_device(lab: &mut Lab, client: u8, at: u64, ttl: u8, goes_on: bool) {
+    let mut talk = in_use(lab, client, at, 3);
+    let last = talk.send(&mut lab.capture, SERVER, ACK, &filler(5, 120));
+    talk.turn(SERVER);
+    talk.send(&mut lab.capture, CLIENT, ACK, b"GET /next HTTP/1.1\r\n\r\n");
+    talk.wait(900);
+    let mut reset = talk.segment(SERVER, RST, b"");
+    (reset.ttl, reset.seq) = (ttl, talk.ends[CLIENT].expects);
+    talk.record(&mut lab.capture, &reset);
+    if goes_on {
+        talk.wait(300_000);
+        talk.resend(&mut lab.capture, &last);
+    }
+}
+
+#[test]
+fn a_device_that_resets_what_it_does_not_know_is_told_by_the_server_that_goes_on() {
+    let findings = |ttl: u8, goes_on: bool| {
+        in_traffic(NAME, |lab| {
+            (0..6).for_each(|number| {
+                reset_by_device(lab, 30 + number, 500 + 20 * u64::from(number), ttl, goes_on)
+            });
+        })
+    };
+    let finding = one(&findings(64, true), "state", Severity::Critical);
+    assert_eq!(finding.impact.failed_transactions, 6);
+    // The server itself, which was restarted; and something that answers for a host that is gone.
+    assert!(findings(58, true).is_empty() && findings(64, false).is_empty());
+}
+
+/// The server knows nothing of it and says nothing; others go on with it, or the requests had moved.
+#[test]
+fn a_device_is_told_by_where_the_requests_went_or_by_those_that_go_on() {
+    let findings = |others: u32, moves: bool, idle: u64| {
+        in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let mut talk = in_use(lab, 30 + number, 500 + 20 * u64::from(number), 3);
+                talk.wait(idle);
+                let router = talk.ends[SERVER].mac;
+                if moves {
+                    talk.ends[SERVER].mac = [2, 0x5e, 0, 10, 99, 9];
+                }
+                talk.send(&mut lab.capture, CLIENT, ACK, b"GET /next HTTP/1.1\r\n\r\n");
+                talk.wait(900);
+                let mut reset = talk.segment(SERVER, RST, b"");
+                reset.ttl = 64;
+                talk.record(&mut lab.capture, &reset);
+                talk.ends[SERVER].mac = router;
+            }
+            in_use(lab, 60, 600, others);
+        })
+    };
+    let proven = one(&findings(3, true, 0), "state", Severity::Critical);
+    assert!(proven.summary.contains("In 6 the answered packet"), "{}", proven.summary);
+    one(&findings(60, false, 0), "state", Severity::Warning);
+    // After a pause it is what idle_timeout says.
+    assert!(findings(60, true, 20_000_000).is_empty());
+}
+
+#[test]
+fn answers_that_no_longer_pass_while_others_do_are_information() {
+    let findings = |others: u32, stops: u8| {
+        in_traffic(NAME, |lab| {
+            for number in 0..stops {
+                let mut talk = in_use(lab, 30 + number, 500 + 20 * u64::from(number), 3);
+                in_vain(lab, &mut talk, CLIENT, false);
+            }
+            in_use(lab, 60, 600, others);
+        })
+    };
+    let finding = one(&findings(60, 4), "visibility", Severity::Info);
+    assert_eq!(finding.subject.direction, Some(Direction::ToServer));
+    // Nobody hears the server any more, or one client alone has left.
+    assert!(findings(3, 4).is_empty() && findings(60, 2).is_empty());
+}
+
+/// The server's packets take another way, and arrive: the client acknowledges what did not pass here.
+#[test]
+fn a_direction_that_moves_away_is_told_by_what_is_acknowledged() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = in_use(lab, 30, 500, 3);
+        for number in 0..20 {
+            talk.wait(250_000);
+            talk.send(&mut lab.capture, CLIENT, ACK, b"GET /next HTTP/1.1\r\n\r\n");
+            talk.miss(SERVER, &filler(number, 400));
+            talk.turn(CLIENT);
+            talk.ack(&mut lab.capture, CLIENT, &[]);
+        }
+    });
+    let finding = one(&findings, "visibility", Severity::Info);
+    assert!(finding.summary.contains("In 1 the remaining side acknowledges"), "{}", finding.summary);
+}
+
+/// Only what the servers send passes, and they repeat it: on a firewall that drops what it does not know.
+#[test]
+fn half_of_connections_that_get_nowhere_is_a_warning() {
+    let findings = |answers: bool, flows: u8| {
+        in_traffic(NAME, |lab| {
+            for number in 0..flows {
+                let before = lab.capture.packets.len();
+                let mut talk = in_use(lab, 30 + number, 500 + 20 * u64::from(number), 1);
+                lab.capture.packets.truncate(before);
+                in_vain(lab, &mut talk, SERVER, answers);
+            }
+        })
+    };
+    let finding = one(&findings(true, 4), "state", Severity::Warning);
+    assert_eq!(finding.impact.failed_transactions, 4);
+    // Without an ACK beside the data nothing shows that the clients are there; and one may have left.
+    assert!(findings(false, 4).is_empty() && findings(true, 2).is_empty());
+}
+
+/// Both directions move to another link address together, as after a fail-over of a router pair.
+#[test]
+fn a_fail_over_of_both_directions_is_nothing() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..6 {
+            let mut talk = in_use(lab, 30 + number, 500 + 20 * u64::from(number), 4);
+            talk.ends[SERVER].mac = [2, 0x5e, 0, 10, 99, 9];
+            talk.ends[SERVER].ttl -= 1;
+            for _ in 0..4 {
+                talk.exchange(&mut lab.capture, b"GET /next HTTP/1.1\r\n\r\n", 300);
+                talk.wait(300_000);
+            }
+            talk.close(&mut lab.capture);
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// A mirror port of one direction; three clients of a hundred have left.
+#[test]
+fn clients_that_leave_before_a_mirror_of_one_direction_are_no_warning() {
+    let findings = in_traffic(NAME, |lab| {
+        let before = lab.capture.packets.len();
+        for number in 0..60 {
+            let mut talk = in_use(lab, 30 + number, 500 + 20 * u64::from(number), 2);
+            if number < 3 {
+                in_vain(lab, &mut talk, SERVER, true);
+            }
+        }
+        let seen = lab.capture.packets.split_off(before);
+        lab.capture.packets.extend(seen.into_iter().filter(|packet| packet.frame[1] != 0x5e));
+    });
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Info), "{findings:#?}");
+}
+
+#[test]
+fn a_client_that_gives_up_in_the_end_has_lost_its_answers_all_the_same() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..4 {
+            let mut talk = in_use(lab, 30 + number, 500 + 20 * u64::from(number), 3);
+            in_vain(lab, &mut talk, CLIENT, false);
+            let reset = talk.segment(CLIENT, RST | ACK, b"");
+            talk.record(&mut lab.capture, &reset);
+        }
+        in_use(lab, 60, 600, 60);
+    });
+    one(&findings, "visibility", Severity::Info);
+}
