@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::correlate::scoreboard::{Counted, Failure, Kind, Scoreboard, ServiceKey, Tally, Traffic, sum};
 use crate::correlate::times::{Spread, Times};
-use crate::detect::Merge;
+use crate::detect::{Merge, hash_of};
 use crate::time::{Span, Timestamp};
 
 /// How a service fared.
@@ -192,7 +192,7 @@ impl Board {
 
     /// One of the names of a service is among `names`.
     pub(super) fn has_name(&self, key: &ServiceKey, names: &BTreeSet<&str>) -> bool {
-        let known = self.counted().find(|(other, _)| *other == key);
+        let known = self.counted.services.get(hash_of(key), *key);
         known.is_some_and(|(_, counted)| counted.names.iter().any(|name| names.contains(name.as_str())))
     }
 
