@@ -175,7 +175,7 @@ fn whole(bencher: Bencher<'_, '_>, threads: usize) {
 fn whole_with_tables(bencher: Bencher<'_, '_>, threads: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     bencher.counter(ItemsCount::new(INPUT.packets)).bench_local(|| {
-        let mut tables = TableFiles::create(folder.path()).expect("created");
+        let mut tables = TableFiles::create(folder.path(), &Config::default().limits).expect("created");
         run(threads, &mut tables);
         tables.finish().expect("written")
     });

@@ -21,6 +21,7 @@ use crate::time::Span;
 
 mod read;
 mod sample;
+mod shares;
 
 pub use read::{ConfigError, nearest};
 
@@ -40,7 +41,7 @@ impl Config {
     /// How captures are read.
     pub fn capture_limits(&self) -> CaptureLimits {
         CaptureLimits {
-            chunk_bytes: self.limits.chunk_kib as usize * 1024,
+            chunk_bytes: self.limits.chunk_bytes(),
             max_record: self.limits.record_mib.saturating_mul(1 << 20),
             ..CaptureLimits::default()
         }
@@ -117,14 +118,16 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Memory of the whole run, MiB. When open flows take more than a third of it, those that were silent
-    /// longest are closed, open connections last.
+    /// Memory of the whole run, MiB; pages of mapped captures do not count. Open flows may take what stream
+    /// numbers, packets and rows under way, the program itself and a quarter for the tables of the detectors
+    /// leave. Above that, those that were silent longest are closed, open connections last. Below 256 the
+    /// program and those tables may need more than that.
     pub memory_mib: u32,
-    /// Bytes of capture per unit of parallel work, KiB.
+    /// Bytes of capture per unit of parallel work, KiB; less in little memory.
     pub chunk_kib: u32,
     /// Chunks per round; 0 chooses by threads and packets.
     pub round_chunks: u32,
-    /// Partitions that the flows are hashed into.
+    /// Partitions that the flows are hashed into; fewer in little memory.
     pub partitions: u32,
     /// Classified segments kept per flow.
     pub events_per_flow: u32,
@@ -206,7 +209,7 @@ macro_rules! settings {
 }
 
 settings! {
-    limits.memory_mib in 1, 1048576 true "memory, MiB; above a third of it, flows idle longest are closed";
+    limits.memory_mib in 1, 1048576 true "memory, MiB, held from 256 on by closing flows idle longest";
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
     limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by threads and packets";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use crate::capture::{CaptureError, CaptureLimits, Chunk, Hashes, Reader};
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::dissect::PacketRecord;
 use crate::local::tracker::{Tracker, write};
 use crate::pipeline::{Batch, Outcome, PartitionState, Rows, Sequencer, dissect_into};
@@ -128,7 +128,7 @@ impl<'c> Rounds<'c> {
                 self.files_told += 1;
             }
             let (reader, tracker) = (&mut self.reader, &mut self.tracker);
-            let (size, count) = (RoundSize::of(self.config), tracker.partitions.len());
+            let (size, count) = (RoundSize::of(&self.config.limits), tracker.partitions.len());
             let (ready, clock) = (std::mem::take(&mut tracker.ready), self.sequencer.clock());
             let (mut next, (tracked, ())) = rayon::join(
                 || dissect_round(reader, size, count, spare),
@@ -161,25 +161,30 @@ struct RoundSize {
     most_chunks: usize,
     /// Between the two, as many chunks as hold this many packets.
     packets: u64,
+    /// With so many a round is full.
+    most_packets: u64,
 }
 
 impl RoundSize {
     /// One chunk per thread, and more while they hold few packets, because threads wait for each other once a
     /// round. A round of small packets can end as many flows as it has packets, so the packets are limited.
     /// Measured: 32768 packets are no faster than 8192 and take 10 % more memory when packets are small.
-    fn of(config: &Config) -> Self {
-        match config.limits.round_chunks as usize {
+    fn of(limits: &Limits) -> Self {
+        let most_packets = limits.round_packets();
+        match limits.round_chunks as usize {
             0 => {
-                let threads = rayon::current_num_threads();
-                Self { least_chunks: threads, most_chunks: 8 * threads, packets: 8192 }
+                let (threads, most) = (rayon::current_num_threads(), limits.most_chunks());
+                let (least_chunks, most_chunks) = (threads.min(most), (8 * threads).min(most));
+                Self { least_chunks, most_chunks, packets: 8192, most_packets }
             }
-            chunks => Self { least_chunks: chunks, most_chunks: chunks, packets: 0 },
+            chunks => Self { least_chunks: chunks, most_chunks: chunks, packets: 0, most_packets },
         }
     }
 
     /// A round of so many chunks and packets needs one more chunk.
     fn wants_more(self, chunks: usize, packets: u64) -> bool {
-        chunks < self.least_chunks || (chunks < self.most_chunks && packets < self.packets)
+        let room = chunks < self.least_chunks || (chunks < self.most_chunks && packets < self.packets);
+        room && packets < self.most_packets
     }
 }
 

@@ -163,7 +163,7 @@ fn a_full_table_closes_the_same_flows() {
     // A table that is always full, one that is weighed when it may be, and more streams than get a number.
     for (memory_mib, streams, acts) in [
         (4, 6_000_000, "limits.memory_mib"),
-        (56, 6_000_000, "limits.memory_mib"),
+        (120, 6_000_000, "limits.memory_mib"),
         (4, 700, "limits.streams"),
     ] {
         let mut config = Config::default();

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use pcapsy::detect::Severity;
 use pcapsy::flow::{Flow, FlowHead};
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::{Outcome, Rows};
+use pcapsy::report::table::{FileIndex, FlowRow, Flows, column};
+use pcapsy::report::value::Value;
 use support::capture::{Capture, Packet};
 use support::dns;
 use support::filler;
@@ -22,17 +25,26 @@ use support::frame::{Ip, ethernet};
 use support::tcp::{ACK, CLIENT, SERVER, SYN, Talk};
 use support::tls;
 
-/// How many flows were shown.
+/// How many flows were shown, and what the table of flows says of them.
 #[derive(Default)]
 struct Shown {
     flows: u64,
     continued: u64,
+    /// Rows by `roles` and by `end`.
+    words: BTreeMap<String, u64>,
 }
 
 impl Rows for Shown {
     fn flow(&mut self, flow: &Flow) {
         self.flows += 1;
         self.continued += u64::from(flow.continues);
+        let files = FileIndex::default();
+        let row = FlowRow { flow, files: &files };
+        for name in ["roles", "end"] {
+            let column = column::<Flows>(name).expect("a column");
+            let Value::Text(word) = (column.value)(&row) else { panic!("no text") };
+            *self.words.entry(word.into_owned()).or_default() += 1;
+        }
     }
 
     fn transaction(&mut self, _: &Transaction, _: &FlowHead) {}
@@ -105,6 +117,9 @@ fn many_connections_at_a_time_under_little_memory() {
     assert_eq!(connections, u64::from(CONNECTIONS), "those that go on are counted where they began");
     assert_eq!(shown.flows, connections + shown.continued);
     assert!(shown.continued > 0);
+    assert_eq!(shown.words["continued"], shown.continued);
+    let evicted = outcome.capped.iter().find(|capped| capped.what == "flows closed for their memory");
+    assert_eq!(Some(shown.words["evicted"]), evicted.map(|capped| capped.count));
     for (rule, verdict) in &outcome.verdicts {
         let left_out = verdict.not_assessed.iter().find(|why| why.reason.starts_with("a limit cut"));
         let judges_flows = matches!(rule.judges, "flows" | "handshakes");

@@ -1,10 +1,19 @@
-//! A machine without memory: the run ends with a word and an exit code, and leaves the old report whole.
+//! The memory setting is held, and used. A machine without memory: the run ends with a word and an exit
+//! code, and leaves the old report whole.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout)]
+
+mod support;
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::capture::Capture;
+use support::tcp::{CLIENT, SYN, Talk};
 
 #[test]
 fn without_memory_a_run_ends_with_a_word_and_leaves_the_old_report() {
@@ -19,7 +28,8 @@ fn without_memory_a_run_ends_with_a_word_and_leaves_the_old_report() {
         let mut shell = Command::new("sh");
         shell.args(["-c", &limit, "sh"]).arg(program).args(["analyze", "--quiet", "--threads", "2", "--out"]);
         let output = shell.arg(&report).arg(&capture).output().expect("a shell");
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let said = format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
     };
     assert_eq!(run(64_000_000).0, Some(0));
     let whole = |name: &str| fs::read(report.join(name)).expect("a report");
@@ -38,4 +48,59 @@ fn without_memory_a_run_ends_with_a_word_and_leaves_the_old_report() {
         assert!(report.join("manifest.json").is_file());
     }
     assert!(ended > 0 && done > 0, "{ended} without memory, {done} with");
+}
+
+/// So many SYNs, each from another source.
+fn flood(syns: u32) -> Vec<u8> {
+    let mut capture = Capture::default();
+    let server = (IpAddr::from([10, 200, 0, 1]), 443);
+    for number in 0..syns {
+        let client = Ipv4Addr::from(0x0a00_0000 + number);
+        let mut talk = Talk::new((client.into(), 40_000), server, u64::from(number) * 10, [30, 900]);
+        talk.send(&mut capture, CLIENT, SYN, b"");
+    }
+    capture.pcap()
+}
+
+/// A run with tables: its largest anonymous memory, MiB, and how many flows were closed for their memory.
+fn run(capture: &Path, memory_mib: u32, threads: &str, out: &Path) -> (u64, u64) {
+    let config = out.with_extension("toml");
+    fs::write(&config, format!("[limits]\nmemory_mib = {memory_mib}\n")).expect("written");
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pcapsy"));
+    command.args(["analyze", "--quiet", "--fail-on", "never", "--threads", threads, "--out"]).arg(out);
+    command.arg("--config").arg(&config).arg(capture).stdout(Stdio::null());
+    let mut child = command.spawn().expect("built");
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    let code = loop {
+        let anonymous = fs::read_to_string(&status).ok().and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+            line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+        });
+        most = most.max(anonymous.unwrap_or(0) >> 10);
+        if let Some(code) = child.try_wait().expect("ours") {
+            break code;
+        }
+        std::thread::sleep(Duration::from_millis(4));
+    };
+    assert!(code.success(), "{code}");
+    let report = fs::read(out.join("report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+    let capped = report["capped"].as_array().expect("a list");
+    let closed = capped.iter().find(|capped| capped["what"] == "flows closed for their memory");
+    (most, closed.map_or(0, |closed| closed["count"].as_u64().expect("a number")))
+}
+
+/// 100 000 open flows take about 110 MiB: two settings are too small for them, one is not.
+#[test]
+fn the_setting_is_held_and_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let capture = folder.path().join("flood.pcap");
+    fs::write(&capture, flood(100_000)).expect("written");
+    for (memory_mib, closes) in [(64, true), (128, true), (384, false)] {
+        let (most, closed) = run(&capture, memory_mib, "2", &folder.path().join("report"));
+        println!("{memory_mib} MiB: {most} MiB taken, {closed} flows closed");
+        assert!(most <= u64::from(memory_mib), "{memory_mib} MiB: {most} MiB");
+        assert_eq!(closed > 0, closes, "{memory_mib} MiB: {closed} flows closed");
+    }
 }

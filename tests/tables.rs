@@ -78,7 +78,7 @@ fn every_value_is_of_the_type_of_its_column() {
 
 /// The tables that a run on `inputs` writes into `folder`.
 fn written(inputs: &[PathBuf], folder: &Path) -> impl Fn(&str) -> DataFrame + use<> {
-    let mut tables = TableFiles::create(folder).expect("created");
+    let mut tables = TableFiles::create(folder, &Config::default().limits).expect("created");
     let outcome = analyze(inputs, &mut tables);
     tables.finish().expect("written");
     write_report(&Report::new(&outcome, &Config::default()), &outcome.files, &Default::default(), folder)

@@ -143,7 +143,7 @@ impl Result {
             answers[partition] = decode(&tracked).expect("decoded");
         }
         // Folded, merged, judged.
-        let mut numbers = StreamNumbers::new(partitions, config.limits.streams);
+        let mut numbers = StreamNumbers::new(partitions, config.limits.numbered_streams());
         numbers.number(answers.iter_mut().map(|tracked| std::mem::take(&mut tracked.streams)).collect());
         let mut finished: Vec<Row> = Vec::new();
         for (partition, tracked) in answers.into_iter().enumerate() {

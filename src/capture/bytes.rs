@@ -1,8 +1,13 @@
 //! Capture bytes, mapped or read.
 //!
 //! Mapping is unsafe because another process may shorten the file: touching a page past its new end raises
-//! SIGBUS. The length is therefore asked before every chunk and the rest left alone; the moment between
-//! asking and touching remains.
+//! SIGBUS. The length is therefore asked before every chunk and the rest left alone. What was handed out
+//! before that is touched later: then the program's handler of that signal says so and ends with 3
+//! (`cli::signals`); a library's user who cannot have that reads the file as a stream.
+//!
+//! What else can happen to a mapped file does no harm. One that grows is read up to the end it had when it
+//! was opened. One that is replaced or removed lives on until it is read. One that is written over gives odd
+//! packets or damage, as a damaged file does.
 
 use std::fs::File;
 use std::io;

@@ -270,6 +270,53 @@ fn a_file_that_shrinks_while_mapped_is_left_alone() {
     assert_eq!((last.offset, report.packets, report.truncated), (100_000, (100_000 - 24) / 66, true));
 }
 
+/// What is read of a file to which `change` happens behind its first chunk: packets, damages, hash.
+fn read_while(change: impl Fn(&std::path::Path)) -> (u64, Vec<Damage>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.pcap");
+    let mut file = pcap();
+    for from in 0..1_000 {
+        file = ten(file, from);
+    }
+    std::fs::write(&path, &file.bytes).expect("written");
+    let mut reader = Reader::open(std::slice::from_ref(&path), &limits(64 * 1024)).expect("readable");
+    let mut packets = reader.next_chunk().map_or(0, |chunk| chunk.packets().count() as u64);
+    change(&path);
+    while let Some(chunk) = reader.next_chunk() {
+        packets += chunk.packets().count() as u64;
+    }
+    let report = &reader.files()[0];
+    assert_eq!(report.packets, packets);
+    (packets, report.damages.clone(), report.blake3.clone())
+}
+
+#[test]
+fn a_file_that_grows_or_is_replaced_while_mapped_is_read_as_it_was_opened() {
+    let append = |path: &std::path::Path| {
+        let mut file = std::fs::OpenOptions::new().append(true).open(path).expect("open");
+        std::io::Write::write_all(&mut file, &[0xff; 100_000]).expect("written");
+    };
+    let replace = |path: &std::path::Path| {
+        let other = path.with_extension("other");
+        std::fs::write(&other, [0xff; 100]).expect("written");
+        std::fs::rename(&other, path).expect("replaced");
+    };
+    let remove = |path: &std::path::Path| std::fs::remove_file(path).expect("removed");
+    let whole = read_while(|_| ());
+    assert_eq!((whole.0, whole.1.len()), (10_000, 0));
+    for change in [&append as &dyn Fn(&std::path::Path), &replace, &remove] {
+        assert_eq!(read_while(change), whole);
+    }
+    // What is written over it is read as it is then: odd packets, not odd memory.
+    let (packets, damages, _) = read_while(|path| {
+        let mut file = std::fs::OpenOptions::new().write(true).open(path).expect("open");
+        let middle = std::io::SeekFrom::Start(300_000);
+        std::io::Seek::seek(&mut file, middle).expect("seekable");
+        std::io::Write::write_all(&mut file, &[0xff; 100_000]).expect("written");
+    });
+    assert!(packets < whole.0 && !damages.is_empty(), "{packets}, {damages:?}");
+}
+
 #[test]
 fn sets_are_ordered_by_time_and_bad_files_do_not_stop_them() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -132,7 +132,7 @@ impl Analyze {
         let (outcome, written) = match self.folder(&reader, target)? {
             None => (self.source.analyze(config, reader, &mut NoRows)?, None),
             Some(folder) => {
-                let mut tables = TableFiles::create(folder.path())?;
+                let mut tables = TableFiles::create(folder.path(), &config.limits)?;
                 let outcome = self.source.analyze(config, reader, &mut tables)?;
                 (outcome, Some((folder, tables)))
             }

@@ -114,6 +114,7 @@ impl TableArgs {
         let wanted = Wanted { conditions: &self.conditions, sort: self.sort.as_deref(), limit: self.limit };
         let out = io::BufWriter::with_capacity(1 << 16, out);
         let writer = TableWriter::<T>::new(format, out, &self.columns, &wanted).map_err(&failed)?;
+        let writer = writer.collecting(config.limits.group_rows());
         let mut rows = OneTable { writer, files: FileIndex::default(), failed: None };
         let outcome = self.source.analyze(&config, reader, &mut rows)?;
         if rows.failed.is_none() {

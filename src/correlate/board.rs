@@ -267,7 +267,7 @@ impl Board {
 
     /// One of the names of a service is among `names`.
     pub(super) fn has_name(&self, key: &ServiceKey, names: &BTreeSet<&str>) -> bool {
-        let known = self.counted().find(|(other, _)| *other == key);
+        let known = self.counted.services.get(key);
         known.is_some_and(|(_, counted)| counted.names.iter().any(|name| names.contains(name.as_str())))
     }
 

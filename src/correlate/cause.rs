@@ -1,7 +1,9 @@
 //! Which finding is a symptom of which.
 
-use crate::correlate::overlap::{covered, meets_in_time};
-use crate::correlate::relation::{explained_by, is_symptom};
+use std::collections::BTreeMap;
+
+use crate::correlate::overlap::{self, Place, covered, meets_in_time};
+use crate::correlate::relation::explained_by;
 use crate::detect::{Explains, Finding, Meet, Severity};
 use crate::humanize::{percent, plural};
 
@@ -23,19 +25,21 @@ pub(super) struct Cause {
 /// The cause of each finding; `None` when it has none. Findings are in the order of their weight. Following
 /// the causes ends: the relation of the rules has no circles, and two legs that explain each other are cut.
 pub(super) fn causes(findings: &[Finding]) -> Vec<Option<Cause>> {
-    let mut candidates: Vec<usize> = Vec::new();
-    let mut by_rule: std::collections::BTreeMap<&str, usize> = Default::default();
-    for (place, finding) in findings.iter().enumerate() {
-        if explained_by(finding).next().is_some() {
-            let count = by_rule.entry(finding.detector).or_default();
-            *count += 1;
-            if *count <= CAUSES {
-                candidates.push(place);
+    let places: Vec<Place<'_>> = findings.iter().map(Place::of).collect();
+    let mut candidates = Candidates::new();
+    let mut by_rule: BTreeMap<&str, usize> = BTreeMap::new();
+    for (number, finding) in findings.iter().enumerate() {
+        let mut edges = explained_by(finding).peekable();
+        let count = by_rule.entry(finding.detector).or_default();
+        *count += usize::from(edges.peek().is_some());
+        for edge in edges.filter(|_| *count <= CAUSES) {
+            for symptom in edge.symptoms {
+                candidates.entry(symptom).or_default().push((number, edge));
             }
         }
     }
     let mut causes: Vec<Option<Cause>> =
-        (0..findings.len()).map(|place| cause_of(place, findings, &candidates)).collect();
+        (0..places.len()).map(|place| cause_of(place, &places, &candidates)).collect();
     for start in 0..causes.len() {
         // Of a circle, the weightiest keeps no cause. It is the first that comes by here.
         let next = |place: usize| causes.get(place).and_then(Option::as_ref).map(|cause| cause.cause);
@@ -48,30 +52,29 @@ pub(super) fn causes(findings: &[Finding]) -> Vec<Option<Cause>> {
     causes
 }
 
-fn cause_of(place: usize, findings: &[Finding], candidates: &[usize]) -> Option<Cause> {
-    let symptom = findings.get(place)?;
-    if !is_symptom(symptom.detector) {
-        return None;
-    }
+/// By rule, what can explain its findings: the places of causes in the order of their weight, and how.
+type Candidates<'e> = BTreeMap<&'e str, Vec<(usize, &'e Explains)>>;
+
+fn cause_of(place: usize, places: &[Place<'_>], candidates: &Candidates<'_>) -> Option<Cause> {
+    let symptom = places.get(place)?;
     let mut best: Option<(f64, usize, &Explains)> = None;
-    for place in candidates.iter().filter(|candidate| **candidate != place) {
-        let Some(cause) = findings.get(*place) else { continue };
-        for edge in explained_by(cause).filter(|edge| edge.symptoms.contains(&symptom.detector)) {
-            // The first of the best: candidates are in the order of their weight.
-            if let Some(share) = holds(edge, cause, symptom)
-                && best.is_none_or(|(most, ..)| share > most)
-            {
-                best = Some((share, *place, edge));
-            }
+    for (number, edge) in candidates.get(symptom.finding.detector)? {
+        let Some(cause) = places.get(*number).filter(|_| *number != place) else { continue };
+        // The first of the best: candidates are in the order of their weight.
+        if let Some(share) = holds(edge, cause, symptom)
+            && best.is_none_or(|(most, ..)| share > most)
+        {
+            best = Some((share, *number, edge));
         }
     }
     let (share, cause, edge) = best?;
-    Some(Cause { cause, why: why(edge.meet, share, symptom) })
+    Some(Cause { cause, why: why(edge.meet, share, symptom.finding) })
 }
 
 /// The share of `symptom` that `cause` covers, where it is most of it, and the two meet as `edge` says.
-pub(super) fn holds(edge: &Explains, cause: &Finding, symptom: &Finding) -> Option<f64> {
-    if !meets_in_time(cause, symptom, edge.within) || is_beyond(edge.meet, cause, symptom) {
+pub(super) fn holds(edge: &Explains, cause: &Place<'_>, symptom: &Place<'_>) -> Option<f64> {
+    let (by, of) = (cause.finding, symptom.finding);
+    if !meets_in_time(by, of, edge.within) || is_beyond(edge.meet, by, of) {
         return None;
     }
     Some(covered(edge.meet, cause, symptom)).filter(|share| *share >= MOST)
@@ -100,7 +103,7 @@ fn why(meet: Meet, share: f64, symptom: &Finding) -> String {
 /// Findings of different rules about the same flows: one incident, though no rule says which is the cause.
 pub(super) fn together(a: &Finding, b: &Finding) -> Option<String> {
     const SAME: f64 = 0.8;
-    let share = covered(Meet::Flows, a, b);
+    let share = overlap::flows(&b.scope.flows, &a.scope.flows);
     (share >= SAME).then(|| format!("{} of its flows are the same", percent_of(share)))
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::config::Config;
 use crate::correlate::cause::holds;
 use crate::correlate::contrast::endpoint;
-use crate::correlate::overlap::servers;
+use crate::correlate::overlap::{Place, servers};
 use crate::correlate::relation::explained_by;
 use crate::detect::{EXPLAINS, Explains, Finding, Meet};
 use crate::local::{self, Run};
@@ -52,11 +52,13 @@ fn findings_of(ending: &str, bytes: &[u8]) -> Vec<Finding> {
 /// The edges that hold between findings of one capture.
 fn met(findings: &[Finding]) -> BTreeSet<Edge> {
     let mut met = BTreeSet::new();
-    for cause in findings {
-        for symptom in findings.iter().filter(|symptom| !std::ptr::eq(*symptom, cause)) {
-            let edges = explained_by(cause).filter(|edge| edge.symptoms.contains(&symptom.detector));
+    let places: Vec<Place<'_>> = findings.iter().map(Place::of).collect();
+    for cause in &places {
+        for symptom in places.iter().filter(|symptom| !std::ptr::eq(*symptom, cause)) {
+            let (by, of) = (cause.finding, symptom.finding);
+            let edges = explained_by(by).filter(|edge| edge.symptoms.contains(&of.detector));
             let holding = edges.filter(|edge| holds(edge, cause, symptom).is_some());
-            met.extend(holding.map(|edge| (cause.detector, symptom.detector, edge.meet)));
+            met.extend(holding.map(|edge| (by.detector, of.detector, edge.meet)));
         }
     }
     met

@@ -1,5 +1,6 @@
 //! What findings of one rule have in common, so that the fewest words cover the most of them.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -25,6 +26,10 @@ pub(super) enum Factor {
 }
 
 impl Factor {
+    fn is_narrow(&self) -> bool {
+        matches!(self, Self::Name(_) | Self::Server(_) | Self::Client(_))
+    }
+
     /// Findings that make it worth a common incident. Two services that one name or one server has in common
     /// are no accident. One client, or a network, can have two troubles at once.
     fn least(&self) -> usize {
@@ -97,37 +102,38 @@ pub(super) fn network(address: &str) -> Option<String> {
 /// that most of the rest have in common, the more specific one of two that cover as many. Those that
 /// share nothing stay alone.
 pub(super) fn groups(findings: &[Finding], places: &[usize]) -> Vec<(Option<Factor>, Vec<usize>)> {
-    let mut by_factor: BTreeMap<Factor, BTreeSet<usize>> = BTreeMap::new();
-    for place in places {
-        for factor in findings.get(*place).map(factors).unwrap_or_default() {
-            by_factor.entry(factor).or_default().insert(*place);
+    let shared: BTreeMap<usize, BTreeSet<Factor>> =
+        places.iter().filter_map(|place| Some((*place, factors(findings.get(*place)?)))).collect();
+    // What each factor covers of the rest.
+    let mut covered: BTreeMap<&Factor, BTreeSet<usize>> = BTreeMap::new();
+    for (place, factors) in &shared {
+        for factor in factors {
+            covered.entry(factor).or_default().insert(*place);
         }
     }
-    by_factor.retain(|factor, covered| covered.len() >= factor.least());
+    covered.retain(|factor, covered| covered.len() >= factor.least());
     let mut rest: BTreeSet<usize> = places.iter().copied().collect();
     let mut groups = Vec::new();
     // Names, servers and clients first: networks and the rule itself hold what these leave.
     for is_narrow in [true, false] {
-        loop {
-            let narrow =
-                |factor: &Factor| matches!(factor, Factor::Name(_) | Factor::Server(_) | Factor::Client(_));
-            let candidates = by_factor.iter().filter(|(factor, _)| narrow(factor) == is_narrow);
-            let fitting = candidates
-                .map(|(factor, covered)| (factor, covered.intersection(&rest).count()))
-                .filter(|(factor, count)| *count >= factor.least());
-            // The first of the largest: factors are in order.
-            let best = fitting.fold(None, |best: Option<(&Factor, usize)>, (factor, count)| match best {
-                Some((_, most)) if most >= count => best,
-                _ => Some((factor, count)),
-            });
-            let Some((factor, _)) = best else { break };
-            let factor = factor.clone();
-            let Some(covered) = by_factor.remove(&factor) else { break };
-            let members: Vec<usize> = covered.intersection(&rest).copied().collect();
-            members.iter().for_each(|member| {
+        let is_next = |factor: &Factor, count| factor.is_narrow() == is_narrow && count >= factor.least();
+        let queue = covered.iter().map(|(factor, covered)| (Reverse(covered.len()), *factor));
+        let mut queue: BTreeSet<_> = queue.filter(|(count, factor)| is_next(factor, count.0)).collect();
+        // The first of the largest: factors are in order.
+        while let Some((_, factor)) = queue.pop_first() {
+            let Some(members) = covered.remove(factor) else { continue };
+            for member in &members {
                 rest.remove(member);
-            });
-            groups.push((Some(factor), members));
+                for other in shared.get(member).into_iter().flatten() {
+                    let Some(left) = covered.get_mut(other) else { continue };
+                    queue.remove(&(Reverse(left.len()), other));
+                    left.remove(member);
+                    if is_next(other, left.len()) {
+                        queue.insert((Reverse(left.len()), other));
+                    }
+                }
+            }
+            groups.push((Some(factor.clone()), members.into_iter().collect()));
         }
     }
     groups.extend(rest.into_iter().map(|alone| (None, vec![alone])));

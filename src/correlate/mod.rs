@@ -75,7 +75,8 @@ pub fn finding_id(place: usize) -> String {
 /// Rules whose clients are the cause of what they found.
 const SENDERS: &[&str] = &["syn_flood", "port_scan"];
 
-/// Incidents beyond this number are not compared with each other: a report of so many is read by programs.
+/// Incidents beyond this number are not compared with each other, nor with what is healthy: a report of so
+/// many is read by programs.
 const COMPARED: usize = 200;
 
 /// Findings that belong together.
@@ -95,8 +96,10 @@ pub fn correlate(findings: &[Finding], board: &Board, facts: &Facts<'_>) -> Corr
     let drafts = merged(findings, drafts);
     let taken: BTreeSet<usize> =
         drafts.iter().flat_map(|draft| draft.members.iter().chain(draft.ties.keys())).copied().collect();
+    let board_of = |number: usize| (number < COMPARED).then_some(board);
+    let numbered = drafts.iter().enumerate();
     let mut incidents: Vec<Incident> =
-        drafts.iter().filter_map(|draft| incident(draft, findings, board, facts)).collect();
+        numbered.filter_map(|(number, draft)| incident(draft, findings, board_of(number), facts)).collect();
     incidents.sort_by(order);
     let mut keys: BTreeMap<String, u64> = BTreeMap::new();
     for (incident, number) in incidents.iter_mut().zip(1..) {
@@ -245,7 +248,13 @@ fn same_flows(findings: &[Finding], lighter: &Draft, heavier: &Draft) -> Option<
     together(of, by).filter(|_| back >= PART)
 }
 
-fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_>) -> Option<Incident> {
+/// Without a `board` it is compared with nothing healthy.
+fn incident(
+    draft: &Draft,
+    findings: &[Finding],
+    board: Option<&Board>,
+    facts: &Facts<'_>,
+) -> Option<Incident> {
     let root_place = *draft.members.first()?;
     let root = findings.get(root_place)?;
     let members: Vec<&Finding> = draft.members.iter().filter_map(|place| findings.get(*place)).collect();
@@ -274,8 +283,9 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
         radius.clients = Members::default();
         reached.retain(|symptom| symptom.severity > Severity::Info);
     }
-    let change = affected.change(board);
-    let contrast = affected.contrasts(board, change.as_ref());
+    let change = board.and_then(|board| affected.change(board));
+    let contrast = board.map(|board| affected.contrasts(board, change.as_ref())).unwrap_or_default();
+    let cleared = board.map(|board| affected.cleared(board, facts.packets, facts.dropped));
     let story = story::story(root, &radius, alike, &contrast, &symptoms);
     let gates = root.gates.iter().map(|gate| gate.prevents.clone());
     Some(Incident {
@@ -292,7 +302,7 @@ fn incident(draft: &Draft, findings: &[Finding], board: &Board, facts: &Facts<'_
         links,
         contrast,
         change,
-        cleared: affected.cleared(board, facts.packets, facts.dropped),
+        cleared: cleared.unwrap_or_default(),
         not_known: root.not_claimed.iter().map(|text| (*text).to_owned()).chain(gates).collect(),
         blast_radius: radius.with(&reached, facts.capture),
         next_steps: root.next_steps.iter().map(|text| (*text).to_owned()).collect(),

@@ -5,25 +5,36 @@ use std::collections::BTreeSet;
 use crate::detect::{Finding, Meet, Members, hash_of};
 use crate::time::Span;
 
+/// A finding and its hosts: looked for once, because it is compared with many others.
+pub(super) struct Place<'f> {
+    pub(super) finding: &'f Finding,
+    /// Servers and clients, in order.
+    hosts: [Vec<String>; 2],
+    /// Clients that are not among the servers.
+    asking: Vec<String>,
+}
+
+impl<'f> Place<'f> {
+    pub(super) fn of(finding: &'f Finding) -> Self {
+        let hosts = [servers(finding), clients(finding)];
+        // A host that asks itself is no proxy.
+        let asking = hosts[1].iter().filter(|host| hosts[0].binary_search(host).is_err()).cloned();
+        Self { finding, asking: asking.collect(), hosts }
+    }
+}
+
 /// The share of the symptom that the cause covers, from 0 to 1, where the scopes meet like this.
-pub(super) fn covered(meet: Meet, cause: &Finding, symptom: &Finding) -> f64 {
-    let (of, by) = (&symptom.scope, &cause.scope);
+pub(super) fn covered(meet: Meet, cause: &Place<'_>, symptom: &Place<'_>) -> f64 {
+    let (of, by) = (&symptom.finding.scope, &cause.finding.scope);
+    let [servers, clients] = &symptom.hosts;
     match meet {
         Meet::Flows => flows(&of.flows, &by.flows),
         Meet::Service => part(&of.servers.sample, &by.servers.sample),
-        Meet::Server => part(&servers(symptom), &servers(cause)),
+        Meet::Server => part(servers, &cause.hosts[0]),
         Meet::Clients => part(&of.clients.sample, &by.clients.sample),
         Meet::Names => part(&of.names.sample, &by.names.sample),
-        Meet::Upstream => {
-            // A host that asks itself is no proxy.
-            let own = servers(cause);
-            let asking: Vec<String> = clients(cause).into_iter().filter(|host| !own.contains(host)).collect();
-            part(&servers(symptom), &asking)
-        }
-        Meet::Host => {
-            let hosts = servers(cause);
-            part(&servers(symptom), &hosts).max(part(&clients(symptom), &hosts))
-        }
+        Meet::Upstream => part(servers, &cause.asking),
+        Meet::Host => part(servers, &cause.hosts[0]).max(part(clients, &cause.hosts[0])),
         Meet::Recording => 1.0,
     }
 }
@@ -38,6 +49,10 @@ pub(super) fn meets_in_time(a: &Finding, b: &Finding, within: Span) -> bool {
 /// The share of `of`'s flows that are among `by`'s. Samples hold the lowest hashes, so two of them can be
 /// compared up to the highest hash that both of them reach (k minimum values).
 pub(super) fn flows(of: &Members<u64>, by: &Members<u64>) -> f64 {
+    // Most have none in common, and hashes cost.
+    if of.sample.iter().all(|flow| by.sample.binary_search(flow).is_err()) {
+        return 0.0;
+    }
     let reach = |members: &Members<u64>| {
         let whole = (members.sample.len() as u64) >= members.count && !members.at_least;
         if whole { u64::MAX } else { members.sample.iter().map(hash_of).max().unwrap_or(0) }

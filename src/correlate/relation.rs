@@ -9,12 +9,6 @@ pub(super) fn explained_by(cause: &Finding) -> impl Iterator<Item = &'static Exp
     edges.filter(move |edge| edge.when.is_empty() || edge.when.contains(&variant))
 }
 
-/// Rules that a finding of `detector` can be a symptom of.
-pub(super) fn is_symptom(detector: &str) -> bool {
-    let edges = EXPLAINS.iter().flat_map(|(_, edges)| *edges);
-    edges.flat_map(|edge| edge.symptoms).any(|symptom| *symptom == detector)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};

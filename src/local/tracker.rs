@@ -44,12 +44,12 @@ impl ByThread {
 
 impl Tracker {
     pub(super) fn new(config: &Config) -> Self {
-        let count = config.limits.partitions.max(1) as usize;
+        let count = config.limits.used_partitions();
         let limits = config.flow_limits();
         Self {
             partitions: (0..count).map(|index| Partition::new(index, limits, config.detectors())).collect(),
-            limiter: Limiter::new((config.limits.memory_mib as usize) << 20, config.limits.streams),
-            numbers: StreamNumbers::new(count, config.limits.streams),
+            limiter: Limiter::new(&config.limits),
+            numbers: StreamNumbers::new(count, config.limits.numbered_streams()),
             waiting: Vec::new(),
             ready: Vec::new(),
             books: ByThread {

@@ -10,23 +10,22 @@
 use rayon::prelude::*;
 
 use super::{Batch, Partition};
+use crate::app::http::Exchange;
+use crate::config::Limits;
 use crate::flow::FlowTable;
 use crate::time::Timestamp;
 
 /// Flows are weighed behind packets whose ordinal is a multiple of this.
 const EVERY: u64 = 4096;
 
-/// The part of the memory setting that open flows may take is one in three: stream numbers, packets and rows
-/// under way, and what an allocator cannot use take the rest.
-const PART: usize = 3;
-
 /// What a packet can add to open flows besides what it carries, bytes: a connection, or half a dozen
 /// classified segments.
 const PER_PACKET: u64 = 4096;
 const _: () = assert!(FlowTable::CONNECTION < PER_PACKET as usize);
 
-/// A captured byte can be held twice: as payload out of order, and as a text read from it.
-const PER_BYTE: u64 = 2;
+/// What a captured byte can add, bytes. The shortest HTTP request has 18, and becomes an exchange.
+const PER_BYTE: u64 = 40;
+const _: () = assert!(size_of::<Exchange>() <= 18 * PER_BYTE as usize);
 
 /// A packet behind which flows may be weighed.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +45,9 @@ pub(super) fn may_be_weighed(ordinal: u64) -> bool {
 /// Stage 2 of all partitions within the limits of the run.
 #[derive(Debug)]
 pub struct Limiter {
-    /// Most bytes of open flows.
+    limits: Limits,
+    /// Most bytes of open flows, beside the streams of the last weighing.
     memory: u64,
-    /// Most streams that are numbered.
-    streams: u64,
     /// What the open flows weighed last, and what they can have grown by since.
     weight: u64,
     growth: u64,
@@ -59,10 +57,10 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// For a run in `memory` bytes that numbers so many streams.
-    pub fn new(memory: usize, streams: u32) -> Self {
-        let memory = (memory / PART) as u64;
-        Self { memory, streams: u64::from(streams), weight: 0, growth: 0, counted: 0, evicted: 0 }
+    /// For a run within `limits`.
+    pub fn new(limits: &Limits) -> Self {
+        let memory = limits.for_flows(0);
+        Self { limits: limits.clone(), memory, weight: 0, growth: 0, counted: 0, evicted: 0 }
     }
 
     /// Flows that had to be closed for their memory.
@@ -98,6 +96,8 @@ impl Limiter {
     fn hold(&mut self, partitions: &mut [Partition], clock: Timestamp) {
         partitions.par_iter_mut().for_each(|partition| partition.table.end_idle(clock));
         partitions.par_iter_mut().for_each(|partition| partition.table.weigh());
+        let streams = partitions.iter().map(|partition| u64::from(partition.table.streams())).sum();
+        self.memory = self.limits.for_flows(streams);
         while weight(partitions) > self.memory {
             let ranks = partitions.par_iter().map(|partition| partition.table.ranks().collect());
             let mut ranks = ranks.collect::<Vec<Vec<_>>>().concat();
@@ -110,8 +110,7 @@ impl Limiter {
             self.evicted += some as u64 + 1;
         }
         (self.weight, self.growth) = (weight(partitions), 0);
-        let streams = partitions.iter().map(|partition| u64::from(partition.table.streams())).sum::<u64>();
-        if streams >= self.streams {
+        if streams >= u64::from(self.limits.numbered_streams()) {
             partitions.iter_mut().for_each(|partition| partition.table.close_streams());
         }
     }

@@ -61,17 +61,29 @@ impl Outcome {
         let hits = state.hits;
         let context = Context { totals: &totals, files: &files, fragments, heard: &Heard::default() };
         let (verdicts, scoreboard, flows) = state.judge(&config.detectors(), &context);
+        let memory_limits = |asked: u64, given: u64, setting| match given < asked {
+            true => "limits.memory_mib",
+            false => setting,
+        };
+        let limits = &config.limits;
+        let streams =
+            memory_limits(limits.streams.into(), limits.numbered_streams().into(), "limits.streams");
+        let datagrams = memory_limits(
+            u64::from(limits.fragments_mib) << 20,
+            limits.for_fragments() as u64,
+            "limits.fragments_mib",
+        );
         let nested = totals.stops.get(&Stop::Depth.to_string()).copied().unwrap_or(0);
         let capped = [
             ("flows closed for their memory", "limits.memory_mib", evicted),
             ("flows that may go on where one was closed", "limits.memory_mib", hits.continued),
             ("classified tcp segments of one flow", "limits.events_per_flow", hits.events),
             ("gaps given up early in reassembly", "limits.reassembly_kib", hits.reassembly),
-            ("numbered tcp streams", "limits.streams", refused),
+            ("numbered tcp streams", streams, refused),
             ("holes of one tcp stream", "built-in table", hits.holes),
             ("dns transactions of one flow", "built-in table", hits.transactions),
             ("packets with too many nested layers", "built-in limit", nested),
-            ("incomplete ip datagrams", "limits.fragments_mib", fragments.evicted),
+            ("incomplete ip datagrams", datagrams, fragments.evicted),
         ];
         let capped = capped
             .into_iter()

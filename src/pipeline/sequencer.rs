@@ -86,10 +86,7 @@ pub struct Sequencer {
 impl Sequencer {
     /// At the start of a capture set.
     pub fn new(config: &Config) -> Self {
-        let limits = DefragLimits {
-            bytes: config.limits.fragments_mib as usize * 1024 * 1024,
-            ..DefragLimits::default()
-        };
+        let limits = DefragLimits { bytes: config.limits.for_fragments(), ..DefragLimits::default() };
         Self {
             defragmenter: Defragmenter::new(limits),
             totals: Totals::default(),

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::capture::FileReport;
+use crate::config::Limits;
 use crate::flow::Row;
 use crate::pipeline::Rows;
 use crate::report::course::Course;
@@ -102,12 +103,13 @@ struct TableFile<T: Table> {
 }
 
 impl<T: Table> TableFile<T> {
-    fn create(folder: &Path) -> Result<Self, WriteError> {
+    /// A file that collects so many rows at most before it writes them.
+    fn create(folder: &Path, collected: usize) -> Result<Self, WriteError> {
         let path = folder.join(format!("{}.parquet", T::NAME));
         let all = Wanted::default();
         let start = || TableWriter::new(Format::Parquet, BufWriter::new(File::create(&path)?), &[], &all);
         match start() {
-            Ok(writer) => Ok(Self { writer, path }),
+            Ok(writer) => Ok(Self { writer: writer.collecting(collected), path }),
             Err(error) => Err(WriteError::new(path, error)),
         }
     }
@@ -148,21 +150,22 @@ pub struct TableFiles {
 }
 
 impl TableFiles {
-    /// Starts the tables in `folder`, which is made when it does not exist.
+    /// Starts the tables of a run within `limits` in `folder`, which is made when it does not exist.
     ///
     /// # Errors
     /// When a file cannot be created.
-    pub fn create(folder: &Path) -> Result<Self, WriteError> {
+    pub fn create(folder: &Path, limits: &Limits) -> Result<Self, WriteError> {
         fs::create_dir_all(folder).map_err(|error| WriteError::new(folder, error))?;
+        let rows = limits.group_rows();
         let tables: Vec<Box<dyn Following>> = vec![
-            Box::new(TableFile::<Flows>::create(folder)?),
-            Box::new(TableFile::<TcpSides>::create(folder)?),
-            Box::new(TableFile::<TcpEvents>::create(folder)?),
-            Box::new(TableFile::<Dns>::create(folder)?),
-            Box::new(TableFile::<Tls>::create(folder)?),
-            Box::new(TableFile::<Certificates>::create(folder)?),
-            Box::new(TableFile::<Http>::create(folder)?),
-            Box::new(TableFile::<Icmp>::create(folder)?),
+            Box::new(TableFile::<Flows>::create(folder, rows)?),
+            Box::new(TableFile::<TcpSides>::create(folder, rows)?),
+            Box::new(TableFile::<TcpEvents>::create(folder, rows)?),
+            Box::new(TableFile::<Dns>::create(folder, rows)?),
+            Box::new(TableFile::<Tls>::create(folder, rows)?),
+            Box::new(TableFile::<Certificates>::create(folder, rows)?),
+            Box::new(TableFile::<Http>::create(folder, rows)?),
+            Box::new(TableFile::<Icmp>::create(folder, rows)?),
         ];
         let (files, course) = (FileIndex::default(), Course::default());
         Ok(Self { files, course, tables, complete: Vec::new(), failed: None })
@@ -261,7 +264,7 @@ fn write_table<'a, T: Table>(
     folder: &Path,
     rows: impl Iterator<Item = T::Row<'a>>,
 ) -> Result<PathBuf, WriteError> {
-    let mut table = TableFile::<T>::create(folder)?;
+    let mut table = TableFile::<T>::create(folder, usize::MAX)?;
     table.rows(&rows.collect::<Vec<_>>())?;
     table.finish()
 }
@@ -284,7 +287,7 @@ mod tests {
     fn a_run_leaves_its_files_and_nothing_else() {
         let folder = tempfile::tempdir().expect("folder");
         let out = folder.path().join("reports/shop");
-        let mut tables = TableFiles::create(&out).expect("created");
+        let mut tables = TableFiles::create(&out, &Limits::default()).expect("created");
         tables.flow(&flow(1));
         tables.finish().expect("written");
         write_report(&Report::new(&outcome(), &Config::default()), &[], &Zone::default(), &out)
@@ -320,7 +323,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let blocked = folder.path().join("file");
         fs::write(&blocked, "x").expect("file");
-        let error = TableFiles::create(&blocked.join("reports")).err().expect("not a directory");
+        let error =
+            TableFiles::create(&blocked.join("reports"), &Limits::default()).err().expect("not a directory");
         assert!(error.to_string().ends_with("a part of the path is not a directory"), "{error}");
     }
 }

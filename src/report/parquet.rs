@@ -16,6 +16,8 @@ pub struct ParquetFile<T: Table> {
     /// Rows collected, and how many make the next row group.
     rows: usize,
     group: usize,
+    /// Rows of the largest row groups.
+    most: usize,
     /// Rows in row groups.
     written: usize,
     failure: Failure,
@@ -24,7 +26,7 @@ pub struct ParquetFile<T: Table> {
 /// Rows of the first row groups: enough for zstd and column statistics to pay, and a few megabytes to hold.
 const FIRST_ROWS: usize = 4 << 10;
 
-/// Rows of the largest row groups.
+/// Rows of the largest row groups, in memory enough.
 const MOST_ROWS: usize = 48 << 10;
 
 impl<T: Table> ParquetFile<T> {
@@ -41,7 +43,12 @@ impl<T: Table> ParquetFile<T> {
             .set_parallel(false)
             .batched(&schema)
             .map_err(|error| failure.explain(error))?;
-        Ok(Self { writer, columns, rows: 0, group: group_rows(0), written: 0, failure })
+        Ok(Self { writer, columns, rows: 0, group: FIRST_ROWS, most: MOST_ROWS, written: 0, failure })
+    }
+
+    /// Collects so many rows at most, but never fewer than the first row groups have.
+    pub fn collect(&mut self, most: usize) {
+        self.most = most.clamp(FIRST_ROWS, MOST_ROWS);
     }
 
     /// Takes rows.
@@ -80,7 +87,7 @@ impl<T: Table> ParquetFile<T> {
             return Ok(());
         }
         self.written += self.rows;
-        self.group = group_rows(self.written);
+        self.group = group_rows(self.written, self.most);
         // A table that had one full group fills the next one, too.
         let room = if self.rows >= FIRST_ROWS { self.group } else { 0 };
         let full = self.columns.iter_mut().map(|(column, cells)| {
@@ -99,8 +106,8 @@ const BLOCK: usize = 32;
 
 /// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the
 /// footer says of each, up to 4 KiB a column, is held until the end.
-fn group_rows(written: usize) -> usize {
-    (written / 16).clamp(FIRST_ROWS, MOST_ROWS)
+fn group_rows(written: usize, most: usize) -> usize {
+    (written / 16).clamp(FIRST_ROWS, most)
 }
 
 fn field(header: &Header) -> Field {
@@ -243,7 +250,7 @@ mod tests {
         let mut writer =
             TableWriter::<Flows>::new(Format::Parquet, file, &[], &Wanted::default()).expect("start");
         let files = FileIndex::default();
-        let count = 2 * group_rows(0) + 5;
+        let count = 2 * FIRST_ROWS + 5;
         let flows: Vec<_> = (1..=count as u64).map(flow).collect();
         let rows: Vec<_> = flows.iter().map(|flow| FlowRow { flow, files: &files }).collect();
         // In portions that do not fit the groups.

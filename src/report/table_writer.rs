@@ -70,6 +70,14 @@ impl<T: Table> TableWriter<T> {
         Ok(Self { columns, query, sorted, out, rows: 0 })
     }
 
+    /// Holds so many rows at most of those on their way into Parquet.
+    pub fn collecting(mut self, rows: usize) -> Self {
+        if let Out::Columns(file) = &mut self.out {
+            file.collect(rows);
+        }
+        self
+    }
+
     /// Writes those rows that are wanted.
     ///
     /// # Errors

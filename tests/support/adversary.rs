@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::capture::Capture;
 use super::dns;
-use super::frame::{Ip, ethernet};
-use super::tcp::{ACK, CLIENT, SERVER, Talk};
+use super::frame::{Ip, arp, ethernet};
+use super::tcp::{ACK, CLIENT, RST, SERVER, SYN, Talk};
 
 /// A name, and a capture of so many packets.
 pub type Adversary = (&'static str, fn(u32) -> Capture);
@@ -20,6 +20,14 @@ pub const ALL: &[Adversary] = &[
     ("a TLS message in records of one byte", tls_records),
     ("datagrams in a thousand fragments", fragments),
     ("ICMP errors about one connection", quotes),
+    ("HTTP requests that nobody answers", requests),
+    ("HTTP chunks of one byte", chunks),
+    ("an HTTP head without end", endless_head),
+    ("ARP claims of one address by everybody", claims),
+    ("SYNs to every port of a host", ports),
+    ("connections that every host refuses", refusals),
+    ("names that every resolver fails", failures),
+    ("echo requests that nobody answers", echoes),
 ];
 
 fn host(number: u8) -> IpAddr {
@@ -141,6 +149,113 @@ fn quotes(packets: u32) -> Capture {
         let packet = ip.icmp_error(3, 1, 0, &quoted);
         let frame = ethernet([2, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 1], None, &packet);
         capture.record(1_000_000 + u64::from(index) * 3, frame);
+    }
+    capture
+}
+
+fn requests(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    let mut talk = open(&mut capture);
+    for index in 0..packets {
+        talk.wait(3);
+        let head = format!("GET /{index} HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+        talk.send(&mut capture, CLIENT, ACK, head.as_bytes());
+    }
+    capture
+}
+
+fn chunks(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    let mut talk = open(&mut capture);
+    talk.send(&mut capture, CLIENT, ACK, b"GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    talk.turn(CLIENT);
+    talk.send(&mut capture, SERVER, ACK, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+    for _ in 0..packets {
+        talk.wait(3);
+        talk.send(&mut capture, SERVER, ACK, b"1\r\nx\r\n");
+    }
+    capture
+}
+
+fn endless_head(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    let mut talk = open(&mut capture);
+    talk.send(&mut capture, CLIENT, ACK, b"GET / HTTP/1.1\r\nhost: shop.example\r\n");
+    for index in 0..packets {
+        talk.wait(3);
+        talk.send(&mut capture, CLIENT, ACK, if index % 8 == 7 { b"a: b\r\n" } else { b"a: b" });
+    }
+    capture
+}
+
+/// Another address for every number.
+fn address(network: u32, number: u32) -> [u8; 4] {
+    ((10 << 24) + (network << 20) + number).to_be_bytes()
+}
+
+fn claims(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    let asks = ([2, 0, 0, 0, 0, 1], address(9, 1));
+    for index in 0..packets {
+        let [_, b, c, d] = index.to_be_bytes();
+        // One address has as many owners as there are others with one owner.
+        let claimed = if index % 2 == 0 { address(9, 2) } else { address(8, index) };
+        capture.record(u64::from(index) * 3, arp(true, ([2, 0, 1, b, c, d], claimed), asks));
+    }
+    capture
+}
+
+fn ports(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    for index in 0..packets {
+        let client = (host(1), 30_000 + (index >> 16) as u16);
+        let mut talk = Talk::new(client, (host(2), index as u16), u64::from(index) * 3, [30, 900]);
+        talk.send(&mut capture, CLIENT, SYN, b"");
+    }
+    capture
+}
+
+fn refusals(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    for index in 0..packets / 2 {
+        // Four clients of two services each.
+        let (server, port) = (address(8, index / 8), [80, 443][index as usize / 4 % 2]);
+        let client = (address(9, index % 4).into(), 40_000 + (index / 4) as u16);
+        let mut talk = Talk::new(client, (server.into(), port), u64::from(index) * 20, [3, 9]);
+        talk.send(&mut capture, CLIENT, SYN, b"");
+        talk.turn(CLIENT);
+        talk.send(&mut capture, SERVER, RST | ACK, b"");
+    }
+    capture.sort();
+    capture
+}
+
+fn failures(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    for index in 0..packets / 2 {
+        let (client, resolver) = (IpAddr::from(address(9, index % 64)), address(8, index / 16).into());
+        let name = format!("www{}.shop{}.example", index % 4, index / 4);
+        let at = u64::from(index) * 20;
+        let mut record = |micros: u64, from: (IpAddr, u16), to: (IpAddr, u16), message: &[u8]| {
+            let ip = Ip { source: from.0, destination: to.0, ttl: 64, id: index as u16 };
+            let packet = ip.udp(from.1, to.1, message);
+            capture.record(micros, ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 3], None, &packet));
+        };
+        let (id, ends) = (index as u16, [(client, 50_000 + (index / 64) as u16), (resolver, 53)]);
+        record(at, ends[0], ends[1], &dns::query(id, &name, dns::A));
+        record(at + 9, ends[1], ends[0], &dns::response(id, &name, dns::A, dns::SERVFAIL, &[]));
+    }
+    capture
+}
+
+fn echoes(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    for index in 0..packets {
+        let (asked, sequence) = (address(8, index % 1_000).into(), index / 1_000);
+        let ip = Ip { source: host(1), destination: asked, ttl: 64, id: index as u16 };
+        let packet = ip.icmp_error(8, 0, sequence, b"ping");
+        let frame = ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 3], None, &packet);
+        capture.record(u64::from(index) * 3, frame);
     }
     capture
 }

@@ -102,8 +102,9 @@ const FLOW: &[Column<Flows>] = columns! { Flows:
     "encapsulation" Text "VLAN tags and the innermost tunnel of the first packet with its VNI, GRE key, \
         TEID, session id or MPLS label, e.g. vlan 7, vxlan 5001; null when there is none"
         = |row| encapsulation(&row.flow.path);
-    "roles" Text "how client and server were told apart: handshake, port, first_packet"
-        = |row| word(&row.flow.roles);
+    "roles" Text "how client and server were told apart: handshake, port, first_packet; continued: the flow \
+        may go on where one that ended as evicted was cut"
+        = |row| if row.flow.continues { "continued" } else { word(&row.flow.roles) };
     "end" Text "why it was closed: idle, reused, capture_end, evicted" = |row| word(&row.flow.end);
     "handshake" Text "TCP: outcome of the handshake: established, refused, silent, reply_lost, midstream ..."
         = |row| row.handshake().map(|handshake| word(&handshake.outcome));
