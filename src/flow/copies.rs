@@ -194,8 +194,8 @@ impl Copies {
             let apart = Span((seen.at.time - earlier.at.time).0.saturating_abs());
             let limit = match earlier.way != seen.way {
                 true => OTHER_WAY,
-                // A sender repeats what it was asked for.
-                false if other < earlier.at.packet => SAME_WAY,
+                // A sender repeats what it was asked for, or in pieces what was too big (RFC 8201 section 4).
+                false if self.found > 0 && other < earlier.at.packet => SAME_WAY,
                 false => return false,
             };
             earlier.reply == seen.reply && apart <= limit
