@@ -183,7 +183,9 @@ fn explain(segment: &Segment, before: &Before<'_>) -> Option<Class> {
     let kind = |kind: EventKind| before.said.is_some_and(|said| said.kinds.contains(&kind));
     let (own, peer) = (before.stream.side(segment), before.stream.other_side(segment));
     if kind(EventKind::DuplicateObservation) {
-        return own.has_twin(segment).then_some(Class::DuplicateObservation);
+        // A copy, or a piece of what was recorded whole.
+        let known = own.has_twin(segment) || own.seen.covers(segment.seq, segment.end());
+        return known.then_some(Class::DuplicateObservation);
     }
     if kind(EventKind::LinkRetry) {
         return Some(Class::LinkRetry);

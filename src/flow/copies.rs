@@ -194,8 +194,8 @@ impl Copies {
             let apart = Span((seen.at.time - earlier.at.time).0.saturating_abs());
             let limit = match earlier.way != seen.way {
                 true => OTHER_WAY,
-                // A sender repeats what it was asked for.
-                false if other < earlier.at.packet => SAME_WAY,
+                // A sender repeats what it was asked for, or in pieces what was too big (RFC 8201 section 4).
+                false if self.found > 0 && other < earlier.at.packet => SAME_WAY,
                 false => return false,
             };
             earlier.reply == seen.reply && apart <= limit
@@ -208,7 +208,7 @@ impl Copies {
         let recent = || self.recent.iter().rev().filter(alike);
         let original = recent().find(around).map(|whole| whole.at).or_else(|| {
             let (mut reached, mut pieces, mut last) = (seen.range.1, 0, None);
-            while reached.after(seen.range.0) && pieces < REMEMBERED_COPIED {
+            while reached.after(seen.range.0) && pieces < PIECES {
                 let ends = |piece: &&Seen| piece.range.1 == reached && length(piece) < length(&seen);
                 let piece = recent().find(ends).filter(|piece| length(piece) > 0);
                 let Some(piece) = piece else { break };
@@ -216,7 +216,7 @@ impl Copies {
                 last = last.or(Some(piece.at));
                 pieces += 1;
             }
-            last.filter(|_| pieces >= PIECES || pieces > 1 && reached == seen.range.0)
+            last.filter(|_| pieces == PIECES || pieces > 1 && reached == seen.range.0)
         });
         self.found += u64::from(original.is_some());
         original

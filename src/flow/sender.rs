@@ -218,6 +218,11 @@ impl Sender {
         self.path_mtu = Some(TooBig { at, mtu, seq });
     }
 
+    /// An ICMP message did: what it repeats, it repeats in pieces.
+    pub(super) fn was_told_mtu(&self) -> bool {
+        self.path_mtu.is_some()
+    }
+
     /// Takes a segment of this side. `window_closed`: the peer's last announcement was zero.
     pub(super) fn segment(
         &mut self,

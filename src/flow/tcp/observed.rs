@@ -23,8 +23,10 @@ impl Connection {
         let original = copies.check(packet, ip, tcp, other).or_else(|| {
             let end = tcp.seq.plus(packet.payload.length);
             let known = self.senders[direction.index()].next().is_some_and(|next| !end.after(next));
-            let data = packet.payload.length > 0 && !tcp.flags.syn() && !tcp.flags.rst();
-            (known && data).then(|| copies.piece(packet, ip, tcp, other)).flatten()
+            // One octet is a keep-alive, also one that a router makes of the last segment.
+            let data = packet.payload.length > 1 && !tcp.flags.syn() && !tcp.flags.rst();
+            let told_size = self.senders[direction.index()].was_told_mtu();
+            (known && data && !told_size).then(|| copies.piece(packet, ip, tcp, other)).flatten()
         })?;
         self.observed(EventKind::DuplicateObservation, packet, ip, tcp, direction, original);
         Some(original)
