@@ -120,7 +120,7 @@ counts! {
 }
 
 /// What sets the directions of a connection apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) enum Sign {
     /// Only this direction was captured, and the other is known to exist.
     OneWay(Direction),

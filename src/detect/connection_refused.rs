@@ -36,6 +36,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::detect::races::Races;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
