@@ -162,7 +162,8 @@ impl Merge for Try {
 }
 
 merged! {
-    /// Lookups with an error, names that were answered (at a resolver, and at any), and when clients got them.
+    /// Lookups with an error, names that were answered (at a resolver, and at any), and when clients got
+    /// them.
     pub(super) struct Tries {
         tries: Bounded<(Question, u64), Try, { 1 << 14 }>,
         known: Bounded<(u64, Option<Endpoint>), Known, { 1 << 15 }>,

@@ -130,7 +130,8 @@ impl Merge for Trouble {
 type Question<'n> = (Endpoint, IpAddr, &'n str, u16);
 
 merged! {
-    /// Lookups that failed or got no answer, by who asked, for what, and the packet. Names that a resolver knew.
+    /// Lookups that failed or got no answer, by who asked, for what, and the packet. Names that a resolver
+    /// knew.
     pub(super) struct Asked {
         troubles: Bounded<(IpAddr, String, u64), Trouble, { 1 << 16 }>,
         resolved: Bounded<(Endpoint, String), (), { 1 << 16 }>,

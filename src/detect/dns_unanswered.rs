@@ -153,7 +153,8 @@ impl Merge for Tries {
 }
 
 merged! {
-    /// Queries without a response, by question and first packet. Flows that the capture holds both directions of.
+    /// Queries without a response, by question and first packet. Flows that the capture holds both directions
+    /// of.
     pub(super) struct Waiting {
         tries: Bounded<(Question, u64), Tries, { 1 << 14 }>,
         two_way: u64,

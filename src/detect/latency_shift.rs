@@ -168,7 +168,8 @@ impl Merge for Series {
 }
 
 merged! {
-    /// What is timed of a client and a host: beyond the capture point towards the host, and towards the client.
+    /// What is timed of a client and a host: beyond the capture point towards the host, and towards the
+    /// client.
     pub(super) struct Timed {
         series: [Series; 2],
         services: Distinct<Endpoint, 4>,
