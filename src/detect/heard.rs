@@ -1,5 +1,6 @@
-//! What several detectors ask of all flows and lookups, counted once: whose packets the capture holds, because
-//! without any, silence is not known; who connected to whom; which addresses resolvers gave for names.
+//! What several detectors ask of all flows and lookups, counted once: whose packets the capture holds,
+//! because without any, silence is not known; who connected to whom; which addresses resolvers gave for
+//! names.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

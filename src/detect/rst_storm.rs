@@ -405,8 +405,8 @@ impl RstStorm {
         concluded
     }
 
-    /// Adds up the seconds of a subject that belong to a storm; `ended` are all of its connections that ended.
-    /// The capture is `length` seconds long.
+    /// Adds up the seconds of a subject that belong to a storm; `ended` are all of its connections that
+    /// ended. The capture is `length` seconds long.
     fn storm(
         &self,
         seconds: &BTreeMap<i64, Case<Resets>>,
