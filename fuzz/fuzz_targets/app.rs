@@ -1,27 +1,42 @@
 //! Any bytes as TLS, as DNS and as HTTP, in any pieces, with gaps.
 #![no_main]
 
+#[path = "../input.rs"]
+#[allow(dead_code)]
+mod input;
+
+use input::Piece;
 use libfuzzer_sys::fuzz_target;
 use pcapsy::app::dns::{DnsTcp, parse};
 use pcapsy::app::http::HttpParser;
-use pcapsy::app::tls::TlsParser;
+use pcapsy::app::tls::{TlsParser, chain_faults};
 use pcapsy::dissect::{Direction, PacketRef};
 use pcapsy::time::Timestamp;
 
-fuzz_target!(|pieces: Vec<(bool, u8, Vec<u8>)>| {
-    let mut http = HttpParser::new(Direction::ToServer, b"");
+fuzz_target!(|bytes: &[u8]| {
+    let mut http = None;
     let (mut tls, mut dns) = (TlsParser::default(), DnsTcp::default());
-    for (to_server, gap, bytes) in pieces {
+    for (number, Piece { to_server, lost, bytes }) in (0..).zip(input::pieces(bytes)) {
         let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
-        tls.data(direction, &bytes, PacketRef::default());
-        dns.data(direction, &bytes, PacketRef::default());
-        http.data(direction, &bytes, PacketRef::default(), Timestamp(0));
-        let _ = parse(&bytes);
-        if gap > 200 {
-            tls.gap(direction, gap.into(), PacketRef::default());
-            dns.gap(direction, gap.into(), PacketRef::default());
-            http.gap(direction, gap.into(), PacketRef::default(), Timestamp(0));
+        let (at, clock) = (PacketRef::default(), Timestamp(number));
+        let http = http.get_or_insert_with(|| HttpParser::new(direction, bytes));
+        tls.data(direction, bytes, at);
+        dns.data(direction, bytes, at);
+        http.data(direction, bytes, at, clock);
+        let _ = parse(bytes);
+        if lost > 0 {
+            tls.gap(direction, lost.into(), at);
+            dns.gap(direction, lost.into(), at);
+            http.gap(direction, lost.into(), at, clock);
+        }
+        http.finished(clock);
+    }
+    http.map(|mut http| http.close(None));
+    let session = tls.finish();
+    for chain in &session.certificates {
+        chain_faults(chain, Timestamp(0), "www.shop.example");
+        for certificate in chain {
+            certificate.is_for("www.shop.example");
         }
     }
-    http.close(None);
 });

@@ -1,12 +1,16 @@
 //! Any bytes as a packet of any link type.
 #![no_main]
 
+#[path = "../input.rs"]
+#[allow(dead_code)]
+mod input;
+
 use libfuzzer_sys::fuzz_target;
 use pcapsy::capture::{LinkType, RawPacket};
 use pcapsy::dissect::{dissect, partition_hash};
 
-fuzz_target!(|input: (u16, u32, &[u8])| {
-    let (link_type, wire, data) = input;
+fuzz_target!(|bytes: &[u8]| {
+    let Some((link_type, wire, data)) = input::frame(bytes) else { return };
     let packet = RawPacket {
         packet: 1,
         offset: 0,

@@ -1,17 +1,23 @@
 //! A sequence of TCP segments of one connection, in any order and with any contents, through the flow table.
 #![no_main]
 
+#[path = "../input.rs"]
+#[allow(dead_code)]
+mod input;
+
+use input::Segment;
 use libfuzzer_sys::fuzz_target;
 use pcapsy::config::Config;
 use pcapsy::dissect::{Ip, PacketRecord, Payload, Seq, Tcp, TcpFlags, Transport};
 use pcapsy::flow::FlowTable;
 use pcapsy::time::Timestamp;
 
-fuzz_target!(|segments: Vec<(bool, u8, u32, u32, u16, u8, u32)>| {
+fuzz_target!(|input: &[u8]| {
     let mut table = FlowTable::new(Config::default().flow_limits());
     let bytes = [0x16; 256];
     let mut clock = Timestamp(0);
-    for (number, (to_server, flags, seq, ack, window, length, wait)) in segments.into_iter().enumerate() {
+    for (number, segment) in input::segments(input).enumerate() {
+        let Segment { to_server, flags, length, seq, ack, window, wait } = segment;
         clock = Timestamp(clock.0 + i64::from(wait));
         let (source, destination) = if to_server { (1, 2) } else { (2, 1) };
         let address = |last| std::net::IpAddr::from([10, 0, 0, last]);
