@@ -19,7 +19,6 @@ mod log;
 mod negotiation;
 mod open;
 mod ranges;
-mod pauses;
 mod record;
 mod reset;
 mod retries;

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
-use crate::flow::pauses::Pauses;
 use crate::flow::streams::StreamId;
 use crate::flow::{Flow, FlowHead};
 use crate::time::Timestamp;
@@ -50,13 +49,10 @@ impl Row {
         mut transaction: Transaction,
         flow: FlowHead,
         latest: Timestamp,
-        pauses: &Pauses,
         watched_until: Timestamp,
     ) -> Self {
         let time = transaction.closed_at().min(latest);
-        let asked = transaction.repeats.last().or(transaction.query.as_ref());
-        let watched = asked.map_or(watched_until, |asked| pauses.watched(asked.time, watched_until));
-        transaction.watched_until = transaction.closed_at().min(watched);
+        transaction.watched_until = transaction.closed_at().min(watched_until);
         let packet = transaction.first_packet();
         Self { time, packet, stream: None, what: Finished::Transaction(Box::new((transaction, flow))) }
     }

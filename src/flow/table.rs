@@ -17,7 +17,6 @@ use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
 use crate::flow::open::{Attempt, EvictionRank, Open, State, new_flow, roles_by_port, slot_hash};
-use crate::flow::pauses::Pauses;
 use crate::flow::streams::{StreamId, Streams};
 use crate::flow::tcp::Connection;
 use crate::flow::{End, Finished, Flow, FlowLimits, IcmpError, Laps, LimitHits, Roles, Row};
@@ -40,8 +39,6 @@ pub struct FlowTable {
     tunnels: bool,
     /// Flows that go on in another tunnel.
     legs: Legs,
-    /// Times between files in which nothing was watched.
-    pauses: Pauses,
     /// The flows that had packets since all were weighed, among them some that are closed.
     touched: Vec<u32>,
     /// At the end of the capture: the flows to close, those that go first last.
@@ -69,7 +66,6 @@ impl FlowTable {
             streams: Streams::default(),
             tunnels: false,
             legs: Legs::default(),
-            pauses: Pauses::default(),
             touched: Vec::new(),
             remaining: Vec::new(),
             finished: Vec::new(),
@@ -77,11 +73,6 @@ impl FlowTable {
             evicting: false,
             weight: 0,
         }
-    }
-
-    /// Nothing was watched from one time to another, when a file had ended and the next had not begun.
-    pub(crate) fn pause(&mut self, pause: (Timestamp, Timestamp)) {
-        self.pauses.add(pause);
     }
 
     /// Takes the next packet of this partition. `clock` is the latest capture time up to and with this
@@ -411,9 +402,8 @@ impl FlowTable {
             let head = open.content.roles(open.flow.head());
             let exchanges = open.content.exchanges(clock).into_iter();
             self.finished.extend(exchanges.map(|exchange| Row::exchange(exchange, head, clock)));
-            let (pauses, rows) = (&self.pauses, open.content.finished(clock).into_iter());
-            self.finished
-                .extend(rows.map(|transaction| Row::transaction(transaction, head, clock, pauses, clock)));
+            let rows = open.content.finished(clock).into_iter();
+            self.finished.extend(rows.map(|transaction| Row::transaction(transaction, head, clock, clock)));
         }
     }
 
@@ -445,7 +435,6 @@ impl FlowTable {
             self.streams.evict(open.tuple().partition_hash());
         }
         let last = open.flow.last;
-        let watched_until = self.pauses.watched(last.time, watched_until);
         open.settle_ways();
         open.flow.tcp = match open.state {
             State::Attempt(attempt) => Some(attempt.finish()),
@@ -470,9 +459,9 @@ impl FlowTable {
         for transaction in &mut transactions {
             transaction.unheard |= end == End::Evicted;
         }
-        let (pauses, rows) = (&self.pauses, transactions.into_iter());
+        let rows = transactions.into_iter();
         self.finished
-            .extend(rows.map(|transaction| Row::transaction(transaction, head, time, pauses, watched_until)));
+            .extend(rows.map(|transaction| Row::transaction(transaction, head, time, watched_until)));
         open.flow.service = open.content.service();
         open.flow.greetings = open.content.greetings();
         open.flow.tls = open.content.into_tls();
@@ -551,9 +540,8 @@ impl FlowTable {
             let head = self.open[at].content.roles(self.open[at].flow.head());
             let exchanges = self.open[at].content.exchanges(clock).into_iter();
             self.finished.extend(exchanges.map(|exchange| Row::exchange(exchange, head, clock)));
-            let (pauses, rows) = (&self.pauses, self.open[at].content.finished(clock).into_iter());
-            self.finished
-                .extend(rows.map(|transaction| Row::transaction(transaction, head, clock, pauses, clock)));
+            let rows = self.open[at].content.finished(clock).into_iter();
+            self.finished.extend(rows.map(|transaction| Row::transaction(transaction, head, clock, clock)));
             self.has_changed(at);
             let deadline = self.deadline(at);
             if deadline < clock {

@@ -20,8 +20,6 @@ pub struct Batch {
     captured: u64,
     /// Latest time of all packets before this batch.
     clock: Timestamp,
-    /// Between the file before and its own nothing was watched.
-    pub(super) pause: Option<(Timestamp, Timestamp)>,
     /// Packets at the start have no time of their own.
     untimed: bool,
     /// The packets behind which open flows may be weighed.
@@ -69,7 +67,7 @@ pub(crate) fn dissect_into(chunk: Chunk, mut lists: Vec<Vec<PacketRecord>>) -> B
     }
     let captured = summary.totals.captured_bytes;
     let (datagrams, clock) = (Vec::new(), Timestamp::MIN);
-    Batch { chunk, datagrams, lists, summary, captured, clock, pause: None, untimed, weighings }
+    Batch { chunk, datagrams, lists, summary, captured, clock, untimed, weighings }
 }
 
 /// The partition of a packet, of so many.
@@ -102,7 +100,6 @@ impl Batch {
     pub fn sequence(&mut self, sequencer: &mut Sequencer) {
         let Sequenced { lead, datagrams } = sequencer.take(self.take_summary());
         self.clock = lead.clock;
-        self.pause = lead.pause;
         if self.untimed {
             self.lists.iter_mut().flatten().for_each(|record| lead.complete(record));
         }

@@ -59,7 +59,6 @@ impl Partition {
 
     /// The same for the packets behind ordinal `after`, up to and with `until`.
     pub(super) fn track_between(&mut self, batch: &Batch, after: u64, until: u64) {
-        batch.pause.into_iter().for_each(|pause| self.table.pause(pause));
         for (record, clock) in batch.between(self.index, after, until) {
             self.take(record, clock, batch.payload(record));
         }
@@ -120,7 +119,6 @@ impl Partition {
         leads: &Leads,
         clock: Timestamp,
     ) -> Result<(Tracked, PartitionState), OutOfOrder> {
-        leads.pauses().for_each(|pause| self.table.pause(pause));
         let mut rows = Vec::new();
         for records in batches {
             self.track_records(&records, leads)?;

@@ -10,11 +10,7 @@ use crate::dissect::{
     DefragLimits, DefragStats, Defragmenter, Faults, PacketRecord, PacketRef, Payload, Stop, Transport,
     dissect_datagram,
 };
-use crate::time::{Span, Timestamp};
-
-/// From one file to the next of a set: longer, and the recorder may have stood still between them. The
-/// shortest patience of a rule, that for a SYN (RFC 6298 section 2.1).
-const PAUSE: Span = Span::secs(1);
+use crate::time::Timestamp;
 
 /// What the packets before a chunk leave to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +21,6 @@ pub struct Lead {
     pub clock: Timestamp,
     /// Time of the last packet before that has one: packets at the start that have none take it.
     pub time: Timestamp,
-    /// The chunk begins another file, so much later than the one before it ended: from when to when nothing
-    /// was watched.
-    pub pause: Option<(Timestamp, Timestamp)>,
 }
 
 impl Lead {
@@ -48,11 +41,6 @@ impl Leads {
     /// Adds the lead of the next chunk.
     pub fn push(&mut self, lead: Lead) {
         self.0.push(lead);
-    }
-
-    /// The times between files in which nothing was watched.
-    pub(super) fn pauses(&self) -> impl Iterator<Item = (Timestamp, Timestamp)> {
-        self.0.iter().filter_map(|lead| lead.pause)
     }
 
     /// Completes a record of any chunk.
@@ -103,13 +91,10 @@ impl Sequencer {
 
     /// Takes the summary of the next chunk in capture order.
     pub fn take(&mut self, mut chunk: ChunkSummary) -> Sequenced {
-        let between = self.last.zip(chunk.ends).filter(|((file, _), _)| *file != chunk.file);
-        let pause = between.map(|((_, last), (first, _))| (last.time, first.time));
         let lead = Lead {
             first_packet: chunk.first_packet,
             clock: self.clock,
             time: self.last.map_or(Timestamp(0), |(_, last)| last.time),
-            pause: pause.filter(|(end, begin)| *begin - *end >= PAUSE),
         };
         if let Some((first, last)) = chunk.ends {
             if let Some((last_file, before)) = self.last {

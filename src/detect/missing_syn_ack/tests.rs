@@ -70,33 +70,6 @@ fn digests_in_the_frames_are_the_first_explanation() {
     assert!(!first("lost_return", [false, false], true).contains("TCP-MD5"));
 }
 
-/// A file of a set ends right after the SYNs, and the next one begins later: nobody watched for the answers.
-#[test]
-fn an_attempt_at_the_end_of_its_file_is_not_judged() {
-    for (pause, found) in [(40_000, false), (0, true)] {
-        let mut files = Vec::new();
-        for begin in [0, 10_000 + pause] {
-            let mut lab = Lab::new(Capture::default(), 77);
-            let mut talk = lab.talk(9, (5, 80), begin, [30, 500]);
-            lab.http(&mut talk, 900);
-            lab.resolves((begin + 9_900) * 1_000, "www.shop.example");
-            for client in 20..26 {
-                let mut talk = lab.talk(client, (5, 8443), 9_300, [30, 500]);
-                let syn = talk.segment(CLIENT, SYN, b"");
-                // The client asks again, in a file that follows at once.
-                talk.now += if begin == 0 { 0 } else { 1_000_000 };
-                if begin == 0 || pause == 0 {
-                    talk.record(&mut lab.capture, &syn);
-                }
-            }
-            lab.capture.sort();
-            files.push(("pcap", lab.capture.pcap()));
-        }
-        let findings = in_files(NAME, &files);
-        assert_eq!(!findings.is_empty(), found, "{findings:#?}");
-    }
-}
-
 /// A client that asks so often at a millisecond, three seconds apart, and gets no answer.
 fn asks(lab: &mut Lab, client: u8, server: (u8, u16), at: u64, syns: u64) {
     let mut talk = lab.talk(client, server, at, [30, 500]);
