@@ -427,7 +427,7 @@ fn stranger(flow: &Flow, tcp: &TcpFlow, book: &mut Book<AsymmetricFlow>) {
     let Some(reset) = tcp.resets.iter().find(unknown).filter(|_| worked) else { return };
     let Some(case) = book.case((flow.server, Sign::Stranger)) else { return };
     let trips = [tcp.handshake.server_rtt, tcp.handshake.client_rtt].into_iter().flatten();
-    let trip: i64 = trips.map(|trip| trip.0).sum();
+    let trip = trips.fold(0i64, |sum, trip| sum.saturating_add(trip.0));
     // What was on its way comes within a round trip; later segments were sent after it.
     let late = Span(trip.saturating_mul(2)).max(Span::millis(100));
     let data = tcp.side(reset.direction).transfer.map(|(_, last)| last);

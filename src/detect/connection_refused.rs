@@ -136,7 +136,7 @@ impl Times {
 
     /// At least three, evenly apart: no gap is more than a tenth shorter than the longest.
     fn are_even(&self) -> bool {
-        let gaps = || self.0.iter().zip(self.0.iter().skip(1)).map(|(one, next)| next - one);
+        let gaps = || self.0.iter().zip(self.0.iter().skip(1)).map(|(one, next)| next.saturating_sub(*one));
         let least = gaps().min().filter(|least| *least >= Self::EVERY && self.0.len() > 2);
         least.zip(gaps().max()).is_some_and(|(least, most)| most - least <= most / 10)
     }

@@ -200,8 +200,9 @@ impl Detector for MissingSynAck {
             true => opened_after(handshake, *first),
             false => handshake.connect_time.unwrap_or(last.time - first.time),
         };
-        let trips = tcp.sides.iter().filter_map(|side| side.min_rtt).map(|trip| trip.0);
-        let Some(outcome) = self.outcome(handshake, waited, Span(trips.sum())) else { return };
+        let trips = tcp.sides.iter().filter_map(|side| side.min_rtt);
+        let trips = trips.fold(Span::ZERO, |sum, trip| Span(sum.0.saturating_add(trip.0)));
+        let Some(outcome) = self.outcome(handshake, waited, trips) else { return };
         if outcome == Outcome::AckLost && tcp.side(Direction::ToServer).data_segments > 0 {
             return; // Its data was not acknowledged, either: asymmetric_flow says so.
         }

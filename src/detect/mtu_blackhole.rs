@@ -355,7 +355,7 @@ fn got_acks(flow: &Flow, tcp: &TcpFlow, receiver: Direction, since: Timestamp) -
     let again = tcp.events.iter().filter(|event| {
         event.direction == receiver && event.at.time > since && event.kind.is_data_retransmission()
     });
-    let stopped = again.clone().last().zip(flow.half(receiver).last).is_some_and(|(again, last)| {
+    let stopped = again.clone().next_back().zip(flow.half(receiver).last).is_some_and(|(again, last)| {
         let next = Span(again.delay.0.saturating_mul(3));
         last.time - again.at.time >= next.max(RECOVERY)
     });
