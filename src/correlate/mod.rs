@@ -337,6 +337,6 @@ fn key(root: &Finding, factor: Option<&Factor>) -> String {
 }
 
 #[cfg(test)]
-mod edges;
+mod edge_tests;
 #[cfg(test)]
 mod tests;
