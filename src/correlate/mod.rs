@@ -347,6 +347,6 @@ fn key(root: &Finding, factor: Option<&Factor>) -> String {
 }
 
 #[cfg(test)]
-mod edges;
+mod edge_tests;
 #[cfg(test)]
 mod tests;

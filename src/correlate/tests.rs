@@ -70,6 +70,7 @@ fn what_failed_through_it_counts_and_who_did_it_is_not_whom_it_reached() {
     let one = &correlated(&[forged, aborted]).incidents[0];
     assert_eq!((one.root.as_str(), one.blast_radius.failed, one.blast_radius.of), ("F-001", 5, 10));
     let mut flood = found("syn_flood", Severity::Critical, "10.0.0.1", &[]);
+    flood.impact = Impact::default();
     flood.scope.clients = Members { count: 900, at_least: true, sample: Vec::new() };
     let mut late = found("missing_syn_ack", Severity::Warning, "10.0.0.1", &[7]);
     late.impact = failed(2, 9, 1);
