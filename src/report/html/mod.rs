@@ -1,4 +1,4 @@
-//! `report.html`: the report as one page that asks for nothing, with the plots that a person looks at.
+//! [`Report`], [`Seen`] -> `report.html`: one page that asks for nothing, with the plots a person looks at
 //!
 //! The page is whole without scripts. Its policy allows the one style sheet and the one script in it, by
 //! their hashes, and nothing from anywhere. Text is escaped by the type of the template ([`maud::Markup`]);
