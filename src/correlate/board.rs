@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::correlate::scoreboard::{Counted, Failure, Kind, Scoreboard, ServiceKey, Tally, Traffic, sum};
-use crate::correlate::times::{Spread, Times};
 use crate::detect::Merge;
+use crate::flow::{Spread, Times};
 use crate::time::{Span, Timestamp};
 
 /// How a service fared.

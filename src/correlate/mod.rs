@@ -17,7 +17,6 @@ mod place;
 mod relation;
 mod scoreboard;
 mod story;
-mod times;
 
 pub use board::{Board, Service};
 pub use contrast::{Cleared, Contrast, Difference};
@@ -25,7 +24,6 @@ pub use incident::{BlastRadius, Incident, Link, Tie};
 pub use layers::{LayerState, State};
 pub use place::{Layer, Where};
 pub use scoreboard::{Failure, SERVICES, Scoreboard, ServiceKey, Tally, Traffic};
-pub use times::{Spread, Times};
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
-use crate::correlate::times::Times;
 use crate::detect::{Bounded, Distinct, Merge, hash_of, request_failed};
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpFlow};
+use crate::flow::{Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpFlow, Times};
 use crate::time::{Span, Timestamp};
 
 /// How an attempt failed.

@@ -28,6 +28,7 @@ mod sent;
 mod streams;
 mod table;
 mod tcp;
+mod times;
 mod turns;
 mod waits;
 #[cfg(test)]
@@ -47,5 +48,6 @@ pub use round_trip::Trip;
 pub use row::{Finished, Row};
 pub use streams::StreamId;
 pub use table::FlowTable;
-pub use turns::{Turn, Turns, WaitTimes};
+pub use times::{Spread, Times};
+pub use turns::{Turn, Turns};
 pub use waits::{Breaker, Closure, Crossing, FatalPause, Pause, Reopened, Unanswered, Waits};
