@@ -21,11 +21,11 @@ mod lookups;
 mod merge;
 mod quality;
 mod races;
+mod rates;
 mod rule;
 mod scope;
 #[cfg(test)]
 mod testing;
-mod waits;
 
 pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};
 pub use bounded::{Bounded, Distinct, hash_of};
