@@ -343,7 +343,7 @@ impl Detector for SlowServer {
             let siblings = siblings.into_iter().flatten();
             let siblings = siblings.filter(|(other, _)| notes.same_service(server, *other));
             let sibling = siblings.min_by_key(|(_, median)| *median);
-            let held = notes.on_purpose(server, |shortest, longest| self.is_timer(shortest, longest));
+            let held = notes.on_purpose(server);
             let draft = self.verdict(server, &case, profile, sibling.copied(), held)?;
             Some((draft, case))
         });

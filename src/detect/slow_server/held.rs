@@ -31,6 +31,9 @@ const WAITS: [&str; 11] = [
 const STREAMS: [&str; 4] =
     ["text/event-stream", "multipart/x-mixed-replace", "application/grpc", "application/x-ndjson"];
 
+/// Share of the longest wait by which the time-outs of one path differ at most: those of a busy server.
+const SPREAD: f64 = 0.2;
+
 /// Octets of a body that says only that there is nothing: `{}`, `[]`, `ok`.
 const EMPTY_BODY: u64 = 2;
 
@@ -127,12 +130,13 @@ impl Beside {
         }
     }
 
-    /// Late answers of `server` that it holds on purpose. `is_timer`: waits from the first to the second are
-    /// those of one timer.
-    pub(super) fn on_purpose(&self, server: Endpoint, is_timer: impl Fn(Span, Span) -> bool) -> u64 {
+    /// Late answers of `server` that it holds on purpose.
+    pub(super) fn on_purpose(&self, server: Endpoint) -> u64 {
         let paths = self.held.iter().filter(|((of, _), ..)| *of == server).map(|(.., held)| held);
         let held = paths.filter(|held| {
-            let timer = held.shortest_empty.is_some_and(|shortest| is_timer(shortest, held.longest));
+            let timer = held.shortest_empty.is_some_and(|shortest| {
+                (held.longest - shortest).as_secs_f64() <= SPREAD * held.longest.as_secs_f64()
+            });
             (timer && held.empty >= 2) || 2 * held.wanted >= held.late
         });
         held.map(|held| held.late).sum()
