@@ -9,9 +9,9 @@ use crate::correlate::interval::Interval;
 use crate::correlate::scoreboard::{Counted, Failure, Kind, Scoreboard, ServiceKey, Tally, Traffic, sum};
 use crate::correlate::slots::Slots;
 use crate::correlate::timeline::Timeline;
-use crate::correlate::times::{Spread, Times};
 use crate::detect::Merge;
 use crate::dissect::Endpoint;
+use crate::flow::{Spread, Times};
 use crate::time::{Span, Timestamp};
 
 /// How a service fared.

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::correlate::scoreboard::{Kind, Tally};
-use crate::correlate::times::Times;
 use crate::detect::Merge;
+use crate::flow::Histogram;
 use crate::time::Span;
 
 /// Times of an interval: each power of two cut into eight, so a percentile is off by 6 % at most.
-pub(super) type Rough = Times<3>;
+pub(super) type Rough = Histogram<3>;
 
 /// What happened at a service in an interval. There is one for each service and interval, so counts saturate
 /// instead of being wide.

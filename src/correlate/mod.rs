@@ -21,7 +21,6 @@ mod scoreboard;
 mod slots;
 mod story;
 mod timeline;
-mod times;
 
 pub use board::{Board, Phase, Service};
 pub use change::{Change, Level, Measure};
@@ -31,7 +30,6 @@ pub use layers::{LayerState, State};
 pub use place::{Layer, Where};
 pub use scoreboard::{Failure, SERVICES, Scoreboard, ServiceKey, Tally, Traffic, outcome};
 pub use timeline::{Course, Moment, Timeline};
-pub use times::{Spread, Times};
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};

@@ -133,7 +133,7 @@ const PLACES: &[Named<Where>] = {
         ("slow_server", &[], Server),
         ("http_error", &[], Server),
         ("health_check", &["silent"], Network),
-        ("health_check", &["refused"], Server),
+        ("health_check", &["refused", "failing"], Server),
         ("health_check", &["stopped"], Client),
         ("connection_churn", &[], Client),
     ]

@@ -9,10 +9,11 @@ use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
 use crate::correlate::interval::Interval;
 use crate::correlate::slots::Slots;
-use crate::correlate::times::Times;
 use crate::detect::{Bounded, Distinct, Merge, request_failed};
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{EventKind, Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpEvent, TcpFlow};
+use crate::flow::{
+    EventKind, Flow, FlowHead, HandshakeOutcome, Service as Protocol, TcpEvent, TcpFlow, Times,
+};
 use crate::time::{Span, Timestamp};
 
 /// How an attempt failed.

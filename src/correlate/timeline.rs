@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::correlate::interval::Interval;
 use crate::correlate::scoreboard::{Counted, Kind, ServiceKey, Traffic};
 use crate::correlate::slots::Slots;
-use crate::correlate::times::Spread;
+use crate::flow::Spread;
 use crate::time::{Span, Timestamp};
 
 /// What happened at a service in an interval.

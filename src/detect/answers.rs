@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
 use crate::detect::{Bounded, Distinct, Merge, hash_of, merged};
-use crate::dissect::{Endpoint, PacketRef};
+use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead, HandshakeOutcome};
 
 const A: u16 = 1;
@@ -120,7 +120,8 @@ impl Answers {
 pub(super) struct Visit {
     /// All.
     pub(super) connections: u64,
-    /// Those that did not open, or ended with an alert that is no close_notify.
+    /// Those that did not open, ended with a fatal alert, or were left as soon as the
+    /// server had shown its certificate.
     pub(super) failed: u64,
     /// The first packet of the first.
     pub(super) first: Option<PacketRef>,
@@ -143,14 +144,22 @@ impl Visits {
     /// Takes a flow.
     pub(super) fn flow(&mut self, flow: &Flow) {
         let Some(tcp) = &flow.tcp else { return };
-        let alert = flow.tls.iter().flat_map(|tls| &tls.alerts).any(|alert| alert.level == Some(2));
+        // In TLS 1.3 the alert is encrypted; what comes before the handshake is complete is one all the same.
+        let alert = flow.tls.as_ref().is_some_and(|tls| tls.fatal_alert().is_some());
+        // Others look at the certificate's name when the handshake is done, and close.
+        let unused = flow
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.established.is_some() && tls.application_data.iter().all(Option::is_none));
+        let closing = tcp.turns.as_ref().and_then(|turns| turns.closing);
+        let left = unused && closing.is_some_and(|closing| closing.direction == Direction::ToServer);
         let shut = matches!(
             tcp.handshake.outcome,
             HandshakeOutcome::Refused | HandshakeOutcome::Unreachable | HandshakeOutcome::Silent
         );
         let key = (flow.client.address, flow.server.address);
         if let Some(visit) = self.0.count(key) {
-            let failed = u64::from(alert || shut);
+            let failed = u64::from(alert || shut || left);
             visit.absorb(Visit { connections: 1, failed, first: Some(flow.first) });
         }
     }

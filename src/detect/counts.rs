@@ -49,6 +49,13 @@ impl Listed for Span {
     }
 }
 
+/// Times go into words.
+impl Listed for crate::flow::Times {
+    fn listed(&self) -> Option<u64> {
+        None
+    }
+}
+
 impl<K, V> Listed for std::collections::BTreeMap<K, V> {
     fn listed(&self) -> Option<u64> {
         None

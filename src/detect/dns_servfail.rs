@@ -19,7 +19,8 @@
 //!   failure looks like that (RFC 9520).
 //!
 //! # What it leaves alone
-//! NOTIFY, UPDATE and the NetBIOS name service.
+//! NOTIFY, UPDATE and the NetBIOS name service. A zone below which most names carry data, `tunnel` of them or
+//! more, is information: no service is behind such names.
 //! NXDOMAIN and empty answers, which are answers. What another transaction of the client got afterwards.
 //!
 //! # What it does not claim
@@ -34,7 +35,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, error_name, qtype_name, rcode_name};
-use crate::detect::lookups::{is_dispensable, zone};
+use crate::detect::lookups::{carries_data, is_dispensable, zone};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -52,6 +53,9 @@ thresholds! {
         together: Span = 0.2 "s",
             "time from a SERVFAIL to the next query for the same, below which both are one lookup",
             "ours: glibc, dnsmasq and BIND try again as soon as they have the failure";
+        tunnel: u64 = 8.0 "names",
+            "below a zone that carry data, from which the zone is a tunnel's or telemetry's",
+            "ours: a content network has a few such names";
         critical_failures: u64 = 3.0 "lookups",
             "failed lookups of the zone at the resolver, from which it can be critical",
             "ours: glibc alone asks twice per lookup, so three are more than one lookup";
@@ -302,6 +306,12 @@ impl DnsServfail {
         book.not_judged_many("more names than are kept apart", asked.troubles.lost());
     }
 
+    /// Most of the names carry data.
+    fn is_tunnel(&self, affected: &Affected) -> bool {
+        let (with, without): (Vec<_>, Vec<_>) = affected.names.iter().partition(|name| carries_data(name));
+        with.len() as u64 >= self.tunnel && with.len() > without.len()
+    }
+
     fn draft(&self, resolver: Endpoint, what: &str, case: &Case<Failures>) -> Draft<Only> {
         let Failures {
             upstream_servfail,
@@ -355,6 +365,7 @@ impl DnsServfail {
         let draft = Draft::new(Only::Servfail, format!("{resolver} answers SERVFAIL for {what}"), summary)
             .severity(match never_resolved.count() {
                 0 => Severity::Info,
+                _ if self.is_tunnel(&case.affected) => Severity::Info,
                 _ if most => Severity::Critical,
                 _ => Severity::Warning,
             })
@@ -458,6 +469,18 @@ mod tests {
             fails(lab, 900, "www.books.example.net", dns::A);
         });
         one(&findings, "", Severity::Warning);
+    }
+
+    /// Somebody carries data in names, and the zone's server fails.
+    #[test]
+    fn a_tunnel_that_fails_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..30u64 {
+                let name = format!("{:020x}.t.example", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                fails(lab, 10 + number * 300, &name, dns::A);
+            }
+        });
+        one(&findings, "", Severity::Info);
     }
 
     /// A dynamic update that the server cannot make (RFC 2136).

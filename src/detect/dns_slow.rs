@@ -34,10 +34,9 @@ use serde::{Deserialize, Serialize};
 use crate::app::dns::{Transaction, qtype_name, rcode_name};
 use crate::detect::lookups::{asks_for_name, is_needed};
 use crate::detect::scope::network;
-use crate::detect::waits::Waits;
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
-use crate::flow::FlowHead;
+use crate::flow::{FlowHead, Times};
 use crate::time::Span;
 
 thresholds! {
@@ -87,7 +86,7 @@ counts! {
 /// What is measured of every lookup of a resolver.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Measured {
-    waits: Waits,
+    waits: Times,
     /// Microseconds.
     fastest: Least,
     waited: Span,
@@ -95,6 +94,11 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    /// Half of the lookups took so long or longer.
+    fn half(&self) -> Span {
+        self.waits.quantile(0.5).unwrap_or_default()
+    }
+
     /// The path to `resolver` is no longer than that to `other`: the same clients ask both, or their
     /// neighbours ask a neighbour of the resolver.
     fn shares_path(&self, resolver: Endpoint, other: Endpoint, peer: &Self) -> bool {
@@ -210,8 +214,7 @@ impl Detector for DnsSlow {
             if slow < self.slow_lookups && !far {
                 continue;
             }
-            // A bin begins up to a quarter below what is in it.
-            let median = measured.waits.upper(0.5).max(own);
+            let median = measured.half().max(own);
             let most = slow >= self.slow_lookups && share(slow, total) >= self.slow_share;
             let severity = match most && context.totals.clock_fault().is_none() {
                 true => Severity::Warning,
@@ -228,10 +231,10 @@ impl Detector for DnsSlow {
                 measured.clients.of("client"),
                 measured.waited,
                 plural(total, "lookup"),
-                measured.waits.upper(0.05).max(own),
+                measured.waits.quantile(0.95).unwrap_or_default().max(own),
             );
             if let Some((other, lookups, peer)) = peer {
-                let half = peer.waits.upper(0.5);
+                let half = peer.half();
                 summary += &format!(" {other} took {half} or more for half of {lookups}.");
             }
             summary += &book.notes.recursion(resolver);
@@ -366,7 +369,7 @@ mod tests {
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
-    /// Waits are counted in bins, and a bin begins below what is in it.
+    /// Waits are counted in slots, and the middle of one may be below what is in it.
     #[test]
     fn half_of_them_are_no_faster_than_the_fastest() {
         let findings = in_traffic(NAME, |lab| {

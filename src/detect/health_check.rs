@@ -7,30 +7,36 @@
 //! service sees nothing, because the failure belongs to one source.
 //!
 //! # How it decides
-//! `probes` connections of one client to one service, at intervals that differ from their median by at most
-//! `jitter`, with messages of one size. The last `failures` or more of them failed:
+//! `probes` connections of one client to one service, or requests of it for one path in plain text whose name
+//! is one of probes (`/healthz`, `/ready`, `/ping` and others, or the root), with messages of one size. Their
+//! intervals differ from their median by at most `jitter`, five times that where the path is named so. The
+//! last `failures` or more of them failed:
 //! - `silent`: no answer to the SYN.
 //! - `refused`: a RST in answer to the SYN.
+//! - `failing`: requests got a status of 5xx, another one that is no success, or no answer.
 //! - `stopped`: none failed, and no more come for `missed` intervals, while the service goes on with others.
 //!
 //! It is a warning when other clients opened connections to the service meanwhile, else information: then the
-//! service itself fails, and other rules say so.
+//! service itself fails, and other rules say so. Requests that fail are a warning when they succeeded before.
 //!
 //! # What it leaves alone
-//! Probes that succeed. Connections of different sizes, as people and applications make them.
+//! Probes that succeed. Connections of different sizes, as people and applications make them. 401, 403 and
+//! 429: the service is there, and says who may ask.
 //!
 //! # What it does not claim
 //! That the client is a load balancer, or that a filter drops the probes. Why probes stop: nobody may send
 //! them any more.
 //!
 //! # References
-//! haproxy, Server health checks: `inter` 2 s, `fall` 3; RFC 9293 section 3.10.7.1.
+//! haproxy, Server health checks: `inter` 2 s, `fall` 3, success is 2xx or 3xx; RFC 9293 section 3.10.7.1;
+//! Kubernetes, API health endpoints; Patroni, REST API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::http::Exchange;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef, Path};
 use crate::flow::{Flow, FlowHead, HandshakeOutcome};
@@ -75,6 +81,18 @@ variants! {
             not_claimed: NOT_CLAIMED,
             doubted_by: DOUBTED,
         }
+        Failing "failing" Warning {
+            could_be: &[
+                "the service is not ready: something that it needs fails, or it is being stopped",
+                "the probe asks for a path that the service does not have any more",
+            ],
+            next: &[
+                "ask the service as the probe does, and read its log at these times",
+                "compare with what other clients get from it: http_error, slow_server",
+            ],
+            not_claimed: &["that the client is a load balancer", "why the service answers so"],
+            doubted_by: DOUBTED,
+        }
         Stopped "stopped" Info {
             could_be: &[
                 "the prober was stopped, or probes another address now",
@@ -105,13 +123,62 @@ enum Outcome {
     Opened,
     Silent,
     Refused,
+    /// A request without a good answer.
+    Failed,
 }
 
+/// A connection, or a request.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Start {
+    flow: u64,
     port: u16,
     outcome: Outcome,
+    /// Of its answer; 0 without one.
+    status: u16,
     sizes: [u64; 2],
+}
+
+/// Last segments of paths that are for probes.
+const PROBED: [&str; 16] = [
+    "health",
+    "healthz",
+    "healthcheck",
+    "health-check",
+    "health_check",
+    "ready",
+    "readyz",
+    "readiness",
+    "livez",
+    "liveness",
+    "alive",
+    "ping",
+    // Patroni's roles: all but one member answer 503, and are well.
+    "primary",
+    "replica",
+    "leader",
+    "standby",
+];
+
+/// The path's name says that requests for it are probes.
+pub(super) fn is_probed(path: &str) -> bool {
+    let name = path.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default();
+    PROBED.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// What the answer to a probe says; `None` when nothing can be told from it.
+fn answered(exchange: &Exchange) -> Option<Outcome> {
+    let named = is_probed(exchange.path());
+    if exchange.unheard || !(named || matches!(exchange.path(), "/" | "/index.html")) {
+        return None;
+    }
+    match exchange.status {
+        Some(500..) => Some(Outcome::Failed),
+        Some(401 | 403 | 407 | 429) => Some(Outcome::Opened),
+        Some(400..) if named => Some(Outcome::Failed),
+        Some(_) => Some(Outcome::Opened),
+        // Whoever closed it: the probe got nothing.
+        None => exchange.closed.map(|_| Outcome::Failed),
+    }
 }
 
 /// The connections of a client to a service: the earliest and the latest.
@@ -168,8 +235,8 @@ impl Merge for Series {
     }
 }
 
-/// Who connects to what.
-pub(super) type Known = Bounded<(Endpoint, IpAddr), Series, { 1 << 12 }>;
+/// Who connects to what, and who asks it for which path; connections have an empty one.
+pub(super) type Known = Bounded<(Endpoint, IpAddr, String), Series, { 1 << 12 }>;
 
 counts! {
     /// What a case counts beside its connections.
@@ -212,10 +279,19 @@ impl Detector for HealthCheck {
         };
         book.judged(&flow.server);
         let sizes = Direction::BOTH.map(|direction| tcp.side(direction).unique_bytes);
-        let key = (flow.server, flow.client.address);
+        let key = (flow.server, flow.client.address, String::new());
         if let Some(series) = book.notes.observe_by(key, |_| hash_of(&flow.server)) {
-            series.add(*syn, Start { port: flow.client.port, outcome, sizes });
+            series.add(*syn, Start { flow: flow.id, port: flow.client.port, outcome, status: 0, sizes });
         }
+    }
+
+    fn exchange(&self, exchange: &Exchange, flow: &FlowHead, book: &mut Book<Self>) {
+        let Some((asked, outcome)) = exchange.request.zip(answered(exchange)) else { return };
+        let key = (flow.server, flow.client.address, exchange.path().to_owned());
+        let Some(series) = book.notes.observe_by(key, |_| hash_of(&flow.server)) else { return };
+        let sizes = [exchange.request_bytes, exchange.response_bytes];
+        let status = exchange.status.unwrap_or(0);
+        series.add(asked, Start { flow: flow.id, port: flow.client.port, outcome, status, sizes });
     }
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
@@ -223,18 +299,18 @@ impl Detector for HealthCheck {
             return Vec::new();
         }
         let known = std::mem::take(&mut book.notes);
-        let mut services: BTreeMap<Endpoint, Vec<(IpAddr, &Series)>> = BTreeMap::new();
-        for ((server, client), _, series) in known.iter() {
-            services.entry(*server).or_default().push((*client, series));
+        let mut services: BTreeMap<Endpoint, Vec<(IpAddr, &str, &Series)>> = BTreeMap::new();
+        for ((server, client, path), _, series) in known.iter() {
+            services.entry(*server).or_default().push((*client, path, series));
         }
         let mut concluded = Vec::new();
         for (server, clients) in &services {
-            for (client, series) in clients {
+            for (client, path, series) in clients {
                 let opened = |since: Timestamp| {
-                    let others = clients.iter().filter(|(other, _)| other != client);
-                    others.filter(|(_, series)| series.last_opened() > Some(since)).count() as u64
+                    let others = clients.iter().filter(|(other, path, _)| path.is_empty() && other != client);
+                    others.filter(|(.., series)| series.last_opened() > Some(since)).count() as u64
                 };
-                concluded.extend(self.verdict(*server, *client, series, &opened, context));
+                concluded.extend(self.verdict((*server, *client, path), series, &opened, context));
             }
         }
         concluded
@@ -243,7 +319,7 @@ impl Detector for HealthCheck {
 
 impl HealthCheck {
     /// The median interval, when most are close to it.
-    fn interval(&self, starts: &[(PacketRef, Start)]) -> Option<Span> {
+    fn interval(&self, starts: &[(PacketRef, Start)], path: &str) -> Option<Span> {
         if (starts.len() as u64) < self.probes {
             return None;
         }
@@ -252,24 +328,29 @@ impl HealthCheck {
         intervals.sort_unstable();
         let median = *intervals.get(intervals.len() / 2)?;
         let off = |interval: &Span| (interval.0 - median.0).abs() as f64;
-        let close = intervals.iter().filter(|one| off(one) <= self.jitter * median.0 as f64).count();
+        // Where the name says what they are, a busy prober is one all the same.
+        let jitter = if is_probed(path) { 5.0 * self.jitter } else { self.jitter };
+        let close = intervals.iter().filter(|one| off(one) <= jitter * median.0 as f64).count();
         (median >= self.shortest && close * 5 >= intervals.len() * 4).then_some(median)
     }
 
     fn verdict(
         &self,
-        server: Endpoint,
-        client: IpAddr,
+        (server, client, path): (Endpoint, IpAddr, &str),
         series: &Series,
         opened_since: &dyn Fn(Timestamp) -> u64,
         context: &Context<'_>,
     ) -> Option<Concluded<Self>> {
         let starts = series.starts();
-        let interval = self.interval(&starts)?;
+        let interval = self.interval(&starts, path)?;
         let (_, last) = starts.last()?;
         let good: Vec<&(PacketRef, Start)> =
             starts.iter().filter(|(_, start)| start.outcome == Outcome::Opened).collect();
-        for side in 0..2 {
+        // Of requests that never succeeded their path says enough.
+        if good.is_empty() && path.is_empty() {
+            return None;
+        }
+        for side in (0..2).filter(|_| !good.is_empty()) {
             let sizes = good.iter().filter_map(|(_, start)| start.sizes.get(side));
             let (least, most) = (sizes.clone().min().copied()?.min(SMALL), sizes.max().copied()?);
             if most > SMALL || most - least > SAME {
@@ -279,6 +360,8 @@ impl HealthCheck {
         let failing = starts.iter().rev().take_while(|(_, start)| start.outcome == last.outcome).count();
         let (before, failed) = starts.split_at(starts.len() - failing);
         let (fate, failed) = match last.outcome {
+            // A connection that is used again has no new ones, but goes on asking.
+            Outcome::Opened if !path.is_empty() => return None,
             Outcome::Opened => {
                 let (at, _) = starts.last()?;
                 let silence = Span((self.missed * interval.0 as f64) as i64);
@@ -287,6 +370,7 @@ impl HealthCheck {
             }
             Outcome::Silent => (Fate::Silent, failed),
             Outcome::Refused => (Fate::Refused, failed),
+            Outcome::Failed => (Fate::Failing, failed),
         };
         if fate != Fate::Stopped && (failed.len() as u64) < self.failures {
             return None;
@@ -297,7 +381,7 @@ impl HealthCheck {
         let shown = if failed.is_empty() { &starts } else { failed };
         for (at, start) in shown {
             let client = Endpoint { address: client, port: start.port };
-            let head = FlowHead { id: at.packet, protocol: 6, client, server, path: Path::default() };
+            let head = FlowHead { id: start.flow, protocol: 6, client, server, path: Path::default() };
             case.affected.add(&head);
             case.affected.active.add(at.time);
         }
@@ -322,6 +406,20 @@ impl HealthCheck {
                     series.count
                 ),
             ),
+            Fate::Failing => {
+                let statuses: BTreeSet<u16> = failed.iter().map(|(_, start)| start.status).collect();
+                let got: Vec<String> = statuses.into_iter().map(status_text).collect();
+                let what = format!("got {}", got.join(" or "));
+                let path: String = path.chars().take(60).collect();
+                let title = format!(
+                    "Probes of {client} for {path} at {server} fail: the last {} {what}",
+                    case.failed
+                );
+                (
+                    title,
+                    format!("{client} asks for {path} {every}. The last {} requests {what}.", case.failed),
+                )
+            }
             Fate::Silent | Fate::Refused => {
                 let what = if fate == Fate::Silent { "got no answer" } else { "got a RST" };
                 let title = format!("Probes of {client} to {server} fail: the last {} {what}", case.failed);
@@ -333,18 +431,27 @@ impl HealthCheck {
             }
         };
         if fate != Fate::Stopped && !before.is_empty() {
-            summary += &format!(" {} before them opened.", plural(good.len() as u64, "connection"));
+            let (noun, did) =
+                if path.is_empty() { ("connection", "opened") } else { ("request", "succeeded") };
+            summary += &format!(" {} before them {did}.", plural(good.len() as u64, noun));
         }
         // Without success, before or of others, the service fails for everybody: other rules say so.
         if others == 0 && good.is_empty() {
             return None;
         }
-        let severity = if others > 0 { fate.sheet().severity } else { Severity::Info };
+        let matters = if fate == Fate::Failing { !good.is_empty() } else { others > 0 };
+        let severity = if matters { fate.sheet().severity } else { Severity::Info };
         let sure = fate != Fate::Stopped && !good.is_empty();
-        let last_good = good.last().map(|(at, _)| Evidence::new(*at, Role::Syn, "opened"));
+        let role = if path.is_empty() { Role::Syn } else { Role::Request };
+        let well = if path.is_empty() { "opened" } else { "answered well" };
+        let last_good = good.last().map(|(at, _)| Evidence::new(*at, role, well));
         let shown = failed.iter().take(6).map(|(at, start)| {
-            let what = if start.outcome == Outcome::Silent { "no answer" } else { "refused" };
-            Evidence::new(*at, Role::Syn, what)
+            let what = match start.outcome {
+                Outcome::Silent => "no answer".to_owned(),
+                Outcome::Refused => "refused".to_owned(),
+                Outcome::Opened | Outcome::Failed => status_text(start.status),
+            };
+            Evidence::new(*at, role, what)
         });
         let draft = Draft::new(fate, title, summary)
             .severity(severity)
@@ -361,88 +468,12 @@ impl HealthCheck {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{fires, in_scene, in_traffic, one, says_nothing};
-    use crate::support::scenes::Lab;
-    use crate::support::tcp::{CLIENT, SYN};
-
-    const NAME: &str = HealthCheck::RULE.name;
-
-    fn opens(lab: &mut Lab, client: u8, at: u64) {
-        let mut talk = lab.talk(client, (9, 8096), at, [30, 1_500]);
-        talk.handshake(&mut lab.capture);
-        talk.close(&mut lab.capture);
-    }
-
-    fn silent(lab: &mut Lab, client: u8, at: u64) {
-        let mut talk = lab.talk(client, (9, 8096), at, [30, 1_500]);
-        talk.send(&mut lab.capture, CLIENT, SYN, b"");
-    }
-
-    #[test]
-    fn it_fires() {
-        fires(
-            NAME,
-            &[
-                ("health_check_silent", "silent", Severity::Warning),
-                ("health_check_refused", "refused", Severity::Warning),
-            ],
-        );
-        let finding = one(&in_scene(NAME, "health_check_silent"), "silent", Severity::Warning);
-        assert_eq!(finding.subject.client.as_deref(), Some("10.108.1.30"));
-    }
-
-    #[test]
-    fn it_says_nothing() {
-        says_nothing(
-            NAME,
-            &["healthy_resets", "missing_syn_ack_silent", "rst_storm_abort", "connection_churn"],
-        );
-    }
-
-    #[test]
-    fn probes_that_stop_are_information() {
-        let findings = in_traffic(NAME, |lab| {
-            (0..8).for_each(|number| opens(lab, 7, 10 + number * 1_000));
-            (0..20).for_each(|number| opens(lab, 8, 10 + number * number * 130));
-        });
-        one(&findings, "stopped", Severity::Info);
-    }
-
-    /// Every try of every client fails: the service is gone, and that is another rule's to say.
-    #[test]
-    fn a_service_that_fails_for_all_is_not_the_probes_trouble() {
-        let findings = in_traffic(NAME, |lab| {
-            (0..9).for_each(|number| silent(lab, 7, 10 + number * 1_000));
-            (0..9).for_each(|number| silent(lab, 8, 10 + number * number * 330));
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// Somebody tries again and again, at no fixed time, and others succeed.
-    #[test]
-    fn tries_without_a_period_are_no_probes() {
-        let findings = in_traffic(NAME, |lab| {
-            (0..9).for_each(|number| silent(lab, 7, 10 + number * number * 400));
-            (0..9).for_each(|number| opens(lab, 8, 10 + number * 3_700));
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// A timer, and a page of another size each time.
-    #[test]
-    fn periodic_downloads_are_no_probes() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..8 {
-                let mut talk = lab.talk(7, (9, 8096), 10 + number * 1_000, [30, 1_500]);
-                lab.http(&mut talk, 2_000 + 900 * number as usize);
-                talk.close(&mut lab.capture);
-            }
-            (0..4).for_each(|number| silent(lab, 7, 8_010 + number * 1_000));
-            (0..9).for_each(|number| opens(lab, 8, 10 + number * 1_700));
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
+fn status_text(status: u16) -> String {
+    match status {
+        0 => "no answer".to_owned(),
+        status => status.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

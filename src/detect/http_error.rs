@@ -11,7 +11,10 @@
 //! - `gateway_timeout` is 504, `bad_gateway` 502, `unavailable` 503, `server_error` 500 and its relatives.
 //! - `cut`: the server ended the connection before the length that it had announced, or the last chunk.
 //! - `unanswered`: the server ended the connection, and had not answered the request.
-//! - `moved`: until a moment a path was answered well by some servers, since then by others, mostly with 4xx.
+//! - `moved`: until a moment a path was answered well by some servers, since then by others, mostly with 4xx
+//!   other than 401, 403, 407 and 429. Servers behind one address are told apart by their `Server` field.
+//!
+//! While requests fail, clients may try again: how much more often they ask then is stated, from `storm` on.
 //!
 //! Waits that differ by less than `spread` are a timer: its time is stated. The proxy's other leg is what its
 //! address asked of others while the request waited, and did not get.
@@ -21,6 +24,7 @@
 //! - One client that fails at many paths, as scanners do: that is information.
 //! - A request on a used connection that the server closes within a second: it may have been closing before
 //!   the request came.
+//! - Probes by their path (`/healthz`, `/primary`): `health_check` follows those, and some are meant to fail.
 //! - Exchanges with bytes that the capture lacks, and those open at its end.
 //!
 //! # What it does not claim
@@ -29,12 +33,17 @@
 //! # References
 //! RFC 9110 sections 15.6 and 7.6; RFC 9112 sections 6.3 and 8.
 
-use std::collections::BTreeMap;
+mod routes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::app::http::Exchange;
+use crate::detect::health_check::is_probed;
+use crate::detect::http_error::routes::{Asked, Origin, Route, Routes};
+use crate::detect::rates::Rates;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead, HandshakeOutcome};
@@ -58,6 +67,9 @@ thresholds! {
         moved: u64 = 5.0 "requests",
             "requests before and after, from which a path is said to have moved",
             "ours: as few as show a change of habit";
+        storm: f64 = 2.0 "times",
+            "as many requests a second while most of them fail, from which that is stated",
+            "ours: one more try for each request";
     }
 }
 
@@ -95,7 +107,10 @@ variants! {
                 "the server sheds load or limits the rate",
                 "it is being maintained",
             ],
-            next: &["look at the proxy's view of its backends and their health checks"],
+            next: &[
+                "look at the proxy's view of its backends and their health checks",
+                "where clients try again at once: give them a pause that grows (RFC 9110 section 10.2.3)",
+            ],
             not_claimed: NOT_CLAIMED,
             doubted_by: DOUBTED,
         }
@@ -241,57 +256,20 @@ impl Lack {
     }
 }
 
-/// A path at one server.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Route {
-    requests: u64,
-    /// Answered with 4xx.
-    rejected: u64,
-    first: Option<PacketRef>,
-    last: Option<PacketRef>,
-    clients: Distinct<IpAddr, 64>,
-}
-
-impl Merge for Route {
-    fn absorb(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.rejected += other.rejected;
-        self.first = self.first.into_iter().chain(other.first).min();
-        self.last = self.last.into_iter().chain(other.last).max();
-        self.clients.absorb(other.clients);
-    }
-}
-
 merged! {
     /// What is kept beside the cases.
     pub(super) struct Beside {
         /// By who asked.
         legs: Bounded<(IpAddr, Leg), (), { 1 << 13 }>,
-        /// By host and first part of the path.
-        routes: Bounded<(String, String, Endpoint), Route, { 1 << 12 }>,
+        routes: Routes,
+        /// By server.
+        rates: Bounded<Endpoint, Rates>,
     }
 }
 
 impl Beside {
     fn leg(&mut self, asks: IpAddr, leg: Leg) {
         self.legs.observe_by((asks, leg), |_| hash_of(&asks));
-    }
-
-    fn route(&mut self, exchange: &Exchange, flow: &FlowHead) {
-        let (Some(at), Some(status)) = (exchange.request, exchange.status) else { return };
-        if exchange.host.is_empty() || exchange.method == "CONNECT" {
-            return;
-        }
-        let prefix = exchange.path().split('/').nth(1).unwrap_or_default().to_owned();
-        let host = exchange.host.to_ascii_lowercase();
-        let hash = hash_of(&(&host, &prefix));
-        if let Some(route) = self.routes.observe(hash, (host, prefix, flow.server)) {
-            let at = Some(at);
-            let mut clients = Distinct::default();
-            clients.add(flow.client.address);
-            let rejected = u64::from(matches!(status, 400..500));
-            route.absorb(Route { requests: 1, rejected, first: at, last: at, clients });
-        }
     }
 }
 
@@ -330,6 +308,9 @@ impl Detector for HttpError {
         let Some(asked) = exchange.request.filter(|_| !exchange.unheard) else {
             return book.not_judged("bytes of it were not captured");
         };
+        if is_probed(exchange.path()) {
+            return book.not_judged("probes, which health_check follows");
+        }
         let problem = Problem::of(exchange);
         let lack = match (problem, exchange.closed, exchange.status) {
             (Some(Problem::Cut | Problem::Unanswered), Some(closing), _) if closing.reset => {
@@ -350,7 +331,10 @@ impl Detector for HttpError {
             return book.not_judged("no answer before the client closed, or before the capture ended");
         }
         book.judged(&flow.server);
-        book.notes.route(exchange, flow);
+        book.notes.routes.add(exchange, flow);
+        if let Some(rates) = book.notes.rates.count(flow.server) {
+            rates.add(asked.time, problem.is_some());
+        }
         let Some(problem) = problem else { return };
         let Some(case) = book.case((flow.server, problem)) else { return };
         case.exchange(exchange, flow);
@@ -385,11 +369,23 @@ impl Detector for HttpError {
 
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
         let routes = std::mem::take(&mut book.notes.routes);
-        let mut paths: BTreeMap<(&str, &str), Vec<(Endpoint, &Route)>> = BTreeMap::new();
-        for ((host, prefix, server), _, route) in routes.iter() {
-            paths.entry((host, prefix)).or_default().push((*server, route));
+        // Who answers requests and asks others is a proxy.
+        let answering: BTreeSet<IpAddr> = book.totals().map(|(server, ..)| server.address).collect();
+        let mut paths: BTreeMap<(&Asked, &str), Vec<(&Origin, &Route)>> = BTreeMap::new();
+        for (asked, prefix, origin, route) in routes.iter() {
+            if !matches!(asked, Asked::By(client) if !answering.contains(client)) {
+                paths.entry((asked, prefix)).or_default().push((origin, route));
+            }
         }
-        paths.into_iter().filter_map(|(path, servers)| self.moved(path, servers)).collect()
+        // The same may be told by the host and by the proxy.
+        let mut told: BTreeSet<(&str, Vec<Endpoint>)> = BTreeSet::new();
+        let moved = paths.into_iter().filter_map(|(path, servers)| {
+            let (draft, case) = self.moved(path, servers)?;
+            let mut to: Vec<Endpoint> = case.affected.servers.iter().copied().collect();
+            to.sort_unstable();
+            told.insert((path.1, to)).then_some((draft, case))
+        });
+        moved.collect()
     }
 
     fn judge(
@@ -428,6 +424,14 @@ impl Detector for HttpError {
         }
         for ((upstream, lack), count) in by_upstream.iter().take(2) {
             summary += &format!(" Meanwhile {upstream} {}.", lack.text(*count).replace("the proxy", "it"));
+        }
+        let rise = book.notes.rates.get(hash_of(server), *server).and_then(|(_, rates)| rates.rise());
+        let ratio = rise.map_or(0.0, |rise| rise.failing / rise.well);
+        if let Some(rise) = rise.filter(|_| ratio >= self.storm && failed >= self.errors) {
+            summary += &format!(
+                " Clients ask {ratio:.1} times as often while requests fail: {:.1} a second and not {:.1}.",
+                rise.failing, rise.well,
+            );
         }
         let shown = legs.iter().take(4).flat_map(|leg| {
             let fields = |what: &str| format!("{}: {what}", leg.to);
@@ -489,11 +493,11 @@ impl HttpError {
     /// The servers of a path changed all at once, and the new ones reject what the old ones answered.
     fn moved(
         &self,
-        (host, prefix): (&str, &str),
-        mut servers: Vec<(Endpoint, &Route)>,
+        (asked, prefix): (&Asked, &str),
+        mut servers: Vec<(&Origin, &Route)>,
     ) -> Option<Concluded<Self>> {
         servers.sort_by_key(|(server, route)| (route.first, *server));
-        let sum = |servers: &[(Endpoint, &Route)]| {
+        let sum = |servers: &[(&Origin, &Route)]| {
             let mut sum = Route::default();
             servers.iter().for_each(|(_, route)| sum.absorb((*route).clone()));
             sum
@@ -509,18 +513,31 @@ impl HttpError {
         })?;
         let (before, after) = (sum(&servers[..cut]), sum(&servers[cut..]));
         let (left, came) = (before.last?, after.first?);
-        let names = |servers: &[(Endpoint, &Route)]| {
-            let names: Vec<String> = servers.iter().take(3).map(|(server, _)| server.to_string()).collect();
-            names.join(", ")
+        // What stands behind one address is told apart by what it says of itself.
+        let field =
+            servers.iter().all(|((server, _), _)| servers.first().is_some_and(|(one, _)| one.0 == *server));
+        let names = |servers: &[(&Origin, &Route)]| {
+            let name = |((server, says), _): &(&Origin, &Route)| match field {
+                true => format!("{} behind {server}", if says.is_empty() { "another server" } else { says }),
+                false => server.to_string(),
+            };
+            let names: BTreeSet<String> = servers.iter().map(name).collect();
+            names.into_iter().take(3).collect::<Vec<_>>().join(", ")
         };
         let mut case: Case<Failures> =
             Case::between(after.first.map(|at| at.time), after.last.map(|at| at.time));
         (case.failed, case.total) = (after.rejected, after.requests);
-        case.affected.names.add(host.split(':').next().unwrap_or_default().to_owned());
-        servers[cut..].iter().for_each(|(server, _)| case.affected.servers.add(*server));
+        let whose = match asked {
+            Asked::Host(host) => {
+                case.affected.names.add(host.split(':').next().unwrap_or_default().to_owned());
+                format!("for {host}/{prefix}")
+            }
+            Asked::By(client) => format!("of {client} for /{prefix}"),
+        };
+        servers[cut..].iter().for_each(|((server, _), _)| case.affected.servers.add(*server));
         after.clients.iter().for_each(|client| case.affected.clients.add(*client));
         let (old, new) = (names(&servers[..cut]), names(&servers[cut..]));
-        let title = format!("Requests for {host}/{prefix} go to {new} instead of {old}, and get 4xx");
+        let title = format!("Requests {whose} go to {new} since a moment, and get 4xx");
         let summary = format!(
             "Until then {old} answered {} of {} well. Since then {new} rejected {} of {} with 4xx.",
             before.requests - before.rejected,

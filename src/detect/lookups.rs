@@ -48,6 +48,16 @@ pub(super) fn is_needed(name: &str, qtype: u16) -> bool {
     !is_dispensable(qtype) && !beside && !reverse && name.contains('.')
 }
 
+/// A label of the name is as long and as mixed as people make none: tunnels carry data so, and telemetry.
+pub(super) fn carries_data(name: &str) -> bool {
+    let labels = name.strip_suffix(zone(name)).unwrap_or_default().split('.');
+    labels.into_iter().any(|label| {
+        let digits = label.bytes().filter(u8::is_ascii_digit).count();
+        let words = label.split('-').map(str::len).max().unwrap_or(0);
+        label.len() >= 40 || (words >= 16 && digits * 5 >= words)
+    })
+}
+
 /// An Internet name was asked for in a lookup. CHAOS names say what software a server runs.
 pub(super) fn asks_for_name(transaction: &Transaction, flow: &FlowHead) -> bool {
     transaction.is_lookup(flow.server.port) && transaction.qclass == 1
@@ -170,6 +180,22 @@ mod tests {
             assert!(!is_needed(name, 1), "{name}");
         }
         assert!(is_needed("7.example.org", 1) && !is_needed("www.example.org", 65));
+    }
+
+    #[test]
+    fn names_that_carry_data_are_told_from_those_of_people() {
+        let long = format!("{}.t.example", "k".repeat(50));
+        for name in ["0f3a9b2c7d11e05544aa.t.example", "mzxw6ytb2i4dk7zu.a.t.example", &long] {
+            assert!(carries_data(name), "{name}");
+        }
+        for name in [
+            "www.example.org",
+            "internationalization.example.org",
+            "ec2-203-0-113-25.compute-1.amazonaws.com",
+            "postgres-primary-0.databases.internal.example",
+        ] {
+            assert!(!carries_data(name), "{name}");
+        }
     }
 
     #[test]

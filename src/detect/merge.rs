@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::flow::Histogram;
 use crate::time::Span;
 
 /// Adds another partition's counts. Commutative and associative: partitions are merged in any order.
@@ -29,6 +30,12 @@ impl Merge for u32 {
 impl Merge for Span {
     fn absorb(&mut self, other: Self) {
         *self += other;
+    }
+}
+
+impl<const BITS: u32> Merge for Histogram<BITS> {
+    fn absorb(&mut self, other: Self) {
+        self.extend(&other);
     }
 }
 

@@ -21,12 +21,12 @@ mod lookups;
 mod merge;
 mod quality;
 mod races;
+mod rates;
 mod rule;
 pub mod scale;
 mod scope;
 #[cfg(test)]
 mod testing;
-mod waits;
 
 pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};
 pub use bounded::{Bounded, Distinct, hash_of};

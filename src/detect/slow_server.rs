@@ -11,7 +11,8 @@
 //! subtracted, and nothing of the request was sent again. Late answers that are `answers` and a twentieth of
 //! the service's requests are a finding:
 //! - `slow`: late answers.
-//! - `backend`: the median is `factor` times that of a server of the same network and port, which is quick.
+//! - `backend`: the median is `factor` times that of a server of the same network, port and name, which is
+//!   quick.
 //! - `silent`: the server acknowledged the request, and the client closed the connection without an answer.
 //!
 //! Late answers are a warning when half of the requests or more get one, five at least, and the protocol is
@@ -23,7 +24,10 @@
 //! - Servers that send again, unasked, after a second: streams, notifications, WebSockets, subscriptions.
 //! - TLS handshakes.
 //! - Requests whose ACK took `ack_delay` or more: it came late, or the capture leaves bare ACKs out.
-//! - Small answers after ten seconds and more, as in long polling: that is information.
+//! - Long polling and streams: that is information. In plain text the server holds an answer on purpose when
+//!   the request asks for it (`wait`, `poll`, `watch` and the like), when the answer is a stream of events,
+//!   and on paths whose empty answers come after one and the same time, and no other later. Elsewhere small
+//!   answers after ten seconds and more look like that.
 //! - What was sent again: that is the network's time (see `retransmission`).
 //!
 //! # What it does not claim
@@ -31,16 +35,20 @@
 //! proxy include those of its upstream.
 //!
 //! # References
-//! RFC 9293 section 3.8.6.3 (delayed ACKs); pcaptriage: response time above 1 s or five times the others'.
+//! RFC 9293 section 3.8.6.3 (delayed ACKs); RFC 6202 (long polling); WHATWG HTML section 9.2 (events);
+//! pcaptriage: response time above 1 s or five times the others'.
+
+mod held;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::app::http::Closing;
+use crate::app::http::{Closing, Exchange};
 use crate::detect::scope::network;
+use crate::detect::slow_server::held::Beside;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, Roles, Service, TcpFlow, Turn, Turns, WaitTimes};
+use crate::flow::{Flow, FlowHead, Roles, Service, TcpFlow, Times, Turn, Turns};
 use crate::time::Span;
 
 thresholds! {
@@ -124,8 +132,8 @@ counts! {
     struct Profile {
         requests: u64,
         late: u64,
-        /// Requests by how long the server took.
-        think: BTreeMap<u8, u64>,
+        /// How long the server took.
+        think: Times,
         response_bytes: u64,
     }
 }
@@ -215,7 +223,16 @@ impl Detector for SlowServer {
     type Key = Endpoint;
     type Counts = Lateness;
     type Total = Profile;
-    type Notes = ();
+    type Notes = Beside;
+
+    fn exchange(&self, exchange: &Exchange, flow: &FlowHead, book: &mut Book<Self>) {
+        if exchange.depth == 1 {
+            book.notes.asked_by(flow.server, &exchange.host);
+        }
+        let given_up = || Some(exchange.closed?.at.time - exchange.request_end?.time);
+        let waited = exchange.waited().or_else(given_up).filter(|waited| *waited >= self.late);
+        waited.into_iter().for_each(|waited| book.notes.late(flow.server, exchange, waited));
+    }
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
@@ -227,18 +244,21 @@ impl Detector for SlowServer {
             return book.not_judged(why);
         }
         let Some(rtt) = round_trip(tcp) else { return book.not_judged("no round trip was seen") };
+        if let Some(name) = flow.tls.as_ref().map(|tls| tls.server_name()) {
+            book.notes.asked_by(flow.server, name);
+        }
         let given_up = self.given_up(flow, turns);
         let think = |waited: Span| (waited - rtt).max(Span::ZERO);
         let repeated = turns.slowest.iter().filter(|turn| turn.repeated);
-        let mut resent: Vec<u8> = repeated.filter_map(|turn| Some(WaitTimes::bin(turn.waited()?))).collect();
+        let mut resent: Vec<u16> = repeated.filter_map(|turn| Some(Times::slot(turn.waited()?))).collect();
         let (mut late, mut lost) = (0, Span::ZERO);
         let mut profile = Profile { requests: turns.answered, ..Profile::default() };
         profile.response_bytes = turns.response_bytes;
-        for (bin, count) in turns.waits.bins() {
-            let waited = think(WaitTimes::shortest(bin));
-            *profile.think.entry(WaitTimes::bin(waited)).or_default() += u64::from(count);
+        for (slot, waited, count) in turns.waits.slots() {
+            let waited = think(waited);
+            profile.think.add_many(waited, count);
             if waited >= self.late {
-                let here = resent.extract_if(.., |again| *again == bin).count() as u64;
+                let here = resent.extract_if(.., |again| *again == slot).count() as u64;
                 let count = u64::from(count).saturating_sub(here);
                 late += count;
                 lost += Span(waited.0.saturating_mul(count as i64));
@@ -305,6 +325,7 @@ impl Detector for SlowServer {
     }
 
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        let notes = std::mem::take(&mut book.notes);
         // Medians of the quick servers, by network and port.
         let mut quick: BTreeMap<(IpAddr, u16), Vec<(Endpoint, Span)>> = BTreeMap::new();
         for (server, _, profile) in book.totals() {
@@ -319,8 +340,11 @@ impl Detector for SlowServer {
             let profile = book.total(&server).1?;
             case.total = profile.requests.max(case.failed);
             let siblings = quick.get(&(network(server.address), server.port));
-            let sibling = siblings.and_then(|siblings| siblings.iter().min_by_key(|(_, median)| *median));
-            let draft = self.verdict(server, &case, profile, sibling.copied())?;
+            let siblings = siblings.into_iter().flatten();
+            let siblings = siblings.filter(|(other, _)| notes.same_service(server, *other));
+            let sibling = siblings.min_by_key(|(_, median)| *median);
+            let held = notes.on_purpose(server);
+            let draft = self.verdict(server, &case, profile, sibling.copied(), held)?;
             Some((draft, case))
         });
         judged.collect()
@@ -328,12 +352,18 @@ impl Detector for SlowServer {
 }
 
 impl SlowServer {
+    /// Waits from `shortest` to `longest` are those of one timer.
+    fn is_timer(&self, shortest: Span, longest: Span) -> bool {
+        (longest - shortest).as_secs_f64() <= self.spread * longest.as_secs_f64()
+    }
+
     fn verdict(
         &self,
         server: Endpoint,
         case: &Case<Lateness>,
         profile: &Profile,
         sibling: Option<(Endpoint, Span)>,
+        held: u64,
     ) -> Option<Draft<Extent>> {
         let counts = &case.counts;
         let part = share(case.failed, case.total);
@@ -349,18 +379,21 @@ impl SlowServer {
             true => (span(counts.shortest_given_up_us.get()), span(counts.longest_given_up_us.get())),
             false => (span(counts.shortest_wait_us.get()), span(counts.longest_wait_us.get())),
         };
-        // A bin begins up to a quarter below what is in it.
+        // The middle of a slot may be beyond what is in it.
         let own = if own >= self.late { own.clamp(shortest, longest.max(shortest)) } else { own };
         let often = case.failed >= Severity::TRIES && part >= Severity::MOST;
         let readable = 2 * counts.late_http >= counts.late_answers;
-        let polls = own >= self.poll && profile.response_bytes <= EMPTY_ANSWER * profile.requests;
-        let timer = (longest - shortest).as_secs_f64() <= self.spread * longest.as_secs_f64();
+        let held = held.min(case.failed);
+        let small = own >= self.poll && profile.response_bytes <= EMPTY_ANSWER * profile.requests;
+        let polls = small || 2 * held >= case.failed;
+        let timer = self.is_timer(shortest, longest);
         let waits = match timer {
             true => format!("{shortest}"),
             false => format!("{shortest} to {longest}"),
         };
         let (extent, severity, title, fate) = if counts.given_up >= counts.late_answers {
-            let severity = if timer { case.severity(case.failed) } else { Severity::Info };
+            let failed = timer && !polls;
+            let severity = if failed { case.severity(case.failed) } else { Severity::Info };
             let title =
                 format!("{server} answers {} of {of} with nothing before clients give up", case.failed);
             (
@@ -392,6 +425,12 @@ impl SlowServer {
             rtt => format!(" The network's share is a round trip of {rtt}"),
         };
         summary += if counts.resent == 0 { ", and nothing was sent again." } else { "." };
+        if held > 0 {
+            summary += &format!(
+                " {held} of them look like long polling: they ask the server to wait, or come empty after \
+                 one and the same time.",
+            );
+        }
         let median = (own.0 / 1_000_000).unsigned_abs();
         Some(Draft::new(extent, title, summary).severity(severity).count("median_wait_ms", median))
     }
@@ -399,13 +438,7 @@ impl SlowServer {
 
 /// The time in which the server began half of its answers.
 fn median(profile: &Profile) -> Span {
-    let answered: u64 = profile.think.values().sum();
-    let mut before = 0;
-    let half = profile.think.iter().find(|(_, count)| {
-        before += **count;
-        before * 2 >= answered
-    });
-    half.map_or(Span::ZERO, |(bin, _)| WaitTimes::shortest(*bin))
+    profile.think.quantile(0.5).unwrap_or_default()
 }
 
 fn evidence(turn: &Turn, closing: Option<Closing>) -> impl Iterator<Item = Evidence> {
@@ -422,116 +455,4 @@ fn evidence(turn: &Turn, closing: Option<Closing>) -> impl Iterator<Item = Evide
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{fires, in_scene, in_traffic, one, says_nothing};
-    use crate::support::filler;
-    use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER, Talk};
-
-    const NAME: &str = SlowServer::RULE.name;
-
-    fn opened(lab: &mut Lab, server: (u8, u16), at: u64) -> Talk {
-        let mut talk = lab.talk(7, server, at, [30, 1_500]);
-        talk.handshake(&mut lab.capture);
-        talk
-    }
-
-    /// A request of `bytes` bytes and an answer after some ms.
-    fn turn(lab: &mut Lab, talk: &mut Talk, bytes: usize, after: u64, answer: usize) {
-        talk.wait(3_000);
-        talk.send(&mut lab.capture, CLIENT, ACK, &filler(1, bytes));
-        talk.turn(CLIENT);
-        talk.ack(&mut lab.capture, SERVER, &[]);
-        talk.wait(after * 1_000);
-        talk.stream(&mut lab.capture, SERVER, &filler(2, answer));
-    }
-
-    #[test]
-    fn it_fires() {
-        fires(
-            NAME,
-            &[
-                ("slow_server", "slow", Severity::Warning),
-                ("slow_server_backend", "backend", Severity::Info),
-                ("http_error_gateway_timeout", "silent", Severity::Critical),
-            ],
-        );
-        let finding = one(&in_scene(NAME, "slow_server"), "slow", Severity::Warning);
-        assert!(finding.summary.contains("nothing was sent again"), "{}", finding.summary);
-    }
-
-    #[test]
-    fn it_says_nothing() {
-        says_nothing(
-            NAME,
-            &["healthy_resets", "http_error_cut", "mtu_blackhole_silent", "retransmission_rto"],
-        );
-    }
-
-    #[test]
-    fn a_protocol_that_is_not_known_is_information() {
-        let findings = in_traffic(NAME, |lab| {
-            let mut talk = opened(lab, (9, 5432), 10);
-            (0..6).for_each(|number| turn(lab, &mut talk, 200, 2_000 + number * 37, 900));
-        });
-        let finding = one(&findings, "slow", Severity::Info);
-        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (6, 6));
-    }
-
-    #[test]
-    fn heartbeats_people_and_streams_are_no_slow_servers() {
-        let findings = in_traffic(NAME, |lab| {
-            let mut beats = opened(lab, (9, 179), 10);
-            (0..6).for_each(|_| turn(lab, &mut beats, 19, 9_000, 19));
-            let mut types = opened(lab, (9, 22), 20);
-            (0..6).for_each(|_| turn(lab, &mut types, 90, 3_000, 300));
-            let mut stream = opened(lab, (9, 8443), 30);
-            for _ in 0..4 {
-                turn(lab, &mut stream, 200, 2_000, 900);
-                stream.wait(5_000_000);
-                stream.stream(&mut lab.capture, SERVER, &filler(3, 500));
-            }
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// The path takes a second and a half; the server none.
-    #[test]
-    fn a_long_round_trip_is_the_networks() {
-        let findings = in_traffic(NAME, |lab| {
-            let mut talk = lab.talk(7, (9, 8080), 10, [30, 750_000]);
-            talk.handshake(&mut lab.capture);
-            (0..6).for_each(|_| turn(lab, &mut talk, 200, 4, 900));
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// One in thirty takes long: a cold cache.
-    #[test]
-    fn single_late_answers_are_nothing() {
-        let findings = in_traffic(NAME, |lab| {
-            let mut talk = opened(lab, (9, 8080), 10);
-            (0..90).for_each(|number| {
-                turn(lab, &mut talk, 200, if number % 30 == 0 { 2_000 } else { 5 }, 900);
-            });
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// A filter for one application keeps its messages, and leaves bare ACKs out.
-    #[test]
-    fn without_acks_nobody_knows_when_the_host_had_the_request() {
-        let findings = in_traffic(NAME, |lab| {
-            let mut talk = opened(lab, (9, 5432), 10);
-            for number in 0..6u64 {
-                talk.wait(3_000);
-                talk.send(&mut lab.capture, CLIENT, ACK, &filler(1, 200));
-                talk.turn(CLIENT);
-                talk.wait((2_000 + number * 37) * 1_000);
-                talk.stream(&mut lab.capture, SERVER, &filler(2, 900));
-            }
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-}
+mod tests;

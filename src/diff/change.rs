@@ -6,10 +6,11 @@ use std::fmt::{Display, Write};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use crate::correlate::{Phase, ServiceKey, Spread, Tally};
+use crate::correlate::{Phase, ServiceKey, Tally};
 use crate::detect::Bounded;
 use crate::diff::profile::{Host, Leaf, Lengths, Measured, Profile, Seen};
 use crate::diff::significance::{LEAST, higher_share, longer};
+use crate::flow::Spread;
 use crate::time::Span;
 
 /// What is compared.

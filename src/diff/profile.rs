@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::app::dns::Transaction;
 use crate::app::http::Exchange;
-use crate::correlate::{Board, Phase, Service, ServiceKey, Spread, Tally, Times};
+use crate::correlate::{Board, Phase, Service, ServiceKey, Tally};
 use crate::detect::{Bounded, Merge, Severity};
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, FlowHead};
+use crate::flow::{Flow, FlowHead, Spread, Times};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::model::Report;
 use crate::time::Timestamp;

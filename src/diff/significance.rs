@@ -4,7 +4,8 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::stats_tests::Alternative;
 use statrs::stats_tests::fisher::fishers_exact;
 
-use crate::correlate::{Tally, Times};
+use crate::correlate::Tally;
+use crate::flow::Times;
 
 /// Attempts of both sides up to which the exact test is made; beyond, the normal distribution is as good.
 const EXACT: u64 = 10_000;
@@ -34,12 +35,12 @@ pub(super) fn longer(before: &Times, after: &Times) -> Option<f64> {
     if before.count() < LEAST || after.count() < LEAST {
         return None;
     }
-    let mut slots: Vec<(u64, f64, f64)> = Vec::new();
-    let counts = before.slots().map(|(span, count)| (span, count, 0));
-    for (span, earlier, later) in counts.chain(after.slots().map(|(span, count)| (span, 0, count))) {
-        slots.push((span.0.unsigned_abs(), earlier as f64, later as f64));
+    let mut slots: Vec<(u16, f64, f64)> = Vec::new();
+    let counts = before.slots().map(|(slot, _, count)| (slot, count, 0));
+    for (slot, earlier, later) in counts.chain(after.slots().map(|(slot, _, count)| (slot, 0, count))) {
+        slots.push((slot, f64::from(earlier), f64::from(later)));
     }
-    slots.sort_by_key(|(span, ..)| *span);
+    slots.sort_by_key(|(slot, ..)| *slot);
     let (of_before, of_after) = (before.count() as f64, after.count() as f64);
     let all = of_before + of_after;
     let (mut below, mut wins, mut ties) = (0.0, 0.0, 0.0);

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use crate::correlate::Spread;
 use crate::detect::Severity;
 use crate::diff::change::doubt;
 use crate::diff::{Capture, Change, Diff, Direction, Known, Value};
+use crate::flow::Spread;
 use crate::humanize::{percent, plural};
 use crate::report::page::{BOLD, DIM, GREEN, RED, YELLOW, mark, styled, wrapped};
 

@@ -1,7 +1,7 @@
 //! What the bytes of a flow turned out to be, told by content and not by port.
 
 use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
-use crate::app::http::{Closing, Exchange, HttpParser, looks_like_http};
+use crate::app::http::{Closing, Exchange, HttpParser, begins_request, looks_like_http};
 use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::dissect::{Direction, PacketRef};
 use crate::flow::{FlowHead, Greeting, Service};
@@ -194,7 +194,18 @@ impl Content {
             Kind::Tls(parser) => parser.gap(direction, length, at),
             Kind::Http(parser) => parser.gap(direction, length, at, self.clock),
             Kind::Dns(stream) => stream.gap(direction, length, at),
-            Kind::Undecided(_) => self.kind = Kind::Other,
+            Kind::Undecided(heads) => {
+                let heads = heads.take().map(|heads| *heads).unwrap_or_default();
+                // Which of the two came first does not matter: only one of them begins a request.
+                let cut = Direction::BOTH.into_iter().zip(heads).find(|(_, (head, _))| begins_request(head));
+                self.kind = Kind::Other;
+                if let Some((asks, (head, began))) = cut {
+                    let mut parser = Box::new(HttpParser::new(asks, &head));
+                    parser.data(asks, &head, began, self.clock);
+                    parser.gap(direction, length, at, self.clock);
+                    self.kind = Kind::Http(parser);
+                }
+            }
             #[cfg(test)]
             Kind::Recorded(directions) => {
                 directions[direction.index()].extend(std::iter::repeat_n(None, length as usize));

@@ -29,6 +29,7 @@ mod sent;
 mod streams;
 mod table;
 mod tcp;
+mod times;
 mod turns;
 mod waits;
 #[cfg(test)]
@@ -48,5 +49,6 @@ pub use round_trip::Trip;
 pub use row::{Finished, Row};
 pub use streams::StreamId;
 pub use table::FlowTable;
-pub use turns::{Turn, Turns, WaitTimes};
+pub use times::{Histogram, Spread, Times};
+pub use turns::{Turn, Turns};
 pub use waits::{Breaker, Closure, Crossing, FatalPause, Pause, Reopened, Unanswered, Waits};

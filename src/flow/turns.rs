@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::http::Closing;
 use crate::dissect::{Direction, PacketRef, Seq};
+use crate::flow::Times;
 use crate::time::Span;
 
 /// A request and its response.
@@ -36,45 +37,6 @@ impl Turn {
     }
 }
 
-/// Times counted by their size: four steps to a factor of two, so that a bin is at most 25 % wide.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitTimes(Vec<(u8, u32)>);
-
-impl WaitTimes {
-    /// The bin of a time.
-    pub fn bin(span: Span) -> u8 {
-        let micros = (span.0.max(0) / 1_000).unsigned_abs();
-        if micros < 4 {
-            return micros as u8;
-        }
-        let octave = micros.ilog2();
-        (octave * 4 + (micros >> (octave - 2) & 3) as u32 - 4) as u8
-    }
-
-    /// The shortest time of a bin.
-    pub fn shortest(bin: u8) -> Span {
-        let bin = i64::from(bin);
-        if bin < 4 {
-            return Span::micros(bin);
-        }
-        let (octave, step) = ((bin + 4) / 4, bin % 4);
-        Span::micros((4 + step) << (octave - 2).min(40))
-    }
-
-    fn add(&mut self, span: Span) {
-        let bin = Self::bin(span);
-        match self.0.binary_search_by_key(&bin, |(known, _)| *known) {
-            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(1),
-            Err(at) => self.0.insert(at, (bin, 1)),
-        }
-    }
-
-    /// Bins and how many times fell in, shortest first.
-    pub fn bins(&self) -> impl Iterator<Item = (u8, u32)> {
-        self.0.iter().copied()
-    }
-}
-
 /// The turns of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turns {
@@ -85,7 +47,7 @@ pub struct Turns {
     /// Bytes of their responses.
     pub response_bytes: u64,
     /// How long they waited.
-    pub waits: WaitTimes,
+    pub waits: Times,
     /// From the first to the last byte of their responses, summed.
     pub transfer: Span,
     /// Those that waited longest, first [`Turns::MOST`], longest first.
@@ -119,8 +81,7 @@ pub(super) struct Tracker {
 impl Tracker {
     /// Bytes of memory beyond its own.
     pub(super) fn held(&self) -> usize {
-        self.turns.waits.0.capacity() * size_of::<(u8, u32)>()
-            + self.turns.slowest.capacity() * size_of::<Turn>()
+        self.turns.waits.held() + self.turns.slowest.capacity() * size_of::<Turn>()
     }
 
     /// New data. `setup`: it belongs to a handshake above TCP.
@@ -268,15 +229,5 @@ mod tests {
             (0..20).flat_map(|turn| [('c', turn * 1_000), ('s', turn * 1_000 + turn * 7 % 20)]).collect();
         let waits: Vec<_> = turns(&steps).slowest.iter().map(|turn| turn.waited()).collect();
         assert_eq!(waits, [19, 18, 17, 16].map(|millis| Some(Span::millis(millis))));
-    }
-
-    #[test]
-    fn bins_are_in_order_and_a_quarter_wide() {
-        for micros in (0..5_000).chain([1 << 30, 86_400_000_000]) {
-            let bin = WaitTimes::bin(Span::micros(micros));
-            let (low, high) = (WaitTimes::shortest(bin), WaitTimes::shortest(bin + 1));
-            assert!(low <= Span::micros(micros) && Span::micros(micros) < high, "{micros}: {low:?} {high:?}");
-            assert!(micros < 4 || high.0 * 4 <= low.0 * 5 + 4_000, "{low:?} {high:?}");
-        }
     }
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::correlate::{Phase, ServiceKey, Spread};
+use crate::correlate::{Phase, ServiceKey};
 use crate::detect::Severity;
 use crate::dissect::Endpoint;
+use crate::flow::Spread;
 use crate::report::files::REPORT;
 use crate::time::Span;
 

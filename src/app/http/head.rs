@@ -69,6 +69,13 @@ pub fn looks_like_http(bytes: &[u8]) -> Recognition {
     }
 }
 
+/// Whether bytes begin with a method and a target, though the line may not be whole: captures are often cut
+/// behind some octets of each packet.
+pub fn begins_request(bytes: &[u8]) -> bool {
+    let target = METHODS.iter().find_map(|method| bytes.strip_prefix(*method));
+    target.is_some_and(|target| target.starts_with(b"/") || target.starts_with(b"http"))
+}
+
 /// Without empty lines in front (RFC 9112 section 2.2).
 pub(super) fn skip_lines(bytes: &[u8]) -> &[u8] {
     let empty = bytes.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
@@ -135,15 +142,47 @@ fn take(slot: &mut String, value: &[u8]) {
     }
 }
 
+/// Start line and fields of a head that breaks the rules: what servers and clients read all the same (RFC
+/// 9112 section 2.2), and what is left of one that the capture cut.
+fn loosely(head: &[u8]) -> (&[u8], Vec<Header<'_>>) {
+    let mut lines = head.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii_end);
+    let start = lines.next().unwrap_or_default();
+    let fields = lines.filter_map(|line| {
+        let colon = line.iter().position(|octet| *octet == b':')?;
+        let (name, value) = line.split_at(colon);
+        Some(Header { name: std::str::from_utf8(name.trim_ascii()).ok()?, value: value.get(1..)? })
+    });
+    (start, fields.take(MAX_FIELDS).collect())
+}
+
+/// Method, target and minor version of a line whose target may have spaces, and whose end may be missing.
+fn request_line(line: &[u8]) -> Option<(&[u8], &[u8], u8)> {
+    let method = METHODS.iter().find(|method| line.starts_with(method))?.trim_ascii_end();
+    let rest = line.get(method.len()..)?.trim_ascii();
+    let last = rest.rsplit(|octet| *octet == b' ').next().unwrap_or_default();
+    let is_version = last.len() < rest.len() && (last.starts_with(VERSION) || VERSION.starts_with(last));
+    let target = if is_version { rest.get(..rest.len() - last.len())?.trim_ascii_end() } else { rest };
+    Some((method, target, u8::from(last != b"HTTP/1.0")))
+}
+
 /// Reads the head of a request into `exchange`; `None` when it is none.
 pub(super) fn read_request(head: &[u8], exchange: &mut Exchange) -> Option<Framing> {
     let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut request = Request::new(&mut fields);
-    let Ok(Status::Complete(_)) = config().parse_request(&mut request, head) else { return None };
-    exchange.method = text(request.method?.as_bytes());
-    exchange.target = text(request.path?.as_bytes());
-    exchange.version = request.version?;
-    for field in request.headers.iter() {
+    let loose;
+    let (method, target, version, fields) = match config().parse_request(&mut request, head) {
+        Ok(Status::Complete(_)) => {
+            (request.method?.as_bytes(), request.path?.as_bytes(), request.version?, &*request.headers)
+        }
+        _ => {
+            let (line, fields) = loosely(head);
+            loose = fields;
+            let (method, target, version) = request_line(line)?;
+            (method, target, version, &loose[..])
+        }
+    };
+    (exchange.method, exchange.target, exchange.version) = (text(method), text(target), version);
+    for field in fields {
         match field.name {
             name if name.eq_ignore_ascii_case("host") => take(&mut exchange.host, field.value),
             name if name.eq_ignore_ascii_case("via") => take(&mut exchange.via, field.value),
@@ -153,7 +192,15 @@ pub(super) fn read_request(head: &[u8], exchange: &mut Exchange) -> Option<Frami
             _ => {}
         }
     }
-    Some(Framing::of(request.headers))
+    Some(Framing::of(fields))
+}
+
+/// Status and minor version of a line whose version may be damaged.
+fn status_line(line: &[u8]) -> Option<(u16, u8)> {
+    let mut parts = line.strip_prefix(VERSION)?.splitn(3, |octet| *octet == b' ');
+    let version = u8::from(parts.next()? != b"0");
+    let status = std::str::from_utf8(parts.next()?).ok().filter(|status| status.len() == 3)?;
+    Some((status.parse().ok()?, version))
 }
 
 /// Reads the head of a response into `exchange`; `None` when it is none. Its status is returned and not
@@ -161,13 +208,21 @@ pub(super) fn read_request(head: &[u8], exchange: &mut Exchange) -> Option<Frami
 pub(super) fn read_response(head: &[u8], exchange: &mut Exchange) -> Option<(u16, Framing)> {
     let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut response = Response::new(&mut fields);
-    let Ok(Status::Complete(_)) = config().parse_response(&mut response, head) else { return None };
-    let status = response.code?;
+    let loose;
+    let (status, version, fields) = match config().parse_response(&mut response, head) {
+        Ok(Status::Complete(_)) => (response.code?, response.version?, &*response.headers),
+        _ => {
+            let (line, fields) = loosely(head);
+            loose = fields;
+            let (status, version) = status_line(line)?;
+            (status, version, &loose[..])
+        }
+    };
     if (200..1000).contains(&status) {
         if exchange.request.is_none() {
-            exchange.version = response.version?;
+            exchange.version = version;
         }
-        for field in response.headers.iter() {
+        for field in fields {
             match field.name {
                 name if name.eq_ignore_ascii_case("server") => take(&mut exchange.server, field.value),
                 name if name.eq_ignore_ascii_case("via") => take(&mut exchange.response_via, field.value),
@@ -178,7 +233,7 @@ pub(super) fn read_response(head: &[u8], exchange: &mut Exchange) -> Option<(u16
             }
         }
     }
-    Some((status, Framing::of(response.headers)))
+    Some((status, Framing::of(fields)))
 }
 
 #[cfg(test)]
@@ -201,6 +256,32 @@ mod tests {
         ] {
             assert_eq!(looks_like_http(bytes), expected, "{}", bytes.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_head_that_breaks_the_rules_is_read_as_far_as_it_goes() {
+        let request = |head: &[u8]| {
+            let mut exchange = Exchange::default();
+            read_request(head, &mut exchange)?;
+            Some((exchange.method, exchange.target, exchange.version, exchange.host))
+        };
+        let read = |method: &str, target: &str, version, host: &str| {
+            Some((method.to_owned(), target.to_owned(), version, host.to_owned()))
+        };
+        for (head, expected) in [
+            (&b"GET /a b c HTTP/1.0\r\nHost: x\r\n\r\n"[..], read("GET", "/a b c", 0, "x")),
+            (b"GET /a HTTP/1.1\r\nno field\r\nHost: x\r\n\r\n", read("GET", "/a", 1, "x")),
+            (b"GET /images/ri", read("GET", "/images/ri", 1, "")),
+            (b"GET /a HTTP/1", read("GET", "/a", 1, "")),
+            (b"SSTP /a HTTP/1.1\r\n\r\n\x00", read("SSTP", "/a", 1, "")),
+            (b"\x00\x01 /a", None),
+        ] {
+            assert_eq!(request(head), expected, "{}", head.escape_ascii());
+        }
+        let status = |head: &[u8]| Some(read_response(head, &mut Exchange::default())?.0);
+        assert_eq!(status(b"HTTP/1.\xb1 200 OK\r\n\r\n"), Some(200));
+        assert_eq!(status(b"HTTP/1.1 20"), None);
+        assert_eq!(status(b"HTTP/1.1 404"), Some(404));
     }
 
     #[test]

@@ -8,5 +8,5 @@ mod head;
 mod parser;
 
 pub use exchange::{Closing, Exchange};
-pub use head::looks_like_http;
+pub use head::{begins_request, looks_like_http};
 pub use parser::HttpParser;

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::app::http::body::{Body, Then};
-use crate::app::http::head::{Framing, MAX_HEAD, looks_like_http, read_request, read_response, skip_lines};
+use crate::app::http::head::{
+    Framing, MAX_HEAD, begins_request, looks_like_http, read_request, read_response, skip_lines,
+};
 use crate::app::http::{Closing, Exchange};
 use crate::app::tls::Recognition;
 use crate::dissect::{Direction, PacketRef};
@@ -106,7 +108,10 @@ impl HttpParser {
             rest = match std::mem::replace(&mut half.state, State::Lost) {
                 State::Head(head) => self.head(direction, head, rest, at),
                 State::Body(body) => self.body(direction, body, rest, at),
-                State::Lost if looks_like_http(rest) == Recognition::Yes => {
+                State::Lost
+                    if looks_like_http(rest) == Recognition::Yes
+                        || (direction == self.requests && begins_request(rest)) =>
+                {
                     self.resume(direction);
                     rest
                 }
@@ -135,8 +140,9 @@ impl HttpParser {
                 }
             }
             State::Head(head) if !head.is_empty() => {
-                // The lines that are whole say most: captures are often cut after some hundred bytes.
-                let lines = head.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
+                // The lines that are whole say most, and the first one as far as it goes: captures are often
+                // cut after some hundred bytes.
+                let lines = head.iter().rposition(|octet| *octet == b'\n').map_or(head.len(), |end| end + 1);
                 let mut lines = head[..lines].to_vec();
                 lines.extend(b"\r\n");
                 self.message(direction, &lines, at);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER};
+use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, Talk};
 
 const NAME: &str = HttpError::RULE.name;
 
@@ -127,4 +127,107 @@ fn a_path_that_moves_and_is_answered_is_none() {
         }
     });
     assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// What is behind one address changes with what it says of itself.
+#[test]
+fn a_path_that_another_server_behind_the_address_answers() {
+    let from = |server: &str, status: &str| {
+        format!("HTTP/1.1 {status}\r\nServer: {server}\r\nContent-Length: 2\r\n\r\nok")
+    };
+    let moves = |after: &'static str| {
+        in_traffic(NAME, |lab| {
+            for number in 0..8 {
+                asks(lab, 7, 9, "/ops/list", 10 + number * 50, 4, &from("ops/2", "200 OK"));
+                asks(lab, 7, 9, "/ops/list", 1_000 + number * 50, 4, &from("shop/7", after));
+            }
+        })
+    };
+    let finding = one(&moves("404 Not Found"), "moved", Severity::Warning);
+    assert!(finding.title.contains("shop/7 behind 10."), "{}", finding.title);
+    // The gateway wants another log-in.
+    assert!(moves("401 Unauthorized").is_empty());
+}
+
+#[test]
+fn clients_that_try_again_at_once_are_counted() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..20).for_each(|number| asks(lab, 7, 9, "/a", 10 + number * 500, 4, OK));
+        (0..100).for_each(|number| asks(lab, 7, 9, "/a", 10_510 + number * 100, 4, FAILED));
+    });
+    let finding = one(&findings, "server_error", Severity::Critical);
+    assert!(finding.summary.contains("as often while requests fail: "), "{}", finding.summary);
+}
+
+/// Of the members of a cluster all but one say that they are not the one.
+#[test]
+fn probes_that_are_meant_to_fail_are_no_errors() {
+    const STANDBY: &str = "HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..12u64 {
+            asks(lab, 7 + number as u8 % 2, 9, "/primary", 10 + number * 400, 4, STANDBY);
+            asks(lab, 7 + number as u8 % 2, 9, "/healthz", 60 + number * 400, 4, STANDBY);
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn answers_without_a_body_and_to_the_client_are_no_errors() {
+    let answers = [
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 5000\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n\r\nuntil the connection ends",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n",
+    ];
+    let findings = in_traffic(NAME, |lab| {
+        for (number, answer) in (0..).zip(answers.iter().cycle().take(28)) {
+            asks(lab, 7, 9, "/a", 10 + number * 60, 4, answer);
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// The user leaves the page, or has as much of the file as was wanted.
+#[test]
+fn a_transfer_that_the_client_cuts_is_none_of_the_server() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..6 {
+            let mut talk = lab.talk(7, (9, 8000), 10 + number * 300, [30, 1_500]);
+            talk.handshake(&mut lab.capture);
+            talk.send(&mut lab.capture, CLIENT, ACK, b"GET /film HTTP/1.1\r\nRange: bytes=0-\r\n\r\n");
+            talk.turn(CLIENT);
+            let head = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 900000\r\n\r\n";
+            talk.stream(&mut lab.capture, SERVER, &[&head[..], &[7; 3_000]].concat());
+            talk.turn(SERVER);
+            talk.send(&mut lab.capture, CLIENT, RST | ACK, b"");
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// The proxy names the backend, and not the host that its client asked for.
+#[test]
+fn a_path_that_a_proxy_sends_to_another_backend() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..14u64 {
+            let (backend, answer) = if number < 7 { (9, OK) } else { (10, NOT_FOUND) };
+            asks(lab, 7, 30, "/ops/list", 10 + number * 100, 9, answer);
+            let (proxy, server) = (lab.server(30), lab.server(backend));
+            let port = lab.next_port();
+            let mut back = Talk::new((proxy, port), (server, 8080), 13_000 + number * 100_000, [40, 1_200]);
+            back.handshake(&mut lab.capture);
+            let request = format!("GET /ops/list HTTP/1.0\r\nHost: {server}:8080\r\n\r\n");
+            back.send(&mut lab.capture, CLIENT, ACK, request.as_bytes());
+            back.turn(CLIENT).wait(2_000);
+            back.send(&mut lab.capture, SERVER, ACK, answer.as_bytes());
+            back.turn(SERVER);
+            back.close(&mut lab.capture);
+        }
+    });
+    let finding = one(&findings, "moved", Severity::Warning);
+    assert!(finding.title.contains("for /ops go to"), "{}", finding.title);
 }

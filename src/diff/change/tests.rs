@@ -1,7 +1,7 @@
 use super::*;
-use crate::correlate::Times;
 use crate::diff::profile::{Capture, Observer};
 use crate::dissect::Endpoint;
+use crate::flow::Times;
 
 fn key(address: &str, port: u16) -> ServiceKey {
     let server = Endpoint { address: address.parse().expect("an address"), port };

@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::correlate::{Failure, Service, Spread};
+use crate::correlate::{Failure, Service};
+use crate::flow::Spread;
 use crate::humanize::{grouped, percent, plural};
 use crate::report::html::words::{first_of, state};
 use crate::report::html::{LINES, Page};

@@ -1,7 +1,8 @@
 //! `services`: one row per service, how it fared.
 
 use super::{Column, Table, columns, word};
-use crate::correlate::{Service, Spread};
+use crate::correlate::Service;
+use crate::flow::Spread;
 use crate::time::Span;
 
 /// A service.

@@ -1,7 +1,8 @@
 //! `timeline`: one row per interval and service, what happened when.
 
 use super::{Column, Table, columns};
-use crate::correlate::{Course, Moment, Spread, Timeline};
+use crate::correlate::{Course, Moment, Timeline};
+use crate::flow::Spread;
 use crate::time::Span;
 
 /// A service in an interval.

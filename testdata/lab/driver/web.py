@@ -49,8 +49,8 @@ class Nginx:
 
     PAGES = {"small": 600, "page": 3900, "large": 20000}
 
-    def __init__(self, node, *servers, keepalive="65s"):
-        self.node, self.folder = node, node.lab.work / f"nginx-{node.name}"
+    def __init__(self, node, *servers, keepalive="65s", folder=""):
+        self.node, self.folder = node, node.lab.work / f"nginx-{node.name}{folder}"
         (self.folder / "pages").mkdir(parents=True)
         for name, size in self.PAGES.items():
             (self.folder / "pages" / name).write_bytes(FILLER[:size])

@@ -108,6 +108,50 @@ def healthy_long_polling(lab):
 
 
 @scenario
+def healthy_short_polling(lab):
+    """Clients ask and wait three seconds at most; beside them events that are streamed, and requests cut by those who made them."""
+    site = lab.site(rtt=21, jitter=0.3)
+    server, clients = site.server(), [site.client("client1"), site.client("client2")]
+    waits = iter([3.0, 3.0, 1.4, 3.0, 3.0, 2.1, 3.0, 3.0] * 6)
+
+    def answers(connection):
+        while asked := connection.recv(2000):
+            if b"/stream" in asked:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+                for number in range(6):
+                    time.sleep(2)
+                    connection.sendall(b"data: %d\n\n" % number)
+                return
+            wait = next(waits)
+            time.sleep(wait)
+            if wait == 3.0:
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            else:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n" + FILLER[:300])
+
+    Service(server, 8085, answers)
+
+    def poll(client):
+        with connect(client, server, 8085) as made:
+            for number in range(6):
+                made.sendall(b"GET /news?since=%d HTTP/1.1\r\nHost: chat.lab.example\r\n\r\n" % number)
+                made.recv(4000)
+
+    def listen(client):
+        for _ in range(2):
+            with connect(client, server, 8085) as made:
+                made.sendall(b"GET /stream HTTP/1.1\r\nHost: chat.lab.example\r\n\r\n")
+                made.settimeout(7)
+                with tolerant():
+                    while made.recv(4000):
+                        pass
+
+    with lab.capture(site, "client side"):
+        together(*(lambda work=work, client=client: work(client) for work in (poll, listen) for client in clients))
+    lab.truth.shows = 'frame contains "204 No Content"'
+
+
+@scenario
 def healthy_websocket(lab):
     """WebSockets that are idle for eight seconds between pings, and then carry messages of the server."""
     site = lab.site(rtt=33, jitter=0.3)

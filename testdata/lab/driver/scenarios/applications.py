@@ -45,6 +45,75 @@ def http_moved(lab):
     lab.truth.shows = "http.response.code == 404"
 
 
+INGRESS = """
+server {{
+  listen 8000;
+  location /ops/ {{ proxy_pass http://{ops}:8080; }}
+  location / {{ proxy_pass http://{shop}:8080; }}
+}}
+"""
+
+
+@scenario
+def http_misrouted(lab):
+    """A changed route of an ingress sends a path to the backend of another: 404 from there, and nothing else is wrong; both legs."""
+    site = lab.site(rtt=8, jitter=0.2)
+    ops, shop, client, ingress = site.server("ops"), site.server("shop"), site.client(), site.client("ingress")
+    api(ops, 8080, "return 200;")
+    api(shop, 8080, "return 404 'no such route';")
+    (ops.lab.work / "nginx-ops" / "pages" / "ops").mkdir()
+    (ops.lab.work / "nginx-ops" / "pages" / "ops" / "list").write_bytes(FILLER[:700])
+    front = Nginx(ingress).own(INGRESS.format(ops=ops.v4, shop=shop.v4)).start()
+
+    def visits():
+        for number in range(14):
+            curl(client, f"http://{ingress.v4}:8000/ops/list", "--header", "Host: app.lab.example")
+            if number % 2:
+                curl(client, f"http://{ingress.v4}:8000/small", "--header", "Host: app.lab.example")
+
+    with lab.capture(site, "client side"):
+        visits()
+        front.process.terminate()
+        front.process.wait()
+        Nginx(ingress, folder="after").own(INGRESS.format(ops=shop.v4, shop=shop.v4)).start()
+        visits()
+    lab.truth.expect("http_error", variant="moved", severity="warning", server=shop.v4, port=8080)
+    lab.truth.shows = "http.response.code == 404"
+
+
+@scenario
+def http_storm(lab):
+    """A service answers 503 for some seconds, and its clients try again without a pause, eight times for each request."""
+    site = lab.site(rtt=10, jitter=0.2)
+    server, clients = site.server(), [site.client("client1"), site.client("client2")]
+    broken = []
+
+    def answers(connection):
+        while connection.recv(2000):
+            status = b"503 Service Unavailable" if broken else b"200 OK"
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 20\r\n\r\n" + FILLER[:20])
+
+    Service(server, 8083, answers)
+
+    def works(client):
+        with connect(client, server, 8083) as made:
+            for number in range(18):
+                for _ in range(8 if broken else 1):
+                    made.sendall(b"GET /orders HTTP/1.1\r\nHost: shop.lab.example\r\n\r\n")
+                    if b" 200 " in made.recv(2000):
+                        break
+                time.sleep(0.5)
+
+    def breaks():
+        time.sleep(5)
+        broken.append(True)
+
+    with lab.capture(site, "client side"):
+        together(breaks, *(lambda client=client: works(client) for client in clients))
+    lab.truth.expect("http_error", variant="unavailable", severity="warning", server=server.v4, port=8083, mentions="times as often")
+    lab.truth.shows = "http.response.code == 503"
+
+
 @scenario
 def http_unavailable(lab):
     """A service answers 503 to two of three requests of three clients."""
@@ -134,6 +203,45 @@ def health_checks_refused(lab):
     lab.truth.expect("health_check", variant="refused", severity="warning", server=server.v4, port=8098)
     lab.truth.allow("connection_refused")
     lab.truth.shows = "tcp.srcport == 8098 && tcp.flags.reset == 1"
+
+
+@scenario
+def health_checks_failing(lab):
+    """A backend says 503 to the probes of its load balancer from a moment on; another client is still served."""
+    site = lab.site(rtt=9, jitter=0.2)
+    server, client, balancer = site.server(), site.client(), site.client("balancer")
+    draining = []
+
+    def answers(connection):
+        while asked := connection.recv(2000):
+            failing = draining and b"/healthz" in asked
+            status = b"503 Service Unavailable" if failing else b"200 OK"
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok")
+
+    Service(server, 8097, answers)
+
+    def asks(node, path):
+        with connect(node, server, 8097, timeout=3) as made:
+            made.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n")
+            made.recv(2000)
+
+    def probes():
+        for number in range(16):
+            started = time.monotonic()
+            draining.extend([True] * (number == 8))
+            asks(balancer, b"/healthz")
+            time.sleep(max(0, 0.8 - time.monotonic() + started))
+
+    def goes_on():
+        for number in range(20):
+            asks(client, b"/orders")
+            time.sleep(0.2 + number % 7 / 10)
+
+    with lab.capture(site, "client side"):
+        together(probes, goes_on)
+    lab.truth.expect("health_check", variant="failing", severity="warning", server=server.v4, port=8097)
+    lab.truth.allow("http_error")
+    lab.truth.shows = "http.response.code == 503"
 
 
 @scenario

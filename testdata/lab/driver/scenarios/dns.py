@@ -8,6 +8,7 @@ from ..frame import TO_SERVER
 from ..lab import scenario
 from ..rules import Drop
 from ..services import thread, together
+from ..web import Nginx
 from .opening import FORWARD
 
 ZONE = "corp.lab.example"
@@ -202,6 +203,35 @@ def dns_unexpected_resolver(lab):
             ask(client, (other if client is clients[3] else usual).v4, [f"app.{ZONE}"] * 3, kinds=[names.A], pause=0.1)
     lab.truth.expect("dns_unexpected_resolver", server=other.v4, port=53)
     lab.truth.shows = "dns.a == 10.99.88.78"
+
+
+@scenario
+def dns_poisoned(lab):
+    """Of five hosts one asks another resolver, which leads it to a stranger: its certificate is for another name."""
+    site = lab.site(rtt=18, jitter=0.5)
+    clients = [site.client(f"client{number}") for number in range(5)]
+    usual, other, right, wrong = (site.server(name) for name in ("usual", "other", "right", "wrong"))
+    host = f"dispatch.{ZONE}"
+    for node, named in ((right, host), (wrong, "portal.stranger.example")):
+        Nginx(node).tls(*lab.authority.leaf(f"{lab.name}-{node.name}", named), port=443).start()
+    names.dnsmasq(usual, "--local=/example/", f"--host-record={host},{right.v4}")
+    names.dnsmasq(other, "--local=/example/", f"--host-record={host},{wrong.v4}")
+
+    def visits(client, server):
+        checks = "-tls1_2", "-CAfile", lab.authority.path("root.pem"), "-verify_hostname", host, "-verify_return_error"
+        words = "openssl", "s_client", "-connect", f"{server.v4}:443", "-servername", host, "-quiet", *checks
+        client.run("timeout", "5", *words, given="GET /small HTTP/1.0\r\n\r\n", check=False)
+
+    with lab.capture(site, "client side"):
+        for _ in range(3):
+            for number, client in enumerate(clients):
+                resolver, server = (other, wrong) if number == 3 else (usual, right)
+                names.ask(client, resolver.v4, host)
+                visits(client, server)
+    lab.truth.expect("dns_unexpected_resolver", severity="warning", server=other.v4, port=53)
+    lab.truth.expect("tls_certificate", variant="name_mismatch", server=wrong.v4, port=443)
+    lab.truth.allow("tls_alert", "dns_conflict")
+    lab.truth.shows = f"dns.a == {wrong.v4}"
 
 
 @scenario

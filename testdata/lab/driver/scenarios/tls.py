@@ -67,6 +67,24 @@ def tls_expired_intermediate(lab):
 
 
 @scenario
+def tls_three_trust_stores(lab):
+    """The intermediate expired two days ago: one host has a newer store and goes on, one says expired, one does not know the root."""
+    place = Place(lab, 31)
+    old = Authority(lab.work / "old", "lab.example", issuing=(-700, -2))
+    place.nginx(authority=old)
+    strict, unknown = place.clients
+    lenient = place.site.client("client3")
+    with lab.capture(place.site, "client side"):
+        for _ in range(4):
+            for client, store in ((strict, place.root(old)), (unknown, place.root()), (lenient, ("--insecure",))):
+                curl(client, f"https://{HOST}/small", "--resolve", f"{HOST}:443:{place.server.v4}", "--tls-max", "1.2", *store, timeout=5)
+                time.sleep(0.15)
+    lab.truth.expect("tls_certificate", variant="expired_intermediate", severity="warning", server=place.server.v4, port=443, failed=8)
+    lab.truth.allow("tls_alert")
+    lab.truth.shows = sends(48)
+
+
+@scenario
 def tls_missing_intermediate(lab):
     """The server sends its leaf without the intermediate; clients that do not have it do not know the issuer."""
     place = Place(lab, 19)

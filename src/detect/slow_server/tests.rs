@@ -1,0 +1,204 @@
+//! What it does, and what it leaves alone.
+
+use super::*;
+use crate::detect::testing::{fires, in_scene, in_traffic, one, says_nothing};
+use crate::support::filler;
+use crate::support::scenes::Lab;
+use crate::support::tcp::{ACK, CLIENT, SERVER, Talk};
+
+const NAME: &str = SlowServer::RULE.name;
+
+fn opened(lab: &mut Lab, server: (u8, u16), at: u64) -> Talk {
+    let mut talk = lab.talk(7, server, at, [30, 1_500]);
+    talk.handshake(&mut lab.capture);
+    talk
+}
+
+/// A request of `bytes` bytes and an answer after some ms.
+fn turn(lab: &mut Lab, talk: &mut Talk, bytes: usize, after: u64, answer: usize) {
+    talk.wait(3_000);
+    talk.send(&mut lab.capture, CLIENT, ACK, &filler(1, bytes));
+    talk.turn(CLIENT);
+    talk.ack(&mut lab.capture, SERVER, &[]);
+    talk.wait(after * 1_000);
+    talk.stream(&mut lab.capture, SERVER, &filler(2, answer));
+}
+
+#[test]
+fn it_fires() {
+    fires(
+        NAME,
+        &[
+            ("slow_server", "slow", Severity::Warning),
+            ("slow_server_backend", "backend", Severity::Info),
+            ("http_error_gateway_timeout", "silent", Severity::Critical),
+        ],
+    );
+    let finding = one(&in_scene(NAME, "slow_server"), "slow", Severity::Warning);
+    assert!(finding.summary.contains("nothing was sent again"), "{}", finding.summary);
+}
+
+#[test]
+fn it_says_nothing() {
+    says_nothing(NAME, &["healthy_resets", "http_error_cut", "mtu_blackhole_silent", "retransmission_rto"]);
+}
+
+#[test]
+fn a_protocol_that_is_not_known_is_information() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = opened(lab, (9, 5432), 10);
+        (0..6).for_each(|number| turn(lab, &mut talk, 200, 2_000 + number * 37, 900));
+    });
+    let finding = one(&findings, "slow", Severity::Info);
+    assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (6, 6));
+}
+
+#[test]
+fn heartbeats_people_and_streams_are_no_slow_servers() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut beats = opened(lab, (9, 179), 10);
+        (0..6).for_each(|_| turn(lab, &mut beats, 19, 9_000, 19));
+        let mut types = opened(lab, (9, 22), 20);
+        (0..6).for_each(|_| turn(lab, &mut types, 90, 3_000, 300));
+        let mut stream = opened(lab, (9, 8443), 30);
+        for _ in 0..4 {
+            turn(lab, &mut stream, 200, 2_000, 900);
+            stream.wait(5_000_000);
+            stream.stream(&mut lab.capture, SERVER, &filler(3, 500));
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// The path takes a second and a half; the server none.
+#[test]
+fn a_long_round_trip_is_the_networks() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 8080), 10, [30, 750_000]);
+        talk.handshake(&mut lab.capture);
+        (0..6).for_each(|_| turn(lab, &mut talk, 200, 4, 900));
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// One in thirty takes long: a cold cache.
+#[test]
+fn single_late_answers_are_nothing() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = opened(lab, (9, 8080), 10);
+        (0..90).for_each(|number| {
+            turn(lab, &mut talk, 200, if number % 30 == 0 { 2_000 } else { 5 }, 900);
+        });
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// A filter for one application keeps its messages, and leaves bare ACKs out.
+#[test]
+fn without_acks_nobody_knows_when_the_host_had_the_request() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = opened(lab, (9, 5432), 10);
+        for number in 0..6u64 {
+            talk.wait(3_000);
+            talk.send(&mut lab.capture, CLIENT, ACK, &filler(1, 200));
+            talk.turn(CLIENT);
+            talk.wait((2_000 + number * 37) * 1_000);
+            talk.stream(&mut lab.capture, SERVER, &filler(2, 900));
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+/// A request for `target` and an answer after some ms: head, and so many bytes of a body.
+fn asked(lab: &mut Lab, talk: &mut Talk, target: &str, after: u64, (head, body): (&str, usize)) {
+    talk.wait(3_000);
+    let request = format!("GET {target} HTTP/1.1\r\nHost: chat.shop.example\r\n\r\n");
+    talk.send(&mut lab.capture, CLIENT, ACK, request.as_bytes());
+    talk.turn(CLIENT);
+    talk.ack(&mut lab.capture, SERVER, &[]);
+    talk.wait(after * 1_000);
+    let length = if body > 0 { format!("Content-Length: {body}\r\n") } else { String::new() };
+    let head = format!("HTTP/1.1 {head}\r\n{length}\r\n");
+    talk.stream(&mut lab.capture, SERVER, &[head.as_bytes(), &filler(2, body)].concat());
+}
+
+const NOTHING: (&str, usize) = ("204 No Content", 0);
+const NEWS: (&str, usize) = ("200 OK", 400);
+
+/// The server says after four seconds that there is nothing new, or sooner what is.
+#[test]
+fn a_long_poll_is_no_slow_server() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = opened(lab, (9, 8080), 10);
+        for (number, wait) in [4_000, 4_002, 1_700, 4_001, 3_100, 4_003, 4_000, 2_200].into_iter().enumerate()
+        {
+            let answer = if wait >= 4_000 { NOTHING } else { NEWS };
+            asked(lab, &mut talk, &format!("/events?since={number}"), wait, answer);
+        }
+    });
+    let finding = one(&findings, "slow", Severity::Info);
+    assert!(finding.summary.contains("look like long polling"), "{}", finding.summary);
+}
+
+/// Nothing comes empty, but the requests ask for the wait.
+#[test]
+fn a_request_that_asks_the_server_to_wait_is_answered_as_it_asks() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = opened(lab, (9, 8080), 10);
+        for number in 0..8 {
+            let target = format!("/v1/kv/app?index={number}&wait=10s");
+            asked(lab, &mut talk, &target, 1_500 + number * 400, NEWS);
+        }
+    });
+    one(&findings, "slow", Severity::Info);
+}
+
+/// Clients of long polls end them by a time-out of their own.
+#[test]
+fn a_long_poll_that_the_client_ends_is_no_failure() {
+    let ends = |target: &'static str| {
+        in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let mut talk = opened(lab, (9, 8080), 10 + number * 400);
+                let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+                talk.send(&mut lab.capture, CLIENT, ACK, request.as_bytes());
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+                talk.wait(5_000_000);
+                talk.close(&mut lab.capture);
+            }
+        })
+    };
+    one(&ends("/socket.io/?transport=polling"), "silent", Severity::Info);
+    one(&ends("/orders"), "silent", Severity::Critical);
+}
+
+/// All answers come after one and the same time, and say something: a time-out behind the server.
+#[test]
+fn the_same_wait_for_every_answer_is_no_long_poll() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = opened(lab, (9, 8080), 10);
+        (0..8).for_each(|_| asked(lab, &mut talk, "/login", 5_000, NEWS));
+    });
+    let finding = one(&findings, "slow", Severity::Warning);
+    assert!(finding.summary.contains("waited 5.00 s for"), "{}", finding.summary);
+}
+
+/// One server holds its answers, its neighbour on the same port is another service.
+#[test]
+fn a_neighbour_with_another_name_is_no_sibling() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = opened(lab, (9, 8080), 10);
+        (0..8).for_each(|number| asked(lab, &mut talk, "/report", 2_000 + number * 90, NEWS));
+        let mut other = opened(lab, (10, 8080), 30);
+        for _ in 0..8 {
+            let request = b"GET /items HTTP/1.1\r\nHost: www.books.example\r\n\r\n";
+            other.wait(3_000);
+            other.send(&mut lab.capture, CLIENT, ACK, request);
+            other.turn(CLIENT).wait(4_000);
+            other.stream(&mut lab.capture, SERVER, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    one(&findings, "slow", Severity::Warning);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+}
