@@ -9,14 +9,17 @@ use clap::{Args, ValueEnum};
 
 use crate::capture::{FileReport, Hashes, Reader};
 use crate::cli::outcome::{Exit, Failure, complain};
+use crate::cli::redaction::RedactArgs;
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
 use crate::config::Config;
 use crate::detect::Severity;
+use crate::extract::{Again, ExtractError};
 use crate::humanize::plural;
 use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
 use crate::report::escape::terminal;
+use crate::report::evidence::{self, EVIDENCE, RedactionNote};
 use crate::report::files::{self, TableFiles, WriteError};
 use crate::report::folder::ReportFolder;
 use crate::report::json;
@@ -56,6 +59,11 @@ pub(super) struct Analyze {
     /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
+    /// Write no packets of the incidents: no folder evidence/ in the report
+    #[arg(long, conflicts_with = "no_files")]
+    no_evidence: bool,
+    #[command(flatten)]
+    redact: RedactArgs,
     /// Do not hash the inputs: faster, but nothing in the report proves which bytes were read
     #[arg(long, conflicts_with = "sha256")]
     no_hash: bool,
@@ -126,10 +134,15 @@ impl Analyze {
         let report = Report::new(&outcome, config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
         let written = written.map(|(folder, tables)| {
+            let (evidence, redacted) = self.evidence(config, &report, &outcome.files, &folder)?;
             let manifest = |outputs: &[PathBuf]| {
-                Manifest::new(&outcome, config, self.source.threads(), started, outputs)
+                let outputs = [outputs, &evidence].concat();
+                let threads = self.source.threads();
+                let manifest = Manifest::new(&outcome, config, threads, started, folder.path(), &outputs)?;
+                Ok(Manifest { redacted, ..manifest })
             };
-            write_files(tables, &report, &outcome.files, &self.tz, folder, manifest)
+            let written = write_files(tables, &report, &outcome.files, &self.tz, &folder, manifest)?;
+            Ok::<_, Failure>(publish(folder, &written)?)
         });
         self.print(&report)?;
         if let Some(written) = written {
@@ -139,6 +152,41 @@ impl Analyze {
             }
         }
         Ok(self.exit(&outcome, &report))
+    }
+
+    /// Writes the packets of the incidents. A report is whole without them: a stream cannot be read twice,
+    /// and a file may have been changed meanwhile.
+    fn evidence(
+        &self,
+        config: &Config,
+        report: &Report,
+        files: &[FileReport],
+        folder: &ReportFolder,
+    ) -> Result<(Vec<PathBuf>, Option<RedactionNote>), Failure> {
+        let mut redaction = self.redact.redaction()?;
+        if self.no_evidence || report.incidents.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        let again = Again::new(files, &config.capture_limits());
+        let written = evidence::of_incidents(report, &again).and_then(|picked| {
+            evidence::write(report, files, &again, &picked, redaction.as_mut(), folder.path())
+        });
+        match written {
+            Ok(paths) => Ok((paths, redaction.map(|redaction| redaction.note()))),
+            Err(ExtractError::Write(error)) => {
+                Err(WriteError::new(folder.target().join(EVIDENCE), error).into())
+            }
+            Err(error) => {
+                complain(&format!("no evidence/: {error}"));
+                // Half a file proves nothing.
+                match fs::remove_dir_all(folder.path().join(EVIDENCE)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(WriteError::new(folder.target().join(EVIDENCE), error).into())
+                    }
+                    _ => Ok((Vec::new(), None)),
+                }
+            }
+        }
     }
 
     fn print(&self, report: &Report) -> io::Result<()> {
@@ -167,7 +215,9 @@ impl Analyze {
         if self.no_files {
             return Ok(None);
         }
-        for file in files::names().iter().map(|name| target.join(name)) {
+        let old = fs::read_dir(target.join(EVIDENCE)).into_iter().flatten();
+        let old = old.filter_map(|entry| Some(entry.ok()?.path()));
+        for file in files::names().iter().map(|name| target.join(name)).chain(old) {
             spare(reader, &file, &file.display().to_string())?;
         }
         Ok(Some(ReportFolder::create(target)?))
@@ -192,19 +242,24 @@ impl Analyze {
     }
 }
 
-/// Completes the files and puts the folder in its place. Says so when that held the report on something else.
+/// Completes the files.
 fn write_files(
     tables: TableFiles,
     report: &Report,
     inputs: &[FileReport],
     zone: &Zone,
-    folder: ReportFolder,
+    folder: &ReportFolder,
     manifest: impl FnOnce(&[PathBuf]) -> Result<Manifest, WriteError>,
-) -> Result<(), WriteError> {
+) -> Result<Manifest, WriteError> {
     let mut outputs = tables.finish()?;
     outputs.extend(files::write_report(report, inputs, zone, folder.path())?);
     let manifest = manifest(&outputs)?;
     manifest.write(folder.path())?;
+    Ok(manifest)
+}
+
+/// Puts the folder in its place. Says so when that held the report on something else.
+fn publish(folder: ReportFolder, manifest: &Manifest) -> Result<(), WriteError> {
     let replaced = folder.former().filter(|former| !former.is_of(&manifest.inputs)).map(|former| {
         let first = former.inputs.first().map_or("no capture", |input| &input.path);
         let more = match former.inputs.len().saturating_sub(1) {

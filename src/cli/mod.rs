@@ -7,11 +7,13 @@ mod analyze;
 mod catalogue;
 mod events;
 mod explain;
+mod extract;
 mod info;
 mod memory;
 mod outcome;
 mod pages;
 mod progress;
+mod redaction;
 mod signals;
 mod source;
 mod stdout;
@@ -45,6 +47,8 @@ Exit codes:
 enum Command {
     /// Analyse captures: print a summary and write the files of the report
     Analyze(analyze::Analyze),
+    /// Write packets of an incident, a finding or a flow, or those a filter lets pass, as pcapng
+    Extract(extract::Extract),
     /// Print one row per flow
     Flows(tables::TableArgs),
     /// Print one row per direction of a TCP flow that got an answer
@@ -86,6 +90,7 @@ pub fn run() -> Exit {
     };
     let result = match command {
         Command::Analyze(command) => command.run(),
+        Command::Extract(command) => command.run(),
         Command::Flows(command) => command.run::<Flows>(),
         Command::Sides(command) => command.run::<TcpSides>(),
         Command::Events(command) => command.run(),

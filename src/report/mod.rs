@@ -22,6 +22,7 @@ pub mod screen;
 pub mod rca;
 pub mod place;
 pub mod folder;
+pub mod evidence;
 pub mod files;
 pub mod manifest;
 
