@@ -59,6 +59,19 @@ fn entries(folder: &Path) -> Vec<String> {
     names
 }
 
+/// The files of a report, also those in its folders.
+fn files(folder: &Path, within: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for name in entries(folder) {
+        match folder.join(&name) {
+            path if path.is_dir() => all.extend(files(&path, &format!("{within}{name}/"))),
+            _ => all.push(format!("{within}{name}")),
+        }
+    }
+    all.sort();
+    all
+}
+
 fn json(path: &Path) -> Value {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -79,7 +92,7 @@ fn whole(folder: &Path) -> String {
         names.push(name.to_owned());
     }
     names.sort();
-    assert_eq!(entries(folder), names);
+    assert_eq!(files(folder, ""), names);
     assert_eq!(manifest["inputs"][0]["blake3"], report["capture"]["files"][0]["blake3"]);
     report["capture"]["files"][0]["path"].as_str().expect("a path").to_owned()
 }
@@ -204,7 +217,7 @@ fn what_a_user_put_beside_a_report_stays() {
     let folder = reported();
     let report = folder.path().join("report");
     fs::write(report.join("notes.txt"), "mine").expect("written");
-    fs::create_dir(report.join("evidence")).expect("made");
+    fs::create_dir_all(report.join("evidence")).expect("made");
     fs::write(report.join("evidence/report.json"), "mine, too").expect("written");
     let ran = sh(folder.path(), "$P analyze -q --fail-on never --out report $NEW");
     assert_eq!(code(&ran), 0, "{}", said(&ran));
@@ -254,8 +267,8 @@ fn a_disk_that_is_full_leaves_the_old_report() {
     let folder = reported();
     let report = folder.path().join("report");
     let mut failed = 0;
-    // The page is the largest file: the last steps are wide.
-    for blocks in (0..80).chain((80..2_000).step_by(64)) {
+    // The page is the largest file, and evidence is more than a table: the last steps are wide.
+    for blocks in (0..80).chain((80..4_000).step_by(64)) {
         let run = "$P analyze -q --fail-on never --out report $NEW > /dev/null";
         let ran = sh(folder.path(), &format!("trap '' XFSZ; ulimit -f {blocks}; {run}"));
         assert_eq!(entries(folder.path()), ["report"], "{blocks}: {}", said(&ran));

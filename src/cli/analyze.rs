@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::capture::{Hashes, Reader};
 use crate::cli::outcome::{Exit, Failure, complain};
+use crate::cli::redaction::RedactArgs;
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
 use crate::cli::writing::Writing;
@@ -19,6 +20,7 @@ use crate::humanize::plural;
 use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
 use crate::report::escape::terminal;
+use crate::report::evidence::EVIDENCE;
 use crate::report::files::{self, TableFiles};
 use crate::report::folder::ReportFolder;
 use crate::report::json;
@@ -62,6 +64,11 @@ pub(super) struct Analyze {
     /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
+    /// Write no packets of the incidents: no folder evidence/ in the report
+    #[arg(long, conflicts_with = "no_files")]
+    no_evidence: bool,
+    #[command(flatten)]
+    redact: RedactArgs,
     /// Do not hash the inputs: faster, but nothing in the report proves which bytes were read
     #[arg(long, conflicts_with = "sha256")]
     no_hash: bool,
@@ -139,7 +146,9 @@ impl Analyze {
         };
         let report = Report::new(&outcome, config);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
-        let writing = Writing { config, zone: &self.tz, threads: self.source.threads(), started };
+        let evidence = (!self.no_evidence).then_some(&self.redact);
+        let threads = self.source.threads();
+        let writing = Writing { config, zone: &self.tz, threads, started, evidence };
         let written = written.map(|(folder, tables)| writing.write(&outcome, &report, tables, folder));
         self.print(&report)?;
         if let Some(written) = written {
@@ -181,7 +190,9 @@ impl Analyze {
         if self.no_files {
             return Ok(None);
         }
-        for file in files::names().iter().map(|name| target.join(name)) {
+        let old = fs::read_dir(target.join(EVIDENCE)).into_iter().flatten();
+        let old = old.filter_map(|entry| Some(entry.ok()?.path()));
+        for file in files::names().iter().map(|name| target.join(name)).chain(old) {
             spare(reader, &file, &file.display().to_string())?;
         }
         Ok(Some(ReportFolder::create(target)?))

@@ -19,6 +19,7 @@ use crate::capture::{CaptureLimits, Hashes, Ignored, Reader, Unreadable};
 use crate::cli::analyze::{FailOn, report_name};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
+use crate::cli::redaction::RedactArgs;
 use crate::cli::source::Reading;
 use crate::cli::stdout::stdout;
 use crate::cli::writing::Writing;
@@ -52,6 +53,11 @@ pub(super) struct Batch {
     /// Time zone of the times in every rca.md: UTC, an offset like +02:00, or a name like Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     tz: Zone,
+    /// Write no packets of the incidents: no folders evidence/ in the reports
+    #[arg(long)]
+    no_evidence: bool,
+    #[command(flatten)]
+    redact: RedactArgs,
     /// Exit with 1 if there is an incident of at least this severity
     #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = FailOn::Critical)]
     fail_on: FailOn,
@@ -200,7 +206,7 @@ impl Batch {
     /// Analyses a set, unless its report is there. Whatever goes wrong with it stays with it.
     fn one(&self, config: &Config, job: Job, threads: usize) -> Done {
         let target = self.report(&job.name);
-        if !self.force && is_unchanged(&target, &job.files, config) {
+        if !self.force && self.is_unchanged(&target, &job.files, config) {
             return Done::Reported { anew: false };
         }
         let analysis = || self.analyze(config, job.reader, &target, threads);
@@ -217,8 +223,34 @@ impl Batch {
         let mut tables = TableFiles::create(folder.path())?;
         let run = Run { threads, sha256: false };
         let outcome = local::analyze_set(reader, config, run, &mut tables, &|_| {})?;
-        let writing = Writing { config, zone: &self.tz, threads, started };
+        let evidence = (!self.no_evidence).then_some(&self.redact);
+        let writing = Writing { config, zone: &self.tz, threads, started, evidence };
         writing.write(&outcome, &Report::new(&outcome, config), tables, folder)
+    }
+
+    /// The report in `folder` is on these files, with this configuration and version, and whole.
+    fn is_unchanged(&self, folder: &Path, files: &[PathBuf], config: &Config) -> bool {
+        let Some(former) = Former::read(folder) else { return false };
+        let whole = former.outputs.iter().all(|output| {
+            fs::metadata(folder.join(&output.name)).is_ok_and(|found| found.len() == output.size)
+        });
+        // Packets that should be redacted, or not be there, do not stay because nothing else changed.
+        let shown = former.packets().next().is_some() && self.no_evidence
+            || self.redact.redact && !former.is_redacted();
+        if shown || !whole || !former.is_by(config) || former.inputs.len() != files.len() {
+            return false;
+        }
+        former.inputs.iter().zip(files).all(|(input, file)| {
+            let same = || -> io::Result<bool> {
+                if fs::metadata(file)?.len() != input.size || input.path != file.to_string_lossy() {
+                    return Ok(false);
+                }
+                let mut hasher = blake3::Hasher::new();
+                io::copy(&mut File::open(file)?, &mut hasher)?;
+                Ok(hasher.finalize().to_hex().as_str() == input.blake3)
+            };
+            same().unwrap_or(false)
+        })
     }
 
     fn report(&self, name: &str) -> PathBuf {
@@ -264,29 +296,6 @@ impl Batch {
         write().map_err(|error: io::Error| WriteError::new(&path, error))?;
         Ok(pending.finish()?)
     }
-}
-
-/// The report in `folder` is on these files, with this configuration and version, and whole.
-fn is_unchanged(folder: &Path, files: &[PathBuf], config: &Config) -> bool {
-    let Some(former) = Former::read(folder) else { return false };
-    let whole = former
-        .outputs
-        .iter()
-        .all(|output| fs::metadata(folder.join(&output.name)).is_ok_and(|found| found.len() == output.size));
-    if !whole || !former.is_by(config) || former.inputs.len() != files.len() {
-        return false;
-    }
-    former.inputs.iter().zip(files).all(|(input, file)| {
-        let same = || -> io::Result<bool> {
-            if fs::metadata(file)?.len() != input.size || input.path != file.to_string_lossy() {
-                return Ok(false);
-            }
-            let mut hasher = blake3::Hasher::new();
-            io::copy(&mut File::open(file)?, &mut hasher)?;
-            Ok(hasher.finalize().to_hex().as_str() == input.blake3)
-        };
-        same().unwrap_or(false)
-    })
 }
 
 /// Gives a file a second name, in one step when there is one of before; where the file system knows no second

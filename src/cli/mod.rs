@@ -9,11 +9,13 @@ mod catalogue;
 mod diff;
 mod events;
 mod explain;
+mod extract;
 mod info;
 mod memory;
 mod outcome;
 mod pages;
 mod progress;
+mod redaction;
 mod signals;
 mod source;
 mod stdout;
@@ -54,6 +56,8 @@ enum Command {
     Batch(batch::Batch),
     /// Compare a capture with one from when things were well: what is new, gone, worse or other
     Diff(diff::Diff),
+    /// Write packets of an incident, a finding or a flow, or those a filter lets pass, as pcapng
+    Extract(extract::Extract),
     /// Print one row per flow
     Flows(tables::TableArgs),
     /// Print one row per direction of a TCP flow that got an answer
@@ -99,6 +103,7 @@ pub fn run() -> Exit {
         Command::Analyze(command) => command.run(),
         Command::Batch(command) => command.run(),
         Command::Diff(command) => command.run(),
+        Command::Extract(command) => command.run(),
         Command::Flows(command) => command.run::<Flows>(),
         Command::Sides(command) => command.run::<TcpSides>(),
         Command::Events(command) => command.run(),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::{ExitCode, Termination};
 
 use crate::capture::CaptureError;
+use crate::extract::ExtractError;
 use crate::report::files::{WriteError, reason};
 use crate::report::stored::StoredError;
 
@@ -50,12 +51,25 @@ pub(super) enum Failure {
     /// A report of before could not be read.
     #[error("{0}")]
     Stored(#[from] StoredError),
+    /// Packets could not be read again.
+    #[error("{0}")]
+    Again(ExtractError),
     /// A file could not be written.
     #[error("{0}")]
     Write(#[from] WriteError),
     /// Standard output could not be written.
     #[error("cannot write to standard output: {}", reason(.0))]
     Output(#[from] io::Error),
+}
+
+impl From<ExtractError> for Failure {
+    fn from(error: ExtractError) -> Self {
+        match error {
+            ExtractError::Write(error) => Self::Output(error),
+            ExtractError::Capture(error) => Self::Capture(error),
+            other => Self::Again(other),
+        }
+    }
 }
 
 impl Failure {
@@ -69,7 +83,9 @@ impl Failure {
                 return Exit::Usage;
             }
             Self::Usage(_) => Exit::Usage,
-            Self::Capture(_) | Self::Stored(_) | Self::Write(_) | Self::Output(_) => Exit::Failed,
+            Self::Capture(_) | Self::Again(_) | Self::Stored(_) | Self::Write(_) | Self::Output(_) => {
+                Exit::Failed
+            }
         };
         complain(&self.to_string());
         exit

@@ -1,15 +1,18 @@
 //! What is written when an analysis is over: tables, report, page, manifest, in one folder that is swapped in.
 
 use std::path::PathBuf;
+use std::{fs, io};
 
 use crate::capture::FileReport;
 use crate::cli::outcome::{Failure, complain};
+use crate::cli::redaction::RedactArgs;
 use crate::config::Config;
-use crate::extract::{self, Again, Asked};
+use crate::extract::{self, Again, Asked, ExtractError};
 use crate::humanize::plural;
 use crate::local;
 use crate::pipeline::Outcome;
 use crate::report::course::Course;
+use crate::report::evidence::{self, EVIDENCE, RedactionNote};
 use crate::report::files::{self, TableFiles, WriteError};
 use crate::report::folder::ReportFolder;
 use crate::report::html::Seen;
@@ -28,6 +31,8 @@ pub(super) struct Writing<'a> {
     pub(super) threads: usize,
     /// When the run began.
     pub(super) started: Started,
+    /// How the packets of the incidents are written, when they are.
+    pub(super) evidence: Option<&'a RedactArgs>,
 }
 
 impl Writing<'_> {
@@ -43,7 +48,11 @@ impl Writing<'_> {
         let seen = self.seen(report, tables.course())?;
         let mut outputs = tables.finish()?;
         outputs.extend(self.documents(report, &outcome.files, &seen, &folder)?);
-        let manifest = Manifest::new(outcome, self.config, self.threads, self.started, &outputs)?;
+        let (evidence, redacted) = self.evidence(report, &outcome.files, &folder)?;
+        outputs.extend(evidence);
+        let manifest =
+            Manifest::new(outcome, self.config, self.threads, self.started, folder.path(), &outputs)?;
+        let manifest = Manifest { redacted, ..manifest };
         manifest.write(folder.path())?;
         Ok(publish(folder, &manifest)?)
     }
@@ -72,6 +81,40 @@ impl Writing<'_> {
             }
             Err(error) => Seen { course, traces: Vec::new(), why: Some(error.to_string()) },
         })
+    }
+
+    /// Writes the packets of the incidents. A report is whole without them: a stream cannot be read twice,
+    /// and a file may have been changed meanwhile.
+    fn evidence(
+        &self,
+        report: &Report,
+        files: &[FileReport],
+        folder: &ReportFolder,
+    ) -> Result<(Vec<PathBuf>, Option<RedactionNote>), Failure> {
+        let Some(redact) = self.evidence.filter(|_| !report.incidents.is_empty()) else {
+            return Ok((Vec::new(), None));
+        };
+        let mut redaction = redact.redaction()?;
+        let again = Again::new(files, &self.config.capture_limits());
+        let written = evidence::of_incidents(report, &again).and_then(|picked| {
+            evidence::write(report, files, &again, &picked, redaction.as_mut(), folder.path())
+        });
+        match written {
+            Ok(paths) => Ok((paths, redaction.map(|redaction| redaction.note()))),
+            Err(ExtractError::Write(error)) => {
+                Err(WriteError::new(folder.target().join(EVIDENCE), error).into())
+            }
+            Err(error) => {
+                complain(&format!("no evidence/: {error}"));
+                // Half a file proves nothing.
+                match fs::remove_dir_all(folder.path().join(EVIDENCE)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(WriteError::new(folder.target().join(EVIDENCE), error).into())
+                    }
+                    _ => Ok((Vec::new(), None)),
+                }
+            }
+        }
     }
 }
 

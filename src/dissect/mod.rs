@@ -24,6 +24,7 @@ mod frame_relay;
 mod geneve;
 mod gre;
 mod gtpu;
+mod header;
 mod hdlc;
 mod icmp;
 mod ieee80211;
@@ -72,6 +73,7 @@ pub use community_id::community_id;
 pub use defrag::{Datagram, DefragLimits, DefragStats, Defragmenter};
 pub use direction::Direction;
 pub use fragment_path::FragmentPath;
+pub use header::{Header, HeaderKind};
 pub use key::{Endpoint, FiveTuple, partition_hash};
 pub use packet_ref::PacketRef;
 pub use record::*;
@@ -87,6 +89,19 @@ use walk::{Next, Walk};
 /// A packet without a time gets time 0 and [`Faults::NO_TIME`]; `clock` is the packet's own time. Whoever
 /// sees the packets in order corrects both.
 pub fn dissect(packet: &RawPacket<'_>) -> PacketRecord {
+    let (walk, next) = begin(packet);
+    placed(walk.run(next))
+}
+
+/// As [`dissect`], with the place of every header, outermost first.
+pub fn dissect_headers(packet: &RawPacket<'_>) -> (PacketRecord, Vec<Header>) {
+    let mut headers = Vec::new();
+    let (walk, next) = begin(packet);
+    let record = walk.watched(next, |next| headers.extend(Header::of(next)));
+    (placed(record), headers)
+}
+
+fn begin<'p>(packet: &RawPacket<'p>) -> (Walk, Next<'p>) {
     let captured = packet.data.len() as u32;
     let mut faults = Faults::default();
     if packet.time.is_none() {
@@ -116,7 +131,7 @@ pub fn dissect(packet: &RawPacket<'_>) -> PacketRecord {
         stop: Stop::Payload,
     };
     let at = Cursor::new(packet.data, packet.wire);
-    placed(Walk::new(record, packet.start).run(Next::Link(packet.link_type.0, at)))
+    (Walk::new(record, packet.start), Next::Link(packet.link_type.0, at))
 }
 
 /// Reads the payload of a datagram that was put together from fragments, as of the record of the fragment

@@ -71,13 +71,20 @@ impl Walk {
     }
 
     /// Reads header after header until one stops.
-    pub(super) fn run(mut self, mut next: Next<'_>) -> PacketRecord {
+    pub(super) fn run(self, next: Next<'_>) -> PacketRecord {
+        self.watched(next, |_| {})
+    }
+
+    /// As [`Walk::run`]; `saw` is told of every header before it is read.
+    #[inline]
+    pub(super) fn watched(mut self, mut next: Next<'_>, mut saw: impl FnMut(&Next<'_>)) -> PacketRecord {
         let mut headers = 0;
         self.record.stop = loop {
             headers += 1;
             if headers > MAX_HEADERS || self.path.depth > MAX_TUNNELS {
                 break Stop::Depth;
             }
+            saw(&next);
             next = match next {
                 Next::Link(kind, at) => link::read(&mut self, kind, at),
                 Next::Ethernet(at) => ethernet::read(&mut self, at),

@@ -47,6 +47,11 @@ impl Again {
         Self { inputs: files.iter().map(input).collect(), limits }
     }
 
+    /// Ordinal of the last packet.
+    pub fn last(&self) -> u64 {
+        self.inputs.iter().map(|input| input.base + input.packets).max().unwrap_or(0)
+    }
+
     /// Path and frame number of a packet.
     pub fn place(&self, ordinal: u64) -> (&str, u64) {
         let behind = self.inputs.partition_point(|input| input.base < ordinal);
@@ -55,7 +60,7 @@ impl Again {
     }
 
     /// Gives `look` every chunk with ordinals in `all` of which `wants` any, several at a time, and `take`
-    /// the answers in capture order, with the index of the file.
+    /// the answers in capture order.
     ///
     /// # Errors
     /// When an input cannot be read again, or `take` fails.

@@ -1,10 +1,11 @@
 //! A display filter: a small part of Wireshark's language, with Wireshark's names and meaning.
 //!
-//! `FIELD`, `FIELD OP VALUE`, `FIELD in {VALUE, LOW..HIGH}`, `!`, `&&`, `||` and brackets; `not`, `and`, `or`,
-//! `eq`, `ne`, `lt`, `le`, `gt`, `ge` mean the same. `OP` is one of `== != < <= > >=`. A field with two values
-//! in a packet (`ip.addr`, `tcp.port`) fits when one of them does; `!=` says that none does, as in Wireshark
-//! 4. Addresses may be networks: `ip.addr == 10.0.0.0/8`. [`FILTER_FIELDS`](super::FILTER_FIELDS) has the
-//! fields, which are those of the innermost headers. `&&` binds tighter than `||`.
+//! `FIELD`, `FIELD OP VALUE`, `FIELD in {VALUE, LOW..HIGH}`, `!`, `&&`, `||` and brackets; `not`, `and`,
+//! `or`, `eq`, `ne`, `lt`, `le`, `gt`, `ge` mean the same. `OP` is one of `== != < <= > >=`. A field with two
+//! values in a packet (`ip.addr`, `tcp.port`) fits when one of them does; `!=` says that there are some and
+//! none does, as in Wireshark 4. Addresses may be networks: `ip.addr == 10.0.0.0/8`. `&&` binds tighter than
+//! `||`.
+//! [`FILTER_FIELDS`](super::FILTER_FIELDS) has the fields, which are those of the innermost headers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -17,10 +18,13 @@ use crate::time::Timestamp;
 const DEPTH: u32 = 64;
 
 /// A condition on packets.
-#[derive(Debug)]
-pub struct DisplayFilter(Node);
+#[derive(Clone, Debug)]
+pub struct DisplayFilter {
+    text: String,
+    node: Node,
+}
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Node {
     All(Vec<Node>),
     Any(Vec<Node>),
@@ -38,20 +42,25 @@ impl DisplayFilter {
         let mut parser = Parser { tokens: tokens(text)?, at: 0 };
         let node = parser.any(0)?;
         match parser.next() {
-            None => Ok(Self(node)),
+            None => Ok(Self { text: text.to_owned(), node }),
             Some(rest) => Err(format!("{rest:?} where && or || or the end was expected")),
         }
     }
 
     pub(super) fn fits(&self, seen: &Seen<'_>) -> bool {
-        self.0.fits(seen)
+        self.node.fits(seen)
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The TCP streams that it names: their packets have to be told from those of others first.
     pub fn streams(&self) -> Vec<RangeInclusive<u128>> {
         let mut streams = Vec::new();
-        self.0.visit(&mut |field, ranges| {
-            if field.name == "tcp.stream" {
+        self.node.visit(&mut |field, ranges| {
+            if field.name == "tcp.stream" && ranges.iter().all(|range| *range.end() < u128::MAX) {
                 streams.extend(ranges.iter().cloned());
             }
         });
@@ -184,7 +193,10 @@ impl Parser {
         }
         match *sign {
             "==" => fits(vec![range]),
-            "!=" => Ok(Node::Not(Box::new(Node::Fits(field, vec![range])))),
+            "!=" => Ok(Node::All(vec![
+                Node::Fits(field, vec![0..=u128::MAX]),
+                Node::Not(Box::new(Node::Fits(field, vec![range]))),
+            ])),
             "<=" => fits(vec![0..=high]),
             ">=" => fits(vec![low..=u128::MAX]),
             "<" => fits(low.checked_sub(1).map(|below| 0..=below).into_iter().collect()),
@@ -213,9 +225,12 @@ impl Parser {
     }
 }
 
+/// Reads a value as a user writes it.
+type Read = fn(&str) -> Option<RangeInclusive<u128>>;
+
 /// The values that a text stands for: a network stands for its addresses.
 fn value(field: &'static Field, text: &str) -> Result<RangeInclusive<u128>, String> {
-    let (read, expected): (fn(&str) -> Option<RangeInclusive<u128>>, &str) = match field.kind {
+    let (read, expected): (Read, &str) = match field.kind {
         Kind::Presence => return Err(format!("{} is a protocol and has no value", field.name)),
         Kind::Number => (number, "a whole number"),
         Kind::V4 => (|text| network(text, true), "an IPv4 address or network"),

@@ -27,7 +27,8 @@
 //! }
 //! ```
 //!
-//! [`DisplayFilter`] and [`Wanted`] choose packets one by one instead. [`Pcapng`] writes them.
+//! [`DisplayFilter`] and [`Wanted`] choose packets one by one instead. [`Pcapng`] writes them, and [`redact`]
+//! takes out of them whose they are.
 
 mod again;
 mod conversation;
@@ -38,6 +39,7 @@ mod key;
 mod pcapng;
 mod pick;
 mod picked;
+pub mod redact;
 mod wanted;
 
 pub use again::{Again, Packet};

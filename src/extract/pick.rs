@@ -50,33 +50,53 @@ pub fn pick(again: &Again, asked: &[Asked<'_>]) -> Result<Vec<Picked>, ExtractEr
         Ok(())
     })?;
     around.iter_mut().for_each(Around::decide);
-    let rules = &around;
-    let look = |chunk: &Chunk| -> Vec<(usize, Candidate)> {
-        let mut candidates = Vec::new();
+    let (rules, end) = (&around, again.last());
+    let look = |chunk: &Chunk| -> (Vec<(usize, Candidate)>, Nearest) {
+        let (mut candidates, mut sample) = (Vec::new(), Nearest::sample());
         for packet in chunk.packets() {
             let record = dissect(&packet);
-            let of = rules.iter().enumerate().filter_map(|(place, one)| Some((place, one.rank(&record)?)));
+            let tuple = conversation(&record);
+            let of =
+                rules.iter().enumerate().filter_map(|(place, one)| Some((place, one.rank(&record, tuple)?)));
             candidates.extend(of);
+            sample.add(elsewhere(&record, end));
         }
-        candidates
+        (candidates, sample)
     };
-    let mut heaps: Vec<Nearest> = asked.iter().map(|_| Nearest::default()).collect();
+    let mut heaps: Vec<Nearest> = asked.iter().map(|_| Nearest::incident()).collect();
+    let mut others = Nearest::sample();
     again.chunks(
         1..=u64::MAX,
         |_| true,
         look,
-        |candidates| {
+        |(candidates, sample)| {
             for (place, candidate) in candidates {
-                heaps[place].add(candidate);
+                if let Some(heap) = heaps.get_mut(place) {
+                    heap.add(candidate);
+                }
             }
+            sample.heap.into_iter().for_each(|candidate| others.add(candidate));
             Ok(())
         },
     )?;
     for (one, nearest) in around.iter_mut().zip(heaps) {
         one.picked.left_out = nearest.left_out;
-        one.picked.packets = nearest.heap.into_iter().map(|one| (one.ordinal, one.tier)).collect();
+        if nearest.heap.is_empty() {
+            continue;
+        }
+        one.picked.packets = others.heap.iter().map(|other| (other.ordinal, other.tier)).collect();
+        one.picked.packets.extend(nearest.heap.into_iter().map(|near| (near.ordinal, near.tier)));
     }
     Ok(around.into_iter().map(Around::finish).collect())
+}
+
+/// The traffic of nobody in particular: some whole flows by the hash of their addresses. Without them nobody
+/// sees what works elsewhere, and without the first and the last packet how long was watched.
+fn elsewhere(record: &PacketRecord, end: u64) -> Candidate {
+    let is_end = record.packet == 1 || record.packet == end;
+    let distance = if is_end { 0 } else { record.partition };
+    let bytes = u64::from(record.captured);
+    Candidate { tier: Tier::Elsewhere, distance, ordinal: record.packet, bytes }
 }
 
 /// A packet that may be chosen, ordered by how near it is to the proof.
@@ -89,18 +109,37 @@ struct Candidate {
 }
 
 /// The nearest candidates, as many as there is room for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Nearest {
     heap: BinaryHeap<Candidate>,
     bytes: u64,
     left_out: u64,
+    most_packets: usize,
+    most_bytes: u64,
 }
 
 impl Nearest {
+    fn new(most_packets: usize, most_bytes: u64) -> Self {
+        Self { heap: BinaryHeap::new(), bytes: 0, left_out: 0, most_packets, most_bytes }
+    }
+
+    fn incident() -> Self {
+        Self::new(Picked::PACKETS, Picked::BYTES)
+    }
+
+    fn sample() -> Self {
+        Self::new(Picked::ELSEWHERE, Picked::ELSEWHERE_BYTES)
+    }
+
     fn add(&mut self, candidate: Candidate) {
+        let full = self.heap.len() >= self.most_packets;
+        if full && self.heap.peek().is_some_and(|farthest| candidate > *farthest) {
+            self.left_out += 1;
+            return;
+        }
         self.bytes += candidate.bytes;
         self.heap.push(candidate);
-        while self.heap.len() > Picked::PACKETS || (self.bytes > Picked::BYTES && self.heap.len() > 1) {
+        while self.heap.len() > self.most_packets || (self.bytes > self.most_bytes && self.heap.len() > 1) {
             let Some(farthest) = self.heap.pop() else { return };
             self.bytes -= farthest.bytes;
             self.left_out += 1;
@@ -185,16 +224,15 @@ impl Around {
     }
 
     /// How near the packet is, when it belongs to the incident at all.
-    fn rank(&self, record: &PacketRecord) -> Option<Candidate> {
-        let (tier, distance) = self.tier(record)?;
+    fn rank(&self, record: &PacketRecord, tuple: Option<FiveTuple>) -> Option<Candidate> {
+        let (tier, distance) = self.tier(record, tuple)?;
         Some(Candidate { tier, distance, ordinal: record.packet, bytes: u64::from(record.captured) })
     }
 
-    fn tier(&self, record: &PacketRecord) -> Option<(Tier, u64)> {
+    fn tier(&self, record: &PacketRecord, tuple: Option<FiveTuple>) -> Option<(Tier, u64)> {
         if self.picked.cites.contains_key(&record.packet) {
             return Some((Tier::Proof, 0));
         }
-        let tuple = conversation(record);
         if let Some(times) = tuple.and_then(|tuple| self.proved.get(&tuple)) {
             let tier = if frames_it(record) { Tier::Opening } else { Tier::Conversation };
             return Some((tier, distance(times, record.time)));

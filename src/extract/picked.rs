@@ -23,6 +23,8 @@ pub enum Tier {
     Service,
     /// Recorded near the proof.
     Neighbour,
+    /// A few flows of others, and the ends of the capture: what works elsewhere, and how long was watched.
+    Elsewhere,
 }
 
 impl Tier {
@@ -35,6 +37,7 @@ impl Tier {
             Self::Flow => "another flow of the incident",
             Self::Service => "same client or service",
             Self::Neighbour => "recorded near the proof",
+            Self::Elsewhere => "other traffic of the capture",
         }
     }
 }
@@ -74,6 +77,10 @@ impl Picked {
     pub const PACKETS: usize = 20_000;
     /// Most captured bytes of them.
     pub const BYTES: u64 = 16 << 20;
+    /// Packets of other traffic, the same for all incidents, on top of that.
+    pub const ELSEWHERE: usize = 1_000;
+    /// Most captured bytes of those.
+    pub const ELSEWHERE_BYTES: u64 = 1 << 20;
 
     /// Any of the ordinals is chosen.
     pub fn wants(&self, ordinals: RangeInclusive<u64>) -> bool {
@@ -86,12 +93,12 @@ impl Picked {
     }
 }
 
-/// From the first to the last packet of all of them; empty when there is none.
-pub(super) fn span(picked: &[Picked]) -> RangeInclusive<u64> {
+/// From the first to the last packet of all of them.
+fn span(picked: &[Picked]) -> Option<RangeInclusive<u64>> {
     let spans = || picked.iter().filter_map(Picked::span);
     let first = spans().map(|span| *span.start()).min();
     let last = spans().map(|span| *span.end()).max();
-    first.zip(last).map_or(1..=0, |(first, last)| first..=last)
+    first.zip(last).map(|(first, last)| first..=last)
 }
 
 /// Gives `each` the packets of all of `picked` in capture order, with the place in `picked` of the one that
@@ -105,7 +112,8 @@ pub fn each_picked(
     mut each: impl FnMut(usize, &Picked, &Packet<'_>) -> Result<(), ExtractError>,
 ) -> Result<(), ExtractError> {
     let wants = |ordinals: RangeInclusive<u64>| picked.iter().any(|one| one.wants(ordinals.clone()));
-    again.packets(span(picked), wants, |packet| {
+    let Some(span) = span(picked) else { return Ok(()) };
+    again.packets(span, wants, |packet| {
         for (place, one) in picked.iter().enumerate() {
             if !one.packets.contains_key(&packet.raw.packet) {
                 continue;

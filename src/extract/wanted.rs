@@ -60,11 +60,12 @@ impl Wanted {
         self.only = Some(flows);
     }
 
-    fn ordinals(&self) -> RangeInclusive<u64> {
-        let Some(flows) = &self.only else { return 1..=u64::MAX };
+    /// From the first to the last packet that may be wanted; `None` when none can be.
+    fn ordinals(&self) -> Option<RangeInclusive<u64>> {
+        let Some(flows) = &self.only else { return Some(1..=u64::MAX) };
         let first = flows.iter().map(|flow| flow.first).min();
         let last = flows.iter().map(|flow| flow.last).max();
-        first.zip(last).map_or(1..=0, |(first, last)| first..=last)
+        first.zip(last).map(|(first, last)| first..=last)
     }
 
     /// The packet is wanted.
@@ -113,8 +114,9 @@ impl Wanted {
             debug_assert!(seen.is_ok(), "looking at packets does not fail");
             (chunk.clone(), taken)
         };
+        let Some(ordinals) = self.ordinals() else { return Ok(()) };
         again.chunks(
-            self.ordinals(),
+            ordinals,
             |_| true,
             look,
             |(chunk, taken)| {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::report::evidence::{EVIDENCE, is_evidence};
 use crate::report::files::{WriteError, names};
 use crate::report::manifest::{Former, MANIFEST};
 use crate::report::place::{builder, destination, hold, home, locked, prefix, sweep};
@@ -134,6 +135,17 @@ impl ReportFolder {
             _ => Ok(()),
         };
         remove(MANIFEST)?;
+        self.former.iter().flat_map(Former::packets).try_for_each(|name| remove(&name))?;
+        if let Ok(packets) = fs::read_dir(self.stage.path().join(EVIDENCE)) {
+            let home = self.place.join(EVIDENCE);
+            fs::create_dir_all(&home)?;
+            for entry in packets {
+                let entry = entry?;
+                fs::rename(entry.path(), home.join(entry.file_name()))?;
+            }
+        }
+        // Goes when nothing of anybody is in it.
+        let _ = fs::remove_dir(self.place.join(EVIDENCE));
         for name in names() {
             match fs::rename(self.stage.path().join(&name), self.place.join(&name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => remove(&name)?,
@@ -170,7 +182,7 @@ fn refuse_what_is_no_report(place: &Path, prefix: &str) -> io::Result<()> {
     let ours = written(place);
     for entry in fs::read_dir(place)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if !ours.contains(&name) && !name.starts_with(prefix) {
+        if !ours.contains(&name) && !name.starts_with(prefix) && name != EVIDENCE {
             return Err(io::Error::other(format!(
                 "it holds {name} and no report; name a new folder with --out"
             )));
@@ -221,20 +233,32 @@ fn step_aside(stage: &Path, place: &Path) -> io::Result<PathBuf> {
 /// Takes an old report away. What pcapsy did not write moves to `heir`, or stays when that has such a name.
 fn retire(old: &Path, heir: &Path) {
     let ours = written(old);
-    let Ok(entries) = fs::read_dir(old) else { return };
+    let evidence = old.join(EVIDENCE);
+    if evidence.is_dir() && !evidence.is_symlink() {
+        // A run that was killed has no manifest yet.
+        clear(&evidence, &heir.join(EVIDENCE), is_evidence);
+    }
+    // The manifest knows what is ours: it goes last.
+    clear(old, heir, |name| ours.contains(name) && name != MANIFEST);
+    let _ = fs::remove_file(old.join(MANIFEST));
+    let _ = fs::remove_dir(old);
+}
+
+/// Removes what is `ours` from a folder and moves the rest. What cannot be moved or removed stays where it
+/// is, and the folder with it.
+fn clear(folder: &Path, heir: &Path, ours: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let Some(name) = path.file_name() else { continue };
-        // The manifest knows what is ours: it goes last.
         if name == MANIFEST {
             continue;
         }
-        // What cannot be moved or removed stays where it is, and the folder with it.
-        if name.to_str().is_some_and(|name| ours.contains(name)) && !path.is_dir() {
+        if name.to_str().is_some_and(&ours) && !path.is_dir() {
             let _ = fs::remove_file(&path);
         } else if fs::symlink_metadata(heir.join(name)).is_err() {
+            let _ = fs::create_dir_all(heir);
             let _ = fs::rename(&path, heir.join(name));
         }
     }
-    let _ = fs::remove_file(old.join(MANIFEST));
-    let _ = fs::remove_dir(old);
+    let _ = fs::remove_dir(folder);
 }

@@ -14,6 +14,7 @@ use crate::capture::NOT_HASHED;
 use crate::config::Config;
 use crate::pipeline::Outcome;
 use crate::report::escape;
+use crate::report::evidence::RedactionNote;
 use crate::report::files::{WriteError, write_file};
 use crate::report::model::SCHEMA_VERSION;
 
@@ -47,6 +48,9 @@ pub struct Manifest {
     pub thresholds: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
     /// The files that were written.
     pub outputs: Vec<Output>,
+    /// How the packets of the evidence were redacted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<RedactionNote>,
 }
 
 /// A file that was read.
@@ -79,6 +83,8 @@ pub struct Former {
     tool: String,
     version: String,
     config_hash: String,
+    #[serde(default)]
+    redacted: Option<serde_json::Value>,
     /// The files that were read.
     pub inputs: Vec<Input>,
     /// The files that were written.
@@ -96,6 +102,16 @@ impl Former {
     /// This version made it, with settings that give the same results.
     pub fn is_by(&self, config: &Config) -> bool {
         self.version == env!("CARGO_PKG_VERSION") && self.config_hash == config.hash()
+    }
+
+    /// Its packets, if it has any, are redacted.
+    pub fn is_redacted(&self) -> bool {
+        self.redacted.is_some() || self.packets().next().is_none()
+    }
+
+    /// Names of its files in folders of the report.
+    pub fn packets(&self) -> impl Iterator<Item = String> {
+        self.outputs.iter().map(|output| output.name.clone()).filter(|name| name.contains('/'))
     }
 
     /// True when it is of files with the content of `inputs`, wherever they were. What was not hashed is the
@@ -131,7 +147,7 @@ impl Started {
 }
 
 impl Manifest {
-    /// Of a run that ends now and wrote `outputs`.
+    /// Of a run that ends now and wrote `outputs` into `folder`.
     ///
     /// # Errors
     /// When an output cannot be read back.
@@ -140,6 +156,7 @@ impl Manifest {
         config: &Config,
         threads: usize,
         started: Started,
+        folder: &Path,
         outputs: &[PathBuf],
     ) -> Result<Self, WriteError> {
         let input = |report: &crate::capture::FileReport| Input {
@@ -160,7 +177,8 @@ impl Manifest {
             config_hash: config.hash(),
             config: config.clone(),
             thresholds: config.thresholds(),
-            outputs: outputs.iter().map(|path| output(path)).collect::<Result<_, _>>()?,
+            outputs: outputs.iter().map(|path| output(folder, path)).collect::<Result<_, _>>()?,
+            redacted: None,
         })
     }
 
@@ -176,14 +194,16 @@ impl Manifest {
     }
 }
 
-fn output(path: &Path) -> Result<Output, WriteError> {
+fn output(folder: &Path, path: &Path) -> Result<Output, WriteError> {
     let hash = || -> io::Result<(u64, String)> {
         let mut hasher = blake3::Hasher::new();
         let size = io::copy(&mut File::open(path)?, &mut hasher)?;
         Ok((size, hasher.finalize().to_hex().to_string()))
     };
     let (size, blake3) = hash().map_err(|error| WriteError::new(path, error))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // With slashes, wherever it was written.
+    let parts = path.strip_prefix(folder).unwrap_or(path).iter();
+    let name = parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
     Ok(Output { name, size, blake3 })
 }
 
@@ -197,7 +217,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let written = write_file(folder.path(), "x.txt", |out| out.write_all(b"abc")).expect("written");
         let manifest =
-            Manifest::new(&outcome(), &Config::default(), 2, Started::now(), &[written]).expect("manifest");
+            Manifest::new(&outcome(), &Config::default(), 2, Started::now(), folder.path(), &[written])
+                .expect("manifest");
         let path = manifest.write(folder.path()).expect("written");
         let text = std::fs::read_to_string(path).expect("text");
         let value: serde_json::Value = serde_json::from_str(&text).expect("json");

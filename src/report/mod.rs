@@ -26,6 +26,7 @@ pub mod trace;
 pub mod html;
 pub mod place;
 pub mod folder;
+pub mod evidence;
 pub mod files;
 pub mod manifest;
 pub mod stored;

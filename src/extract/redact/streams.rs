@@ -1,0 +1,239 @@
+//! TCP payload as the receivers got it, redacted in one piece: names and heads span segments, and what is
+//! sent again has to be the same.
+//!
+//! The packets come twice. The first time their payload is put in its place in the stream; then every stream
+//! is redacted; the second time every packet takes its own part. What is beyond [`Streams::MOST`] of a
+//! direction or [`Streams::ALL`] together becomes zero.
+
+use std::collections::BTreeMap;
+
+use super::{dns, http, secrets::Secrets, tls};
+use crate::app::tls::{Recognition, looks_like_tls};
+use crate::capture::RawPacket;
+use crate::dissect::{FiveTuple, PacketRecord, Transport};
+
+/// Addresses and ports in the direction of the bytes, and the tunnels around them.
+type Key = (FiveTuple, u64);
+
+/// The streams of some packets.
+#[derive(Debug, Default)]
+pub struct Streams {
+    by_key: BTreeMap<Key, Vec<Stream>>,
+    held: usize,
+    /// Payload bytes that found no room.
+    beyond: u64,
+}
+
+/// One direction of one connection.
+#[derive(Debug)]
+struct Stream {
+    /// Ordinal of its first packet.
+    first: u64,
+    /// Initial sequence number, when the SYN was seen.
+    initial: Option<u32>,
+    /// Sequence number of its first byte.
+    base: u32,
+    bytes: Vec<u8>,
+    /// Where bytes were captured, in order and apart.
+    filled: Vec<(usize, usize)>,
+}
+
+impl Streams {
+    /// Bytes of a direction that are kept.
+    pub const MOST: usize = 1 << 20;
+    /// Bytes of all streams.
+    pub const ALL: usize = 64 << 20;
+    /// Room in front of the first byte of a connection whose beginning was not captured, for bytes that come
+    /// late.
+    const LATE: u32 = 4096;
+
+    /// Payload bytes that will be zero because there was no room to read them.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
+    }
+
+    /// Takes a packet, the first time.
+    pub fn add(&mut self, raw: &RawPacket<'_>, record: &PacketRecord) {
+        let (Transport::Tcp(tcp), Some(tuple)) = (&record.transport, FiveTuple::of(record)) else { return };
+        let streams = self.by_key.entry((tuple, record.path.hash)).or_default();
+        if tcp.flags.syn() && streams.last().is_none_or(|last| last.initial != Some(tcp.seq.0)) {
+            let (initial, base) = (Some(tcp.seq.0), tcp.seq.0.wrapping_add(1));
+            streams.push(Stream {
+                first: record.packet,
+                initial,
+                base,
+                bytes: Vec::new(),
+                filled: Vec::new(),
+            });
+        }
+        let payload = payload(raw, record);
+        if payload.is_empty() {
+            return;
+        }
+        if streams.is_empty() {
+            let base = tcp.seq.0.wrapping_sub(Self::LATE);
+            let first = record.packet;
+            streams.push(Stream { first, initial: None, base, bytes: Vec::new(), filled: Vec::new() });
+        }
+        let Some(stream) = streams.last_mut() else { return };
+        let start = stream.place(sequence(record));
+        let end = start.saturating_add(payload.len());
+        let grows = end.saturating_sub(stream.bytes.len());
+        if end > Self::MOST || self.held + grows > Self::ALL {
+            self.beyond += payload.len() as u64;
+            return;
+        }
+        self.held += grows;
+        stream.fill(start, payload);
+    }
+
+    /// Redacts what was taken.
+    pub fn redact(&mut self, secrets: &Secrets) {
+        for ((tuple, _), streams) in &mut self.by_key {
+            let dns = tuple.source.port == 53 || tuple.destination.port == 53;
+            streams.iter_mut().for_each(|stream| stream.redact(secrets, dns));
+        }
+    }
+
+    /// Writes the payload of a packet over `new`, which is as long and zero; what was not kept stays zero.
+    pub(super) fn payload(&self, record: &PacketRecord, new: &mut [u8]) {
+        let Some(tuple) = FiveTuple::of(record) else { return };
+        let streams = self.by_key.get(&(tuple, record.path.hash)).map_or(&[][..], Vec::as_slice);
+        let Some(stream) = streams.iter().rev().find(|stream| stream.first <= record.packet) else { return };
+        let start = stream.place(sequence(record));
+        let kept = start.checked_add(new.len()).and_then(|end| stream.bytes.get(start..end));
+        if let Some(kept) = kept {
+            new.copy_from_slice(kept);
+        }
+    }
+}
+
+/// The captured payload of a packet.
+fn payload<'p>(raw: &RawPacket<'p>, record: &PacketRecord) -> &'p [u8] {
+    let start = record.payload.start.wrapping_sub(raw.start) as usize;
+    let end = start.saturating_add(record.payload.captured as usize);
+    raw.data.get(start..end).unwrap_or_default()
+}
+
+/// Sequence number of the first payload byte: a SYN takes one.
+fn sequence(record: &PacketRecord) -> u32 {
+    match &record.transport {
+        Transport::Tcp(tcp) => tcp.seq.0.wrapping_add(u32::from(tcp.flags.syn())),
+        _ => 0,
+    }
+}
+
+impl Stream {
+    fn place(&self, sequence: u32) -> usize {
+        sequence.wrapping_sub(self.base) as usize
+    }
+
+    /// The bytes that came first stay.
+    fn fill(&mut self, start: usize, payload: &[u8]) {
+        let end = start + payload.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        let mut at = start;
+        let overlapping = self.filled.iter().copied().filter(|(from, to)| *from < end && *to > start);
+        let mut holes = Vec::new();
+        for (from, to) in overlapping {
+            if at < from {
+                holes.push((at, from));
+            }
+            at = at.max(to);
+        }
+        if at < end {
+            holes.push((at, end));
+        }
+        for (from, to) in holes {
+            if let (Some(place), Some(new)) =
+                (self.bytes.get_mut(from..to), payload.get(from - start..to - start))
+            {
+                place.copy_from_slice(new);
+            }
+            let index = self.filled.partition_point(|(known, _)| *known < from);
+            self.filled.insert(index, (from, to));
+        }
+        self.filled.dedup_by(|later, earlier| {
+            let joined = later.0 <= earlier.1;
+            if joined {
+                earlier.1 = earlier.1.max(later.1);
+            }
+            joined
+        });
+    }
+
+    /// Where the captured run around a place ends.
+    fn end_of(filled: &[(usize, usize)], at: usize) -> usize {
+        let behind = filled.partition_point(|(from, _)| *from <= at);
+        let run = behind.checked_sub(1).and_then(|index| filled.get(index));
+        run.map_or(at, |(_, to)| (*to).max(at))
+    }
+
+    fn redact(&mut self, secrets: &Secrets, is_dns: bool) {
+        let Self { bytes, filled, .. } = self;
+        let Some((first, end)) = filled.first().copied() else { return };
+        let known = |from: usize, to: usize| from >= to || Self::end_of(filled, from) >= to;
+        let head = bytes.get(first..end).unwrap_or_default();
+        // A record may be what a capture begins with: its header names nobody.
+        let record = matches!(head, [20..=24, 3, 0..=4, ..]);
+        let starts: Vec<usize> = filled.iter().map(|(from, _)| *from).collect();
+        let is_http = |from: &usize| {
+            let run = bytes.get(*from..Self::end_of(filled, *from)).unwrap_or_default();
+            crate::app::http::looks_like_http(run) != Recognition::No
+        };
+        if is_dns {
+            messages(secrets, bytes, first, known);
+        } else if record || looks_like_tls(head) == Recognition::Yes {
+            tls::redact(secrets, bytes, first, known);
+        } else if starts.iter().any(is_http) {
+            http::redact(secrets, bytes, &starts, |at| Self::end_of(filled, at));
+        } else {
+            greeting(secrets, bytes, first, end);
+        }
+    }
+}
+
+/// DNS over TCP: two octets of length before every message (RFC 1035 section 4.2.2).
+fn messages(secrets: &Secrets, bytes: &mut [u8], from: usize, known: impl Fn(usize, usize) -> bool) {
+    let old = bytes.to_vec();
+    bytes.fill(0);
+    let mut at = from;
+    while let Some(prefix) = old.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
+        let start = at + 2;
+        let end = (start + usize::from(u16::from_be_bytes(*prefix))).min(old.len());
+        if !known(at, start) {
+            return;
+        }
+        if let Some(place) = bytes.get_mut(at..start) {
+            place.copy_from_slice(prefix);
+        }
+        if let (Some(old), Some(new), true) =
+            (old.get(start..end), bytes.get_mut(start..end), known(start, end))
+        {
+            dns::redact(secrets, old, new);
+        }
+        at = end;
+    }
+}
+
+/// Bytes of a protocol that nothing reads: that they are words, and which letters SSH begins with, is looked
+/// at where TLS was expected.
+fn greeting(secrets: &Secrets, bytes: &mut [u8], first: usize, end: usize) {
+    /// As many as are looked at.
+    const MOST: usize = 12;
+    let length = (end - first).min(MOST);
+    let mut words = bytes.get(first..first + length).unwrap_or_default().to_vec();
+    let text = |octet: &u8| octet.is_ascii_graphic() || matches!(octet, b' ' | b'\r' | b'\n' | b'\t');
+    bytes.fill(0);
+    if words.iter().all(text) {
+        let ssh = if words.starts_with(b"SSH-") { 4 } else { 0 };
+        if let Some(words) = words.get_mut(ssh..) {
+            secrets.text(words);
+        }
+        if let Some(place) = bytes.get_mut(first..first + length) {
+            place.copy_from_slice(&words);
+        }
+    }
+}

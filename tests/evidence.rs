@@ -1,0 +1,318 @@
+//! The evidence of every incident of the lab: analysed again it shows the incident, redacted too; redacted it
+//! holds nothing of a list of secrets.
+//!
+//! `cargo test --test evidence -- --nocapture` prints a line per capture. With capinfos and tshark at hand
+//! every file is opened with both.
+
+#![allow(clippy::print_stdout)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pcapsy::app::dns::Transaction;
+use pcapsy::app::http::Exchange;
+use pcapsy::capture::{CaptureLimits, Reader};
+use pcapsy::config::Config;
+use pcapsy::dissect::dissect;
+use pcapsy::extract::{Again, Picked};
+use pcapsy::flow::{Flow, FlowHead};
+use pcapsy::local::{self, Run};
+use pcapsy::pipeline::{Outcome, Rows};
+use pcapsy::report::evidence::{self, EVIDENCE, Redaction};
+use pcapsy::report::model::Report;
+use support::truth::{self, Truth, name};
+
+struct NoRows;
+
+impl Rows for NoRows {}
+
+fn analyzed(inputs: &[PathBuf], rows: &mut (dyn Rows + Send)) -> (Outcome, Report) {
+    let run = Run { threads: 2, ..Run::default() };
+    let outcome = local::analyze(inputs, &Config::default(), run, rows, &|_| {}).expect("readable");
+    let report = Report::new(&outcome, &Config::default());
+    (outcome, report)
+}
+
+/// Writes the evidence of `report` into `folder`.
+fn written(
+    outcome: &Outcome,
+    report: &Report,
+    folder: &Path,
+    redaction: Option<&mut Redaction>,
+) -> (Vec<PathBuf>, Vec<Picked>) {
+    let again = Again::new(&outcome.files, &Config::default().capture_limits());
+    let picked = evidence::of_incidents(report, &again).expect("readable again");
+    let files = &outcome.files;
+    let paths = evidence::write(report, files, &again, &picked, redaction, folder).expect("written");
+    (paths, picked)
+}
+
+type Rule = (&'static str, &'static str);
+
+fn rules(report: &Report) -> BTreeSet<Rule> {
+    report.findings.iter().map(|ranked| (ranked.finding.detector, ranked.finding.variant)).collect()
+}
+
+/// What redaction must not change: rule, severity, confidence, counts, frames.
+fn outline(report: &Report) -> Vec<String> {
+    let one = |ranked: &pcapsy::report::model::RankedFinding| {
+        let finding = &ranked.finding;
+        let frames: Vec<u64> = ranked.evidence.iter().map(|cited| cited.frame).collect();
+        let counts = format!("{:?}", finding.counts);
+        let (severity, sure) = (finding.severity, finding.confidence);
+        format!("{} {severity:?} {sure:?} {counts} {frames:?}", finding.rule())
+    };
+    let mut all: Vec<String> = report.findings.iter().map(one).collect();
+    all.sort();
+    all
+}
+
+/// What must not be in a redacted file.
+#[derive(Default)]
+struct Secrets {
+    addresses: BTreeSet<IpAddr>,
+    macs: BTreeSet<[u8; 6]>,
+    names: BTreeSet<String>,
+}
+
+impl Secrets {
+    fn name(&mut self, name: &str) {
+        let name = name.trim_start_matches("*.").trim_end_matches('.');
+        // Shorter ones stand in anything, and "localhost" names everybody.
+        if name.len() >= 6 && !name.ends_with(".arpa") && name != "localhost" {
+            self.names.insert(name.to_ascii_lowercase());
+        }
+    }
+}
+
+impl Rows for Secrets {
+    fn flow(&mut self, flow: &Flow) {
+        self.addresses.extend([flow.client.address, flow.server.address]);
+        for half in &flow.halves {
+            for link in &half.links {
+                self.macs.extend([link.source, link.destination]);
+            }
+        }
+        let Some(tls) = &flow.tls else { return };
+        if let Some(sni) = tls.client_hello.as_ref().and_then(|hello| hello.sni.as_ref()) {
+            self.name(sni);
+        }
+        for certificate in tls.certificates.iter().flatten() {
+            certificate.names.iter().for_each(|one| self.name(one));
+            certificate.common_name.iter().for_each(|one| self.name(one));
+        }
+    }
+
+    fn transaction(&mut self, transaction: &Transaction, _: &FlowHead) {
+        self.name(&transaction.name);
+    }
+
+    fn exchange(&mut self, exchange: &Exchange, _: &FlowHead) {
+        self.name(exchange.host.split(':').next().unwrap_or_default());
+        self.name(exchange.target.trim_start_matches('/'));
+        self.name(&exchange.server);
+    }
+}
+
+impl Secrets {
+    /// Every way a secret is written, beside what it is.
+    fn forms(&self) -> Vec<(String, Vec<u8>)> {
+        let mut forms = Vec::new();
+        for address in &self.addresses {
+            let names_nobody = match address {
+                IpAddr::V4(v4) => {
+                    v4.is_loopback() || v4.is_multicast() || v4.is_unspecified() || v4.octets()[0] >= 240
+                }
+                IpAddr::V6(v6) => v6.is_loopback() || v6.is_multicast() || v6.is_unspecified(),
+            };
+            if names_nobody {
+                continue;
+            }
+            let octets = match address {
+                IpAddr::V4(v4) => v4.octets().to_vec(),
+                IpAddr::V6(v6) => v6.octets().to_vec(),
+            };
+            forms.push((format!("{address} as octets"), octets));
+            forms.push((format!("{address} as text"), address.to_string().into_bytes()));
+        }
+        for mac in self.macs.iter().filter(|mac| **mac != [0; 6] && mac[0] & 1 == 0) {
+            forms.push((format!("MAC {mac:02x?}"), mac.to_vec()));
+        }
+        for name in &self.names {
+            forms.push((format!("{name} as text"), name.clone().into_bytes()));
+            let labels = name.split('.').flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat());
+            forms.push((format!("{name} as labels"), labels.collect()));
+            let wide = name.encode_utf16().flat_map(u16::to_be_bytes);
+            forms.push((format!("{name} in two octets each"), wide.collect()));
+        }
+        forms
+    }
+}
+
+fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+    let Some(first) = wanted.first() else { return false };
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|octet| octet == first) {
+        rest = &rest[at..];
+        if rest.starts_with(wanted) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+/// The packets' bytes of a capture, one after the other.
+fn bytes(path: &Path) -> Vec<Vec<u8>> {
+    let mut reader = Reader::open(&[path.to_owned()], &CaptureLimits::default()).expect("a capture");
+    let mut all = Vec::new();
+    while let Some(chunk) = reader.next_chunk() {
+        all.extend(chunk.packets().map(|packet| packet.data.to_vec()));
+    }
+    all
+}
+
+/// What the packets of a capture carry: the headers of two packets may show the same by chance.
+fn payloads(path: &Path) -> Vec<Vec<u8>> {
+    let mut reader = Reader::open(&[path.to_owned()], &CaptureLimits::default()).expect("a capture");
+    let mut all = Vec::new();
+    while let Some(chunk) = reader.next_chunk() {
+        for packet in chunk.packets() {
+            let payload = dissect(&packet).payload;
+            let start = payload.start.wrapping_sub(packet.start) as usize;
+            let end = start.saturating_add(payload.captured as usize);
+            all.push(packet.data.get(start..end).unwrap_or_default().to_vec());
+        }
+    }
+    all
+}
+
+/// Runs of at least ten characters: what somebody would read in a dump.
+fn strings(packets: &[Vec<u8>]) -> BTreeSet<Vec<u8>> {
+    let shows = |octet: &u8| octet.is_ascii_graphic() || *octet == b' ';
+    let runs = packets.iter().flat_map(|bytes| bytes.split(move |octet| !shows(octet)));
+    runs.filter(|run| run.len() >= 10).map(<[u8]>::to_vec).collect()
+}
+
+/// What a redacted packet may show: how messages are sent, when a certificate is valid.
+fn is_plain(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    let fields = [
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "date",
+        "retry-after",
+        "accept: */*",
+        "accept-encoding",
+        "accept-ranges",
+        "content-encoding",
+    ];
+    let of_everybody = fields.iter().any(|field| text.starts_with(field)) || text.ends_with(" / http/1.1");
+    // Times of a certificate.
+    of_everybody || text.bytes().all(|octet| octet.is_ascii_digit() || octet == b'z')
+}
+
+/// What the evidence of a capture does not show again, and why.
+const KNOWN: &[(&str, &str)] = &[];
+
+#[test]
+fn evidence_shows_its_incident_again_and_redacted_evidence_the_same() {
+    let config = Config::default();
+    assert!(!config.hash().is_empty());
+    let (mut shown, mut wrong) = (0, Vec::new());
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let tools = ["capinfos", "tshark"].map(|tool| Command::new(tool).arg("-v").output().is_ok());
+    for path in truth::captures("lab/captures").iter().filter(|path| path.with_extension("toml").exists()) {
+        let mut secrets = Secrets::default();
+        let (outcome, report) = analyzed(&Truth::beside(path).inputs(path), &mut secrets);
+        if report.incidents.is_empty() {
+            continue;
+        }
+        let folder = tempfile::tempdir().expect("folder");
+        let (plain, redacted) = (folder.path().join("plain"), folder.path().join("redacted"));
+        let (files, picked) = written(&outcome, &report, &plain, None);
+        let mut redaction = Redaction::new(Some("a key of a test"), false).expect("a key");
+        let (hidden, _) = written(&outcome, &report, &redacted, Some(&mut redaction));
+        assert_eq!(files.len(), hidden.len());
+        assert_eq!(redaction.note().packets_left_out, 0, "{}", name(path));
+        let mut say = |what: String| {
+            println!("{:34} {what}", name(path));
+            match KNOWN.iter().any(|(capture, _)| *capture == name(path)) {
+                true => *known.entry(name(path)).or_default() += 1,
+                false => wrong.push(format!("{}: {what}", name(path))),
+            }
+        };
+        let forms = secrets.forms();
+        for (cited, one) in report.incidents.iter().zip(&picked) {
+            let file = plain.join(EVIDENCE).join(format!("{}.pcapng", one.id));
+            let root = report.finding(&cited.incident.root).expect("a root");
+            if one.cites.is_empty() {
+                // A finding about files, such as two that were recorded at the same time, cites no packet.
+                assert!(!file.exists() && cited.evidence.is_empty(), "{}", name(path));
+                continue;
+            }
+            let rule = (root.finding.detector, root.finding.variant);
+            let (again, repeated) = analyzed(std::slice::from_ref(&file), &mut NoRows);
+            assert!(again.files.iter().all(|file| file.damages.is_empty()), "{}", name(path));
+            assert_eq!(again.totals.packets, one.packets.len() as u64);
+            if rules(&repeated).contains(&rule) {
+                shown += 1;
+            } else {
+                say(format!("{} lost {rule:?}: {:?}", one.id, rules(&repeated)));
+            }
+            let hidden = redacted.join(EVIDENCE).join(format!("{}.pcapng", one.id));
+            let (_, same) = analyzed(std::slice::from_ref(&hidden), &mut NoRows);
+            let (one_way, other) = (outline(&repeated), outline(&same));
+            if one_way != other {
+                let only = |a: &[String], b: &[String]| {
+                    a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<String>>()
+                };
+                let (lost, new) = (only(&one_way, &other), only(&other, &one_way));
+                say(format!("{} redacted differs: lost {lost:#?} new {new:#?}", one.id));
+            }
+            let all = fs::read(&hidden).expect("there");
+            for (what, form) in forms.iter().filter(|(_, form)| holds(&all, form)) {
+                say(format!("{}: {what} is left ({} octets)", one.id, form.len()));
+            }
+            let kept = strings(&payloads(&hidden));
+            for text in strings(&payloads(&file)).intersection(&kept).filter(|text| !is_plain(text)) {
+                say(format!("{}: {:?} is left", one.id, String::from_utf8_lossy(text)));
+            }
+        }
+        if tools == [true, true] && !files.is_empty() {
+            opened(&[files, hidden].concat(), &mut say);
+        }
+    }
+    println!("{shown} incidents shown again; tools at hand: {tools:?}; known: {known:?}");
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(shown > 50, "{shown}");
+    assert_eq!(known.len(), KNOWN.len(), "no longer wrong: take it off the list");
+}
+
+/// Other tools take the files for what they are.
+fn opened(files: &[PathBuf], say: &mut impl FnMut(String)) {
+    let output = Command::new("capinfos").arg("-c").arg("-M").args(files).output().expect("run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() || !said.is_empty() {
+        say(format!("capinfos: {said}"));
+    }
+    for file in files {
+        let packets = bytes(file).len();
+        let mut command = Command::new("tshark");
+        let output = command.arg("-r").arg(file).args(["-T", "fields", "-e", "frame.comment"]).output();
+        let output = output.expect("run");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let commented = text.lines().filter(|line| line.contains(" frame ")).count();
+        if !output.status.success() || commented != packets {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            say(format!("tshark: {commented} comments on {packets} packets of {}: {said}", file.display()));
+        }
+    }
+}
