@@ -220,7 +220,7 @@ impl Batch {
     fn analyze(&self, config: &Config, reader: Reader, target: &Path, threads: usize) -> Result<(), Failure> {
         let started = Started::now();
         let folder = ReportFolder::create(target)?;
-        let mut tables = TableFiles::create(folder.path())?;
+        let mut tables = TableFiles::create(folder.path(), &config.limits)?;
         let run = Run { threads, sha256: false };
         let outcome = local::analyze_set(reader, config, run, &mut tables, &|_| {})?;
         let evidence = (!self.no_evidence).then_some(&self.redact);

@@ -194,7 +194,7 @@ impl Extract {
     }
 
     fn choose(&self, config: &Config, redacted: bool) -> Result<Chosen, Failure> {
-        let reader = self.source.open_one(config)?;
+        let reader = self.source.open_one(config, Hashes::Blake3)?;
         if let Some(path) = &self.output {
             spare(&reader, path, &path.display().to_string())?;
         }

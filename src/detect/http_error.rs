@@ -425,7 +425,7 @@ impl Detector for HttpError {
         for ((upstream, lack), count) in by_upstream.iter().take(2) {
             summary += &format!(" Meanwhile {upstream} {}.", lack.text(*count).replace("the proxy", "it"));
         }
-        let rise = book.notes.rates.get(hash_of(server), *server).and_then(|(_, rates)| rates.rise());
+        let rise = book.notes.rates.get(server).and_then(|(_, rates)| rates.rise());
         let ratio = rise.map_or(0.0, |rise| rise.failing / rise.well);
         if let Some(rise) = rise.filter(|_| ratio >= self.storm && failed >= self.errors) {
             summary += &format!(
