@@ -43,7 +43,6 @@ struct Seen {
 fn main() -> io::Result<()> {
     let folder = std::env::args_os().nth(1).map_or_else(|| "fuzz/seeds".into(), PathBuf::from);
     let mut written = [0; TARGETS.len()];
-    // What has been seen of the frames of all captures: another of the same kind teaches nothing.
     for path in captures()? {
         let Ok(packets) = packets(&path) else { continue };
         let file = fs::read(&path)?;
@@ -91,7 +90,7 @@ fn files(file: &[u8], _: &[Seen]) -> Vec<Vec<u8>> {
     if file.len() <= LONGEST { vec![file.to_vec()] } else { Vec::new() }
 }
 
-/// One frame of every kind.
+/// One frame of every kind: another one teaches nothing.
 fn frames(_: &[u8], packets: &[Seen]) -> Vec<Vec<u8>> {
     let mut kinds = BTreeSet::new();
     let kind = |seen: &Seen| {
