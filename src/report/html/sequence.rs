@@ -107,7 +107,7 @@ pub(super) fn sequence(budget: &Budget, trace: &Trace, evidence: &BTreeSet<u64>)
                 canvas.line(&[(segment.at, *from as f64), (segment.at, *to as f64)], OTHER, 3);
             }
         }
-        let kinds: [(fn(&Kind) -> bool, Shape, _); 3] = [
+        let kinds: [(IsKind, Shape, _); 3] = [
             (|kind| matches!(kind, Kind::New | Kind::BehindHole(_)), Shape::Dot, PLAIN),
             (|kind| *kind == Kind::Late, Shape::Dot, OTHER),
             (|kind| *kind == Kind::Again, Shape::Triangle, BAD),
@@ -126,6 +126,9 @@ pub(super) fn sequence(budget: &Budget, trace: &Trace, evidence: &BTreeSet<u64>)
         }
     })
 }
+
+/// Whether a segment is of the kind that a mark stands for.
+type IsKind = fn(&Kind) -> bool;
 
 /// A line that stays where it is until the next point.
 fn stairs(points: &[(f64, f64)], end: f64) -> Vec<(f64, f64)> {
