@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use crate::capture::FileReport;
+use crate::capture::{FileReport, Hashes};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::redaction::RedactArgs;
 use crate::cli::source::{Source, spare};
