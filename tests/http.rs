@@ -120,9 +120,12 @@ fn ours(path: &Path) -> Said {
     said
 }
 
+/// A capture, how many more of each message are found than tshark finds, and why.
+type Difference = (&'static str, &'static [(&'static str, i64)], &'static str);
+
 /// What differs on purpose: the capture, how many more (or fewer) requests and responses pcapsy reads than
 /// tshark in all, by the beginning of their text, and why.
-const DIFFERENCES: &[(&str, &[(&str, i64)], &str)] = &[
+const DIFFERENCES: &[Difference] = &[
     (
         "OISF__suricata-verify__tests_bug-5437-02_input.pcap",
         &[("GET 127.0.0.1:80 /shell", 0)],

@@ -190,7 +190,8 @@ mod tests {
                 frame.truncate(frame.len() - 300);
                 capture.record(talk.now, frame);
                 let sent = Segment { payload: vec![0; if cut { 400 } else { 100 }], ..data };
-                (talk.sent(&sent), talk.received(&sent));
+                talk.sent(&sent);
+                talk.received(&sent);
                 talk.turn(CLIENT);
                 talk.ack(&mut capture, SERVER, &[]);
             }

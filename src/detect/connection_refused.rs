@@ -452,7 +452,8 @@ mod tests {
                 let syn = talk.segment(CLIENT, SYN, b"");
                 let syn = crate::support::tcp::Segment { signed, ..syn };
                 talk.record(&mut lab.capture, &syn);
-                (talk.sent(&syn), talk.received(&syn));
+                talk.sent(&syn);
+                talk.received(&syn);
                 talk.turn(CLIENT);
                 let reset = talk.segment(SERVER, RST | ACK, b"");
                 talk.record(&mut lab.capture, &reset);
