@@ -167,14 +167,6 @@ const DIFFERENCES: &[Difference] = &[
         &[("GET tcpdump.org", -1)],
         "ARCNET, which is not read",
     ),
-    (
-        concat!(
-            "zeek__zeek__doc_advanced_devel_plugins_connkey-vxlan-23099c-c_Traces_",
-            "vxlan-overlapping-http-get.pcap"
-        ),
-        &[("200", 2), ("GET bro.org", 2)],
-        "three networks of VXLAN with the same addresses, which are one connection to tshark",
-    ),
 ];
 
 /// Sums of the differences by beginnings of their text; what begins otherwise stays.
@@ -225,6 +217,16 @@ fn cut(message: &str) -> String {
     parts.join(" ")
 }
 
+/// What tshark reads of TLS and pcapsy does not: the capture, and why.
+const UNREAD: &[(&str, &str)] = &[
+    (
+        "OISF__suricata-verify__tests_tcp-fastopen-10-syn-data-ignore_input.pcap",
+        "data in the SYN that the server ignored and got again: the session's begin is not read",
+    ),
+    ("ntop__nDPI__tls_invalid_reads.pcap", "stream 0 has a ServerHello and nothing of the client before it"),
+    ("zeek__zeek__tls_tls13draft16-ff52.a01.pcap", "the ServerHello of draft 16 has another form"),
+];
+
 #[test]
 fn names_versions_and_protocols_of_tls_are_tsharks() {
     let fields = [
@@ -258,7 +260,8 @@ fn names_versions_and_protocols_of_tls_are_tsharks() {
         let ours = ours(&path).sessions;
         compared += theirs.len();
         let missing: Vec<_> = theirs.iter().filter(|said| !ours.contains(*said)).collect();
-        if !missing.is_empty() {
+        let known = UNREAD.iter().any(|(file, _)| *file == name(&path));
+        if missing.is_empty() == known {
             wrong.push(format!("{}: {missing:?}", name(&path)));
         }
     }

@@ -206,6 +206,7 @@ impl Batch {
     /// Analyses a set, unless its report is there. Whatever goes wrong with it stays with it.
     fn one(&self, config: &Config, job: Job, threads: usize) -> Done {
         let target = self.report(&job.name);
+        ReportFolder::tidy(&target);
         if !self.force && self.is_unchanged(&target, &job.files, config) {
             return Done::Reported { anew: false };
         }

@@ -1,4 +1,4 @@
-//! What is written when an analysis is over: tables, report, page, manifest, in one folder that is swapped in.
+//! What is written when an analysis is over: tables, report, page, packets, manifest, in one folder.
 
 use std::path::PathBuf;
 use std::{fs, io};

@@ -166,11 +166,8 @@ impl Detector for AsymmetricFlow {
         source: include_str!("asymmetric_flow.rs"),
     };
     const CASES: usize = 1 << 14;
-    const EXPLAINS: &'static [Explains] = &[Explains::by(
-        Meet::Flows,
-        &["retransmission", "rst_storm", "http_error", "path_outage", "rst_injection"],
-    )
-    .when(&["state", "path"])];
+    const EXPLAINS: &'static [Explains] =
+        &[Explains::by(Meet::Flows, &["retransmission", "rst_storm", "http_error"]).when(&["state", "path"])];
     type Variant = Difference;
     type Key = (Endpoint, Sign);
     type Counts = Uneven;

@@ -159,8 +159,8 @@ const PROBED: [&str; 16] = [
     "standby",
 ];
 
-/// The path's name says that requests for it are probes.
-pub(super) fn is_probed(path: &str) -> bool {
+/// The path's last segment says that requests for it are probes: `/healthz`.
+pub fn is_probed(path: &str) -> bool {
     let name = path.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default();
     PROBED.iter().any(|known| name.eq_ignore_ascii_case(known))
 }

@@ -41,7 +41,6 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::http::Exchange;
-use crate::detect::health_check::is_probed;
 use crate::detect::http_error::routes::{Asked, Origin, Route, Routes};
 use crate::detect::rates::Rates;
 use crate::detect::*;
@@ -537,7 +536,7 @@ impl HttpError {
         servers[cut..].iter().for_each(|((server, _), _)| case.affected.servers.add(*server));
         after.clients.iter().for_each(|client| case.affected.clients.add(*client));
         let (old, new) = (names(&servers[..cut]), names(&servers[cut..]));
-        let title = format!("Requests {whose} go to {new} since a moment, and get 4xx");
+        let title = format!("Requests {whose} go to {new} instead of {old}, and get 4xx");
         let summary = format!(
             "Until then {old} answered {} of {} well. Since then {new} rejected {} of {} with 4xx.",
             before.requests - before.rejected,

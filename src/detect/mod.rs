@@ -38,6 +38,7 @@ pub use draft::Draft;
 pub use evidence::{Evidence, EvidenceSample, Role};
 pub use explains::{Explains, Meet};
 pub use finding::*;
+pub use health_check::is_probed;
 pub use heard::Heard;
 pub use http_error::request_failed;
 pub use merge::Merge;

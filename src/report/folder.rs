@@ -67,14 +67,17 @@ impl ReportFolder {
         };
         let beside = around != place;
         hold().push(stage.path().to_owned());
-        sweep(around, &prefix, stage.path(), |left| {
-            // Where folders cannot change places in one step, both may be under temporary names.
-            if place.exists() || !left.join(MANIFEST).is_file() || fs::rename(left, &place).is_err() {
-                retire(left, &place);
-            }
-        });
+        sweep(around, &prefix, stage.path(), |left| settle(left, &place));
         let former = Former::read(&place);
         Ok(Self { target: target.to_owned(), place, stage, beside, former, _lock: lock })
+    }
+
+    /// Takes away what killed runs left beside `target`, or puts it in its place when it is whole and there is
+    /// nothing there: for whoever looks at a report before it writes one.
+    pub fn tidy(target: &Path) {
+        if let Ok(place) = destination(target) {
+            sweep(home(&place), &prefix(&place), home(&place), |left| settle(left, &place));
+        }
     }
 
     /// Where its files are to be written.
@@ -227,6 +230,14 @@ fn step_aside(stage: &Path, place: &Path) -> io::Result<PathBuf> {
             fs::rename(&aside, place)?;
             Err(error)
         }
+    }
+}
+
+/// What a killed run left becomes the report when it is whole and there is none: where folders cannot change
+/// places in one step, both may be under temporary names. Else it goes.
+fn settle(left: &Path, place: &Path) {
+    if place.exists() || !left.join(MANIFEST).is_file() || fs::rename(left, place).is_err() {
+        retire(left, place);
     }
 }
 

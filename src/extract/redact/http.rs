@@ -1,9 +1,10 @@
 //! An HTTP/1 stream without paths, values and bodies: start lines, names of well-known fields, the fields
-//! that frame a message (RFC 9112).
+//! that frame a message (RFC 9112), and the names of probes in paths.
 
 use super::secrets::Secrets;
 use crate::app::http::looks_like_http;
 use crate::app::tls::Recognition;
+use crate::detect::is_probed;
 
 /// Fields whose values say how a message is sent and not what.
 const PLAIN: [&[u8]; 14] = [
@@ -180,7 +181,17 @@ fn first_line(secrets: &Secrets, line: &mut [u8]) -> u16 {
     }
     let last = line.iter().rposition(|octet| *octet == b' ').unwrap_or(one);
     if let Some(target) = line.get_mut(one..last) {
-        secrets.text(target);
+        let path = target.iter().position(|octet| matches!(octet, b'?' | b'#')).unwrap_or(target.len());
+        let (path, query) = target.split_at_mut(path);
+        for segment in path.split_mut(|octet| *octet == b'/') {
+            // A rule knows probes by such a name, and it tells nobody's.
+            let probe =
+                std::str::from_utf8(segment).is_ok_and(|name| name == "index.html" || is_probed(name));
+            if !probe {
+                secrets.text(segment);
+            }
+        }
+        secrets.text(query);
     }
     0
 }

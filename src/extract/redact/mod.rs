@@ -40,6 +40,7 @@ pub const NOT_REDACTED: &[&str] = &[
     "TLS versions, cipher suites, ALPN, alerts, validity and algorithms of certificates",
     "DNS types, codes, TTLs and transaction numbers",
     "HTTP methods, status codes, names of well-known header fields, message lengths, dates",
+    "paths of probes such as /healthz",
 ];
 
 #[cfg(test)]

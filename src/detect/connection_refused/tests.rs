@@ -1,0 +1,201 @@
+use super::*;
+use crate::detect::testing::{fires, in_traffic, one, silent};
+use crate::support::scenes::Lab;
+use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Talk};
+
+const NAME: &str = ConnectionRefused::RULE.name;
+
+/// A connection of client `client` to a service that refuses it, at a millisecond.
+fn refused(lab: &mut Lab, client: u8, server: (u8, u16), at: u64) {
+    let mut talk = lab.talk(client, server, at, [30, 1_500]);
+    talk.send(&mut lab.capture, CLIENT, SYN, b"");
+    talk.turn(CLIENT);
+    let mut reset = talk.segment(SERVER, RST | ACK, b"");
+    reset.seq = 0;
+    talk.record(&mut lab.capture, &reset);
+}
+
+fn opened(lab: &mut Lab, client: u8, server: (u8, u16), at: u64) {
+    let mut talk = lab.talk(client, server, at, [30, 1_500]);
+    lab.http(&mut talk, 300);
+    talk.close(&mut lab.capture);
+}
+
+#[test]
+fn it_fires() {
+    fires(
+        NAME,
+        &[
+            ("rst_storm_refused", "port", Severity::Critical),
+            ("connection_refused_port", "port", Severity::Critical),
+            ("connection_refused_intermittent", "intermittent", Severity::Warning),
+        ],
+    );
+}
+
+#[test]
+fn it_stays_silent() {
+    silent(NAME, &["healthy_resets", "missing_syn_ack_silent", "rst_storm_abort", "rst_storm_no_socket"]);
+}
+
+#[test]
+fn one_probe_of_a_closed_port_is_information() {
+    let findings = in_traffic(NAME, |lab| refused(lab, 7, (9, 8080), 10));
+    assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 1);
+}
+
+#[test]
+fn a_digest_in_the_syns_is_the_first_explanation() {
+    for signed in [true, false] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 179), 10, [30, 1_500]);
+            let syn = talk.segment(CLIENT, SYN, b"");
+            let syn = crate::support::tcp::Segment { signed, ..syn };
+            talk.record(&mut lab.capture, &syn);
+            talk.sent(&syn);
+            talk.received(&syn);
+            talk.turn(CLIENT);
+            let reset = talk.segment(SERVER, RST | ACK, b"");
+            talk.record(&mut lab.capture, &reset);
+        });
+        let finding = one(&findings, "port", Severity::Info);
+        assert_eq!(finding.alternatives[0].contains("TCP-MD5"), signed, "{finding:#?}");
+    }
+}
+
+#[test]
+fn a_host_that_refuses_everything_is_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        for (number, port) in (0u64..).zip([80, 443, 8080, 8443]) {
+            let at = 10 + number * 500;
+            (0..3).for_each(|client| refused(lab, 7 + client, (9, port), at + u64::from(client) * 40));
+        }
+    });
+    let finding = one(&findings, "host", Severity::Critical);
+    assert_eq!((findings.len(), finding.impact.services, finding.impact.failed_transactions), (1, 4, 12));
+}
+
+#[test]
+fn a_scan_is_one_finding_for_information() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..40).for_each(|port| refused(lab, 7, (9, 1000 + port), 10 + u64::from(port) * 3));
+    });
+    assert_eq!(findings.len(), 1);
+    assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 0);
+}
+
+/// Three strangers try a port once each: nobody needs it.
+#[test]
+fn single_attempts_of_several_clients_are_information() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..3).for_each(|client| refused(lab, 7 + client, (9, 445), 10 + u64::from(client) * 9_000));
+    });
+    one(&findings, "port", Severity::Info);
+}
+
+/// `localhost` is [::1] first and 127.0.0.1 next: nobody misses the first.
+#[test]
+fn what_opens_over_the_other_family_at_once_was_not_missed() {
+    let findings = |opens: bool| {
+        in_traffic(NAME, |lab| {
+            let (client, server) = (lab.v6(1, 7), lab.v6(1, 9));
+            for number in 0..5 {
+                let at = 10 + number * 900;
+                let mut asked = lab.talk(7, (9, 8080), at, [30, 1_500]);
+                let port = asked.ends[CLIENT].port;
+                let mut over_v6 = Talk::new((client, port), (server, 8080), asked.now, [30, 1_500]);
+                (0..2).for_each(|end| over_v6.ends[end].mac = asked.ends[end].mac);
+                over_v6.send(&mut lab.capture, CLIENT, SYN, b"");
+                over_v6.turn(CLIENT);
+                let mut reset = over_v6.segment(SERVER, RST | ACK, b"");
+                reset.seq = 0;
+                over_v6.record(&mut lab.capture, &reset);
+                if opens {
+                    asked.wait(20_000);
+                    lab.http(&mut asked, 300);
+                }
+            }
+        })
+    };
+    one(&findings(false), "port", Severity::Warning);
+    assert!(findings(true).is_empty());
+}
+
+/// Every thirty seconds somebody looks whether the port is open; nobody else asks for it.
+#[test]
+fn a_monitor_of_a_closed_port_is_information() {
+    let findings = |uneven: u64, others: u8| {
+        in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let late = number % 2 * uneven;
+                refused(lab, 7, (9, 8080), 10 + number * 30_000 + late);
+                (0..others).for_each(|one| refused(lab, 20 + one, (9, 8080), 5_000 + number * 31_000));
+            }
+        })
+    };
+    one(&findings(900, 0), "port", Severity::Info);
+    one(&findings(11_000, 0), "port", Severity::Warning);
+    one(&findings(900, 1), "port", Severity::Warning);
+}
+
+/// One client knocks a hundred times, two others once: that is one client's trouble.
+#[test]
+fn clients_that_do_not_come_back_do_not_count() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..100).for_each(|number| refused(lab, 7, (9, 22), 10 + number * 400));
+        refused(lab, 8, (9, 22), 50_000);
+        refused(lab, 9, (9, 22), 60_000);
+    });
+    one(&findings, "port", Severity::Warning);
+}
+
+/// Some SYNs get a RST, others a SYN-ACK that the client leaves alone.
+#[test]
+fn a_half_open_scan_is_information() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..5).for_each(|number| refused(lab, 7, (9, 5900), 10 + number * 900));
+        for number in 0..8 {
+            let mut talk = lab.talk(7, (9, 5900), 300 + number * 900, [30, 1_500]);
+            talk.send(&mut lab.capture, CLIENT, SYN, b"");
+            talk.turn(CLIENT);
+            talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+        }
+    });
+    one(&findings, "intermittent", Severity::Info);
+}
+
+/// The recorder put each RST before the SYN that it answers.
+#[test]
+fn a_refusal_recorded_before_its_syn_is_one() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..4 {
+            let mut talk = lab.talk(7, (9, 22), 10 + number * 900, [30, 1_500]);
+            let syn = talk.segment(CLIENT, SYN, b"");
+            let mut reset = talk.segment(SERVER, RST | ACK, b"");
+            (reset.seq, reset.ack) = (0, syn.seq.wrapping_add(1));
+            talk.record(&mut lab.capture, &reset);
+            talk.record(&mut lab.capture, &syn);
+        }
+    });
+    assert_eq!(one(&findings, "port", Severity::Warning).impact.failed_transactions, 4);
+}
+
+#[test]
+fn a_service_that_stops_is_critical() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..4).for_each(|number| opened(lab, 7, (9, 8080), 10 + number * 300));
+        (0..4).for_each(|number| refused(lab, 7, (9, 8080), 3_000 + number * 300));
+    });
+    let finding = one(&findings, "port", Severity::Critical);
+    assert!(finding.title.ends_with("after it had opened others"), "{}", finding.title);
+}
+
+#[test]
+fn shares_are_of_all_connections_of_the_service() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..4).for_each(|number| opened(lab, 7, (9, 8080), 10 + number * 300));
+        (0..4).for_each(|number| refused(lab, 8, (9, 8080), 100 + number * 300));
+    });
+    let impact = one(&findings, "intermittent", Severity::Warning).impact;
+    assert_eq!((impact.failed_transactions, impact.of_transactions), (4, 8));
+}
