@@ -427,8 +427,8 @@ impl SlowServer {
         summary += if counts.resent == 0 { ", and nothing was sent again." } else { "." };
         if held > 0 {
             summary += &format!(
-                " {held} of them look like long polling. They ask the server to wait, or come empty after one \
-                 and the same time.",
+                " {held} of them look like long polling. They ask the server to wait, or come empty after \
+                 one and the same time.",
             );
         }
         let median = (own.0 / 1_000_000).unsigned_abs();

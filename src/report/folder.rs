@@ -72,8 +72,8 @@ impl ReportFolder {
         Ok(Self { target: target.to_owned(), place, stage, beside, former, _lock: lock })
     }
 
-    /// Takes away what killed runs left beside `target`, or puts it in its place when it is whole and there is
-    /// nothing there: for whoever looks at a report before it writes one.
+    /// Takes away what killed runs left beside `target`, or puts it in its place when it is whole and there
+    /// is nothing: for whoever looks at a report before it writes one.
     pub fn tidy(target: &Path) {
         if let Ok(place) = destination(target) {
             sweep(home(&place), &prefix(&place), home(&place), |left| settle(left, &place));
