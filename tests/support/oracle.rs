@@ -96,6 +96,8 @@ fn segment(
     flags: &[(&'static str, usize)],
 ) -> Option<Segment> {
     let first = |name: &str| row[columns[name]].split(',').next().unwrap_or_default();
+    // Of the innermost header, whatever tunnel is around it.
+    let last = |name: &str| row[columns[name]].rsplit(',').next().unwrap_or_default();
     let number = |name: &str| first(name).parse().unwrap_or_default();
     let stream = first("tcp.stream").parse().ok()?;
     let flag_bits = u16::from_str_radix(first("tcp.flags").trim_start_matches("0x"), 16).ok()?;
@@ -103,7 +105,7 @@ fn segment(
         frame: row[columns["frame.number"]].parse().ok()?,
         stream,
         quoted: row[columns["tcp.len"]].is_empty(),
-        source: format!("{}{} {}", row[columns["ip.src"]], row[columns["ipv6.src"]], first("tcp.srcport")),
+        source: format!("{}{} {}", last("ip.src"), last("ipv6.src"), first("tcp.srcport")),
         seq: number("tcp.seq_raw"),
         ack: number("tcp.ack_raw"),
         length: number("tcp.len"),
