@@ -18,6 +18,7 @@ use pcapsy::app::dns::Transaction;
 use pcapsy::app::http::Exchange;
 use pcapsy::capture::{CaptureLimits, Reader};
 use pcapsy::config::Config;
+use pcapsy::detect::is_probed;
 use pcapsy::dissect::dissect;
 use pcapsy::extract::{Again, Picked};
 use pcapsy::flow::{Flow, FlowHead};
@@ -83,8 +84,8 @@ struct Secrets {
 impl Secrets {
     fn name(&mut self, name: &str) {
         let name = name.trim_start_matches("*.").trim_end_matches('.');
-        // Shorter ones stand in anything, and "localhost" names everybody.
-        if name.len() >= 6 && !name.ends_with(".arpa") && name != "localhost" {
+        // Shorter ones stand in anything; "localhost" and "healthz" name everybody.
+        if name.len() >= 6 && !name.ends_with(".arpa") && name != "localhost" && !is_probed(name) {
             self.names.insert(name.to_ascii_lowercase());
         }
     }
@@ -215,6 +216,13 @@ fn is_plain(text: &[u8]) -> bool {
         "content-encoding",
     ];
     let of_everybody = fields.iter().any(|field| text.starts_with(field)) || text.ends_with(" / http/1.1");
+    // A request for the path of a probe.
+    let path = text.split(' ').nth(1).filter(|_| text.ends_with(" http/1.1"));
+    if path.is_some_and(|path| {
+        path.rsplit_once('/').is_some_and(|(before, _)| before.is_empty()) && is_probed(path)
+    }) {
+        return true;
+    }
     // Times of a certificate, and what little may stand behind one.
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     of_everybody
