@@ -56,7 +56,7 @@ impl Sample {
     }
 }
 
-/// Counts by time, in slots as wide as it takes: the smallest power of two times [`Slots::LEAST`] with which
+/// Counts by time, in slots as wide as it takes: the smallest power of two times `LEAST` with which
 /// there are at most `MOST` of them.
 #[derive(Clone, Debug, Default)]
 pub struct Slots<const COUNTS: usize, const MOST: usize> {
