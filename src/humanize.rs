@@ -41,9 +41,10 @@ pub fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// `part` of `whole` in two or three digits: `37 %`, `4.2 %`, `0.42 %`.
+/// `part` of `whole` in two or three digits: `37 %`, `4.2 %`, `0.42 %`. What is not all of it is not `100 %`.
 pub fn percent(part: u64, whole: u64) -> String {
     match share(part, whole) * 100.0 {
+        value if part < whole && value >= 99.5 => format!("{:.1} %", (value * 10.0).floor() / 10.0),
         value if value >= 10.0 || value == 0.0 => format!("{value:.0} %"),
         value if value >= 1.0 => format!("{value:.1} %"),
         value => format!("{value:.2} %"),
@@ -85,6 +86,7 @@ mod tests {
         assert_eq!(plural(12_345, "packet"), "12 345 packets");
         assert_eq!(percent(1, 3), "33 %");
         assert_eq!(percent(1, 240), "0.42 %");
+        assert_eq!([percent(846, 849), percent(9_999, 10_000), percent(3, 3)], ["99.6 %", "99.9 %", "100 %"]);
         assert_eq!((percent(0, 0), share(1, 4)), ("0 %".to_owned(), 0.25));
     }
 }

@@ -247,14 +247,15 @@ fn damage_is_of_a_kind() {
     assert_eq!(kinds(&packed), [DamageKind::Decompression]);
 }
 
+fn ten_thousand() -> Pcap {
+    (0..1_000).fold(pcap(), ten)
+}
+
 #[test]
 fn a_file_that_shrinks_while_mapped_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.pcap");
-    let mut file = pcap();
-    for from in 0..1_000 {
-        file = ten(file, from);
-    }
+    let file = ten_thousand();
     std::fs::write(&path, &file.bytes).expect("written");
     let mut reader = Reader::open(std::slice::from_ref(&path), &limits(64 * 1024)).expect("readable");
     assert!(reader.next_chunk().is_some());
@@ -274,10 +275,7 @@ fn a_file_that_shrinks_while_mapped_is_left_alone() {
 fn read_while(change: impl Fn(&std::path::Path)) -> (u64, Vec<Damage>, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.pcap");
-    let mut file = pcap();
-    for from in 0..1_000 {
-        file = ten(file, from);
-    }
+    let file = ten_thousand();
     std::fs::write(&path, &file.bytes).expect("written");
     let mut reader = Reader::open(std::slice::from_ref(&path), &limits(64 * 1024)).expect("readable");
     let mut packets = reader.next_chunk().map_or(0, |chunk| chunk.packets().count() as u64);

@@ -7,7 +7,7 @@ use crate::capture::FileReport;
 use crate::cli::outcome::{Failure, complain};
 use crate::cli::redaction::RedactArgs;
 use crate::config::Config;
-use crate::extract::{self, Again, Asked, ExtractError};
+use crate::extract::{self, Again, ExtractError, Picked};
 use crate::humanize::plural;
 use crate::local;
 use crate::pipeline::Outcome;
@@ -45,10 +45,13 @@ impl Writing<'_> {
         mut tables: TableFiles,
         folder: ReportFolder,
     ) -> Result<(), Failure> {
-        let seen = self.seen(report, tables.course())?;
+        let again = Again::new(&outcome.files, &self.config.capture_limits());
+        // Once, for the pictures and for the evidence.
+        let picked = local::on_threads(self.threads, || evidence::of_incidents(report, &again))?;
+        let seen = self.seen(&again, &picked, tables.course())?;
         let mut outputs = tables.finish()?;
         outputs.extend(self.documents(report, &outcome.files, &seen, &folder)?);
-        let (evidence, redacted) = self.evidence(report, &outcome.files, &folder)?;
+        let (evidence, redacted) = self.evidence(report, &outcome.files, &again, picked, &folder)?;
         outputs.extend(evidence);
         let manifest =
             Manifest::new(outcome, self.config, self.threads, self.started, folder.path(), &outputs)?;
@@ -69,17 +72,23 @@ impl Writing<'_> {
         Ok(outputs)
     }
 
-    /// What the plots are drawn of: some packets are read a second time, when there is an incident.
-    fn seen(&self, report: &Report, course: Course) -> Result<Seen, Failure> {
-        let again = Again::new(&report.capture.files, &self.config.capture_limits());
-        let asked: Vec<Asked<'_>> =
-            report.incidents.iter().take(Seen::INCIDENTS).map(|cited| report.asked(cited)).collect();
-        let read = || extract::conversations(&again, &extract::pick(&again, &asked)?);
-        Ok(match local::on_threads(self.threads, read)? {
+    /// What the plots are drawn of: the deciding conversations of the first incidents.
+    fn seen(
+        &self,
+        again: &Again,
+        picked: &Result<Vec<Picked>, ExtractError>,
+        course: Course,
+    ) -> Result<Seen, Failure> {
+        let without = |error: &ExtractError| Some(error.to_string());
+        let picked = match picked {
+            Ok(picked) => picked.get(..Seen::INCIDENTS).unwrap_or(picked),
+            Err(error) => return Ok(Seen { course, traces: Vec::new(), why: without(error) }),
+        };
+        Ok(match local::on_threads(self.threads, || extract::conversations(again, picked))? {
             Ok(conversations) => {
                 Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None }
             }
-            Err(error) => Seen { course, traces: Vec::new(), why: Some(error.to_string()) },
+            Err(error) => Seen { course, traces: Vec::new(), why: without(&error) },
         })
     }
 
@@ -89,15 +98,16 @@ impl Writing<'_> {
         &self,
         report: &Report,
         files: &[FileReport],
+        again: &Again,
+        picked: Result<Vec<Picked>, ExtractError>,
         folder: &ReportFolder,
     ) -> Result<(Vec<PathBuf>, Option<RedactionNote>), Failure> {
         let Some(redact) = self.evidence.filter(|_| !report.incidents.is_empty()) else {
             return Ok((Vec::new(), None));
         };
         let mut redaction = redact.redaction()?;
-        let again = Again::new(files, &self.config.capture_limits());
-        let written = evidence::of_incidents(report, &again).and_then(|picked| {
-            evidence::write(report, files, &again, &picked, redaction.as_mut(), folder.path())
+        let written = picked.and_then(|picked| {
+            evidence::write(report, files, again, &picked, redaction.as_mut(), folder.path())
         });
         match written {
             Ok(paths) => Ok((paths, redaction.map(|redaction| redaction.note()))),

@@ -32,7 +32,16 @@ use crate::report::model::{RankedFinding, Report};
 use crate::report::rca::Zone;
 use crate::report::trace::Trace;
 
-const STYLE: &str = include_str!("style.css");
+/// The dark colours stand for those who asked their system for them, and for those who asked the page. They
+/// come first: they are more specific than the light ones, and what is printed comes after them.
+const STYLE: &str = concat!(
+    "@media (prefers-color-scheme: dark) { :root:not([data-theme=\"light\"]) {\n",
+    include_str!("dark.css"),
+    "} }\n:root[data-theme=\"dark\"] {\n",
+    include_str!("dark.css"),
+    "}\n",
+    include_str!("style.css"),
+);
 const SCRIPT: &str = include_str!("script.js");
 
 /// What the pictures are drawn of, beside the report.

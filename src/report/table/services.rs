@@ -1,9 +1,8 @@
 //! `services`: one row per service, how it fared.
 
+use super::shared::{median, p95};
 use super::{Column, Table, columns, word};
 use crate::correlate::Service;
-use crate::flow::Spread;
-use crate::time::Span;
 
 /// A service.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +33,6 @@ impl Table for Services {
     ];
     const COLUMNS: &'static [Column<Self>] = SERVICE;
     type Row<'a> = ServiceRow<'a>;
-}
-
-fn median(spread: Option<Spread>) -> Option<Span> {
-    spread.map(|spread| spread.median)
-}
-
-fn p95(spread: Option<Spread>) -> Option<Span> {
-    spread.map(|spread| spread.p95)
 }
 
 fn failures(service: &Service) -> Option<String> {

@@ -6,7 +6,8 @@ use data_encoding::HEXLOWER;
 
 use crate::capture::FileReport;
 use crate::dissect::{Direction, FiveTuple, PacketRef, Path, Tunnel};
-use crate::flow::FlowHead;
+use crate::flow::{FlowHead, Spread};
+use crate::time::Span;
 
 /// Which file holds a packet, and as which frame.
 #[derive(Clone, Debug, Default)]
@@ -129,6 +130,16 @@ pub(super) fn link_address(address: [u8; 6]) -> Option<String> {
 /// The name that a unit variant serialises as: `ToServer` is `to_server`.
 pub(crate) fn word<T: serde::Serialize>(value: &T) -> &'static str {
     serde_variant::to_variant_name(value).unwrap_or_default()
+}
+
+/// Half of them took at most so long; `None` of nothing.
+pub(super) fn median(spread: Option<Spread>) -> Option<Span> {
+    spread.map(|spread| spread.median)
+}
+
+/// 95 % of them took at most so long; `None` of nothing.
+pub(super) fn p95(spread: Option<Spread>) -> Option<Span> {
+    spread.map(|spread| spread.p95)
 }
 
 #[cfg(test)]

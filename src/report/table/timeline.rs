@@ -1,8 +1,8 @@
 //! `timeline`: one row per interval and service, what happened when.
 
+use super::shared::{median, p95};
 use super::{Column, Table, columns};
 use crate::correlate::{Course, Moment, Timeline};
-use crate::flow::Spread;
 use crate::time::Span;
 
 /// A service in an interval.
@@ -50,14 +50,6 @@ impl Table for TimelineTable {
     ];
     const COLUMNS: &'static [Column<Self>] = MOMENT;
     type Row<'a> = TimelineRow<'a>;
-}
-
-fn median(spread: Option<Spread>) -> Option<Span> {
-    spread.map(|spread| spread.median)
-}
-
-fn p95(spread: Option<Spread>) -> Option<Span> {
-    spread.map(|spread| spread.p95)
 }
 
 const MOMENT: &[Column<TimelineTable>] = columns! { TimelineTable:
