@@ -59,7 +59,7 @@ fn find<'r>(name: &str, rules: &'r [Rule]) -> Result<Topic<'r>, Failure> {
     if let Some(rule) = rules.iter().find(|rule| rule.name == name) {
         return Ok(Topic::Rule(rule));
     }
-    let tables = TableDoc::all();
+    let tables = TableDoc::known();
     if name == "tables" {
         return Ok(Topic::Tables(tables));
     }

@@ -18,8 +18,10 @@ mod progress;
 mod redaction;
 mod signals;
 mod source;
+mod states;
 mod stdout;
 mod tables;
+mod top;
 mod writing;
 
 use clap::{Parser, Subcommand};
@@ -64,6 +66,11 @@ enum Command {
     Sides(tables::TableArgs),
     /// Print one row per TCP segment that was not simply the next one
     Events(events::Events),
+    /// Print the TCP connections that are there when the capture ends, or at a time, with the states of both
+    /// ends
+    States(states::States),
+    /// Print who moved most bytes: hosts, services, ports, conversations or protocols
+    Top(top::Top),
     /// Print one row per DNS transaction
     Dns(tables::TableArgs),
     /// Print one row per TLS session
@@ -107,6 +114,8 @@ pub fn run() -> Exit {
         Command::Flows(command) => command.run::<Flows>(),
         Command::Sides(command) => command.run::<TcpSides>(),
         Command::Events(command) => command.run(),
+        Command::States(command) => command.run(),
+        Command::Top(command) => command.run(),
         Command::Dns(command) => command.run::<Dns>(),
         Command::Tls(command) => command.run::<Tls>(),
         Command::Certificates(command) => command.run::<Certificates>(),

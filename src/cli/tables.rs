@@ -11,12 +11,12 @@ use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
 use crate::flow::Row;
-use crate::pipeline::Rows;
+use crate::pipeline::{Outcome, Rows};
 use crate::report::capture::unread;
 use crate::report::files::WriteError;
 use crate::report::place::Pending;
 use crate::report::query::Wanted;
-use crate::report::table::{FileIndex, Streamed};
+use crate::report::table::{FileIndex, Streamed, Table};
 use crate::report::table_writer::{Format, TableWriter};
 
 /// Arguments of the table commands.
@@ -46,14 +46,38 @@ pub(super) struct TableArgs {
     limit: Option<u64>,
 }
 
+/// Which rows a run gives a table.
+pub(super) trait Feed<T: Table>: Send {
+    /// What is finished, in that order; the packets are in `files`.
+    fn finished(&mut self, finished: &[Row], files: &FileIndex, out: &mut TableWriter<T>) -> io::Result<()>;
+
+    /// The run is over.
+    fn concluded(&mut self, outcome: &Outcome, files: &FileIndex, out: &mut TableWriter<T>)
+    -> io::Result<()>;
+}
+
+/// All of them.
+struct Everything;
+
+impl<T: Streamed> Feed<T> for Everything {
+    fn finished(&mut self, finished: &[Row], files: &FileIndex, out: &mut TableWriter<T>) -> io::Result<()> {
+        out.rows(&T::finished(finished, files))
+    }
+
+    fn concluded(&mut self, outcome: &Outcome, _: &FileIndex, out: &mut TableWriter<T>) -> io::Result<()> {
+        out.rows(&T::concluded(outcome))
+    }
+}
+
 /// Rows of one table on their way out; the first error stops it.
-struct OneTable<T: Streamed> {
+struct OneTable<T: Table, F> {
     writer: TableWriter<T>,
+    feed: F,
     files: FileIndex,
     failed: Option<io::Error>,
 }
 
-impl<T: Streamed> OneTable<T> {
+impl<T: Table, F: Feed<T>> OneTable<T, F> {
     fn keep(&mut self, result: io::Result<()>) {
         match result {
             Ok(()) => {}
@@ -66,14 +90,14 @@ impl<T: Streamed> OneTable<T> {
     }
 }
 
-impl<T: Streamed> Rows for OneTable<T> {
+impl<T: Table, F: Feed<T>> Rows for OneTable<T, F> {
     fn file(&mut self, path: &str, base: u64) {
         self.files.push(path, base);
     }
 
     fn finished(&mut self, rows: &[Row]) {
         if self.failed.is_none() {
-            let result = self.writer.rows(&T::finished(rows, &self.files));
+            let result = self.feed.finished(rows, &self.files, &mut self.writer);
             self.keep(result);
         }
     }
@@ -88,8 +112,25 @@ impl TableArgs {
         self
     }
 
+    /// Sorts by `column` where the caller asked for no order.
+    pub(super) fn or_sort(mut self, column: &str) -> Self {
+        self.sort.get_or_insert_with(|| column.to_owned());
+        self
+    }
+
+    /// Writes at most `limit` rows where the caller named no number.
+    pub(super) fn or_limit(mut self, limit: u64) -> Self {
+        self.limit.get_or_insert(limit);
+        self
+    }
+
     /// Analyses and writes table `T`.
     pub(super) fn run<T: Streamed>(self) -> Result<Exit, Failure> {
+        self.feed::<T>(Everything)
+    }
+
+    /// The same with those rows that `feed` gives it.
+    pub(super) fn feed<T: Table>(self, feed: impl Feed<T>) -> Result<Exit, Failure> {
         let config = self.source.config()?;
         let format = self.format();
         let to_stdout = self.output == Path::new("-");
@@ -115,10 +156,10 @@ impl TableArgs {
         let out = io::BufWriter::with_capacity(1 << 16, out);
         let writer = TableWriter::<T>::new(format, out, &self.columns, &wanted).map_err(&failed)?;
         let writer = writer.collecting(config.limits.group_rows());
-        let mut rows = OneTable { writer, files: FileIndex::default(), failed: None };
+        let mut rows = OneTable { writer, feed, files: FileIndex::default(), failed: None };
         let outcome = self.source.analyze(&config, reader, &mut rows)?;
         if rows.failed.is_none() {
-            let result = rows.writer.rows(&T::concluded(&outcome));
+            let result = rows.feed.concluded(&outcome, &rows.files, &mut rows.writer);
             rows.keep(result);
         }
         if let Some(error) = rows.failed {

@@ -195,7 +195,7 @@ impl Detector for HalfCloseLeak {
 fn is_half_closed(tcp: &TcpFlow, closer: Direction, fin: PacketRef) -> bool {
     let other = tcp.side(closer.reverse());
     let goes_on = other.transfer.is_some_and(|(_, last)| last.packet > fin.packet);
-    tcp.side(closer).fin_acked && other.fin.is_none() && !goes_on && tcp.resets.is_empty()
+    tcp.side(closer).fin_ack.is_some() && other.fin.is_none() && !goes_on && tcp.resets.is_empty()
 }
 
 #[cfg(test)]

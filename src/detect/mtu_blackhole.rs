@@ -350,7 +350,7 @@ impl<'f> Limited<'f> {
 fn got_acks(flow: &Flow, tcp: &TcpFlow, receiver: Direction, since: Timestamp) -> Option<bool> {
     let side = tcp.side(receiver);
     let aborts = tcp.resets.iter().any(|reset| reset.direction == receiver);
-    let closed = side.fin.filter(|fin| fin.time > since && side.fin_acked && !aborts);
+    let closed = side.fin.filter(|fin| fin.time > since && side.fin_ack.is_some() && !aborts);
     let closed = closed.is_some_and(|fin| flow.watched_until - fin.time >= RECOVERY);
     let again = tcp.events.iter().filter(|event| {
         event.direction == receiver && event.at.time > since && event.kind.is_data_retransmission()

@@ -280,6 +280,11 @@ impl HandshakeOutcome {
     pub fn is_open(self) -> bool {
         matches!(self, Self::Midstream | Self::Established | Self::ReplyUnseen)
     }
+
+    /// An ICMP error ended it.
+    pub fn is_unreachable(self) -> bool {
+        self == Self::Unreachable
+    }
 }
 
 /// The handshake of a TCP flow.
@@ -435,8 +440,12 @@ pub struct TcpSide {
     pub largest_payload: u32,
     /// First FIN.
     pub fin: Option<PacketRef>,
-    /// The FIN was acknowledged.
-    pub fin_acked: bool,
+    /// The first ACK of it.
+    pub fin_ack: Option<PacketRef>,
+    /// Bytes that no ACK covered when the flow ended.
+    pub in_flight: u32,
+    /// Bytes that it announced last to be ready to take; `None` when it never did or the scale is not known.
+    pub window: Option<u32>,
     /// Smallest delay from data of this side to its ACK, at the capture point; ambiguous samples left out.
     pub min_rtt: Option<Span>,
     /// Sum and number of those samples.

@@ -558,6 +558,8 @@ impl Sender {
                 self.keep_undelivered(undelivered);
             }
         }
+        let ahead = |(next, acked): (Seq, Seq)| next.since(acked).max(0) as u32;
+        self.side.in_flight = self.next.zip(self.acked).map_or(0, ahead);
         self.side.hole_bytes = self.holes.bytes();
         self.side.min_rtt = self.rtt.min();
         self.side.rtt_samples = self.rtt.samples();

@@ -314,7 +314,7 @@ impl Connection {
         if self.senders[other.index()].side.fin.is_some()
             && self.senders[other.index()].next().is_some_and(|next| !tcp.ack.before(next))
         {
-            self.senders[other.index()].side.fin_acked = true;
+            self.senders[other.index()].side.fin_ack.get_or_insert(at);
         }
         let zero = tcp.window == 0 && !segment.syn && !segment.fin && !segment.rst;
         let sent = self.senders[other.index()].next();
@@ -533,6 +533,9 @@ impl Connection {
             if let Some(unanswered) = self.senders[index].unanswered() {
                 self.waiting().unanswered(direction, unanswered);
             }
+            let raw = self.windows[index].raw;
+            let scaled = |(raw, scale): (u16, u8)| u32::from(raw) << scale;
+            self.senders[index].side.window = raw.zip(self.senders[index].side.window_scale).map(scaled);
             self.senders[index].finish(last.time, &mut self.log);
             self.window_ends(direction, last, Reopened::Never);
             let side = &mut self.senders[index].side;

@@ -6,6 +6,7 @@
 pub mod escape;
 pub mod value;
 pub mod table;
+pub mod talkers;
 pub mod query;
 pub mod row_writer;
 pub mod sorted;

@@ -23,11 +23,13 @@ mod incidents;
 mod reason;
 mod services;
 mod shared;
+mod states;
 mod streamed;
 mod tcp_events;
 mod tcp_sides;
 mod timeline;
 mod tls;
+mod top;
 pub mod tshark;
 
 pub use certificates::{CertificateRow, Certificates};
@@ -42,11 +44,14 @@ pub use incidents::{IncidentRow, Incidents};
 pub use services::{ServiceRow, Services};
 pub use shared::FileIndex;
 pub(crate) use shared::{protocol, word};
+pub use states::{StateRow, States};
 pub use streamed::Streamed;
+pub(crate) use streamed::flows;
 pub use tcp_events::{EventRow, TcpEvents};
 pub use tcp_sides::{SideRow, TcpSides};
 pub use timeline::{TimelineRow, TimelineTable};
 pub use tls::{Tls, TlsRow};
+pub use top::{Top, TopRow};
 
 /// What a reader has to know of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -125,7 +130,7 @@ impl TableDoc {
         Self { name: T::NAME, doc: T::DOC, columns: T::COLUMNS.iter().map(|column| column.header).collect() }
     }
 
-    /// Of every table, in the order of the documentation.
+    /// Of every table of a report, in the order of the documentation.
     pub fn all() -> Vec<Self> {
         vec![
             Self::of::<Flows>(),
@@ -143,6 +148,11 @@ impl TableDoc {
             Self::of::<EvidenceTable>(),
             Self::of::<Files>(),
         ]
+    }
+
+    /// Of every table there is: those of a report, and those that only a command prints.
+    pub fn known() -> Vec<Self> {
+        Self::all().into_iter().chain([Self::of::<States>(), Self::of::<Top>()]).collect()
     }
 
     /// As a Markdown section.
@@ -184,6 +194,8 @@ mod tests {
         check::<Findings>();
         check::<EvidenceTable>();
         check::<Files>();
+        check::<States>();
+        check::<Top>();
     }
 
     #[test]

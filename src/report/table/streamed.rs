@@ -21,7 +21,7 @@ pub trait Streamed: Table {
     }
 }
 
-fn flows(finished: &[Row]) -> impl Iterator<Item = &Flow> {
+pub(crate) fn flows(finished: &[Row]) -> impl Iterator<Item = &Flow> {
     finished.iter().filter_map(|row| match &row.what {
         Finished::Flow(flow) => Some(flow.as_ref()),
         Finished::Transaction(..) | Finished::Exchange(..) => None,
