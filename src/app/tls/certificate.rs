@@ -1,8 +1,11 @@
 //! Certificates of a TLS 1.2 (or older) handshake; later versions encrypt them.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 
 use data_encoding::HEXLOWER;
+use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
@@ -51,9 +54,33 @@ pub struct Certificate {
     pub authority: bool,
 }
 
+/// Certificates kept as they were read: servers send the same few again and again.
+const KNOWN: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Longer ones are read every time they come, bytes.
+const LONG: usize = 1 << 13;
+
+thread_local! {
+    static READ: RefCell<LruCache<Vec<u8>, Certificate>> = RefCell::new(LruCache::new(KNOWN));
+}
+
 impl Certificate {
-    /// Reads one from DER.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    /// What a certificate in DER says, read or remembered.
+    pub(super) fn of(der: &[u8]) -> Option<Self> {
+        if der.len() > LONG {
+            return Self::read(der);
+        }
+        READ.with_borrow_mut(|read| {
+            if let Some(known) = read.get(der) {
+                return Some(known.clone());
+            }
+            let certificate = Self::read(der)?;
+            read.put(der.to_vec(), certificate.clone());
+            Some(certificate)
+        })
+    }
+
+    fn read(der: &[u8]) -> Option<Self> {
         let (_, parsed) = x509_parser::parse_x509_certificate(der).ok()?;
         let time =
             |time: x509_parser::time::ASN1Time| Timestamp(time.timestamp().saturating_mul(1_000_000_000));
@@ -153,4 +180,30 @@ pub(super) fn chain(body: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = &after[length..];
         Some(der)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_says_the_same() {
+        let all: [&[u8]; 3] = [
+            include_bytes!("../../../testdata/certs/leaf.der"),
+            include_bytes!("../../../testdata/certs/expired.der"),
+            include_bytes!("../../../testdata/certs/intermediate.der"),
+        ];
+        for der in all.iter().cycle().take(9) {
+            let known = Certificate::of(der);
+            assert!(known.is_some());
+            assert_eq!(known, Certificate::read(der));
+            // One octet makes another certificate, or none.
+            let mut other = der.to_vec();
+            other.last_mut().into_iter().for_each(|octet| *octet ^= 1);
+            assert_ne!(Certificate::of(&other), known);
+        }
+        let kept = READ.with_borrow(LruCache::len);
+        assert!((all.len()..=2 * all.len()).contains(&kept), "{kept}");
+        assert_eq!(Certificate::of(&vec![0x30; LONG + 1]), None);
+    }
 }

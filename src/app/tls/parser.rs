@@ -223,7 +223,7 @@ impl TlsParser {
                 self.session.certificates_at[index].get_or_insert(at);
                 self.texts += body.len();
                 for der in certificate::chain(body).take(certificate::MAX_CHAIN) {
-                    match Certificate::read(der) {
+                    match Certificate::of(der) {
                         Some(certificate) => self.session.certificates[index].push(certificate),
                         None => self.session.certificates_unreadable += 1,
                     }
