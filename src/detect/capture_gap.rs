@@ -14,7 +14,8 @@
 //!
 //! # What it leaves alone
 //! Files in which more is missing elsewhere than behind the silences: somebody chose the packets, or the
-//! recorder lost some all the time (see `capture_loss`). Quiet times: nothing is missing after them. Only the sixteen longest silences are looked at.
+//! recorder lost some all the time (see `capture_loss`). Quiet times: nothing is missing after them. Only the
+//! sixteen longest silences are looked at.
 //!
 //! # What it does not claim
 //! That anything went wrong in the meantime, or why the capture stood still.
