@@ -82,8 +82,8 @@ pub(super) fn holds(edge: &Explains, cause: &Place<'_>, symptom: &Place<'_>) -> 
 
 /// Something at the same place that nobody felt is no cause of what somebody did.
 fn is_beyond(meet: Meet, cause: &Finding, symptom: &Finding) -> bool {
-    let by_place = matches!(meet, Meet::Service | Meet::Server | Meet::Host | Meet::Clients);
-    by_place && cause.severity == Severity::Info && symptom.severity > Severity::Info
+    let by_flow = matches!(meet, Meet::Flows | Meet::Names | Meet::Upstream);
+    !by_flow && cause.severity == Severity::Info && symptom.severity > Severity::Info
 }
 
 fn why(meet: Meet, share: f64, symptom: &Finding) -> String {

@@ -59,6 +59,7 @@ variants! {
             could_be: &[
                 "the capture buffer was too small for the rate",
                 "the mirror port carries more than its line rate",
+                "a filter chose the packets of the file, while capturing or afterwards",
                 "the capture began or ended inside the connections",
             ],
             next: NEXT,
@@ -205,7 +206,7 @@ mod tests {
     use crate::support::capture::{Capture, Order};
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER};
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
 
     const NAME: &str = CaptureLoss::RULE.name;
 
@@ -269,6 +270,31 @@ mod tests {
             lab.capture.packets.iter_mut().for_each(|packet| packet.frame.truncate(90));
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// The client sends the refused SYN again, and the service is up by then. The RST has numbers of its own.
+    #[test]
+    fn numbers_begin_with_the_syn_ack_behind_a_refusal() {
+        for (rule, isn) in [(NAME, 1 << 24), ("retransmission", u32::MAX - (1 << 24))] {
+            let findings = in_traffic(rule, |lab| {
+                let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+                talk.ends[SERVER].next = isn;
+                let syn = talk.segment(CLIENT, SYN, b"");
+                talk.record(&mut lab.capture, &syn);
+                let mut reset = talk.segment(SERVER, RST | ACK, b"");
+                (reset.seq, reset.ack) = (0, syn.seq.wrapping_add(1));
+                talk.wait(12_000);
+                talk.record(&mut lab.capture, &reset);
+                talk.wait(500_000);
+                talk.handshake(&mut lab.capture);
+                for piece in 0..6 {
+                    talk.exchange(&mut lab.capture, &filler(piece, 200), 700);
+                    talk.wait(300_000);
+                }
+                talk.close(&mut lab.capture);
+            });
+            assert!(findings.is_empty(), "{findings:#?}");
+        }
     }
 
     #[test]

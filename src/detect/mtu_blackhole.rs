@@ -13,6 +13,8 @@
 //!   it was acknowledged, or the other side stopped repeating what only a small ACK can have told it;
 //! - nothing of that size or above was ever acknowledged;
 //! - the capture holds both directions, shows no segmentation offload, and the receive window was open.
+//!   Without a SYN nobody knows the MSS, and datagrams above 1500 bytes may be several that a network card
+//!   put together.
 //!
 //! With fewer than `smaller` datagrams that arrived it is no more than possible. It is confirmed when the
 //! bytes arrive at last in smaller pieces, or when several connections show it. A connection that sends
@@ -130,6 +132,9 @@ impl SizeLimit {
 /// The least MTU of IPv6 (RFC 8200 section 5): a connection that loses smaller ones has another trouble.
 const SMALL: u32 = 1280;
 
+/// The MTU of Ethernet (RFC 894).
+const ETHERNET: u32 = 1500;
+
 /// Receivers that wait so long for a hole have outlasted fast recovery and the first time-outs (RFC 6298
 /// section 2).
 const RECOVERY: Span = Span::secs(3);
@@ -200,6 +205,9 @@ impl Detector for MtuBlackhole {
                 None => receiver_view(flow, tcp, direction, book),
                 Some(_) if tcp.side(direction).super_frames > 0 => {
                     book.not_judged("segmentation offload: sizes on the wire are not known");
+                }
+                Some(limited) if tcp.sides.iter().all(|side| side.mss.is_none()) && limited.is_large() => {
+                    book.not_judged("no MSS seen: datagrams above 1500 bytes may be several in one");
                 }
                 Some(limited) => sender_view(flow, tcp, direction, &limited, book),
             }
@@ -322,6 +330,11 @@ struct Limited<'f> {
 }
 
 impl<'f> Limited<'f> {
+    /// Some are larger than what Ethernet carries, unless all of its stations agree on more.
+    fn is_large(&self) -> bool {
+        self.segments.iter().any(|segment| segment.ip_length > ETHERNET)
+    }
+
     fn of(flow: &Flow, tcp: &'f TcpFlow, direction: Direction) -> Option<Self> {
         let sizes = &tcp.side(direction).sizes;
         let whole = |segment: &&UndeliveredSegment| {

@@ -181,6 +181,7 @@ impl Losses {
         };
         let spurious = match self.spurious {
             0 => String::new(),
+            1 => " One repeat was proven unnecessary.".to_owned(),
             count => format!(" Of all repeats {count} were proven unnecessary."),
         };
         let path_mtu = match self.path_mtu {

@@ -394,8 +394,8 @@ impl SlowServer {
         let (extent, severity, title, fate) = if counts.given_up >= counts.late_answers {
             let failed = timer && !polls;
             let severity = if failed { case.severity(case.failed) } else { Severity::Info };
-            let title =
-                format!("{server} answers {} of {of} with nothing before clients give up", case.failed);
+            let given_up = counts.given_up;
+            let title = format!("{server} answers {given_up} of {of} with nothing before clients give up");
             (
                 Extent::Silent,
                 severity,
@@ -414,7 +414,14 @@ impl SlowServer {
             let title = format!("{server} answers {} of {of} after {shortest} or later", case.failed);
             (Extent::Slow, severity, title, format!("waited {waits} for the first byte of an answer"))
         };
-        let mut summary = format!("{} {fate}, in {} of {of}.", case.clients(), case.failed);
+        let (failed, late) = match extent {
+            Extent::Silent => (counts.given_up, counts.late_answers),
+            Extent::Slow | Extent::Backend => (case.failed, 0),
+        };
+        let mut summary = format!("{} {fate}, in {failed} of {of}.", case.clients());
+        if late > 0 {
+            summary += &format!(" The answer to {late} more began after {} or later.", self.late);
+        }
         if counts.longest_ack_us.get() > 0 {
             let ack = span(counts.longest_ack_us.get());
             summary += &format!(" The server's host acknowledged the requests within {ack}.");

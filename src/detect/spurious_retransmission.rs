@@ -192,9 +192,9 @@ impl Detector for SpuriousRetransmission {
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
         let kinds: Vec<String> = kinds.map(|(count, text)| format!("{count} {text}")).collect();
         let summary = format!(
-            "{} repeated {} of {} {way} {server} that had arrived: {}.",
+            "{} repeated data {way} {server} that had arrived, {} among {}: {}.",
             plural(case.flows(), "connection"),
-            needless.repeats,
+            plural(needless.repeats, "repeat"),
             plural(segments, "segment"),
             kinds.join(", "),
         );
@@ -265,7 +265,7 @@ mod tests {
     fn lost_acknowledgements_make_needless_repeats() {
         let findings = in_traffic(NAME, |lab| acks_lost(lab, 4));
         let finding = one(&findings, "acknowledgement", Severity::Info);
-        assert!(finding.summary.contains("repeated 4 of 4 segments"), "{}", finding.summary);
+        assert!(finding.summary.contains("4 repeats among 4 segments"), "{}", finding.summary);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! # How it decides
 //! Alerts of level fatal in plain text. `encrypted` is an alert that cannot be read, before the handshake is
 //! complete. In TLS 1.3 that is one of:
-//! - a first protected record of the client that is too short for a Finished message;
+//! - a first protected record of the client that is too short for a Finished message, with none behind it
+//!   that is long enough: a client without a certificate says so in a short record, and finishes;
 //! - a single record of the length of an alert, with which the server answers the client's Finished within a
 //!   second.
 //!

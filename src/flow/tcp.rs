@@ -236,10 +236,18 @@ impl Connection {
                 // Both opened at once: the client's SYN again, with an ACK of the server's (RFC 9293 section
                 // 3.5).
                 self.opening.segment(direction, tcp, segment.length, segment.at);
-            } else if self.opening.syn_ack(tcp, segment.at) && !self.opening.is_established() {
-                // Another responder, or one that lost its state: its numbers start anew.
-                self.senders[direction.index()] = Sender::new(direction);
-                self.senders[direction.index()].side.mss = tcp.options.mss;
+            } else {
+                // A SYN that was refused came again, and is accepted: a RST has numbers of its own.
+                let side = direction.index();
+                let accepts = self.rst[side] && self.opening.seen.syn_ack_count == 0;
+                let accepts = accepts && self.senders[side].side.data_segments == 0;
+                let differs = self.opening.syn_ack(tcp, segment.at);
+                if accepts || (differs && !self.opening.is_established()) {
+                    // Another responder, or one that lost its state: its numbers start anew.
+                    self.rst[side] &= !accepts;
+                    self.senders[side] = Sender::new(direction);
+                    self.senders[side].side.mss = tcp.options.mss;
+                }
             }
             self.assemblers[direction.index()].start(segment.seq.plus(1));
             self.set_scales();

@@ -108,15 +108,22 @@ impl HttpParser {
             rest = match std::mem::replace(&mut half.state, State::Lost) {
                 State::Head(head) => self.head(direction, head, rest, at),
                 State::Body(body) => self.body(direction, body, rest, at),
-                State::Lost
-                    if looks_like_http(rest) == Recognition::Yes
-                        || (direction == self.requests && begins_request(rest)) =>
-                {
+                State::Lost if self.begins(direction, rest) => {
                     self.resume(direction);
                     rest
                 }
                 State::Lost => return,
             };
+        }
+    }
+
+    /// Whether a message begins where none was known. What [`Self::head`] would turn down does not begin one:
+    /// the same bytes would come back for ever.
+    fn begins(&self, direction: Direction, bytes: &[u8]) -> bool {
+        match looks_like_http(bytes) {
+            Recognition::Yes => true,
+            Recognition::NeedMore => direction == self.requests && begins_request(bytes),
+            Recognition::No => false,
         }
     }
 

@@ -108,6 +108,11 @@ impl TlsParser {
             } else if done && self.session.version() == Some(TLS13) && first && is_short(record) {
                 self.alert(direction, None, record.at);
             } else if done {
+                if !is_short(record) {
+                    // Nothing follows an alert but another one. What looked like one was the certificate
+                    // message of a client that has none (RFC 8446 section 4.4.2).
+                    self.session.alerts.retain(|alert| alert.direction != direction || alert.level.is_some());
+                }
                 self.session.established.get_or_insert(record.at);
             }
         }
@@ -235,7 +240,8 @@ impl TlsParser {
     }
 }
 
-/// Too short for a Finished message: of all that a TLS 1.3 client can send first, it can only be an alert.
+/// Too short for a Finished message. What a TLS 1.3 client sends first is then an alert, or a certificate
+/// message without certificates, which its Finished follows.
 fn is_short(record: &Record) -> bool {
     record.length < SHORTEST_FINISHED
 }
@@ -352,6 +358,21 @@ mod tests {
         let [alert] = parser.session.alerts[..] else { panic!("{:?}", parser.session.alerts) };
         assert_eq!((alert.level, alert.phase), (None, Phase::Handshake));
         assert!(parser.session.established.is_none());
+    }
+
+    #[test]
+    fn tls13_clients_without_a_certificate_say_so_in_a_short_record() {
+        let mut parser = TlsParser::default();
+        feed(&mut parser, Direction::ToServer, &record(22, &client_hello()), 50);
+        feed(&mut parser, Direction::ToClient, &record(22, &server_hello(true)), 50);
+        feed(&mut parser, Direction::ToServer, &[record(23, &[0; 25]), record(23, &[0; 69])].concat(), 50);
+        assert!(parser.session.alerts.is_empty() && parser.session.established.is_some());
+        // Who rejects the server's certificate may say goodbye as well.
+        let mut parser = TlsParser::default();
+        feed(&mut parser, Direction::ToServer, &record(22, &client_hello()), 50);
+        feed(&mut parser, Direction::ToClient, &record(22, &server_hello(true)), 50);
+        feed(&mut parser, Direction::ToServer, &[record(23, &[0; 19]), record(23, &[0; 19])].concat(), 50);
+        assert_eq!(parser.session.alerts.len(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
 use crate::support::filler;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, Segment, Talk};
+use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, SYN, Segment, Talk};
 
 const NAME: &str = MtuBlackhole::RULE.name;
 
@@ -50,6 +50,11 @@ fn what_arrived_at_last_has_not_failed() {
 
 /// A connection that has worked, and whose server then sends twelve full segments that nobody gets.
 fn hangs(lab: &mut Lab, client: u8, at: u64) -> (Talk, Vec<Segment>) {
+    hangs_at(lab, client, at, 1448)
+}
+
+/// The same with segments of `size` bytes.
+fn hangs_at(lab: &mut Lab, client: u8, at: u64, size: usize) -> (Talk, Vec<Segment>) {
     let mut talk = lab.talk(client, (20, 8052), at, [15_000, 40]);
     talk.handshake(&mut lab.capture);
     for length in [300, 700] {
@@ -58,7 +63,7 @@ fn hangs(lab: &mut Lab, client: u8, at: u64) -> (Talk, Vec<Segment>) {
     }
     talk.send(&mut lab.capture, CLIENT, ACK, b"GET /large HTTP/1.1\r\n\r\n");
     talk.wait(2_000);
-    let sent = (0..12).map(|piece| talk.send_lost(&mut lab.capture, SERVER, &filler(piece, 1448))).collect();
+    let sent = (0..12).map(|piece| talk.send_lost(&mut lab.capture, SERVER, &filler(piece, size))).collect();
     (talk, sent)
 }
 
@@ -93,6 +98,26 @@ fn large_answers_with_nothing_small_behind_them_are_told_by_the_acks_that_arrive
     });
     let finding = one(&findings, "silent", Severity::Critical);
     assert_eq!(finding.impact.failed_transactions, 2);
+}
+
+/// Without its SYN nobody knows the MSS: what is larger than Ethernet carries may be several segments in one.
+#[test]
+fn datagrams_above_ethernet_are_judged_where_the_mss_was_seen() {
+    let findings = |size: usize| {
+        in_traffic(NAME, |lab| {
+            for number in 0..2 {
+                let (mut talk, sent) = hangs_at(lab, 30 + number, 500 + 300 * u64::from(number), size);
+                asks_again(lab, &mut talk);
+                repeats(lab, &mut talk, &sent[0]);
+                let fin = talk.segment(CLIENT, FIN | ACK, b"");
+                talk.record(&mut lab.capture, &fin);
+            }
+            // The capture begins behind the handshakes: flags stand behind 14 + 20 + 13 bytes.
+            lab.capture.packets.retain(|packet| packet.frame[47] & SYN == 0);
+        })
+    };
+    one(&findings(1448), "silent", Severity::Critical);
+    assert!(findings(2896).is_empty());
 }
 
 /// Each hangs alone; the next one opens meanwhile, and its small answer arrives.

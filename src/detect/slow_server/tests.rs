@@ -202,3 +202,21 @@ fn a_neighbour_with_another_name_is_no_sibling() {
     one(&findings, "slow", Severity::Warning);
     assert_eq!(findings.len(), 1, "{findings:#?}");
 }
+
+#[test]
+fn answers_that_come_late_are_not_counted_among_those_that_never_come() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..4 {
+            let mut talk = opened(lab, (9, 8080), 10 + number * 400);
+            talk.send(&mut lab.capture, CLIENT, ACK, b"GET /orders HTTP/1.1\r\nHost: a\r\n\r\n");
+            talk.turn(CLIENT);
+            talk.ack(&mut lab.capture, SERVER, &[]);
+            talk.wait(5_000_000);
+            talk.close(&mut lab.capture);
+        }
+        let mut talk = opened(lab, (9, 8080), 3_000);
+        asked(lab, &mut talk, "/orders", 2_800, NEWS);
+    });
+    let finding = one(&findings, "silent", Severity::Critical);
+    assert!(finding.title.contains("answers 4 of 5 requests with nothing"), "{}", finding.title);
+}

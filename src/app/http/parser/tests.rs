@@ -214,3 +214,15 @@ proptest! {
         prop_assert_eq!(parser.held, 0);
     }
 }
+
+#[test]
+fn a_request_line_without_a_version_ends_the_reading_and_not_the_run() {
+    // As with HTTP/0.9, behind a response that came before any request, and behind what is no HTTP.
+    let early: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+    let whole: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for messages in [[(ANSWER, early), (ASK, b"GET /\r\n\r\n")], [(ASK, whole), (ASK, b"\0\0GET /a\r\n")]] {
+        for piece in [1, 2, 7, 99] {
+            assert_eq!(run(&messages, piece, None)[0].depth, 1, "in pieces of {piece}");
+        }
+    }
+}
