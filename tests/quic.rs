@@ -129,7 +129,7 @@ fn versions_names_and_protocols_of_quic_are_tsharks() {
             continue;
         }
         let mut ours = Said::default();
-        local::analyze(&[path.clone()], &Config::default(), Run::default(), &mut ours, &|_| {})
+        local::analyze(std::slice::from_ref(&path), &Config::default(), Run::default(), &mut ours, &|_| {})
             .unwrap_or_else(|error| panic!("{error}"));
         with += 1;
         compared += theirs.len();

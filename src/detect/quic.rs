@@ -23,7 +23,8 @@
 //! costs `felt` on average; a race against TCP costs little.
 //!
 //! # What it leaves alone
-//! - A client that sends one flight and stops: it may have changed its mind, or one datagram was lost.
+//! - A client that sends one flight and stops: it may have changed its mind, or one datagram was lost, or it
+//!   only wanted to know which versions a server speaks.
 //! - An attempt over IPv6 whose client got an answer over IPv4 right after (RFC 8305).
 //! - Captures of one direction: a client whose answers were not captured acknowledges them all the same.
 //!   Where no packet of the server is there, the client has to insist for `patience`.
@@ -387,7 +388,7 @@ impl Quic {
             () if quic.negotiations == 0 && flow.half(Direction::ToClient).packets > 0 => {
                 "the server sent what cannot be read"
             }
-            () if quic.negotiations == 0 && quic.flight_count < 2 => "the client sent one flight and stopped",
+            () if quic.flight_count < 2 => "the client sent one flight and stopped",
             () if flow.watched_until - first.time < self.patience => "the capture ended too soon",
             () => "",
         };
@@ -468,6 +469,8 @@ impl Quic {
         let severity = match way {
             _ if case.failed < self.insistent => Severity::Info,
             Way::FallBack if mean(case.lost, case.failed) < self.felt => Severity::Info,
+            // One client that asks many services and needs none of them takes an inventory.
+            Way::Unanswered if case.affected.clients.count() == 1 => Severity::Info,
             _ => case.severity(case.failed).min(Severity::Warning),
         };
         let summary = unanswered(way, &case, of);

@@ -83,7 +83,7 @@ pub fn looks_like_quic(bytes: &[u8]) -> bool {
     let ids = front.destination.len() <= LONGEST_ID && front.source.len() <= LONGEST_ID;
     ids && match front.version {
         // Nobody negotiates without IDs, and there is one version at least.
-        0 => !front.destination.is_empty() && !front.rest.is_empty() && front.rest.len() % 4 == 0,
+        0 => !front.destination.is_empty() && !front.rest.is_empty() && front.rest.len().is_multiple_of(4),
         // RFC 9000 section 14.1: the first datagram of a client has 1200 octets at least.
         version if is_grease(version) => bytes.len() >= 1200,
         version => Version::of(version).is_some(),

@@ -244,6 +244,11 @@ impl QuicReader {
             }
         } else {
             self.quic.unread += 1;
+            // What stands in front of the sealed part is known all the same.
+            if self.origin.is_none() {
+                self.ids = [front.destination, front.source].map(<[u8]>::to_vec);
+                self.quic.tried(front.version);
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Values of GREASE (RFC 8701) are no part of it. Nothing else of JA4+ is read here: its licence is another.
 
+use std::fmt::Write;
+
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
@@ -64,7 +66,13 @@ fn ends(name: &[u8]) -> String {
 }
 
 fn joined(values: &[u16]) -> String {
-    values.iter().map(|value| format!("{value:04x}")).collect::<Vec<_>>().join(",")
+    let mut text = String::with_capacity(values.len() * 5);
+    for (place, value) in values.iter().enumerate() {
+        let comma = if place > 0 { "," } else { "" };
+        // A String takes whatever is written.
+        let _ = write!(text, "{comma}{value:04x}");
+    }
+    text
 }
 
 fn sorted(values: &[u16]) -> String {

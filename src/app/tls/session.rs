@@ -50,7 +50,7 @@ pub struct TlsSession {
     pub lost: [bool; 2],
     /// Application data records of the server since the handshake was complete.
     pub server_records: u32,
-    /// What QUIC carried it and how, when no TCP connection did.
+    /// What QUIC says of it, when QUIC carried it and not TCP.
     pub quic: Option<Box<Quic>>,
 }
 

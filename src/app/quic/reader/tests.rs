@@ -229,7 +229,7 @@ fn what_was_cut_short_is_not_opened() {
     reader.datagram(ToServer, &asks(&mut talk)[..96], at(2, 1000));
     let (session, quic) = facts(reader);
     assert!(session.client_hello.is_none());
-    assert_eq!((quic.unread, quic.is_unanswered()), (2, false));
+    assert_eq!((quic.unread, quic.is_unanswered(), quic.version), (2, false, V1));
 }
 
 #[test]
