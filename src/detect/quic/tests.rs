@@ -1,5 +1,5 @@
 use super::*;
-use crate::detect::testing::{in_traffic, one, says_nothing};
+use crate::detect::testing::{fires, in_traffic, one, says_nothing};
 use crate::support::quic::{ACK, GREASE, Quic as Talk, V1, V2, close};
 use crate::support::scenes::Lab;
 use crate::support::tcp::{CLIENT, SERVER};
@@ -34,6 +34,11 @@ fn works(lab: &mut Lab, client: u8, server: (u8, u16), at: u64) {
 /// The capture goes on for so many ms.
 fn until(lab: &mut Lab, at: u64) {
     over_tcp(lab, 99, (98, 443), at);
+}
+
+#[test]
+fn it_fires() {
+    fires(NAME, &[("quic_fall_back", "fall_back", Severity::Warning)]);
 }
 
 #[test]

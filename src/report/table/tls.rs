@@ -98,7 +98,8 @@ pub struct Tls;
 impl Table for Tls {
     const NAME: &'static str = "tls";
     const DOC: &'static str = "One row per flow with TLS, over TCP or in QUIC: what was offered, \
-        chosen, presented and said. Certificates and the application protocol chosen are visible before TLS 1.3 only.";
+        chosen, presented and said. Certificates and the application protocol chosen are visible before TLS \
+        1.3 only.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "id.orig_h",
