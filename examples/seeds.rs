@@ -129,7 +129,7 @@ fn to_server(conversation: &[&Seen], seen: &Seen) -> bool {
 
 /// The datagrams of conversations that begin as QUIC does.
 fn datagrams(_: &[u8], packets: &[Seen]) -> Vec<Vec<u8>> {
-    said(packets, |payload| pcapsy::app::quic::looks_like_quic(payload))
+    said(packets, pcapsy::app::quic::looks_like_quic)
 }
 
 /// What each side of a conversation said.
