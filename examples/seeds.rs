@@ -24,11 +24,12 @@ const MOST: usize = 8;
 type Seeds = fn(&[u8], &[Seen]) -> Vec<Vec<u8>>;
 
 /// Every target.
-const TARGETS: [(&str, Seeds); 5] = [
+const TARGETS: [(&str, Seeds); 6] = [
     ("analysis", files),
     ("app", streams),
     ("capture", files),
     ("dissect", frames),
+    ("quic", datagrams),
     ("reassembly", segments),
 ];
 
@@ -126,13 +127,26 @@ fn to_server(conversation: &[&Seen], seen: &Seen) -> bool {
     conversation.first().is_none_or(|first| ends(first) == ends(seen))
 }
 
+/// The datagrams of conversations that begin as QUIC does.
+fn datagrams(_: &[u8], packets: &[Seen]) -> Vec<Vec<u8>> {
+    said(packets, pcapsy::app::quic::looks_like_quic)
+}
+
 /// What each side of a conversation said.
 fn streams(_: &[u8], packets: &[Seen]) -> Vec<Vec<u8>> {
+    said(packets, |_| true)
+}
+
+/// The same of conversations whose first payload is wanted.
+fn said(packets: &[Seen], wanted: fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     let stream = |conversation: Vec<&Seen>| {
         let mut stream = Vec::new();
         for seen in &conversation {
             let (start, length) = (seen.record.payload.start as usize, seen.record.payload.captured as usize);
             let bytes = seen.bytes.get(start..start + length).unwrap_or_default();
+            if stream.is_empty() && !wanted(bytes) {
+                continue;
+            }
             if !bytes.is_empty() && stream.len() + bytes.len() < LONGEST {
                 Piece { to_server: to_server(&conversation, seen), lost: 0, bytes }.write(&mut stream);
             }

@@ -5,7 +5,7 @@
 //! ```text
 //! capture   files        -> Chunk -> RawPacket
 //! dissect   RawPacket    -> PacketRecord
-//! app       bytes        -> TLS sessions, DNS transactions, HTTP exchanges (fed by flow)
+//! app       bytes        -> TLS sessions, DNS transactions, HTTP exchanges, QUIC (fed by flow)
 //! flow      PacketRecord -> Flow, TcpEvent
 //! detect    flows        -> Finding
 //! config    pcapsy.toml  -> limits and thresholds of the modules before it

@@ -172,6 +172,7 @@ detectors! {
     tls_certificate::TlsCertificate,
     tls_stall::TlsStall,
     tls_abort::TlsAbort,
+    quic::Quic,
     dns_servfail::DnsServfail,
     dns_unanswered::DnsUnanswered,
     dns_error::DnsError,

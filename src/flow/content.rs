@@ -2,6 +2,7 @@
 
 use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
 use crate::app::http::{Closing, Exchange, HttpParser, begins_request, looks_like_http};
+use crate::app::quic::{QuicReader, looks_like_quic};
 use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::dissect::{Direction, PacketRef};
 use crate::flow::{FlowHead, Greeting, Service};
@@ -25,6 +26,7 @@ enum Kind {
     Http(Box<HttpParser>),
     Ssh,
     Datagrams,
+    Quic(Box<QuicReader>),
     Other,
     /// What each direction delivered, in order: bytes, or `None` for one that is missing.
     #[cfg(test)]
@@ -92,6 +94,7 @@ impl Content {
             Kind::Tls(parser) => parser.held(),
             Kind::Dns(stream) => stream.held(),
             Kind::Http(parser) => parser.held(),
+            Kind::Quic(reader) => reader.held(),
             Kind::Undecided(heads) => {
                 heads.iter().flat_map(|heads| heads.iter()).map(|(head, _)| head.capacity()).sum()
             }
@@ -111,6 +114,7 @@ impl Content {
             Kind::Tls(_) => Some(Service::Tls),
             Kind::Http(_) => Some(Service::Http),
             Kind::Ssh => Some(Service::Ssh),
+            Kind::Quic(_) => Some(Service::Quic),
             _ => self.transactions.is_some().then_some(Service::Dns),
         }
     }
@@ -183,7 +187,7 @@ impl Content {
             Kind::Recorded(directions) => {
                 directions[direction.index()].extend(bytes.iter().copied().map(Some))
             }
-            Kind::Datagrams | Kind::Ssh | Kind::Other => {}
+            Kind::Datagrams | Kind::Quic(_) | Kind::Ssh | Kind::Other => {}
         }
     }
 
@@ -210,16 +214,25 @@ impl Content {
             Kind::Recorded(directions) => {
                 directions[direction.index()].extend(std::iter::repeat_n(None, length as usize));
             }
-            Kind::Datagrams | Kind::Ssh | Kind::Other => {}
+            Kind::Datagrams | Kind::Quic(_) | Kind::Ssh | Kind::Other => {}
         }
     }
 
     /// A datagram.
     pub(super) fn datagram(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
+        if let Kind::Quic(reader) = &mut self.kind {
+            return reader.datagram(direction, bytes, at);
+        }
         if !matches!(self.kind, Kind::Datagrams) || bytes.is_empty() {
             return;
         }
         let known = self.dns_port || self.transactions.is_some();
+        if !known && looks_like_quic(bytes) {
+            let mut reader = Box::<QuicReader>::default();
+            reader.datagram(direction, bytes, at);
+            self.kind = Kind::Quic(reader);
+            return;
+        }
         if !known && !dns::looks_like_dns(bytes) {
             self.kind = Kind::Other;
             return;
@@ -295,6 +308,7 @@ impl Content {
     pub(super) fn into_tls(self) -> Option<Box<TlsSession>> {
         match self.kind {
             Kind::Tls(parser) => Some(Box::new(parser.finish())),
+            Kind::Quic(reader) => Some(Box::new(reader.finish())),
             _ => None,
         }
     }

@@ -51,6 +51,8 @@ pub enum Service {
     Http,
     /// SSH.
     Ssh,
+    /// QUIC, with TLS inside.
+    Quic,
 }
 
 impl Service {
@@ -61,6 +63,7 @@ impl Service {
             Self::Dns => "dns",
             Self::Http => "http",
             Self::Ssh => "ssh",
+            Self::Quic => "quic",
         }
     }
 }
@@ -138,7 +141,7 @@ pub struct Flow {
     pub halves: [Half; 2],
     /// TCP state and findings; `None` for other protocols.
     pub tcp: Option<Box<TcpFlow>>,
-    /// TLS, when its bytes were recognised.
+    /// TLS, when its bytes were recognised: over TCP, or in QUIC.
     pub tls: Option<Box<TlsSession>>,
     /// The first bytes of each side of a TCP connection; index with [`Direction::index`].
     pub greetings: [Greeting; 2],

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tls_parser::{TlsCipherSuite, parse_tls_handshake_client_hello, parse_tls_handshake_server_hello};
 
+use crate::app::quic::offered_versions;
+use crate::app::tls::ja4::Ja4;
 use crate::dissect::PacketRef;
 
 /// What a client offers.
@@ -24,6 +26,10 @@ pub struct ClientHello {
     pub length: u32,
     /// It offers to resume a session (ticket, PSK; a session id proves nothing since RFC 8446 fills it).
     pub resumption: bool,
+    /// JA4 fingerprint.
+    pub ja4: String,
+    /// Over QUIC: the versions of QUIC that it can speak (RFC 9368 section 3).
+    pub quic_versions: Vec<u32>,
 }
 
 /// What the server chose.
@@ -72,20 +78,19 @@ fn words(octets: &[u8]) -> Vec<u16> {
 }
 
 /// Names with a one-octet length each, behind a list length of two octets.
-fn protocols(body: &[u8]) -> Vec<String> {
+fn protocols(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = body.get(2..).unwrap_or_default();
-    let mut names = Vec::new();
-    while let Some((&length, after)) = rest.split_first() {
-        let Some(name) = after.get(..usize::from(length)) else { break };
-        names.push(text(name));
+    std::iter::from_fn(move || {
+        let (&length, after) = rest.split_first()?;
+        let name = after.get(..usize::from(length))?;
         rest = &after[name.len()..];
-    }
-    names
+        Some(name)
+    })
 }
 
 impl ClientHello {
     /// Reads the body of the message.
-    pub(super) fn read(body: &[u8], at: PacketRef) -> Option<Self> {
+    pub(super) fn read(body: &[u8], at: PacketRef, quic: bool) -> Option<Self> {
         let (_, parsed) = parse_tls_handshake_client_hello(body).ok()?;
         let mut hello = Self {
             at,
@@ -99,17 +104,29 @@ impl ClientHello {
             length: body.len() as u32 + 4,
             ..Self::default()
         };
+        let (mut kinds, mut signatures, mut protocol) = (Vec::new(), Vec::new(), &[][..]);
         for (kind, body) in extensions(parsed.ext.unwrap_or_default()) {
+            if !is_grease(kind) {
+                kinds.push(kind);
+            }
             match kind {
                 // List length (2), name type 0 (1), name length (2), name.
                 0 if body.get(2) == Some(&0) => hello.sni = body.get(5..).map(text),
-                16 => hello.alpn = protocols(body),
+                13 => signatures = words(body.get(2..).unwrap_or_default()),
+                16 => {
+                    hello.alpn = protocols(body).map(text).collect();
+                    protocol = protocols(body).next().unwrap_or_default();
+                }
                 35 => hello.resumption |= !body.is_empty(),
                 41 => hello.resumption = true,
                 43 => hello.versions = words(body.get(1..).unwrap_or_default()),
+                57 if quic => hello.quic_versions = offered_versions(body),
                 _ => {}
             }
         }
+        let version = hello.highest_version();
+        let (ciphers, extensions, signatures) = (&hello.cipher_suites, &kinds, &signatures);
+        hello.ja4 = Ja4 { quic, version, ciphers, extensions, signatures, protocol }.text();
         Some(hello)
     }
 
@@ -126,7 +143,7 @@ impl ServerHello {
         let mut hello = Self { at, version: parsed.version.0, cipher_suite: parsed.cipher.0, alpn: None };
         for (kind, body) in extensions(parsed.ext.unwrap_or_default()) {
             match kind {
-                16 => hello.alpn = protocols(body).into_iter().next(),
+                16 => hello.alpn = protocols(body).next().map(text),
                 43 => hello.version = words(body).first().copied().unwrap_or(hello.version),
                 _ => {}
             }

@@ -6,6 +6,7 @@ mod alert;
 mod certificate;
 mod chain;
 mod hello;
+mod ja4;
 mod parser;
 mod record;
 mod session;

@@ -21,6 +21,8 @@ const SHORTEST_FINISHED: usize = 45;
 #[derive(Clone, Debug, Default)]
 pub struct TlsParser {
     session: TlsSession,
+    /// Over QUIC, which has no records.
+    quic: bool,
     /// Bytes of the messages whose names and texts are kept.
     texts: usize,
     halves: [Half; 2],
@@ -47,9 +49,25 @@ fn wanted(kind: u8) -> bool {
 }
 
 impl TlsParser {
+    /// A parser of the messages that QUIC carries.
+    pub(in crate::app) fn over_quic() -> Self {
+        Self { quic: true, ..Self::default() }
+    }
+
     /// What was read so far.
     pub fn session(&self) -> &TlsSession {
         &self.session
+    }
+
+    /// What was read so far, for what QUIC itself says of the session.
+    pub(in crate::app) fn session_mut(&mut self) -> &mut TlsSession {
+        &mut self.session
+    }
+
+    /// Takes the next bytes of a direction's handshake messages, which stand in no records.
+    pub(in crate::app) fn handshake(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
+        self.halves[direction.index()].handshake.extend_from_slice(bytes);
+        self.messages(direction, at);
     }
 
     /// No byte follows: what was read.
@@ -173,7 +191,7 @@ impl TlsParser {
             .is_some_and(|hello| cipher_name(hello.cipher_suite).contains("WITH_NULL"))
     }
 
-    fn alert(&mut self, direction: Direction, alert: Option<[u8; 2]>, at: PacketRef) {
+    pub(in crate::app) fn alert(&mut self, direction: Direction, alert: Option<[u8; 2]>, at: PacketRef) {
         let phase = if self.session.established.is_some() {
             Phase::Established
         } else if self.session.server_hello.is_some() {
@@ -216,7 +234,7 @@ impl TlsParser {
         self.session.last_handshake[index] = Some((kind, at));
         match kind {
             1 if self.session.client_hello.is_none() => {
-                self.session.client_hello = ClientHello::read(body, at);
+                self.session.client_hello = ClientHello::read(body, at, self.quic);
                 self.texts += body.len();
             }
             2 => match ServerHello::read(body, at) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::quic::Quic;
 use crate::app::tls::alert::{Alert, Phase};
 use crate::app::tls::certificate::Certificate;
 use crate::app::tls::hello::{ClientHello, ServerHello};
@@ -49,6 +50,8 @@ pub struct TlsSession {
     pub lost: [bool; 2],
     /// Application data records of the server since the handshake was complete.
     pub server_records: u32,
+    /// What QUIC says of it, when QUIC carried it and not TCP.
+    pub quic: Option<Box<Quic>>,
 }
 
 impl TlsSession {

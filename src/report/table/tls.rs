@@ -2,6 +2,7 @@
 
 use super::shared::{FileIndex, community_id, ordinal, side, word};
 use super::{Column, Table, columns};
+use crate::app::quic::{self, Quic};
 use crate::app::tls::{Alert, Certificate, ClientHello, ServerHello, TlsSession, cipher_name, version_name};
 use crate::dissect::{Direction, PacketRef};
 use crate::flow::{Flow, Negotiation};
@@ -64,6 +65,27 @@ impl<'a> TlsRow<'a> {
         (!client.alpn.is_empty()).then(|| client.alpn.join(","))
     }
 
+    fn quic(self) -> Option<&'a Quic> {
+        self.session.quic.as_deref()
+    }
+
+    fn transport(self) -> &'static str {
+        if self.quic().is_some() { "quic" } else { "tcp" }
+    }
+
+    /// What the client's packets had, and what its ClientHello offers beside.
+    fn quic_versions(self) -> Option<String> {
+        let tried = self.quic()?.tried.iter();
+        let offered = self.client().into_iter().flat_map(|hello| &hello.quic_versions);
+        let mut names: Vec<String> = Vec::new();
+        for name in tried.chain(offered).map(|version| quic::version_name(*version)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Some(names.join(","))
+    }
+
     fn server_name(self) -> Option<&'a str> {
         self.client()?.sni.as_deref()
     }
@@ -75,8 +97,9 @@ pub struct Tls;
 
 impl Table for Tls {
     const NAME: &'static str = "tls";
-    const DOC: &'static str = "One row per flow with TLS: what was offered, chosen, presented and said. \
-        Certificates and the application protocol chosen are visible before TLS 1.3 only.";
+    const DOC: &'static str = "One row per flow with TLS, over TCP or in QUIC: what was offered, \
+        chosen, presented and said. Certificates and the application protocol chosen are visible before TLS \
+        1.3 only.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "id.orig_h",
@@ -163,6 +186,12 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
         = |row| row.negotiation().and_then(|of| of.by).map(side);
     "resp_began" Text "first bytes of the server when they are no TLS, others than ASCII escaped"
         = |row| row.foreign();
+    "transport" Text "what carries it: tcp, quic" = |row| row.transport();
+    "ja4" Text "JA4 fingerprint of the ClientHello" = |row| row.client().map(|hello| hello.ja4.as_str());
+    "quic_version" Text "QUIC version in force: 1, 2, draft-29; that of the client when nobody answered"
+        = |row| row.quic().map(|quic| quic::version_name(quic.version));
+    "quic_versions" Text "QUIC versions that the client tried or offers, joined by commas"
+        = |row| row.quic_versions();
     "orig_lost" Bool "missing bytes ended the reading of the client's side" = |row| row.session.lost[0];
     "resp_lost" Bool "missing bytes ended the reading of the server's side" = |row| row.session.lost[1];
 };

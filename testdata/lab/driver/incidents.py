@@ -71,6 +71,7 @@ INCIDENTS = {
     "port_scan_horizontal": "port_scan",
     "proxy_502": "connection_refused",
     "proxy_504": "slow_server",
+    "quic_blocked": "quic",
     "routing_loop": "routing_loop",
     "rst_injected": "rst_injection",
     "rtt_step": "latency_shift",

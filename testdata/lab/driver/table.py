@@ -6,8 +6,8 @@ HEAD = """# Captures of real stacks
 
 Made by `testdata/lab/make`, as root on Linux: network namespaces, the kernel's own TCP, real servers (nginx, openssl, curl,
 dnsmasq, unbound), and a relay in the path that delays, drops, repeats and reorders by rules and counts what it did. It needs
-iproute2, nftables, ethtool, conntrack, tcpdump and tshark, too. `make NAME...` makes those whose names begin so. Traffic stays
-inside the namespaces, and what was made is removed.
+iproute2, nftables, ethtool, conntrack, tcpdump and tshark, too, and a Python with aioquic for QUIC. `make NAME...` makes those
+whose names begin so. Traffic stays inside the namespaces, and what was made is removed.
 
     client  eth0 --- lan [west] wan ===relay=== wan [east] lan --- eth0  server
 

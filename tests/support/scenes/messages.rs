@@ -1,5 +1,6 @@
 //! TLS alerts and DNS failures.
 
+use super::super::quic::Quic;
 use super::super::tcp::FIN;
 use super::*;
 
@@ -59,6 +60,14 @@ pub(super) const SCENES: &[Scene] = &[
         16,
         |lab| keeps_silent(lab, 114),
         &[warning("tls_stall", "server_hello").at(114, 443)],
+    ),
+    scene(
+        "quic_fall_back",
+        "A filter drops UDP to one server: clients ask it by QUIC in vain, and by TCP three seconds later.",
+        117,
+        16,
+        |lab| blocks_quic(lab, 117),
+        &[warning("quic", "fall_back").at(117, 443)],
     ),
     scene(
         "tls_abort_reset",
@@ -141,6 +150,21 @@ fn keeps_silent(lab: &mut Lab, server: u8) {
         tls::hello(&mut talk, &mut lab.capture, "pay.shop.example", true);
         talk.wait(9_000_000);
         talk.close(&mut lab.capture);
+    }
+}
+
+fn blocks_quic(lab: &mut Lab, server: u8) {
+    for number in 0..4u8 {
+        let (client, at) = (150 + number, 500 + u64::from(number) * 300);
+        Quic::new(lab, client, (server, 443), at).asks_in_vain(lab, "media.shop.example");
+        let mut talk = lab.talk(client, (server, 443), at + 3_100, [30, 9_000]);
+        talk.handshake(&mut lab.capture);
+        tls::handshake13(&mut talk, &mut lab.capture, "media.shop.example");
+        tls::exchange(&mut talk, &mut lab.capture, 900);
+        tls::close(&mut talk, &mut lab.capture, true);
+        let mut well = Quic::new(lab, client, (server + 1, 443), at + 90);
+        well.asks(lab, "www.shop.example");
+        well.answers(lab, 9_000);
     }
 }
 

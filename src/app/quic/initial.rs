@@ -1,0 +1,147 @@
+//! The keys of Initial packets and of Retry, which everybody can derive (RFC 9001 sections 5.2 to 5.8, RFC
+//! 9369 section 3.3).
+
+use aes::Aes128;
+use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes_gcm::Aes128Gcm;
+use aes_gcm::aead::AeadInOut;
+use hkdf::Hkdf;
+use sha2::Sha256;
+
+use crate::app::quic::version::Version;
+use crate::dissect::Direction;
+
+/// Octets that authenticate a packet.
+const TAG: usize = 16;
+
+/// The keys of one direction.
+struct Keys {
+    packet: Aes128Gcm,
+    nonce: [u8; 12],
+    header: Aes128,
+}
+
+/// The keys of the Initial packets of a connection.
+pub(super) struct InitialKeys([Keys; 2]);
+
+impl InitialKeys {
+    /// Of a connection whose client chose `id` for the server in its first packet.
+    pub(super) fn new(version: &Version, id: &[u8]) -> Self {
+        let (_, secret) = Hkdf::<Sha256>::extract(Some(&version.salt), id);
+        let sides = ["client in", "server in"].map(|side| {
+            let secret = expand::<32>(&secret, side);
+            // A PRK of 32 octets is never too short.
+            let secret = Hkdf::<Sha256>::from_prk(&secret).unwrap_or_else(|_| Hkdf::new(None, &secret));
+            let label = |what: &str| format!("{} {what}", version.label);
+            Keys {
+                packet: Aes128Gcm::new(&expand::<16>(&secret, &label("key")).into()),
+                nonce: expand(&secret, &label("iv")),
+                header: Aes128::new(&expand::<16>(&secret, &label("hp")).into()),
+            }
+        });
+        Self(sides)
+    }
+
+    /// The packet number and the frames of a whole packet whose number stands at `number`; `None` when it was
+    /// not made with these keys.
+    ///
+    /// The number is read as it stands: Initial packets are few.
+    pub(super) fn open(&self, direction: Direction, packet: &[u8], number: usize) -> Option<(u32, Vec<u8>)> {
+        let keys = &self.0[direction.index()];
+        let (header, body) = packet.split_at_checked(number)?;
+        // RFC 9001 section 5.4.2: the sample begins four octets behind the beginning of the number.
+        let mut mask = aes::Block::from(*body.get(4..)?.first_chunk::<16>()?);
+        keys.header.encrypt_block(&mut mask);
+        let mut header = header.to_vec();
+        let first = header.first_mut()?;
+        *first ^= mask[0] & 0x0f;
+        let (protected, body) = body.split_at_checked(usize::from(*first & 3) + 1)?;
+        header.extend(protected.iter().zip(&mask[1..]).map(|(octet, mask)| octet ^ mask));
+        let value = header.get(number..)?.iter().fold(0, |value, octet| value << 8 | u32::from(*octet));
+        let mut nonce = keys.nonce;
+        nonce.iter_mut().rev().zip(value.to_be_bytes().iter().rev()).for_each(|(one, other)| *one ^= other);
+        let (body, tag) = body.split_at_checked(body.len().checked_sub(TAG)?)?;
+        let mut frames = body.to_vec();
+        let tag = <[u8; TAG]>::try_from(tag).ok()?.into();
+        let opened =
+            keys.packet.decrypt_inout_detached(&nonce.into(), &header, frames.as_mut_slice().into(), &tag);
+        opened.ok().map(|()| (value, frames))
+    }
+}
+
+/// HKDF-Expand-Label without a context (RFC 8446 section 7.1).
+fn expand<const N: usize>(secret: &Hkdf<Sha256>, label: &str) -> [u8; N] {
+    let label = format!("tls13 {label}");
+    let info = [&(N as u16).to_be_bytes()[..], &[label.len() as u8], label.as_bytes(), &[0]].concat();
+    let mut key = [0; N];
+    // Of 255 * 32 octets at most, and these are less.
+    let _ = secret.expand(&info, &mut key);
+    key
+}
+
+/// A Retry answers the packet in which the client had chosen `id` for the server (RFC 9001 section 5.8).
+pub(super) fn is_retry_of(version: &Version, id: &[u8], retry: &[u8]) -> bool {
+    let Some((content, tag)) = retry.split_last_chunk::<TAG>() else { return false };
+    let (key, nonce) = version.retry;
+    let pseudo = [&[id.len() as u8], id, content].concat();
+    let key = Aes128Gcm::new(&key.into());
+    key.decrypt_inout_detached(&nonce.into(), &pseudo, [].as_mut_slice().into(), &(*tag).into()).is_ok()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use data_encoding::HEXLOWER;
+
+    /// The client's choice in the examples of RFC 9001 appendix A and RFC 9369 appendix A.
+    pub(in crate::app::quic) const ID: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
+
+    /// RFC 9001 appendix A.3.
+    pub(in crate::app::quic) const SERVER_INITIAL: &[u8] = b"\
+        cf000000010008f067a5502a4262b5004075c0d95a482cd0991cd25b0aac406a5816b6394100f37a1c69797554780bb3\
+        8cc5a99f5ede4cf73c3ec2493a1839b3dbcba3f6ea46c5b7684df3548e7ddeb9c3bf9c73cc3f3bded74b562bfb19fb84\
+        022f8ef4cdd93795d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc42158407dd074ee";
+
+    /// RFC 9001 appendix A.4.
+    pub(in crate::app::quic) const RETRY: &[u8] =
+        b"ff000000010008f067a5502a4262b5746f6b656e04a265ba2eff4d829058fb3f0f2496ba";
+
+    pub(in crate::app::quic) fn octets(hex: &[u8]) -> Vec<u8> {
+        HEXLOWER.decode(hex).expect("hexadecimal")
+    }
+
+    #[test]
+    fn the_servers_packet_of_rfc_9001() {
+        let version = Version::of(1).expect("read");
+        let packet = octets(SERVER_INITIAL);
+        let (number, frames) =
+            InitialKeys::new(version, &ID).open(Direction::ToClient, &packet, 18).expect("opened");
+        assert_eq!(number, 1);
+        // ACK, CRYPTO with the ServerHello.
+        assert!(frames.starts_with(&[0x02, 0, 0, 0, 0, 0x06, 0, 0x40, 0x5a, 2, 0, 0, 0x56, 3, 3]));
+        for place in [0, 5, 18, 40, packet.len() - 1] {
+            let mut damaged = packet.clone();
+            damaged[place] ^= 1;
+            assert_eq!(InitialKeys::new(version, &ID).open(Direction::ToClient, &damaged, 18), None);
+        }
+        assert_eq!(InitialKeys::new(version, &ID).open(Direction::ToServer, &packet, 18), None);
+    }
+
+    #[test]
+    fn the_retry_of_rfc_9001() {
+        let retry = octets(RETRY);
+        let version = Version::of(1).expect("read");
+        assert!(is_retry_of(version, &ID, &retry));
+        assert!(!is_retry_of(version, &ID[1..], &retry));
+        assert!(!is_retry_of(version, &ID, &retry[1..]));
+        assert!(!is_retry_of(version, &ID, &[]));
+    }
+
+    /// RFC 9369 appendix A.4: the same Retry in version 2.
+    #[test]
+    fn the_retry_of_rfc_9369() {
+        let retry = octets(b"cf6b3343cf0008f067a5502a4262b5746f6b656ec8646ce8bfe33952d955543665dcc7b6");
+        assert!(is_retry_of(Version::of(0x6b33_43cf).expect("read"), &ID, &retry));
+        assert!(!is_retry_of(Version::of(1).expect("read"), &ID, &retry));
+    }
+}

@@ -1,0 +1,51 @@
+"""A QUIC server or client on aioquic, as a process of a host: `serve PORT CHAIN KEY [retry]`, `ask ADDRESS PORT NAME SECONDS`.
+
+The client prints `answered`, `silent` when the time is over, or `failed` and why.
+"""
+
+import asyncio
+import ssl
+import sys
+
+from aioquic.asyncio import connect, serve
+from aioquic.quic.configuration import QuicConfiguration
+
+PAGE = bytes(range(32, 127)) * 40
+
+
+def answering(reader, writer):
+    async def answer():
+        await reader.read()
+        writer.write(PAGE)
+        writer.write_eof()
+
+    asyncio.ensure_future(answer())
+
+
+async def serving(port, chain, key, *options):
+    configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3", "lab"])
+    configuration.load_cert_chain(chain, key)
+    await serve("::", int(port), configuration=configuration, stream_handler=answering, retry="retry" in options)
+    await asyncio.Event().wait()
+
+
+async def exchange(address, port, name):
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name=name, verify_mode=ssl.CERT_NONE)
+    async with connect(address, port, configuration=configuration) as connection:
+        reader, writer = await connection.create_stream()
+        writer.write(b"GET /\r\n")
+        writer.write_eof()
+        return await reader.read()
+
+
+async def asking(address, port, name, seconds):
+    try:
+        page = await asyncio.wait_for(exchange(address, int(port), name), float(seconds))
+        print("answered" if page == PAGE else "cut")
+    except TimeoutError:
+        print("silent")
+    except Exception as error:
+        print(f"failed: {error!r}")
+
+
+asyncio.run({"serve": serving, "ask": asking}[sys.argv[1]](*sys.argv[2:]))

@@ -1,0 +1,83 @@
+"""QUIC, and TCP in its place."""
+
+import sys
+import time
+from pathlib import Path
+
+from ..certs import Authority
+from ..frame import TO_SERVER
+from ..lab import scenario
+from ..net import until
+from ..rules import Drop
+from ..services import together
+from ..web import Nginx, curl
+
+HOST = "media.lab.example"
+PEER = Path(__file__).parent.parent / "quic_peer.py"
+UDP = 17
+BLOCKED = 77
+
+
+class Server:
+    """A host that serves HOST by QUIC and by TCP."""
+
+    def __init__(self, lab, site, name, *options, number=None):
+        self.node = site.server(name, number=number)
+        self.authority = Authority(lab.work / f"ca-{name}", "lab.example")
+        chain, key = self.authority.leaf("leaf", HOST)
+        Nginx(self.node).tls(chain, key, name=HOST).start()
+        self.node.start(sys.executable, PEER, "serve", 443, chain, key, *options)
+        until(lambda: self.node.run("ss", "-Hlnu", "sport = :443").strip(), 40)
+
+    def over_quic(self, client, seconds, ipv6=False):
+        """What became of it."""
+        address = self.node.v6 if ipv6 else self.node.v4
+        return client.run(sys.executable, PEER, "ask", address, 443, HOST, seconds).strip()
+
+    def over_tcp(self, client, ipv6=False):
+        address = f"[{self.node.v6}]" if ipv6 else self.node.v4
+        return curl(client, f"https://{HOST}/small", "--resolve", f"{HOST}:443:{address}", "--cacert", self.authority.path("root.pem"))
+
+
+def wanted(what, *allowed):
+    if what not in allowed:
+        raise RuntimeError(f"the client says {what}")
+
+
+@scenario
+def quic_blocked(lab):
+    """A filter drops UDP to port 443 of one server: its clients ask by QUIC for three seconds each, and then by TCP."""
+    # The relay starts with the site, before any host has an address: the host's number says which.
+    to_blocked = lambda frame: frame.protocol == UDP and frame.target.endswith(f".{BLOCKED}")
+    site = lab.site(rtt=22, jitter=0.3, rules=[Drop(TO_SERVER, 443, match=to_blocked)])
+    clients = [site.client(f"client{number}") for number in (1, 2, 3)]
+    there, well = Server(lab, site, "there", number=BLOCKED), Server(lab, site, "well")
+
+    def ask(client):
+        for _ in range(2):
+            wanted(there.over_quic(client, 3), "silent")
+            there.over_tcp(client)
+            wanted(well.over_quic(client, 10), "answered")
+
+    with lab.capture(site, "client side"):
+        together(*(lambda client=client: ask(client) for client in clients))
+        time.sleep(1)
+    lab.truth.expect("quic", variant="fall_back", severity="warning", server=there.node.v4, port=443, mentions="TCP", failed=6)
+    lab.truth.shows = f"udp.dstport == 443 && ip.dst == {there.node.v4}"
+
+
+@scenario
+def healthy_quic(lab):
+    """QUIC with and without Retry, over both families, some of it beside TCP: all well."""
+    site = lab.site(rtt=41, jitter=0.3)
+    clients = [site.client(f"client{number}") for number in (1, 2)]
+    plain, retrying = Server(lab, site, "plain"), Server(lab, site, "retrying", "retry")
+    with lab.capture(site, "client side"):
+        for client in clients:
+            for ipv6 in (False, True):
+                wanted(plain.over_quic(client, 10, ipv6), "answered")
+                wanted(retrying.over_quic(client, 10, ipv6), "answered")
+            # The race that TCP wins: who asked by QUIC stops before there is an answer.
+            together(lambda: plain.over_tcp(client), lambda: wanted(plain.over_quic(client, 0.03), "silent", "answered"))
+        time.sleep(0.5)
+    lab.truth.shows = "quic.long.packet_type == 0 && tls.handshake.type == 2"

@@ -1,0 +1,149 @@
+//! QUIC of the public captures against what an installed tshark reads: versions, server names, application
+//! protocols, and JA4 where tshark knows it (4.2 and later).
+//!
+//! Skips when the captures of `../shared/corpus` or tshark are not there. `cargo test --test quic --
+//! --nocapture` prints what was compared; `PCAPSY_CAPTURES=FOLDER` compares those of a folder, too.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pcapsy::app::quic::version_name;
+use pcapsy::config::Config;
+use pcapsy::flow::Flow;
+use pcapsy::local::{self, Run};
+use pcapsy::pipeline::Rows;
+
+/// What QUIC says in a capture: `name www.example`, `alpn h3`, `version 1`, `ja4 q13...`.
+#[derive(Default)]
+struct Said {
+    all: BTreeSet<String>,
+    sessions: usize,
+    opened: usize,
+}
+
+impl Rows for Said {
+    fn flow(&mut self, flow: &Flow) {
+        let Some(tls) = flow.tls.as_deref() else { return };
+        let hello = tls.client_hello.as_ref();
+        if let Some(quic) = tls.quic.as_deref() {
+            self.sessions += 1;
+            self.opened += usize::from(hello.is_some());
+            let versions = quic.tried.iter().chain([&quic.version]).chain(&quic.server_versions);
+            self.all.extend(versions.map(|version| format!("version {}", version_name(*version))));
+            self.all.extend(hello.and_then(|hello| Some(format!("name {}", hello.sni.as_ref()?))));
+            self.all.extend(hello.iter().flat_map(|hello| &hello.alpn).map(|name| format!("alpn {name}")));
+        }
+        self.all.extend(hello.map(|hello| format!("ja4 {}", hello.ja4)));
+    }
+}
+
+fn tshark(path: &Path, filter: &str, fields: &[&str]) -> Option<Vec<Vec<Vec<String>>>> {
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(path).args(["-Y", filter, "-T", "fields", "-E", "aggregator=\u{1}"]);
+    fields.iter().for_each(|field| {
+        command.args(["-e", field]);
+    });
+    let output = command.output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let values =
+        |cell: &str| cell.split('\u{1}').filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    Some(text.lines().map(|line| line.split('\t').map(values).collect()).collect())
+}
+
+/// Versions that are read; of others there is no more than a number.
+fn is_read(version: u32) -> bool {
+    matches!(version, 1 | 0x6b33_43cf | 0xff00_001d..=0xff00_0020)
+}
+
+fn theirs(path: &Path, ja4: bool) -> Option<BTreeSet<String>> {
+    let mut fields = vec![
+        "quic.version",
+        "tls.handshake.extensions_server_name",
+        "tls.handshake.extensions_alpn_str",
+        "tls.handshake.type",
+    ];
+    fields.extend(ja4.then_some("tls.handshake.ja4"));
+    let mut said = BTreeSet::new();
+    for row in tshark(path, "quic && udp && !icmp && !icmpv6", &fields)? {
+        let of = |field: usize| row.get(field).map_or(&[][..], Vec::as_slice);
+        let number = |text: &String| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+        let versions: Vec<u32> =
+            of(0).iter().filter_map(number).filter(|version| is_read(*version)).collect();
+        said.extend(versions.iter().map(|version| format!("version {}", version_name(*version))));
+        // Packets of other versions may be opened by tshark; those are not compared.
+        if versions.is_empty() || !of(3).iter().any(|kind| kind == "1") {
+            continue;
+        }
+        said.extend(of(1).iter().map(|name| format!("name {name}")));
+        said.extend(of(2).iter().map(|name| format!("alpn {name}")));
+        said.extend(of(4).iter().map(|print| format!("ja4 {print}")));
+    }
+    Some(said)
+}
+
+fn captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let manifest = fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap_or_default();
+    let corpus = manifest.lines().skip(1).filter_map(|line| Some(folder.join(line.split('\t').next()?)));
+    let mut captures: Vec<PathBuf> = corpus.collect();
+    let more = std::env::var_os("PCAPSY_CAPTURES").and_then(|folder| fs::read_dir(folder).ok());
+    captures.extend(more.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())));
+    captures.sort();
+    captures
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Bytes of the versions that are read stand in every capture with QUIC of them.
+fn may_hold_quic(path: &Path) -> bool {
+    let bytes = fs::read(path).unwrap_or_default();
+    let packed = bytes.starts_with(&[0x1f, 0x8b]) || bytes.starts_with(&[0x28, 0xb5]);
+    let front = |window: &[u8]| {
+        let version = window.get(1..5).and_then(|word| Some(u32::from_be_bytes(word.try_into().ok()?)));
+        window.first().is_some_and(|first| first & 0x80 != 0) && version.is_some_and(is_read)
+    };
+    packed || bytes.windows(5).any(front)
+}
+
+/// What tshark reads and pcapsy does not: the capture, and why.
+const UNREAD: &[(&str, &str)] = &[];
+
+#[test]
+fn versions_names_and_protocols_of_quic_are_tsharks() {
+    let known = Command::new("tshark").args(["-G", "fields"]).output();
+    let Ok(known) = known else { return eprintln!("skipped: no tshark") };
+    let ja4 = String::from_utf8_lossy(&known.stdout).contains("\ttls.handshake.ja4\t");
+    let (mut compared, mut sessions, mut opened, mut with, mut wrong) = (0, 0, 0, 0, Vec::new());
+    for path in captures() {
+        if !may_hold_quic(&path) {
+            continue;
+        }
+        let Some(theirs) = theirs(&path, ja4) else { return eprintln!("skipped: no tshark") };
+        if theirs.is_empty() {
+            continue;
+        }
+        let mut ours = Said::default();
+        local::analyze(std::slice::from_ref(&path), &Config::default(), Run::default(), &mut ours, &|_| {})
+            .unwrap_or_else(|error| panic!("{error}"));
+        with += 1;
+        compared += theirs.len();
+        (sessions, opened) = (sessions + ours.sessions, opened + ours.opened);
+        let missing: Vec<_> = theirs.iter().filter(|said| !ours.all.contains(*said)).collect();
+        let expected = UNREAD.iter().any(|(file, _)| *file == name(&path));
+        if missing.is_empty() == expected {
+            wrong.push(format!("{}: {missing:?} of {:?}", name(&path), ours.all));
+        }
+    }
+    println!(
+        "{compared} versions, server names and application protocols{} of {sessions} QUIC sessions in {with} \
+         captures, {opened} with a ClientHello",
+        if ja4 { " and JA4 fingerprints" } else { "" },
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
