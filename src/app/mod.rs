@@ -5,4 +5,6 @@
 
 pub mod dns;
 pub mod http;
+pub mod http2;
 pub mod tls;
+pub mod upgrade;

@@ -28,7 +28,7 @@ use thiserror::Error;
 use super::{ChunkSummary, Leads, PartitionState, Records, Tracked};
 
 /// Version of the format. Goes up with every change to a type that travels.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Why bytes are not the message that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
