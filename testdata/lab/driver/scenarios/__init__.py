@@ -1,3 +1,3 @@
 """The scenarios, a file per group."""
 
-from . import healthy, alike, loss, opening, resets, mtu, tls, dns, asymmetric, slow, applications, path, artefacts
+from . import healthy, alike, loss, opening, resets, mtu, tls, dns, asymmetric, slow, applications, path, artefacts, upgrades
