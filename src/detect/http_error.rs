@@ -10,7 +10,8 @@
 //! the server's requests, and critical when most requests of several clients fail.
 //! - `gateway_timeout` is 504, `bad_gateway` 502, `unavailable` 503, `server_error` 500 and its relatives.
 //! - `cut`: the server ended the connection before the length that it had announced, or the last chunk.
-//! - `unanswered`: the server ended the connection, or the stream of HTTP/2, and had not answered the request.
+//! - `unanswered`: the server ended the connection, or the stream of HTTP/2, and had not answered the
+//!   request.
 //! - `grpc_status`: calls that end with UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE or DATA_LOSS.
 //! - `moved`: until a moment a path was answered well by some servers, since then by others, mostly with 4xx
 //!   other than 401, 403, 407 and 429. Servers behind one address are told apart by their `Server` field.
@@ -34,7 +35,8 @@
 //! Why the server failed, or that the network did. Whether the client got the answer at another try.
 //!
 //! # References
-//! RFC 9110 sections 15.6 and 7.6; RFC 9112 sections 6.3 and 8; RFC 9113 sections 6.8 and 7; gRPC over HTTP/2.
+//! RFC 9110 sections 15.6 and 7.6; RFC 9112 sections 6.3 and 8; RFC 9113 sections 6.8 and 7; gRPC over
+//! HTTP/2.
 
 mod legs;
 mod routes;
@@ -159,7 +161,10 @@ variants! {
                 "no backend is in service (UNAVAILABLE)",
                 "the deadline of the call is shorter than what it asks for takes (DEADLINE_EXCEEDED)",
             ],
-            next: &["read the server's log at these times", "call the method by hand: grpcurl HOST:PORT METHOD"],
+            next: &[
+                "read the server's log at these times",
+                "call the method by hand: grpcurl HOST:PORT METHOD",
+            ],
             not_claimed: NOT_CLAIMED,
             doubted_by: DOUBTED,
         }

@@ -56,9 +56,9 @@ pub struct Http;
 
 impl Table for Http {
     const NAME: &'static str = "http";
-    const DOC: &'static str = "One row per HTTP request and its response, in plain text: HTTP/1 and HTTP/2, gRPC \
-        included. Text of packets \
-        has octets that do not print escaped, and at most 512 of them.";
+    const DOC: &'static str = "One row per HTTP request and its response, in plain text: HTTP/1 and \
+        HTTP/2, gRPC included. Text of packets has octets that do not print escaped, and at most 512 of \
+        them.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "id.orig_h",

@@ -164,7 +164,8 @@ const SIDE: &[Column<TcpSides>] = columns! { TcpSides:
         = |row| row.sent().sizes.largest_delivered;
     "undelivered_length" U32 "IP datagram size of the segment that was sent three times or more and never \
         acknowledged, bytes; of several the one sent most; null when there is none" = |row| row.undelivered();
-    "proxied_for" Text "client for whom a proxy connected, address:port (PROXY protocol); on the client's side"
+    "proxied_for" Text "client for whom a proxy connected (PROXY protocol), address:port; on the \
+        client's side"
         = |row| row.proxied_for();
     "fin_packet" U64 "ordinal of its first FIN; null when there was none" = |row| ordinal(row.sent().fin);
     "fin_frame" U64 "frame number of its first FIN in its file" = |row| row.files.frame_of(row.sent().fin);

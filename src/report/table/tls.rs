@@ -113,8 +113,8 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
         = |row| row.server().map(|hello| version_name(hello.version));
     "cipher" Text "cipher suite chosen" = |row| row.server().map(|hello| cipher_name(hello.cipher_suite));
     "server_name" Text "server name that the client asked for (SNI)" = |row| row.server_name();
-    "upgraded_from" Text "what the connection began in: SMTP, IMAP, ... (STARTTLS), connect (a tunnel through \
-        an HTTP proxy); null when in TLS"
+    "upgraded_from" Text "what the connection began in: SMTP, IMAP, ... (STARTTLS), connect (a tunnel \
+        through an HTTP proxy); null when in TLS"
         = |row| row.flow.upgrade.as_deref().and_then(Upgrade::began_in);
     "resumed" Bool "the client offers to resume a session" = |row| row.client().map(|hello| hello.resumption);
     "last_alert" Text "last alert that is no close_notify, else the last; encrypted when it cannot be read"
