@@ -6,4 +6,6 @@
 pub mod dns;
 pub mod http;
 pub mod quic;
+pub mod http2;
 pub mod tls;
+pub mod upgrade;

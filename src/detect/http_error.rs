@@ -10,7 +10,9 @@
 //! the server's requests, and critical when most requests of several clients fail.
 //! - `gateway_timeout` is 504, `bad_gateway` 502, `unavailable` 503, `server_error` 500 and its relatives.
 //! - `cut`: the server ended the connection before the length that it had announced, or the last chunk.
-//! - `unanswered`: the server ended the connection, and had not answered the request.
+//! - `unanswered`: the server ended the connection, or the stream of HTTP/2, and had not answered the
+//!   request.
+//! - `grpc_status`: calls that end with UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE or DATA_LOSS.
 //! - `moved`: until a moment a path was answered well by some servers, since then by others, mostly with 4xx
 //!   other than 401, 403, 407 and 429. Servers behind one address are told apart by their `Server` field.
 //!
@@ -21,6 +23,8 @@
 //!
 //! # What it leaves alone
 //! - 4xx: an answer to the client, and no outage. 501 and 505 reject the request itself.
+//! - Other statuses of gRPC: they answer the caller. Streams that the server refuses before it begins with
+//!   them (REFUSED_STREAM, GOAWAY): clients try those again.
 //! - One client that fails at many paths, as scanners do: that is information.
 //! - A request on a used connection that the server closes within a second: it may have been closing before
 //!   the request came.
@@ -31,8 +35,10 @@
 //! Why the server failed, or that the network did. Whether the client got the answer at another try.
 //!
 //! # References
-//! RFC 9110 sections 15.6 and 7.6; RFC 9112 sections 6.3 and 8.
+//! RFC 9110 sections 15.6 and 7.6; RFC 9112 sections 6.3 and 8; RFC 9113 sections 6.8 and 7; gRPC over
+//! HTTP/2.
 
+mod legs;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,11 +46,13 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::http::Exchange;
+use crate::app::http::{Closing, Exchange};
+use crate::app::http2::{error_name, grpc_status_name};
+use crate::detect::http_error::legs::{Lack, Leg};
 use crate::detect::http_error::routes::{Asked, Origin, Route, Routes};
 use crate::detect::rates::Rates;
 use crate::detect::*;
-use crate::dissect::{Direction, Endpoint, PacketRef};
+use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead, HandshakeOutcome};
 use crate::time::{Span, Timestamp};
 
@@ -147,26 +155,46 @@ variants! {
             not_claimed: &["that the change was not intended", "that the network failed"],
             doubted_by: DOUBTED,
         }
+        GrpcStatus "grpc_status" Critical {
+            could_be: &[
+                "a fault of the application, or something that it needs fails",
+                "no backend is in service (UNAVAILABLE)",
+                "the deadline of the call is shorter than what it asks for takes (DEADLINE_EXCEEDED)",
+            ],
+            next: &[
+                "read the server's log at these times",
+                "call the method by hand: grpcurl HOST:PORT METHOD",
+            ],
+            not_claimed: NOT_CLAIMED,
+            doubted_by: DOUBTED,
+        }
     }
 }
 
 const NOT_CLAIMED: &[&str] = &["why the server failed", "whether a later try of the client succeeded"];
 const DOUBTED: &[QualityIssue] = &[QualityIssue::Drops];
 
+/// The statuses of gRPC that are as 5xx: UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+const GRPC_FAILURES: [u16; 5] = [2, 4, 13, 14, 15];
+
 impl Problem {
     fn of(exchange: &Exchange) -> Option<Self> {
-        let closed = exchange.closed.filter(|closing| closing.direction == Direction::ToClient);
+        let by_server = |closing: &Closing| closing.direction == Direction::ToClient;
+        let closed = exchange.closed.filter(by_server).filter(|_| !exchange.is_refused());
+        let grpc = exchange.grpc_status.is_some_and(|status| GRPC_FAILURES.contains(&status));
         match exchange.status {
             Some(504) => Some(Self::GatewayTimeout),
             Some(502) => Some(Self::BadGateway),
             Some(503) => Some(Self::Unavailable),
             // 507 to 509 are WebDAV's and hosts', 520 to 530 content networks'.
             Some(500 | 507..=509 | 520..=530) => Some(Self::ServerError),
+            Some(_) if grpc => Some(Self::GrpcStatus),
             Some(_) => (closed.is_some() && exchange.is_cut()).then_some(Self::Cut),
             None => {
                 let (closing, asked) = (closed?, exchange.request_end?);
                 let after = closing.at.time - asked.time;
-                let used = exchange.depth > 1 && after < Span::secs(1);
+                // A stream is ended on purpose; a connection may have been closing before the request came.
+                let used = exchange.error.is_none() && exchange.depth > 1 && after < Span::secs(1);
                 let late = closing.at.packet > asked.packet;
                 (late && !used && exchange.request_whole).then_some(Self::Unanswered)
             }
@@ -180,7 +208,7 @@ impl Problem {
             Self::BadGateway => "502 (Bad Gateway)",
             Self::Unavailable => "503 (Service Unavailable)",
             Self::ServerError => "a server error",
-            Self::Cut | Self::Unanswered | Self::Moved => "",
+            Self::Cut | Self::Unanswered | Self::Moved | Self::GrpcStatus => "",
         }
     }
 }
@@ -212,46 +240,11 @@ counts! {
         paths: Distinct<String, 64>,
         statuses: Distinct<u16, 16>,
         by_reset: u64,
+        /// HTTP/2 ended the stream, and not the connection.
+        by_code: u64,
         shortest_wait_us: Least,
         longest_wait_us: Most,
         moments: Moments,
-    }
-}
-
-/// What somebody asked of somebody else, and did not get.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-struct Leg {
-    to: Endpoint,
-    what: Lack,
-    from: PacketRef,
-    until: PacketRef,
-}
-
-/// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-enum Lack {
-    Refused,
-    NoConnection,
-    GaveUp,
-    /// It answered, and took as long as a time-out.
-    Late,
-    Closed,
-    Reset,
-    Status(u16),
-}
-
-impl Lack {
-    fn text(self, count: u64) -> String {
-        let requests = plural(count, "request");
-        match self {
-            Self::Refused => format!("refused {}", plural(count, "connection")),
-            Self::NoConnection => format!("did not answer {}", plural(count, "connection attempt")),
-            Self::GaveUp => format!("had not answered {requests} when the proxy closed the connection"),
-            Self::Late => format!("had not answered {requests} by then"),
-            Self::Closed => format!("closed the connection on {requests}"),
-            Self::Reset => format!("reset the connection of {requests}"),
-            Self::Status(status) => format!("answered {requests} with {status}"),
-        }
     }
 }
 
@@ -316,6 +309,7 @@ impl Detector for HttpError {
                 Some(Lack::Reset)
             }
             (Some(Problem::Cut | Problem::Unanswered), ..) => Some(Lack::Closed),
+            (Some(Problem::GrpcStatus), ..) => exchange.grpc_status.map(Lack::Grpc),
             (Some(_), _, Some(status)) => Some(Lack::Status(status)),
             (None, Some(closing), None) if closing.direction == Direction::ToServer => Some(Lack::GaveUp),
             (None, _, Some(_)) if exchange.waited() >= Some(self.timer) => Some(Lack::Late),
@@ -325,6 +319,9 @@ impl Detector for HttpError {
         if let Some(what) = lack {
             let leg = Leg { to: flow.server, what, from: asked, until: end };
             book.notes.leg(flow.client.address, leg);
+        }
+        if exchange.is_refused() {
+            return book.not_judged("streams that the server refused, which clients try again");
         }
         if problem.is_none() && exchange.status.is_none() {
             return book.not_judged("no answer before the client closed, or before the capture ended");
@@ -342,7 +339,9 @@ impl Detector for HttpError {
         case.counts.paths.add(exchange.path().to_owned());
         case.counts.by_reset += u64::from(exchange.closed.is_some_and(|closing| closing.reset));
         case.counts.moments.0.add((asked.time, end.time));
-        if let Some(status) = exchange.status {
+        case.counts.by_code += u64::from(exchange.error.is_some());
+        let grpc = exchange.grpc_status.filter(|_| problem == Problem::GrpcStatus);
+        if let Some(status) = grpc.or(exchange.status) {
             case.counts.statuses.add(status);
         }
         if let Some(waited) = exchange.waited() {
@@ -354,10 +353,17 @@ impl Detector for HttpError {
             let response = exchange.response.map(|at| {
                 let after = exchange.waited().map_or(String::new(), |waited| format!(", {waited} later"));
                 let status = exchange.status.unwrap_or_default();
-                Evidence::new(at, Role::Response, format!("{status}{after}"))
+                let grpc = exchange.grpc_status.map_or(String::new(), |status| {
+                    format!(", grpc-status {status} ({})", grpc_status_name(status))
+                });
+                Evidence::new(at, Role::Response, format!("{status}{grpc}{after}"))
             });
             let closing = exchange.closed.map(|closing| {
-                let what = if closing.reset { "RST" } else { "FIN" };
+                let what = match (exchange.error, closing.reset) {
+                    (Some(code), _) => error_name(code),
+                    (None, true) => "RST".to_owned(),
+                    (None, false) => "FIN".to_owned(),
+                };
                 let sent = exchange.response_bytes;
                 let of = exchange.announced.map_or(String::new(), |length| format!(" of {length}"));
                 Evidence::new(closing.at, Role::Reset, format!("{what} after {sent}{of} bytes of the body"))
@@ -401,13 +407,21 @@ impl Detector for HttpError {
             _ => case.severity(failed),
         };
         let status = case.counts.statuses.only().filter(|_| *problem == Problem::ServerError);
-        let said = status.map_or(problem.phrase().to_owned(), u16::to_string);
+        let said = match problem {
+            Problem::GrpcStatus => {
+                let mut names: Vec<_> = case.counts.statuses.iter().copied().map(grpc_status_name).collect();
+                names.sort();
+                names.join(" or ")
+            }
+            _ => status.map_or(problem.phrase().to_owned(), u16::to_string),
+        };
+        let ends = if case.counts.by_code == failed { "the stream of" } else { "the connection on" };
         let (title, fate) = match problem {
             Problem::Cut => {
                 (format!("{server} cuts {failed} of {of} short"), "got part of the answer".to_owned())
             }
             Problem::Unanswered => {
-                let title = format!("{server} ends the connection on {failed} of {of} without an answer");
+                let title = format!("{server} ends {ends} {failed} of {of} without an answer");
                 (title, "got no answer".to_owned())
             }
             _ => (format!("{server} answers {failed} of {of} with {said}"), format!("got {said}")),
@@ -436,6 +450,7 @@ impl Detector for HttpError {
             let fields = |what: &str| format!("{}: {what}", leg.to);
             let end = match leg.what {
                 Lack::Status(status) => format!("{status}"),
+                Lack::Grpc(status) => grpc_status_name(status),
                 Lack::Refused => "refused".to_owned(),
                 Lack::Late => "the answer, too late".to_owned(),
                 _ => "end without an answer".to_owned(),

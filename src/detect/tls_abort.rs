@@ -5,6 +5,7 @@
 //!   flight.
 //! - `not_tls`: the server answers the ClientHello with bytes that are no TLS.
 //! - `plain_text`: the client speaks plain text to a port that wants TLS, and is turned away.
+//! - `starttls_refused`: the server refuses the client's request to go on in TLS (STARTTLS and its like).
 //!
 //! # Why it matters
 //! The application reports a reset or an unexpected end of file, and nothing in its log names TLS.
@@ -19,6 +20,9 @@
 //! clients without a name try once each, when they or one client alone close after the server's flight, and
 //! for one client without a name where nobody succeeds.
 //!
+//! A client that goes on in plain text after the refusal has not failed: that is information, and nothing at
+//! all for PostgreSQL and FTP, whose clients ask everywhere.
+//!
 //! # What it leaves alone
 //! - Sessions with an alert, encrypted ones included (see `tls_alert`).
 //! - Silence of `wait` or more before the end (see `tls_stall`).
@@ -32,11 +36,12 @@
 //!
 //! # References
 //! RFC 8446 section 6 (errors are to be told by an alert); RFC 9112 section 4; IANA service names (ports of
-//! protocols over TLS).
+//! protocols over TLS); RFC 3207 section 4 (454); RFC 4511 section 4.14.
 
 use std::collections::BTreeMap;
 
 use crate::app::tls::{TlsSession, chain_faults};
+use crate::app::upgrade::{PlainProtocol, StartTls, Verdict};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, HandshakeOutcome, Negotiation, NegotiationEnd, Stage, TcpFlow};
@@ -105,6 +110,19 @@ variants! {
             not_claimed: &["that the client's configuration is wrong: the server may have changed"],
             doubted_by: DOUBTED_BY,
         }
+        StarttlsRefused "starttls_refused" Warning {
+            could_be: &[
+                "the server cannot read its certificate or its key",
+                "TLS is not configured at the server",
+                "a device on the path answers in the server's place",
+            ],
+            next: &[
+                "ask the server: openssl s_client -starttls PROTOCOL -connect HOST:PORT",
+                "read the server's log at these times",
+            ],
+            not_claimed: &["why the server refused", "that messages went in plain text elsewhere"],
+            doubted_by: DOUBTED_BY,
+        }
     }
 }
 
@@ -121,6 +139,10 @@ counts! {
         after_client: u64,
         /// What came instead of TLS, by its first bytes.
         began: Distinct<String, 8>,
+        /// Connections that went on in plain text after STARTTLS was refused.
+        went_on: u64,
+        /// What they began in.
+        protocols: Distinct<PlainProtocol, 8>,
     }
 }
 
@@ -151,6 +173,10 @@ impl Detector for TlsAbort {
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = flow.tcp.as_deref() else { return };
+        let starttls = flow.upgrade.as_deref().and_then(|upgrade| upgrade.starttls.as_ref());
+        if let Some(starttls) = starttls.filter(|starttls| starttls.verdict == Verdict::Refused) {
+            return starttls_refused(flow, tcp, starttls, book);
+        }
         match (flow.tls.as_deref(), flow.negotiation()) {
             (Some(tls), Some(negotiation)) => self.handshake(flow, tls, tcp, &negotiation, book),
             (None, _) => plain_text(flow, tcp, book),
@@ -177,6 +203,9 @@ impl Detector for TlsAbort {
                 }
                 // Plain text was judged nowhere else: it failed among all that the port was asked.
                 case.total = all + case.failed;
+            }
+            if way == Way::StarttlsRefused {
+                case.total = all + case.failed + case.counts.went_on;
             }
             concluded.push((self.draft(&server, way, by, &case, same, completed), case));
         }
@@ -301,6 +330,10 @@ impl TlsAbort {
             }
             (Way::NotTls, _) => format!("{shown} answers TLS with something else"),
             (Way::PlainText, _) => format!("Clients speak plain text to the TLS port {shown}"),
+            (Way::StarttlsRefused, _) => {
+                let protocol = counts.protocols.only().map_or("several protocols", |of| of.name());
+                format!("{shown} refuses STARTTLS ({protocol})")
+            }
         };
         let of = case.total.max(case.failed);
         let mut summary = match way {
@@ -308,6 +341,17 @@ impl TlsAbort {
                 "{} could not use the service: {} began with plain text and were turned away.",
                 case.clients(),
                 plural(case.failed, "connection"),
+            ),
+            Way::StarttlsRefused if case.failed == 0 => format!(
+                "{} asked for TLS and did not get it: {} went on in plain text.",
+                case.clients(),
+                plural(counts.went_on, "connection"),
+            ),
+            Way::StarttlsRefused => format!(
+                "{} could not use the service with TLS: {} of {} ended after the refusal.",
+                case.clients(),
+                case.failed,
+                plural(of, "connection"),
             ),
             _ => format!(
                 "{} could not finish the handshake: {} of {} with this server and name ended so.",
@@ -317,7 +361,9 @@ impl TlsAbort {
             ),
         };
         let began: Vec<&str> = counts.began.iter().take(3).map(String::as_str).collect();
-        if !began.is_empty() {
+        if way == Way::StarttlsRefused && !began.is_empty() {
+            summary += &format!(" The server said {}.", began.join(" or "));
+        } else if !began.is_empty() {
             let who = if way == Way::NotTls { "server" } else { "client" };
             summary += &format!(" The {who} began with {}.", began.join(" or "));
         }
@@ -347,7 +393,9 @@ impl TlsAbort {
             _ => unknown || (clients == 1 && name.is_empty() && completed == 0),
         };
         let severity = match way {
-            _ if case.failed < self.insistent || probe => Severity::Info,
+            _ if case.failed < self.insistent => Severity::Info,
+            Way::StarttlsRefused => case.severity(case.failed),
+            _ if probe => Severity::Info,
             Way::ResetAfterHello | Way::NotTls if !name.is_empty() => case.severity(case.failed),
             Way::NoAlert if !leaves && !name.is_empty() => case.severity(case.failed),
             _ => case.severity(case.failed).min(Severity::Warning),
@@ -356,7 +404,7 @@ impl TlsAbort {
         let draft = Draft::new(way, title, summary)
             .severity(severity)
             .confidence(match way {
-                Way::NotTls | Way::PlainText => Confidence::Confirmed,
+                Way::NotTls | Way::PlainText | Way::StarttlsRefused => Confidence::Confirmed,
                 Way::ResetAfterHello | Way::NoAlert => Confidence::Likely,
             })
             .direction(by)
@@ -395,6 +443,30 @@ fn has_other_ttl(flow: &Flow, tcp: &TcpFlow) -> bool {
     most.saturating_sub(least) > OTHER_TTL && resets.any(|reset| reset.ttl == least || reset.ttl == most)
 }
 
+/// STARTTLS was refused: whether the client needed it shows what it did then.
+fn starttls_refused(flow: &Flow, tcp: &TcpFlow, starttls: &StartTls, book: &mut Book<TlsAbort>) {
+    // Their clients ask wherever they connect, and do without.
+    let asks_anyway = matches!(starttls.protocol, PlainProtocol::Postgresql | PlainProtocol::Ftp);
+    if starttls.went_on && asks_anyway {
+        return;
+    }
+    if !starttls.went_on && tcp.closing().is_none() {
+        return book.not_judged("the capture ended after STARTTLS was refused");
+    }
+    let key = ((flow.server, String::new()), Way::StarttlsRefused, Direction::ToClient);
+    let Some(case) = book.case(key) else { return };
+    case.flow(flow, [Some(starttls.asked), starttls.answered].into_iter().flatten());
+    case.failed += u64::from(!starttls.went_on);
+    case.counts.went_on += u64::from(starttls.went_on);
+    case.counts.protocols.add(starttls.protocol);
+    case.counts.began.add(starttls.reply.clone());
+    case.show(0, flow.id, || {
+        let ask = Evidence::new(starttls.asked, Role::NotTls, "asks for TLS");
+        let answer = starttls.answered.map(|at| Evidence::new(at, Role::NotTls, starttls.reply.clone()));
+        [Some(ask), answer].into_iter().flatten()
+    });
+}
+
 /// Plain text that a port turned away; whether the port wants TLS is known in the end.
 fn plain_text(flow: &Flow, tcp: &TcpFlow, book: &mut Book<TlsAbort>) {
     let [client, server] = flow.greetings;
@@ -431,153 +503,4 @@ fn plain_text(flow: &Flow, tcp: &TcpFlow, book: &mut Book<TlsAbort>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{fires, in_traffic, one, says_nothing, silent};
-    use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, Talk};
-    use crate::support::tls;
-
-    const NAME: &str = TlsAbort::RULE.name;
-
-    fn opened(lab: &mut Lab, number: u8, port: u16) -> Talk {
-        let mut talk = lab.talk(20 + number, (30, port), 100 + u64::from(number) * 300, [30, 5_000]);
-        talk.handshake(&mut lab.capture);
-        talk.wait(300);
-        talk
-    }
-
-    fn served(lab: &mut Lab, number: u8, port: u16, name: &str) {
-        let mut talk = opened(lab, number, port);
-        tls::handshake13(&mut talk, &mut lab.capture, name);
-        tls::exchange(&mut talk, &mut lab.capture, 700);
-        tls::close(&mut talk, &mut lab.capture, true);
-    }
-
-    #[test]
-    fn it_fires() {
-        fires(NAME, &[("tls_abort_reset", "reset_after_hello", Severity::Critical)]);
-    }
-
-    #[test]
-    fn it_stays_silent() {
-        silent(NAME, &["healthy", "healthy_resets", "healthy_happy_eyeballs", "tls_stall_server_silent"]);
-        says_nothing(NAME, &["healthy_close_notify", "tls_alert_encrypted_client", "tls_alert_unknown_ca"]);
-    }
-
-    #[test]
-    fn a_name_that_is_reset_by_another_ttl() {
-        let findings = crate::detect::testing::in_scene(NAME, "tls_abort_reset");
-        let finding = one(&findings, "reset_after_hello", Severity::Critical);
-        assert!(finding.summary.contains("4 RSTs have another TTL"), "{finding:#?}");
-        assert!(finding.summary.contains("for other names went well"), "{finding:#?}");
-    }
-
-    #[test]
-    fn a_server_that_closes_without_a_word() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..5 {
-                let mut talk = opened(lab, number, 443);
-                tls::hello(&mut talk, &mut lab.capture, "www.shop.example", true);
-                talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
-                talk.turn(SERVER);
-                talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
-            }
-        });
-        one(&findings, "no_alert", Severity::Critical);
-    }
-
-    fn leaves(lab: &mut Lab, number: u8) {
-        let mut talk = opened(lab, number, 443);
-        tls::hello(&mut talk, &mut lab.capture, "www.shop.example", true);
-        tls::server_flight13(&mut talk, &mut lab.capture);
-        talk.wait(500);
-        talk.send(&mut lab.capture, CLIENT, RST | ACK, b"");
-    }
-
-    #[test]
-    fn clients_that_leave_after_the_servers_flight() {
-        let findings = in_traffic(NAME, |lab| (0..5).for_each(|number| leaves(lab, number)));
-        let finding = one(&findings, "no_alert", Severity::Warning);
-        assert!(finding.alternatives[0].contains("certificate"), "{finding:#?}");
-        // A health check of a load balancer does the same all day.
-        let check = in_traffic(NAME, |lab| (0..5).for_each(|_| leaves(lab, 1)));
-        one(&check, "no_alert", Severity::Info);
-    }
-
-    #[test]
-    fn a_plain_port_that_is_asked_for_tls() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..4 {
-                let mut talk = opened(lab, number, 8080);
-                tls::hello(&mut talk, &mut lab.capture, "www.shop.example", true);
-                talk.send(&mut lab.capture, SERVER, ACK, b"HTTP/1.1 400 Bad Request\r\n\r\n");
-                talk.close(&mut lab.capture);
-            }
-        });
-        let finding = one(&findings, "not_tls", Severity::Critical);
-        assert!(finding.summary.contains("The server began with HTTP/1.1 400"), "{finding:#?}");
-    }
-
-    /// Plain HTTP that is answered by `answer`, or closed at once.
-    fn plain(lab: &mut Lab, number: u8, port: u16, answer: &[u8]) {
-        let mut talk = opened(lab, number, port);
-        talk.send(&mut lab.capture, CLIENT, ACK, b"GET / HTTP/1.1\r\nHost: www.shop.example\r\n\r\n");
-        talk.turn(CLIENT);
-        if !answer.is_empty() {
-            talk.send(&mut lab.capture, SERVER, ACK, answer);
-        }
-        talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
-        talk.turn(SERVER);
-        talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
-    }
-
-    #[test]
-    fn plain_text_on_a_port_for_tls() {
-        let bad: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-        let alert = tls::alert(tls::FATAL, 10);
-        for (port, answer, tls_too) in [(443, bad, false), (9000, &alert[..], false), (9000, &[], true)] {
-            let findings = in_traffic(NAME, |lab| {
-                (0..4).for_each(|number| plain(lab, number / 2, port, answer));
-                if tls_too {
-                    (5..9).for_each(|number| served(lab, number, port, "www.shop.example"));
-                }
-            });
-            one(&findings, "plain_text", Severity::Warning);
-        }
-        // As scanners do.
-        let once = in_traffic(NAME, |lab| (0..4).for_each(|number| plain(lab, number, 443, bad)));
-        one(&once, "plain_text", Severity::Info);
-    }
-
-    #[test]
-    fn plain_text_that_is_served_or_refused_on_a_plain_port_is_left_alone() {
-        let findings = in_traffic(NAME, |lab| {
-            (0..4).for_each(|number| plain(lab, number, 443, b"HTTP/1.1 301 Moved\r\n\r\n"));
-            (5..9).for_each(|number| served(lab, number, 443, "www.shop.example"));
-            (10..14).for_each(|number| plain(lab, number, 80, b"HTTP/1.1 400 Bad Request\r\n\r\n"));
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// Connections opened ahead of their use, and clients that say hello and change their mind.
-    #[test]
-    fn clients_that_close_before_the_answer_are_left_alone() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..6 {
-                let mut talk = opened(lab, number, 443);
-                if number % 2 == 0 {
-                    talk.send(&mut lab.capture, CLIENT, ACK, &tls::client_hello("a.example", true, 4));
-                }
-                if number % 4 == 0 {
-                    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
-                    talk.turn(CLIENT);
-                    tls::server_flight13(&mut talk, &mut lab.capture);
-                }
-                talk.wait(200);
-                talk.send(&mut lab.capture, CLIENT, RST | ACK, b"");
-            }
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-}
+mod tests;

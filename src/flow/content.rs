@@ -1,11 +1,15 @@
 //! What the bytes of a flow turned out to be, told by content and not by port.
 
+mod over;
+
 use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
 use crate::app::http::{Closing, Exchange, HttpParser, begins_request, looks_like_http};
 use crate::app::quic::{QuicReader, looks_like_quic};
+use crate::app::http2::Http2Parser;
 use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
+use crate::app::upgrade::{Dialogue, ProxyHeader};
 use crate::dissect::{Direction, PacketRef};
-use crate::flow::{FlowHead, Greeting, Service};
+use crate::flow::{FlowHead, Greeting, Service, Turn, Turns, Upgrade};
 use crate::time::Timestamp;
 
 /// Bytes kept per direction until the protocol is known: HTTP is told when the first line is whole.
@@ -24,6 +28,11 @@ enum Kind {
     Tls(Box<TlsParser>),
     Dns(Box<DnsTcp>),
     Http(Box<HttpParser>),
+    /// With what was asked and answered so far: streams share the connection, so that the direction of the
+    /// data does not tell it.
+    Http2(Box<(Http2Parser, Turns)>),
+    /// Plain text that may go on in TLS, and the TLS of the direction that went over first.
+    Plain(Box<(Dialogue, TlsParser)>),
     Ssh,
     Datagrams,
     Quic(Box<QuicReader>),
@@ -33,10 +42,21 @@ enum Kind {
     Recorded([Vec<Option<u8>>; 2]),
 }
 
+/// What stood before the protocol of a connection.
+#[derive(Debug, Default)]
+struct Before {
+    proxied: Option<ProxyHeader>,
+    dialogue: Option<Dialogue>,
+    /// HTTP/1 that went over to another protocol.
+    http: Option<Box<HttpParser>>,
+}
+
 /// The parsers of one flow.
 #[derive(Debug)]
 pub(super) struct Content {
     kind: Kind,
+    /// Behind a pointer: few connections have it.
+    before: Option<Box<Before>>,
     transactions: Option<Box<Transactions>>,
     dns_port: bool,
     greetings: [Greeting; 2],
@@ -48,26 +68,25 @@ impl Content {
     /// For a byte stream. `dns_port`: one of its ports is DNS's, so length-prefixed messages are expected.
     pub(super) fn stream(dns_port: bool) -> Self {
         let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(None) };
-        Self { kind, transactions: None, dns_port, greetings: Default::default(), clock: Timestamp::MIN }
+        Self::of(kind, dns_port)
     }
 
     /// For datagrams.
     pub(super) fn datagrams(dns_port: bool) -> Self {
-        Self {
-            kind: Kind::Datagrams,
-            transactions: None,
-            dns_port,
-            greetings: Default::default(),
-            clock: Timestamp::MIN,
-        }
+        Self::of(Kind::Datagrams, dns_port)
     }
 
     /// For bytes that nobody reads.
     pub(super) fn none() -> Self {
+        Self::of(Kind::Other, false)
+    }
+
+    fn of(kind: Kind, dns_port: bool) -> Self {
         Self {
-            kind: Kind::Other,
+            kind,
+            before: None,
             transactions: None,
-            dns_port: false,
+            dns_port,
             greetings: Default::default(),
             clock: Timestamp::MIN,
         }
@@ -95,12 +114,16 @@ impl Content {
             Kind::Dns(stream) => stream.held(),
             Kind::Http(parser) => parser.held(),
             Kind::Quic(reader) => reader.held(),
+            Kind::Http2(of) => of.0.held(),
+            Kind::Plain(of) => of.0.held() + of.1.held(),
             Kind::Undecided(heads) => {
                 heads.iter().flat_map(|heads| heads.iter()).map(|(head, _)| head.capacity()).sum()
             }
             _ => 0,
         };
-        stream + self.transactions.as_ref().map_or(0, |transactions| transactions.held())
+        let http = |before: &Before| before.http.as_ref().map_or(0, |http| http.held());
+        let before = self.before.as_ref().map_or(0, |before| size_of::<Before>() + http(before));
+        stream + before + self.transactions.as_ref().map_or(0, |transactions| transactions.held())
     }
 
     /// The first bytes of each side.
@@ -112,32 +135,70 @@ impl Content {
     pub(super) fn service(&self) -> Option<Service> {
         match self.kind {
             Kind::Tls(_) => Some(Service::Tls),
-            Kind::Http(_) => Some(Service::Http),
+            Kind::Http(_) | Kind::Http2(_) => Some(Service::Http),
             Kind::Ssh => Some(Service::Ssh),
             Kind::Quic(_) => Some(Service::Quic),
-            _ => self.transactions.is_some().then_some(Service::Dns),
+            Kind::Plain(_) => self.tls().map(|_| Service::Tls),
+            _ if self.transactions.is_some() => Some(Service::Dns),
+            _ => self.before.as_ref()?.http.as_ref().map(|_| Service::Http),
         }
+    }
+
+    /// The TLS of the connection, also where one direction only has gone over to it.
+    fn tls(&self) -> Option<&TlsSession> {
+        match &self.kind {
+            Kind::Tls(parser) => Some(parser.session()),
+            Kind::Plain(of) if is_secured(&of.0) => Some(of.1.session()),
+            _ => None,
+        }
+    }
+
+    /// What stood before the protocol of the connection.
+    pub(super) fn upgrade(&self) -> Option<Box<Upgrade>> {
+        let before = self.before.as_deref();
+        let dialogue = match &self.kind {
+            Kind::Plain(of) => Some(&of.0),
+            _ => before.and_then(|before| before.dialogue.as_ref()),
+        };
+        let proxied = before.and_then(|before| before.proxied);
+        let starttls = dialogue.and_then(|dialogue| dialogue.request().cloned());
+        let tunnel =
+            before.is_some_and(|before| before.http.is_some()) && !matches!(self.kind, Kind::Http2(_));
+        let any = proxied.is_some() || starttls.is_some() || tunnel;
+        any.then(|| Box::new(Upgrade { proxied, starttls, tunnel }))
     }
 
     /// The application said goodbye: what follows ends nothing.
     pub(super) fn is_closing(&self) -> bool {
+        self.tls().is_some_and(TlsSession::said_goodbye)
+    }
+
+    /// Who asks and who answers is not told by the direction of the data: the bytes are another protocol's
+    /// than the one that was recognised, or streams share the connection.
+    pub(super) fn hides_turns(&self) -> bool {
         match &self.kind {
-            Kind::Tls(parser) => parser.session().said_goodbye(),
-            _ => false,
+            Kind::Http(parser) => parser.is_tunnel(),
+            Kind::Http2(_) => true,
+            _ => self.before.as_ref().is_some_and(|before| before.http.is_some()),
         }
     }
 
-    /// The bytes are another protocol's than the one that was recognised.
-    pub(super) fn is_tunnel(&self) -> bool {
-        matches!(&self.kind, Kind::Http(parser) if parser.is_tunnel())
+    /// What was asked and answered, where the streams of a connection tell it. Those that `resent` knows have
+    /// waited for the network.
+    pub(super) fn turns(&self, resent: impl Fn(PacketRef) -> bool) -> Option<Turns> {
+        let Kind::Http2(of) = &self.kind else { return None };
+        let (parser, turns) = of.as_ref();
+        let mut turns = turns.clone();
+        parser.waiting().iter().filter_map(Turn::of).for_each(|turn| turns.count(turn));
+        for turn in &mut turns.slowest {
+            turn.repeated = resent(turn.request) || turn.response.is_some_and(&resent);
+        }
+        Some(turns)
     }
 
     /// What is said is part of a handshake above TCP.
     pub(super) fn is_opening(&self) -> bool {
-        match &self.kind {
-            Kind::Tls(parser) => parser.session().established.is_none(),
-            _ => false,
-        }
+        self.tls().is_some_and(|session| session.established.is_none())
     }
 
     /// The next bytes of a stream.
@@ -145,7 +206,14 @@ impl Content {
         self.greetings[direction.index()].add(bytes, at);
         match &mut self.kind {
             Kind::Tls(parser) => parser.data(direction, bytes, at),
-            Kind::Http(parser) => parser.data(direction, bytes, at, self.clock),
+            Kind::Http(parser) => {
+                let rest = parser.data(direction, bytes, at, self.clock);
+                if parser.is_tunnel() {
+                    self.go_over(direction, rest, at);
+                }
+            }
+            Kind::Http2(of) => of.0.data(direction, bytes, at, self.clock),
+            Kind::Plain(_) => self.plain(direction, bytes, at),
             Kind::Dns(stream) => {
                 for (message, at) in stream.data(direction, bytes, at) {
                     self.transactions.get_or_insert_default().message(direction, &message, at, self.clock);
@@ -179,7 +247,7 @@ impl Content {
                             heads.get_or_insert_default()[direction.index()] = (all.to_vec(), began);
                         }
                         _ if all.starts_with(SSH) => self.kind = Kind::Ssh,
-                        _ => self.kind = Kind::Other,
+                        _ => self.recognise(direction, all, began),
                     },
                 }
             }
@@ -197,6 +265,9 @@ impl Content {
         match &mut self.kind {
             Kind::Tls(parser) => parser.gap(direction, length, at),
             Kind::Http(parser) => parser.gap(direction, length, at, self.clock),
+            Kind::Http2(of) => of.0.gap(direction, length, at, self.clock),
+            Kind::Plain(of) if of.0.is_secured(direction) => of.1.gap(direction, length, at),
+            Kind::Plain(of) => of.0.gap(direction),
             Kind::Dns(stream) => stream.gap(direction, length, at),
             Kind::Undecided(heads) => {
                 let heads = heads.take().map(|heads| *heads).unwrap_or_default();
@@ -246,10 +317,13 @@ impl Content {
 
     /// When a transaction will be finished by time.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        match &self.kind {
+        let now = match &self.kind {
             Kind::Http(parser) => parser.next_deadline(),
+            Kind::Http2(of) => of.0.next_deadline(),
             _ => self.transactions.as_ref().and_then(|transactions| transactions.next_deadline()),
-        }
+        };
+        let before = self.before.as_ref().and_then(|before| before.http.as_ref()?.next_deadline());
+        now.into_iter().chain(before).min()
     }
 
     /// Transactions that are finished at `now`, each with the time it was finished.
@@ -262,27 +336,45 @@ impl Content {
     /// `head` as the content has it: who sends the requests is the client.
     pub(super) fn roles(&self, head: FlowHead) -> FlowHead {
         match &self.kind {
-            Kind::Http(parser) if parser.is_reversed() => {
-                FlowHead { client: head.server, server: head.client, ..head }
-            }
+            Kind::Http(parser) if parser.is_reversed() => head.reversed(),
+            Kind::Http2(of) if of.0.is_reversed() => head.reversed(),
             _ => head,
         }
     }
 
     /// HTTP exchanges that were finished before `now`.
     pub(super) fn exchanges(&mut self, now: Timestamp) -> Vec<Exchange> {
-        match &mut self.kind {
-            Kind::Http(parser) => parser.finished(now),
-            _ => Vec::new(),
-        }
+        self.each_exchange(|parser| parser.finished(now), |parser| parser.finished(now))
     }
 
     /// The flow is over: every HTTP exchange is finished.
     pub(super) fn close_exchanges(&mut self, closing: Option<Closing>) -> Vec<Exchange> {
-        match &mut self.kind {
-            Kind::Http(parser) => parser.close(closing),
+        self.each_exchange(|parser| parser.close(closing), |parser| parser.close(closing))
+    }
+
+    fn each_exchange(
+        &mut self,
+        first: impl Fn(&mut HttpParser) -> Vec<Exchange>,
+        second: impl Fn(&mut Http2Parser) -> Vec<Exchange>,
+    ) -> Vec<Exchange> {
+        let mut exchanges = match &mut self.kind {
+            Kind::Http(parser) => first(parser),
+            Kind::Http2(of) => {
+                let (parser, turns) = of.as_mut();
+                let exchanges = second(parser);
+                exchanges.iter().filter_map(Turn::of).for_each(|turn| turns.count(turn));
+                exchanges
+            }
             _ => Vec::new(),
+        };
+        let Some(before) = self.before.as_deref_mut() else { return exchanges };
+        exchanges.splice(0..0, before.http.iter_mut().flat_map(|parser| first(parser)));
+        if let Some(client) = before.proxied.and_then(|header| header.client) {
+            for exchange in exchanges.iter_mut().filter(|exchange| exchange.forwarded_for.is_empty()) {
+                exchange.forwarded_for = client.address.to_string();
+            }
         }
+        exchanges
     }
 
     /// The flow is over: every transaction is finished.
@@ -309,7 +401,13 @@ impl Content {
         match self.kind {
             Kind::Tls(parser) => Some(Box::new(parser.finish())),
             Kind::Quic(reader) => Some(Box::new(reader.finish())),
+            Kind::Plain(of) if is_secured(&of.0) => Some(Box::new(of.1.finish())),
             _ => None,
         }
     }
+}
+
+/// One of the directions has gone over to TLS.
+fn is_secured(dialogue: &Dialogue) -> bool {
+    Direction::BOTH.into_iter().any(|direction| dialogue.is_secured(direction))
 }

@@ -32,6 +32,7 @@ mod table;
 mod tcp;
 mod times;
 mod turns;
+mod upgrade;
 mod waits;
 #[cfg(test)]
 mod tests;
@@ -53,4 +54,5 @@ pub use streams::StreamId;
 pub use table::FlowTable;
 pub use times::{Histogram, Spread, Times};
 pub use turns::{Turn, Turns};
+pub use upgrade::Upgrade;
 pub use waits::{Breaker, Closure, Crossing, FatalPause, Pause, Reopened, Unanswered, Waits};

@@ -395,6 +395,7 @@ pub(super) fn new_flow(
         halves: [Half::default(), Half::default()],
         tcp: None,
         tls: None,
+        upgrade: None,
         greetings: Default::default(),
         service: None,
         icmp_errors: Vec::new(),

@@ -9,7 +9,7 @@ use crate::app::tls::TlsSession;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, Icmp, Path, Seq, TcpOptions};
 use crate::flow::log::stalled;
-use crate::flow::{ConnState, Echoes, Greeting, Laps, Reset, TcpEvent, Trip, Turns, Waits};
+use crate::flow::{ConnState, Echoes, Greeting, Laps, Reset, TcpEvent, Trip, Turns, Upgrade, Waits};
 use crate::time::{Span, Timestamp};
 
 /// How client and server were told apart.
@@ -47,7 +47,7 @@ pub enum Service {
     Tls,
     /// DNS.
     Dns,
-    /// HTTP/1.
+    /// HTTP/1, or HTTP/2 in plain text.
     Http,
     /// SSH.
     Ssh,
@@ -143,7 +143,10 @@ pub struct Flow {
     pub tcp: Option<Box<TcpFlow>>,
     /// TLS, when its bytes were recognised: over TCP, or in QUIC.
     pub tls: Option<Box<TlsSession>>,
-    /// The first bytes of each side of a TCP connection; index with [`Direction::index`].
+    /// What stood before its protocol; `None` for most.
+    pub upgrade: Option<Box<Upgrade>>,
+    /// The first bytes of each side of a TCP connection, behind what is in `upgrade`; index with
+    /// [`Direction::index`].
     pub greetings: [Greeting; 2],
     /// The application protocol, when its content was recognised.
     pub service: Option<Service>,
@@ -571,6 +574,13 @@ pub struct FlowHead {
     pub server: Endpoint,
     /// VLANs and tunnels.
     pub path: Path,
+}
+
+impl FlowHead {
+    /// With client and server the other way round.
+    pub(super) fn reversed(self) -> Self {
+        Self { client: self.server, server: self.client, ..self }
+    }
 }
 
 impl Flow {

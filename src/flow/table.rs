@@ -464,6 +464,7 @@ impl FlowTable {
             .extend(rows.map(|transaction| Row::transaction(transaction, head, time, watched_until)));
         open.flow.service = open.content.service();
         open.flow.greetings = open.content.greetings();
+        open.flow.upgrade = open.content.upgrade();
         open.flow.tls = open.content.into_tls();
         open.flow.end = end;
         open.flow.watched_until = watched_until;

@@ -15,7 +15,9 @@ use crate::flow::sender::{Placed, Sender, Timing};
 use crate::flow::sent::Segment;
 use crate::flow::turns::Tracker;
 use crate::flow::waits::{Closing, Passing, Pause, Reopened, Waiting};
-use crate::flow::{EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, TcpSide, Vantage};
+use crate::flow::{
+    EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, TcpSide, Turns, Vantage,
+};
 use crate::time::{Span, Timestamp};
 
 /// What the receive window of one side looks like.
@@ -207,7 +209,7 @@ impl Connection {
             self.last_data = Some(direction);
             let turns = self.turns.get_or_insert_default();
             match placed {
-                Placed::New | Placed::Late if !content.is_tunnel() => {
+                Placed::New | Placed::Late if !content.hides_turns() => {
                     let what = (segment.end(), segment.length);
                     turns.data(direction, what, at, placed == Placed::Late, content.is_opening());
                 }
@@ -573,6 +575,11 @@ impl Connection {
         let crowded = self.senders.iter().map(|sender| sender.crowded).sum();
         let disorder = self.senders.iter().map(|sender| sender.disorder).sum();
         let (events, events_dropped) = self.log.finish();
+        let resent = |at: PacketRef| {
+            let here = events.iter().filter(|event| event.at == at);
+            here.into_iter().any(|event| event.kind.is_data_retransmission())
+        };
+        let streams = content.turns(resent);
         let mut flow = Box::<TcpFlow>::default();
         for (index, direction) in Direction::BOTH.into_iter().enumerate() {
             let side = std::mem::take(&mut self.senders[index].side);
@@ -586,7 +593,10 @@ impl Connection {
         (flow.events, flow.events_dropped) = (events, events_dropped);
         (flow.crowded, flow.disorder) = (crowded, disorder);
         flow.waits = self.waiting.and_then(Waiting::finish);
-        flow.turns = self.turns.map(|turns| Box::new(turns.finish(flow.closing())));
+        flow.turns = match streams {
+            Some(turns) => Some(Box::new(Turns { closing: flow.closing(), ..turns })),
+            None => self.turns.map(|turns| Box::new(turns.finish(flow.closing()))),
+        };
         flow
     }
 }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::http::Closing;
+use crate::app::http::{Closing, Exchange};
 use crate::dissect::{Direction, PacketRef, Seq};
 use crate::flow::Times;
 use crate::time::Span;
@@ -34,6 +34,20 @@ impl Turn {
     /// Last byte of the request to first byte of the response, at the capture point.
     pub fn waited(&self) -> Option<Span> {
         Some((self.response?.time - self.request.time).max(Span::ZERO))
+    }
+
+    /// The turn of a stream: its request was whole before the answer began, and both were captured.
+    pub(super) fn of(exchange: &Exchange) -> Option<Self> {
+        exchange.waited().filter(|_| !exchange.unheard)?;
+        Some(Self {
+            request: exchange.request_end?,
+            request_bytes: exchange.request_bytes,
+            ack: None,
+            response: exchange.response,
+            response_end: exchange.response_end,
+            response_bytes: exchange.response_bytes,
+            repeated: false,
+        })
     }
 }
 
@@ -65,6 +79,24 @@ impl Turns {
     pub const MOST: usize = 4;
     /// Silence inside a response, after which the server sends for a reason of its own.
     pub const PAUSE: Span = Span::secs(1);
+
+    /// Counts a turn, when it has a response.
+    pub(super) fn count(&mut self, turn: Turn) {
+        let Some(waited) = turn.waited() else { return };
+        self.answered += 1;
+        self.request_bytes += turn.request_bytes;
+        self.response_bytes += turn.response_bytes;
+        self.waits.add(waited);
+        if let (Some(first), Some(last)) = (turn.response, turn.response_end) {
+            self.transfer += (last.time - first.time).max(Span::ZERO);
+        }
+        let place = self.slowest.partition_point(|known| known.waited() >= Some(waited));
+        if place < Self::MOST {
+            self.slowest.reserve_exact(1);
+            self.slowest.insert(place, turn);
+            self.slowest.truncate(Self::MOST);
+        }
+    }
 }
 
 /// Follows the turns of one connection.
@@ -148,20 +180,8 @@ impl Tracker {
 
     fn finish_turn(&mut self) {
         let Some(turn) = self.current.take() else { return };
-        let Some(waited) = turn.waited().filter(|_| !self.setup) else { return };
-        let turns = &mut self.turns;
-        turns.answered += 1;
-        turns.request_bytes += turn.request_bytes;
-        turns.response_bytes += turn.response_bytes;
-        turns.waits.add(waited);
-        if let (Some(first), Some(last)) = (turn.response, turn.response_end) {
-            turns.transfer += (last.time - first.time).max(Span::ZERO);
-        }
-        let place = turns.slowest.partition_point(|known| known.waited() >= Some(waited));
-        if place < Turns::MOST {
-            turns.slowest.reserve_exact(1);
-            turns.slowest.insert(place, turn);
-            turns.slowest.truncate(Turns::MOST);
+        if !self.setup {
+            self.turns.count(turn);
         }
     }
 

@@ -39,6 +39,7 @@ pub(crate) fn flow(id: u64) -> Flow {
             ..TcpFlow::default()
         })),
         tls: None,
+        upgrade: None,
         greetings: Default::default(),
         service: Some(Service::Tls),
         icmp_errors: Vec::new(),

@@ -10,6 +10,7 @@ pub mod adversary;
 pub mod capture;
 pub mod dns;
 pub mod frame;
+pub mod http2;
 pub mod mutator;
 pub mod oracle;
 pub mod quic;

@@ -28,7 +28,8 @@ pub struct Exchange {
     pub target: String,
     /// `Host` field.
     pub host: String,
-    /// Minor version of the request, of the response when there was no request: 0 or 1.
+    /// Version of the request, of the response when there was no request: 0 and 1 are HTTP/1.0 and HTTP/1.1,
+    /// 2 is HTTP/2.
     pub version: u8,
     /// Packet with the first byte of the request.
     pub request: Option<PacketRef>,
@@ -64,7 +65,13 @@ pub struct Exchange {
     pub content_type: String,
     /// The connection went over to another protocol: 101, or 2xx to CONNECT.
     pub upgraded: bool,
-    /// The end of the connection, when it came before the exchange was whole.
+    /// `grpc-status` of the response; the last one counts.
+    pub grpc_status: Option<u16>,
+    /// The code with which HTTP/2 ended it before it was whole: of RST_STREAM, or of GOAWAY (RFC 9113 section
+    /// 7). REFUSED_STREAM also where a GOAWAY says that the server has not begun with it (section 6.8).
+    pub error: Option<u32>,
+    /// The end of the connection, when it came before the exchange was whole; of HTTP/2 that of its stream,
+    /// when that came first.
     pub closed: Option<Closing>,
     /// Bytes of it were not captured, or left out for their memory: what is missing says nothing.
     pub unheard: bool,
@@ -103,8 +110,14 @@ impl Exchange {
         self.response.is_some() && !self.response_whole && !self.unheard && self.closed.is_some()
     }
 
+    /// The server has not begun with it, and says so: the client can try again.
+    pub fn is_refused(&self) -> bool {
+        const REFUSED_STREAM: u32 = 7;
+        self.error == Some(REFUSED_STREAM)
+    }
+
     /// Bytes of memory that it takes, about.
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::app) fn held(&self) -> usize {
         let texts = [
             &self.method,
             &self.target,

@@ -89,7 +89,8 @@ pub(super) struct Framing {
     pub(super) chunked: bool,
     /// There is a transfer coding other than chunked at the end, or lengths that contradict each other.
     pub(super) odd: bool,
-    pub(super) upgrade: bool,
+    /// The other protocol is HTTP/2 (RFC 7540 section 3.2).
+    pub(super) h2c: bool,
 }
 
 fn config() -> ParserConfig {
@@ -129,7 +130,7 @@ impl Framing {
                 framing.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
                 framing.odd |= !framing.chunked && !last.trim_ascii().eq_ignore_ascii_case(b"identity");
             } else if field.name.eq_ignore_ascii_case("upgrade") {
-                framing.upgrade = true;
+                framing.h2c |= value.eq_ignore_ascii_case(b"h2c");
             }
         }
         framing

@@ -9,4 +9,4 @@ mod parser;
 
 pub use exchange::{Closing, Exchange};
 pub use head::{begins_request, looks_like_http};
-pub use parser::HttpParser;
+pub use parser::{GoesOver, HttpParser};

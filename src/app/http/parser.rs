@@ -58,9 +58,19 @@ pub struct HttpParser {
     depth: u32,
     /// Another protocol follows.
     tunnel: bool,
+    goes_over: Option<GoesOver>,
     clock: Timestamp,
     /// Bytes of memory that the exchanges take, about.
     held: usize,
+}
+
+/// What follows HTTP/1 on a connection.
+#[derive(Debug)]
+pub enum GoesOver {
+    /// What a proxy forwards (RFC 9110 section 9.3.6).
+    Tunnel,
+    /// HTTP/2, whose first stream answers this request.
+    Http2(Box<Exchange>),
 }
 
 impl HttpParser {
@@ -74,6 +84,7 @@ impl HttpParser {
             finished: Vec::new(),
             depth: 0,
             tunnel: false,
+            goes_over: None,
             clock: Timestamp::MIN,
             held: 0,
         }
@@ -94,13 +105,25 @@ impl HttpParser {
         self.tunnel
     }
 
+    /// What the other protocol is, once: an HTTP proxy's tunnel, or HTTP/2 with the request that it answers.
+    pub fn goes_over(&mut self) -> Option<GoesOver> {
+        self.goes_over.take()
+    }
+
     /// Requests run against the connection: whose roles were inferred, the wrong way round.
     pub fn is_reversed(&self) -> bool {
         self.requests == Direction::ToClient
     }
 
-    /// The next bytes of a direction; `clock` is the latest time of all packets of the capture so far.
-    pub fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef, clock: Timestamp) {
+    /// The next bytes of a direction; `clock` is the latest time of all packets of the capture so far. What
+    /// it gives is another protocol's.
+    pub fn data<'a>(
+        &mut self,
+        direction: Direction,
+        bytes: &'a [u8],
+        at: PacketRef,
+        clock: Timestamp,
+    ) -> &'a [u8] {
         self.clock = clock;
         let mut rest = bytes;
         while !rest.is_empty() && !self.tunnel {
@@ -112,9 +135,10 @@ impl HttpParser {
                     self.resume(direction);
                     rest
                 }
-                State::Lost => return,
+                State::Lost => return &[],
             };
         }
+        rest
     }
 
     /// Whether a message begins where none was known. What [`Self::head`] would turn down does not begin one:
@@ -261,6 +285,16 @@ impl HttpParser {
             return Some(None);
         }
         self.held += exchange.held() - before;
+        if status == 101 && framing.h2c {
+            // The answer comes in HTTP/2.
+            exchange.interim += 1;
+            exchange.upgraded = true;
+            let exchange = std::mem::take(exchange);
+            self.held = self.held.saturating_sub(exchange.held());
+            index.and_then(|index| self.pending.remove(index));
+            (self.tunnel, self.goes_over) = (true, Some(GoesOver::Http2(Box::new(exchange))));
+            return Some(None);
+        }
         (exchange.status, exchange.announced) = (Some(status), framing.length.filter(|_| !framing.chunked));
         (exchange.response, exchange.response_end) = (Some(began), Some(at));
         let connected = exchange.method == "CONNECT" && (200..300).contains(&status);
@@ -276,6 +310,9 @@ impl HttpParser {
         exchange.response_whole = body.is_none();
         let (open, until_close) = (body.is_some(), body == Some(Body::UntilClose));
         self.tunnel |= exchange.upgraded;
+        if connected {
+            self.goes_over = Some(GoesOver::Tunnel);
+        }
         match index.and_then(|index| self.pending.get_mut(index)) {
             Some(pending) => {
                 (pending.response_open, pending.until_close) = (open, until_close);
@@ -394,6 +431,10 @@ impl HttpParser {
         let lost = self.requests.reverse();
         let lost = matches!(self.halves[lost.index()].state, State::Lost) && !self.tunnel;
         let reset = closing.is_some_and(|closing| closing.reset);
+        if let Some(GoesOver::Http2(mut exchange)) = self.goes_over.take() {
+            (exchange.closed, exchange.done) = (closing, self.clock);
+            self.finished.push(*exchange);
+        }
         for mut pending in self.pending.drain(..) {
             let exchange = &mut pending.exchange;
             if pending.until_close && closing.is_some() && !reset {

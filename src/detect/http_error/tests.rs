@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
+use crate::support::http2;
 use crate::support::scenes::Lab;
 use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, Talk};
 
@@ -230,4 +231,75 @@ fn a_path_that_a_proxy_sends_to_another_backend() {
     });
     let finding = one(&findings, "moved", Severity::Warning);
     assert!(finding.title.contains("for /ops go to"), "{}", finding.title);
+}
+
+/// Calls of gRPC on one connection, each answered by these bytes after some ms.
+fn calls(lab: &mut Lab, client: u8, at: u64, replies: &[(u64, Vec<u8>)]) {
+    let mut talk = lab.talk(client, (9, 50051), at, [30, 1_500]);
+    talk.handshake(&mut lab.capture);
+    talk.send(&mut lab.capture, CLIENT, ACK, &http2::client_begin());
+    talk.turn(CLIENT);
+    talk.send(&mut lab.capture, SERVER, ACK, &http2::settings());
+    for (number, (after, reply)) in (0..).zip(replies) {
+        talk.turn(SERVER);
+        talk.send(&mut lab.capture, CLIENT, ACK, &http2::call(2 * number + 1, "/shop.Cart/Get"));
+        talk.turn(CLIENT);
+        talk.wait(after * 1_000);
+        talk.send(&mut lab.capture, SERVER, ACK, reply);
+    }
+    talk.turn(SERVER);
+    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+    talk.turn(CLIENT);
+    talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+}
+
+/// Answers to so many calls.
+fn replies(count: u32, reply: impl Fn(u32) -> Vec<u8>) -> Vec<(u64, Vec<u8>)> {
+    (0..count).map(|number| (4, reply(2 * number + 1))).collect()
+}
+
+#[test]
+fn calls_of_grpc_that_fail() {
+    let findings = in_traffic(NAME, |lab| {
+        for client in 1..4 {
+            calls(lab, client, u64::from(client), &replies(4, |stream| http2::reply(stream, "14")));
+        }
+    });
+    let finding = one(&findings, "grpc_status", Severity::Critical);
+    assert!(finding.title.contains("12 of 12 requests with UNAVAILABLE"), "{finding:#?}");
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+}
+
+#[test]
+fn streams_that_the_server_resets() {
+    let findings = in_traffic(NAME, |lab| {
+        (1..4).for_each(|client| calls(lab, client, 1, &replies(3, |stream| http2::reset(stream, 2))));
+    });
+    let finding = one(&findings, "unanswered", Severity::Critical);
+    assert!(finding.title.contains("ends the stream of 9 of 9 requests"), "{finding:#?}");
+}
+
+#[test]
+fn a_page_of_http2_with_503() {
+    let findings = in_traffic(NAME, |lab| {
+        let busy = |stream| http2::headers(stream, true, &[(":status", "503")]);
+        (1..4).for_each(|client| calls(lab, client, 1, &replies(3, busy)));
+    });
+    one(&findings, "unavailable", Severity::Critical);
+}
+
+#[test]
+fn calls_that_are_answered_or_refused_are_left_alone() {
+    let findings = in_traffic(NAME, |lab| {
+        // OK, NOT_FOUND, PERMISSION_DENIED: answers.
+        for (client, status) in [(1, "0"), (2, "5"), (3, "7")] {
+            calls(lab, client, 1, &replies(9, |stream| http2::reply(stream, status)));
+        }
+        // REFUSED_STREAM, and a server that is going away.
+        calls(lab, 4, 1, &replies(5, |stream| http2::reset(stream, 7)));
+        calls(lab, 5, 1, &replies(1, |_| http2::goaway(0, 0)));
+        // A client that cancels.
+        (6..12).for_each(|client| calls(lab, client, 1, &[(4, http2::settings())]));
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
 }

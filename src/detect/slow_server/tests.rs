@@ -3,6 +3,7 @@
 use super::*;
 use crate::detect::testing::{fires, in_scene, in_traffic, one, says_nothing};
 use crate::support::filler;
+use crate::support::http2;
 use crate::support::scenes::Lab;
 use crate::support::tcp::{ACK, CLIENT, SERVER, Talk};
 
@@ -219,4 +220,43 @@ fn answers_that_come_late_are_not_counted_among_those_that_never_come() {
     });
     let finding = one(&findings, "silent", Severity::Critical);
     assert!(finding.title.contains("answers 4 of 5 requests with nothing"), "{}", finding.title);
+}
+
+/// Calls over HTTP/2 that overlap: each is answered after some ms, whatever else the connection carries.
+fn calls(lab: &mut Lab, at: u64, after: &[u64]) -> Talk {
+    let mut talk = opened(lab, (9, 50051), at);
+    talk.send(&mut lab.capture, CLIENT, ACK, &http2::client_begin());
+    talk.turn(CLIENT);
+    talk.send(&mut lab.capture, SERVER, ACK, &http2::settings());
+    talk.turn(SERVER);
+    for (number, after) in (0..).zip(after) {
+        talk.send(&mut lab.capture, CLIENT, ACK, &http2::call(2 * number + 1, "/shop.Cart/Get"));
+        talk.turn(CLIENT);
+        // A frame that answers nothing.
+        talk.send(&mut lab.capture, SERVER, ACK, &http2::frame(8, 0, 0, &[0, 0, 1, 0]));
+        talk.wait(after * 1_000);
+        talk.send(&mut lab.capture, SERVER, ACK, &http2::reply(2 * number + 1, "0"));
+        talk.turn(SERVER);
+    }
+    talk
+}
+
+#[test]
+fn calls_over_http2_wait_by_stream() {
+    let findings = in_traffic(NAME, |lab| {
+        let after: Vec<u64> = (0..6).map(|number| 2_000 + number * 410).collect();
+        calls(lab, 10, &after).close(&mut lab.capture);
+    });
+    // What gRPC answers may be a stream.
+    let finding = one(&findings, "slow", Severity::Info);
+    assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (6, 6));
+    // Quick answers, then silence for a minute until the client closes: nothing was asked.
+    let quiet = in_traffic(NAME, |lab| {
+        for number in 0..6 {
+            let mut talk = calls(lab, 10 + number * 100, &[4, 4, 4]);
+            talk.wait(60_000_000);
+            talk.close(&mut lab.capture);
+        }
+    });
+    assert!(quiet.is_empty(), "{quiet:#?}");
 }

@@ -3,6 +3,7 @@
 use super::shared::{FileIndex, community_id, ordinal, side};
 use super::{Column, Table, columns};
 use crate::app::http::Exchange;
+use crate::app::http2::error_name;
 use crate::flow::FlowHead;
 use crate::time::Span;
 
@@ -32,6 +33,18 @@ impl HttpRow<'_> {
         self.exchange.closed.map(|closing| if closing.reset { "rst" } else { "fin" })
     }
 
+    fn version(self) -> &'static str {
+        match self.exchange.version {
+            0 => "1.0",
+            2 => "2",
+            _ => "1.1",
+        }
+    }
+
+    fn error(self) -> Option<String> {
+        self.exchange.error.map(error_name)
+    }
+
     fn transfer(self) -> Option<Span> {
         Some(self.exchange.response_end?.time - self.exchange.response?.time)
     }
@@ -43,8 +56,9 @@ pub struct Http;
 
 impl Table for Http {
     const NAME: &'static str = "http";
-    const DOC: &'static str = "One row per HTTP/1 request and its response, in plain text. Text of packets \
-        has octets that do not print escaped, and at most 512 of them.";
+    const DOC: &'static str = "One row per HTTP request and its response, in plain text: HTTP/1 and \
+        HTTP/2, gRPC included. Text of packets has octets that do not print escaped, and at most 512 of \
+        them.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "id.orig_h",
@@ -74,8 +88,9 @@ const EXCHANGE: &[Column<Http>] = columns! { Http:
     "method" Text "method; null when the request was not captured" = |row| text(&row.exchange.method);
     "host" Text "Host field of the request" = |row| text(&row.exchange.host);
     "uri" Text "request target, as sent" = |row| text(&row.exchange.target);
-    "version" Text "HTTP version of the request" = |row| format!("1.{}", row.exchange.version);
+    "version" Text "HTTP version of the request: 1.0, 1.1, 2" = |row| row.version();
     "status_code" U16 "status of the response; null without one" = |row| row.exchange.status;
+    "grpc_status" U16 "grpc-status of the response (0 is OK)" = |row| row.exchange.grpc_status;
     "interim_responses" U32 "responses 1xx before it" = |row| row.exchange.interim;
     "wait" F64 "last byte of the request to the first byte of the response, s" = |row| row.exchange.waited();
     "transfer_time" F64 "first to last byte of the response, s" = |row| row.transfer();
@@ -86,13 +101,15 @@ const EXCHANGE: &[Column<Http>] = columns! { Http:
     "server" Text "Server field of the response" = |row| text(&row.exchange.server);
     "via" Text "Via field of the request" = |row| text(&row.exchange.via);
     "response_via" Text "Via field of the response" = |row| text(&row.exchange.response_via);
-    "forwarded_for" Text "X-Forwarded-For field of the request" = |row| text(&row.exchange.forwarded_for);
+    "forwarded_for" Text "X-Forwarded-For field of the request; without one, the client of the PROXY \
+        protocol" = |row| text(&row.exchange.forwarded_for);
     "upgraded" Bool "the connection went over to another protocol" = |row| row.exchange.upgraded;
     "request_complete" Bool "the request was captured to its end" = |row| row.exchange.request_whole;
     "response_complete" Bool "the response was captured to its end" = |row| row.exchange.response_whole;
-    "ended_by" Text "who ended the connection before the exchange was complete: orig, resp"
+    "ended_by" Text "who ended the connection, or the stream, before the exchange was complete: orig, resp"
         = |row| row.ended_by();
     "end" Text "how: fin, rst" = |row| row.end();
+    "error" Text "HTTP/2: the code of the RST_STREAM or GOAWAY that ended it" = |row| row.error();
     "missing_bytes" Bool "bytes of it were not captured" = |row| row.exchange.unheard;
     "packet" U64 "ordinal of the first packet of the request; of the response, when there was no request"
         = |row| ordinal(row.exchange.first());

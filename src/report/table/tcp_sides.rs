@@ -66,6 +66,11 @@ impl<'a> SideRow<'a> {
         tried.map(|segment| segment.ip_length)
     }
 
+    fn proxied_for(self) -> Option<String> {
+        let upgrade = self.flow.upgrade.as_deref().filter(|_| self.direction == Direction::ToServer)?;
+        Some(upgrade.proxied?.client?.to_string())
+    }
+
     fn reset(self) -> Option<PacketRef> {
         let own = |reset: &&Reset| reset.direction == self.direction;
         self.tcp.resets.iter().find(own).map(|reset| reset.at)
@@ -159,6 +164,9 @@ const SIDE: &[Column<TcpSides>] = columns! { TcpSides:
         = |row| row.sent().sizes.largest_delivered;
     "undelivered_length" U32 "IP datagram size of the segment that was sent three times or more and never \
         acknowledged, bytes; of several the one sent most; null when there is none" = |row| row.undelivered();
+    "proxied_for" Text "client for whom a proxy connected (PROXY protocol), address:port; on the \
+        client's side"
+        = |row| row.proxied_for();
     "fin_packet" U64 "ordinal of its first FIN; null when there was none" = |row| ordinal(row.sent().fin);
     "fin_frame" U64 "frame number of its first FIN in its file" = |row| row.files.frame_of(row.sent().fin);
     "reset_packet" U64 "ordinal of its first RST; null when there was none" = |row| ordinal(row.reset());

@@ -5,7 +5,7 @@ use super::{Column, Table, columns};
 use crate::app::quic::{self, Quic};
 use crate::app::tls::{Alert, Certificate, ClientHello, ServerHello, TlsSession, cipher_name, version_name};
 use crate::dissect::{Direction, PacketRef};
-use crate::flow::{Flow, Negotiation};
+use crate::flow::{Flow, Negotiation, Upgrade};
 use crate::time::Span;
 
 /// A session and its flow.
@@ -136,6 +136,9 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
         = |row| row.server().map(|hello| version_name(hello.version));
     "cipher" Text "cipher suite chosen" = |row| row.server().map(|hello| cipher_name(hello.cipher_suite));
     "server_name" Text "server name that the client asked for (SNI)" = |row| row.server_name();
+    "upgraded_from" Text "what the connection began in: SMTP, IMAP, ... (STARTTLS), connect (a tunnel \
+        through an HTTP proxy); null when in TLS"
+        = |row| row.flow.upgrade.as_deref().and_then(Upgrade::began_in);
     "resumed" Bool "the client offers to resume a session" = |row| row.client().map(|hello| hello.resumption);
     "last_alert" Text "last alert that is no close_notify, else the last; encrypted when it cannot be read"
         = |row| row.alert().map(Alert::name);

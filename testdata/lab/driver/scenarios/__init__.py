@@ -1,3 +1,5 @@
 """The scenarios, a file per group."""
 
-from . import healthy, alike, loss, opening, resets, mtu, tls, quic, dns, asymmetric, slow, applications, path, artefacts
+from . import (
+    healthy, alike, loss, opening, resets, mtu, tls, upgrades, quic, dns, asymmetric, slow, applications, path, artefacts,
+)

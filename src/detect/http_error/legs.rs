@@ -1,0 +1,46 @@
+//! What the address of a server asked of others: a proxy's other leg.
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::http2::grpc_status_name;
+use crate::detect::*;
+use crate::dissect::{Endpoint, PacketRef};
+
+/// What somebody asked of somebody else, and did not get.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) struct Leg {
+    pub(super) to: Endpoint,
+    pub(super) what: Lack,
+    pub(super) from: PacketRef,
+    pub(super) until: PacketRef,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) enum Lack {
+    Refused,
+    NoConnection,
+    GaveUp,
+    /// It answered, and took as long as a time-out.
+    Late,
+    Closed,
+    Reset,
+    Status(u16),
+    Grpc(u16),
+}
+
+impl Lack {
+    pub(super) fn text(self, count: u64) -> String {
+        let requests = plural(count, "request");
+        match self {
+            Self::Refused => format!("refused {}", plural(count, "connection")),
+            Self::NoConnection => format!("did not answer {}", plural(count, "connection attempt")),
+            Self::GaveUp => format!("had not answered {requests} when the proxy closed the connection"),
+            Self::Late => format!("had not answered {requests} by then"),
+            Self::Closed => format!("closed the connection on {requests}"),
+            Self::Reset => format!("reset the connection of {requests}"),
+            Self::Status(status) => format!("answered {requests} with {status}"),
+            Self::Grpc(status) => format!("answered {requests} with {}", grpc_status_name(status)),
+        }
+    }
+}
