@@ -6,6 +6,7 @@
 mod analyze;
 mod batch;
 mod catalogue;
+mod compare;
 mod diff;
 mod events;
 mod explain;
@@ -54,6 +55,8 @@ enum Command {
     Analyze(analyze::Analyze),
     /// Analyse every capture of an archive: go on where a run was ended, and say what happened in all of it
     Batch(batch::Batch),
+    /// Compare the same traffic at several points: what was lost, delayed or changed between them
+    Compare(compare::Compare),
     /// Compare a capture with one from when things were well: what is new, gone, worse or other
     Diff(diff::Diff),
     /// Write packets of an incident, a finding or a flow, or those a filter lets pass, as pcapng
@@ -102,6 +105,7 @@ pub fn run() -> Exit {
     let result = match command {
         Command::Analyze(command) => command.run(),
         Command::Batch(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Extract(command) => command.run(),
         Command::Flows(command) => command.run::<Flows>(),
