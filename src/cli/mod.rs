@@ -21,6 +21,7 @@ mod signals;
 mod source;
 mod stdout;
 mod tables;
+mod why;
 mod writing;
 
 use clap::{Parser, Subcommand};
@@ -85,6 +86,8 @@ enum Command {
     Files(tables::TableArgs),
     /// Explain a detector, a table or the configuration
     Explain(explain::Explain),
+    /// Say everything about a packet, a flow, a finding or an incident, and what shows the same
+    Why(why::Why),
     /// List the detectors
     Detectors(catalogue::Detectors),
     /// Print format, interfaces, times and damage of captures, without analysis
@@ -120,6 +123,7 @@ pub fn run() -> Exit {
         Command::Timeline(command) => command.run::<TimelineTable>(),
         Command::Files(command) => command.run::<Files>(),
         Command::Explain(command) => command.run(),
+        Command::Why(command) => command.run(),
         Command::Detectors(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Completions(command) => command.run(),
