@@ -16,6 +16,7 @@
 //! report    outcome      -> JSON, Parquet, text
 //! diff      two captures -> what is new, gone, worse or other
 //! fleet     reports on many captures -> what happened in an archive
+//! compare   captures at several points -> what happened between them
 //! cli       one file per subcommand
 //! ```
 //!
@@ -38,6 +39,7 @@ pub mod extract;
 pub mod report;
 pub mod diff;
 pub mod fleet;
+pub mod compare;
 pub mod cli;
 
 /// Hand-made traffic, the same as in `tests/`.

@@ -113,3 +113,116 @@ fn the_number_of_threads_is_bounded() {
     let most = pcapsy(&["flows", "--threads", "256", "nowhere.pcap"]);
     assert_eq!(most.0, 3, "{}", most.2);
 }
+
+fn synthetic(name: &str) -> String {
+    format!("{}/testdata/synthetic/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn json(arguments: &[&str]) -> serde_json::Value {
+    let (_, stdout, stderr) = pcapsy(arguments);
+    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {stderr}"))
+}
+
+#[test]
+fn why_says_everything_of_a_frame_a_flow_a_finding_and_an_incident() {
+    let capture = synthetic("mtu_blackhole_silent.pcap");
+    let report = json(&["analyze", "--no-files", "--json", &capture]);
+    let first = &report["findings"][0];
+    let (id, cited) = (first["id"].as_str().expect("an id"), &first["evidence"][0]);
+    let (frame, flow) = (cited["frame"].to_string(), first["scope"]["flows"]["sample"][0].to_string());
+    let said = json(&["why", &frame, &capture, "--json"]);
+    assert!(said["packet"].as_str().is_some_and(|packet| packet.contains("TCP ")), "{said}");
+    let findings = said["findings"].as_array().expect("findings");
+    let of_it = findings.iter().find(|finding| finding["id"] == id).expect("the finding that cites it");
+    assert!(of_it["how"].as_str().is_some_and(|how| how.starts_with("cites it: ")), "{of_it}");
+    let command = format!("tshark -r {capture} -Y 'frame.number == {frame}' -V");
+    assert_eq!(said["commands"][0], serde_json::json!(command));
+    let tables: Vec<&str> =
+        said["rows"].as_array().into_iter().flatten().filter_map(|row| row["table"].as_str()).collect();
+    assert_eq!(tables.iter().filter(|table| **table == "flows").count(), 1, "{tables:?}");
+
+    let said = json(&["why", &format!("flow:{flow}"), &capture, "--json"]);
+    assert!(said["findings"].as_array().is_some_and(|findings| !findings.is_empty()), "{said}");
+    let rows = said["rows"].as_array().expect("rows");
+    assert!(rows.iter().all(|row| row["flow_id"].to_string() == flow) && rows.len() >= 2, "{rows:?}");
+    assert!(said["commands"][0].as_str().is_some_and(|command| command.contains("tcp.stream == ")), "{said}");
+
+    let (code, stdout, _) = pcapsy(&["why", id, &capture]);
+    let title = first["title"].as_str().expect("a title");
+    let words = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == 0 && words.contains(title), "{stdout}");
+    let command = first["wireshark_filter"][0]["command"].as_str().expect("a command");
+    assert!(command.starts_with("tshark -r ") && stdout.contains(command), "{stdout}");
+    assert!(stdout.contains("I-01 ") && stdout.contains("could be"), "{stdout}");
+    let (code, stdout, _) = pcapsy(&["why", "I-01", &capture]);
+    assert!(code == 0 && stdout.contains(id) && stdout.contains("nearest to the cause"), "{stdout}");
+
+    for (what, why) in [
+        ("999999", "no frame 999999 in "),
+        ("flow:999999", "no flow 999999; pcapsy flows lists them"),
+        ("F-999", "no finding F-999; "),
+        ("I-99", "no incident I-99; "),
+        ("0", "frames are counted from 1"),
+        ("soon", "expected a frame number"),
+    ] {
+        let (code, stdout, stderr) = pcapsy(&["why", what, &capture]);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{what}: {stderr}");
+        assert!(stderr.contains(why), "{what}: {stderr}");
+    }
+}
+
+#[test]
+fn changes_that_people_made_are_named_before_an_incident() {
+    let capture = synthetic("mtu_blackhole_silent.pcap");
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("changes.csv");
+    let at = path.to_str().expect("text");
+    let plain = json(&["analyze", "--no-files", "--json", &capture]);
+    assert!(plain.get("announced").is_none());
+    let begin = plain["capture"]["first_seen"].as_str().expect("a time");
+    std::fs::write(&path, format!("time,source,text\n{begin},vpn,\"tunnel, MTU 1400\"\n")).expect("written");
+    let mut told = json(&["analyze", "--no-files", "--json", "--events", at, &capture]);
+    assert_eq!(told["announced"][0]["text"], "tunnel, MTU 1400");
+    assert_eq!(told["incidents"][0]["changed_before"][0]["source"], "vpn");
+    // Nothing else is different, so it is not taken for a cause.
+    for incident in told["incidents"].as_array_mut().expect("incidents") {
+        incident.as_object_mut().expect("an object").remove("changed_before");
+    }
+    told.as_object_mut().expect("an object").remove("announced");
+    assert_eq!(told, plain);
+    let out = folder.path().join("report");
+    let out = out.to_str().expect("text");
+    let (code, _, stderr) = pcapsy(&["analyze", "--out", out, "--events", at, &capture]);
+    assert!(code <= 1, "{stderr}");
+    let page = std::fs::read_to_string(format!("{out}/report.html")).expect("a page");
+    assert!(page.contains("somebody changed something") && page.contains("Changed shortly before"));
+    std::fs::write(&path, "soon,vpn,x\n").expect("written");
+    let (code, _, stderr) = pcapsy(&["analyze", "--no-files", "--events", at, &capture]);
+    assert!(code == 2 && stderr.contains("line 1: expected a time"), "{stderr}");
+}
+
+#[test]
+fn points_are_compared_and_what_is_missing_is_said() {
+    let capture = synthetic("mtu_blackhole_silent.pcap");
+    let folder = tempfile::tempdir().expect("folder");
+    let table = folder.path().join("between.csv");
+    let table = table.to_str().expect("text");
+    let (code, stdout, stderr) = pcapsy(&["compare", &capture, &capture, "--table", table]);
+    assert!(code == 0 && stdout.contains("nothing lost: "), "{stdout}{stderr}");
+    let written = std::fs::read_to_string(table).expect("a table");
+    assert!(written.starts_with("what,field,sent,arrived,from,to,time_a,") && written.lines().count() == 1);
+    let other = synthetic("dns_servfail_bogus.pcap");
+    let (capture, other) = (capture.as_str(), other.as_str());
+    let compared = json(&["compare", "--json", capture, other]);
+    assert!(compared["pairs"][0]["clock"].is_null() && compared["pairs"][0]["arrived"] == 0, "{compared}");
+    for (arguments, why) in [
+        (&["compare", capture][..], "two points are needed"),
+        (&["compare", capture, "-"], "read twice"),
+        (&["compare", capture, other, "--table", "x.txt"], "ends in .csv, .jsonl or .parquet"),
+        (&["compare", capture, other, "--table", capture], "is the input"),
+    ] {
+        let (code, stdout, stderr) = pcapsy(arguments);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+    }
+}

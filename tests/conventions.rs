@@ -23,6 +23,7 @@ const FLOW: &[&str] = &[
     "report",
     "diff",
     "fleet",
+    "compare",
     "cli",
 ];
 

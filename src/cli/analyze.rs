@@ -18,6 +18,7 @@ use crate::detect::Severity;
 use crate::diff::Baseline;
 use crate::humanize::plural;
 use crate::pipeline::{Outcome, Rows};
+use crate::report::announced::Announced;
 use crate::report::capture::unread;
 use crate::report::escape::terminal;
 use crate::report::evidence::EVIDENCE;
@@ -61,6 +62,10 @@ pub(super) struct Analyze {
     /// Count only what an earlier report does not have for the exit code: report.json, or its folder
     #[arg(long, value_name = "REPORT")]
     baseline: Option<PathBuf>,
+    /// What people changed, and when: CSV (time, source, text) or JSON lines. Marked in the timeline, and
+    /// named with an incident that began shortly after
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
@@ -109,6 +114,8 @@ impl Analyze {
             _ => Hashes::Blake3,
         };
         let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
+        let announced = self.events.as_deref().map(Announced::read).transpose();
+        let announced = announced.map_err(|error| Failure::Usage(error.to_string()))?.unwrap_or_default();
         let readers = self.source.open(&config, hashes)?;
         let targets = self.targets(&readers);
         let many = readers.len() > 1;
@@ -122,7 +129,7 @@ impl Analyze {
             if many && !self.json {
                 writeln!(stdout()?.lock())?;
             }
-            exit = exit.max(self.one(&config, reader, target, baseline.as_ref())?);
+            exit = exit.max(self.one(&config, reader, target, (baseline.as_ref(), &announced))?);
         }
         Ok(exit)
     }
@@ -133,7 +140,7 @@ impl Analyze {
         config: &Config,
         reader: Reader,
         target: &Path,
-        baseline: Option<&Baseline>,
+        (baseline, announced): (Option<&Baseline>, &[Announced]),
     ) -> Result<Exit, Failure> {
         let started = Started::now();
         let (outcome, written) = match self.folder(&reader, target)? {
@@ -144,7 +151,8 @@ impl Analyze {
                 (outcome, Some((folder, tables)))
             }
         };
-        let report = Report::new(&outcome, config);
+        let mut report = Report::new(&outcome, config);
+        report.announce(announced);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
         let evidence = (!self.no_evidence).then_some(&self.redact);
         let threads = self.source.threads();

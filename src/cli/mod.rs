@@ -6,6 +6,7 @@
 mod analyze;
 mod batch;
 mod catalogue;
+mod compare;
 mod diff;
 mod events;
 mod explain;
@@ -22,6 +23,7 @@ mod states;
 mod stdout;
 mod tables;
 mod top;
+mod why;
 mod writing;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +58,8 @@ enum Command {
     Analyze(analyze::Analyze),
     /// Analyse every capture of an archive: go on where a run was ended, and say what happened in all of it
     Batch(batch::Batch),
+    /// Compare the same traffic at several points: what was lost, delayed or changed between them
+    Compare(compare::Compare),
     /// Compare a capture with one from when things were well: what is new, gone, worse or other
     Diff(diff::Diff),
     /// Write packets of an incident, a finding or a flow, or those a filter lets pass, as pcapng
@@ -89,6 +93,8 @@ enum Command {
     Files(tables::TableArgs),
     /// Explain a detector, a table or the configuration
     Explain(explain::Explain),
+    /// Say everything about a packet, a flow, a finding or an incident, and what shows the same
+    Why(why::Why),
     /// List the detectors
     Detectors(catalogue::Detectors),
     /// Print format, interfaces, times and damage of captures, without analysis
@@ -109,6 +115,7 @@ pub fn run() -> Exit {
     let result = match command {
         Command::Analyze(command) => command.run(),
         Command::Batch(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Extract(command) => command.run(),
         Command::Flows(command) => command.run::<Flows>(),
@@ -125,6 +132,7 @@ pub fn run() -> Exit {
         Command::Timeline(command) => command.run::<TimelineTable>(),
         Command::Files(command) => command.run::<Files>(),
         Command::Explain(command) => command.run(),
+        Command::Why(command) => command.run(),
         Command::Detectors(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Completions(command) => command.run(),

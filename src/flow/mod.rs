@@ -45,6 +45,7 @@ pub use history::ConnState;
 pub use laps::{Laps, Rung};
 pub use limits::{FlowLimits, LimitHits};
 pub use negotiation::{Negotiation, NegotiationEnd, Stage};
+pub(crate) use ranges::Ranges;
 pub use record::*;
 pub use reset::{Reset, ResetClass};
 pub use round_trip::Trip;

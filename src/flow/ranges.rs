@@ -4,7 +4,7 @@ use crate::dissect::Seq;
 
 /// Disjoint, sorted, non-empty ranges `[start, end)`, all within half the sequence space of each other.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Ranges(Vec<(Seq, Seq)>);
+pub(crate) struct Ranges(Vec<(Seq, Seq)>);
 
 impl Ranges {
     /// Ranges kept; further ones are ignored, which only loses evidence and never invents any.
@@ -15,12 +15,12 @@ impl Ranges {
         self.0.capacity() * size_of::<(Seq, Seq)>()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Adds a range, joining what it touches. True when it covered anything new.
-    pub(super) fn insert(&mut self, start: Seq, end: Seq) -> bool {
+    pub(crate) fn insert(&mut self, start: Seq, end: Seq) -> bool {
         if !end.after(start) || self.covers(start, end) {
             return false;
         }
@@ -42,7 +42,7 @@ impl Ranges {
     }
 
     /// Takes out everything before `edge` and says how many bytes that was.
-    pub(super) fn remove_before(&mut self, edge: Seq) -> u64 {
+    pub(crate) fn remove_before(&mut self, edge: Seq) -> u64 {
         let mut bytes = 0;
         self.0.retain_mut(|range| {
             if !range.0.before(edge) {
@@ -73,9 +73,15 @@ impl Ranges {
     }
 
     /// Every byte of the range is in the set.
-    pub(super) fn covers(&self, start: Seq, end: Seq) -> bool {
+    pub(crate) fn covers(&self, start: Seq, end: Seq) -> bool {
         let at = self.0.partition_point(|range| range.1.before(end));
         self.0.get(at).is_some_and(|range| !range.0.after(start))
+    }
+
+    /// Any byte of the range is in the set.
+    pub(crate) fn overlaps(&self, start: Seq, end: Seq) -> bool {
+        let at = self.0.partition_point(|range| !range.1.after(start));
+        self.0.get(at).is_some_and(|range| range.0.before(end))
     }
 
     /// Bytes in the set at or after `from`.

@@ -11,6 +11,26 @@ pub struct FrameFilter {
     pub file: String,
     /// The filter.
     pub filter: String,
+    /// What prints the same packets in a shell.
+    pub command: String,
+}
+
+impl FrameFilter {
+    /// Of a file, with what shows it.
+    pub fn new(file: &str, filter: String) -> Self {
+        let command = format!("tshark -r {} -Y '{filter}'", shell(file));
+        Self { file: file.to_owned(), filter, command }
+    }
+}
+
+/// A word for a POSIX shell.
+pub(crate) fn shell(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:=@%".contains(&byte);
+    match !word.is_empty() && !word.starts_with('-') && word.bytes().all(plain) {
+        true => word.to_owned(),
+        false if word.starts_with('-') => format!("'./{}'", word.replace('\'', "'\\''")),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// One filter per file for frames given as (file, frame number), files in order of their first frames.
@@ -22,9 +42,8 @@ pub fn frame_filters<'a>(cited: impl Iterator<Item = (&'a str, u64)>) -> Vec<Fra
             None => files.push((file, vec![frame])),
         }
     }
-    let filter = |(file, frames): (&str, Vec<u64>)| FrameFilter {
-        file: file.to_owned(),
-        filter: format!("frame.number in {{{}}}", ranges(frames, "..")),
+    let filter = |(file, frames): (&str, Vec<u64>)| {
+        FrameFilter::new(file, format!("frame.number in {{{}}}", ranges(frames, "..")))
     };
     files.into_iter().map(filter).collect()
 }
@@ -54,6 +73,14 @@ mod tests {
         assert_eq!(ranges(vec![6, 4, 1, 5, 4], ".."), "1, 4..6");
         assert_eq!(ranges(vec![2, 1], ".."), "1, 2");
         assert_eq!(ranges(vec![], ".."), "");
+    }
+
+    #[test]
+    fn a_command_names_its_file_whatever_it_is_called() {
+        let command = |file| FrameFilter::new(file, "frame.number in {1}".to_owned()).command;
+        assert_eq!(command("a/b.pcap"), "tshark -r a/b.pcap -Y 'frame.number in {1}'");
+        assert_eq!(command("it's; rm"), "tshark -r 'it'\\''s; rm' -Y 'frame.number in {1}'");
+        assert_eq!(command("-x"), "tshark -r './-x' -Y 'frame.number in {1}'");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod capture;
 pub mod assessed;
 pub mod rank;
 pub mod filter;
+pub mod announced;
 pub mod model;
 pub mod json;
 pub mod page;
@@ -31,6 +32,7 @@ pub mod evidence;
 pub mod files;
 pub mod manifest;
 pub mod stored;
+pub mod said;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -11,11 +11,13 @@ use crate::correlate::{self, Board, Cleared, Correlated, Facts, Incident, LayerS
 use crate::detect::{Evidence, Finding, NotAssessed, Rule, Severity, Verdict};
 use crate::extract::Asked;
 use crate::pipeline::{Capped, Outcome};
+use crate::report::announced::Announced;
 use crate::report::assessed::Assessed;
 use crate::report::capture::{CaptureSummary, unread};
 use crate::report::filter::{FrameFilter, frame_filters};
 use crate::report::rank;
 use crate::report::table::FileIndex;
+use crate::time::Timestamp;
 
 /// Version of `reports/report.schema.json`. The first number changes when a reader would break.
 pub const SCHEMA_VERSION: &str = "3.0";
@@ -56,6 +58,9 @@ pub struct Report {
     pub not_assessed: Vec<NotAssessed>,
     /// Limits that acted.
     pub capped: Vec<Capped>,
+    /// What people changed, when they told, in order of time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub announced: Vec<Announced>,
 }
 
 /// Name and version of this program.
@@ -140,6 +145,9 @@ pub struct CitedIncident {
     pub incident: Incident,
     /// The frames of its findings, the root's first: one filter per file, which shows exactly those.
     pub evidence: Vec<Proof>,
+    /// What people changed shortly before, the latest first, when they told. Not its cause.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed_before: Vec<Announced>,
 }
 
 /// The frames of a file that prove an incident.
@@ -228,6 +236,7 @@ impl Report {
                 .flat_map(|(_, verdict)| verdict.not_assessed.clone())
                 .collect(),
             capped: outcome.capped.clone(),
+            announced: Vec::new(),
         }
     }
 
@@ -262,13 +271,20 @@ impl CitedIncident {
         let cited = places.filter_map(|place| findings.get(*place)).flat_map(|finding| &finding.evidence);
         let frames: Vec<(&str, u64)> =
             cited.map(|cited| (cited.file.as_str(), cited.frame)).take(Self::FRAMES).collect();
-        let proof = |FrameFilter { file, filter }: FrameFilter| {
+        let proof = |FrameFilter { file, filter, .. }: FrameFilter| {
             let of_file = frames.iter().filter(|(path, _)| *path == file).map(|(_, frame)| *frame);
             let frames = of_file.collect::<BTreeSet<u64>>().len() as u64;
             Proof { file, frames, filter }
         };
         let evidence = frame_filters(frames.iter().copied()).into_iter().map(proof).collect();
-        Self { incident, evidence }
+        Self { incident, evidence, changed_before: Vec::new() }
+    }
+
+    /// When it began, as far as the capture shows: when its services were worse, else its first packet.
+    pub fn onset(&self) -> Option<Timestamp> {
+        let since = self.incident.blast_radius.since;
+        let change = self.incident.change.as_ref().map(|change| change.at);
+        since.into_iter().chain(change).min()
     }
 }
 

@@ -152,6 +152,15 @@ fn incident(text: &mut String, report: &Report, cited: &CitedIncident, zone: &Zo
     list(text, "clients", &clients, radius.clients.count);
     list(text, "services", &first(&radius.services.sample), radius.services.count);
     list(text, "names", &first(&radius.names.sample), radius.names.count);
+    if let Some(onset) = cited.onset().filter(|_| !cited.changed_before.is_empty()) {
+        let _ = writeln!(
+            text,
+            "\n### Changed shortly before\n\nThe frames do not show whether one of these is the cause.\n"
+        );
+        for announced in &cited.changed_before {
+            let _ = writeln!(text, "- {}", escaped(&announced.before(onset, &|time| zone.show(time))));
+        }
+    }
     timeline(text, report, cited, zone);
     evidence(text, report, cited, zone);
     let _ = writeln!(text, "\n### Ruled out, and by which numbers\n");
@@ -205,10 +214,13 @@ fn timeline(text: &mut String, report: &Report, cited: &CitedIncident, zone: &Zo
         entries.push((change.at, format!("{}: {}", changed(change.what), change.text)));
         entries.extend(change.until.map(|until| (until, format!("{}: as before", changed(change.what)))));
     }
+    let announced = report.announced.iter().chain(&cited.changed_before);
+    entries.extend(announced.map(|one| (one.time, format!("changed: {}", one.words()))));
     let capture =
         [(report.capture.first_seen, "the capture begins"), (report.capture.last_seen, "the capture ends")];
     entries.extend(capture.into_iter().filter_map(|(time, what)| Some((time?, what.to_owned()))));
     entries.sort();
+    entries.dedup();
     let _ = writeln!(text, "\n### Timeline\n\n| time | what |\n|---|---|");
     for (time, what) in entries.iter().take(TIMELINE) {
         let _ = writeln!(text, "| {} | {} |", zone.show(*time), escaped(what));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::correlate::{BlastRadius, Incident, SERVICES, State};
 use crate::detect::Severity;
 use crate::humanize::{grouped, lasting, percent, plural, whole_seconds};
+use crate::report::announced::Announced;
 use crate::report::escape::terminal;
 use crate::report::model::{CitedFrame, CitedIncident, Report, Status};
 use crate::report::page::{BOLD, CYAN, DIM, GREEN, YELLOW, fitted, mark, styled, wrapped};
@@ -174,6 +175,7 @@ fn incident(report: &Report, cited: &CitedIncident, width: usize) -> Vec<String>
     let mut lines = title(incident, width, 2);
     lines.extend(wrapped(&incident.story, width, &" ".repeat(INDENT), INDENT, 5));
     lines.extend(labelled("impact", &impact(&incident.blast_radius, &clock), width, 2));
+    lines.extend(before(cited).into_iter().take(1).flat_map(|text| labelled("time", &text, width, 2)));
     let sure = format!("{}; the finding is {}", incident.place.words(), confidence(incident));
     lines.extend(labelled("where", &sure, width, 1));
     if let Some(contrast) = incident.contrast.get(1) {
@@ -184,6 +186,13 @@ fn incident(report: &Report, cited: &CitedIncident, width: usize) -> Vec<String>
     lines.extend(proof(report, cited, width));
     lines.extend(incident.next_steps.first().into_iter().flat_map(|next| labelled("next", next, width, 2)));
     lines
+}
+
+/// What people changed shortly before it.
+pub(super) fn before(cited: &CitedIncident) -> Vec<String> {
+    let Some(onset) = cited.onset() else { return Vec::new() };
+    let said = |announced: &Announced| format!("changed shortly before: {}", announced.before(onset, &clock));
+    cited.changed_before.iter().map(said).collect()
 }
 
 fn in_short(cited: &CitedIncident, width: usize) -> Vec<String> {

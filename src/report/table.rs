@@ -111,7 +111,7 @@ macro_rules! columns {
         },)*]
     };
 }
-use columns;
+pub(crate) use columns;
 
 /// The documentation of a table.
 #[derive(Clone, Debug, serde::Serialize)]

@@ -54,6 +54,19 @@ pub fn write(report: &Report, view: View, width: usize, out: &mut dyn Write) -> 
     out.flush()
 }
 
+/// Writes all that a finding says.
+///
+/// # Errors
+/// When `out` fails.
+pub fn write_finding(
+    report: &Report,
+    ranked: &RankedFinding,
+    width: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    Page { out, width: width.clamp(60, 140), one_file: report.capture.files.len() == 1 }.finding(ranked)
+}
+
 /// The summary without styles.
 ///
 /// # Errors
@@ -108,6 +121,9 @@ impl Page<'_> {
         }
         self.item("", INDENT, &incident.story)?;
         self.labelled("impact", &screen::impact(&incident.blast_radius, &screen::clock))?;
+        for text in screen::before(cited) {
+            self.labelled("time", &text)?;
+        }
         let confidence = crate::report::table::word(&incident.confidence);
         self.labelled("where", &format!("{}; the finding is {confidence}", incident.place.words()))?;
         for contrast in &incident.contrast {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::dissect::{Endpoint, Icmp, Tcp, Transport};
+use crate::dissect::{Endpoint, Icmp, Tcp, TcpFlags, Transport};
 use crate::extract::Conversation;
 use crate::time::Timestamp;
 
@@ -93,4 +93,19 @@ impl Trace {
 pub(super) fn endpoint(server: &str) -> Option<Endpoint> {
     let address: std::net::SocketAddr = server.parse().ok()?;
     Some(Endpoint { address: address.ip(), port: address.port() })
+}
+
+/// `SYN, ACK`.
+pub(crate) fn flags(flags: TcpFlags) -> String {
+    let names = [
+        (TcpFlags::SYN, "SYN"),
+        (TcpFlags::FIN, "FIN"),
+        (TcpFlags::RST, "RST"),
+        (TcpFlags::PSH, "PSH"),
+        (TcpFlags::ACK, "ACK"),
+        (TcpFlags::URG, "URG"),
+    ];
+    let set: Vec<&str> =
+        names.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name).collect();
+    if set.is_empty() { "no flags".to_owned() } else { set.join(", ") }
 }

@@ -34,6 +34,15 @@ impl Page<'_> {
                 }
                 p.story { (incident.story) }
                 (self.radius(cited))
+                @if let Some(onset) = cited.onset().filter(|_| !cited.changed_before.is_empty()) {
+                    h4 { "Changed shortly before" }
+                    p.label { "The frames do not show whether one of these is the cause." }
+                    ul {
+                        @for one in &cited.changed_before {
+                            li { (one.before(onset, &|time| self.moments.clock(time))) }
+                        }
+                    }
+                }
                 @if !incident.contrast.is_empty() || !incident.cleared.is_empty() {
                     div.two {
                         @if !incident.contrast.is_empty() {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
-use crate::dissect::{Endpoint, Icmp, TcpFlags};
+use crate::dissect::{Endpoint, Icmp};
 use crate::humanize::plural;
 use crate::report::html::flow::{Kind, Segment, segments};
 use crate::report::html::words::{Moments, first_of};
 use crate::report::model::CitedFrame;
-use crate::report::trace::{Step, Trace, What};
+use crate::report::trace::{Step, Trace, What, flags};
 use crate::time::Span;
 
 /// Rungs shown.
@@ -170,20 +170,6 @@ fn label(step: &Step, segment: Option<&Segment<'_>>) -> String {
         (What::Udp, _) => format!("UDP  len {}", step.length),
         _ => format!("IP  len {}", step.ip_length),
     }
-}
-
-fn flags(flags: TcpFlags) -> String {
-    let names = [
-        (TcpFlags::SYN, "SYN"),
-        (TcpFlags::FIN, "FIN"),
-        (TcpFlags::RST, "RST"),
-        (TcpFlags::PSH, "PSH"),
-        (TcpFlags::ACK, "ACK"),
-        (TcpFlags::URG, "URG"),
-    ];
-    let set: Vec<&str> =
-        names.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name).collect();
-    if set.is_empty() { "no flags".to_owned() } else { set.join(", ") }
 }
 
 /// The message's name in RFC 792, RFC 1191 and RFC 4443.

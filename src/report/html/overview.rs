@@ -70,7 +70,27 @@ impl Page<'_> {
                 }
                 (self.layer_strip())
                 @if let Some(figure) = pictures.capture() { (figure) }
+                (self.announced())
                 @if self.report.incidents.len() > 1 { (self.list()) }
+            }
+        }
+    }
+
+    /// What people changed while the capture ran, numbered as in the plot.
+    fn announced(&self) -> Markup {
+        let first = self.report.capture.first_seen;
+        let during: Vec<_> =
+            self.report.announced.iter().filter(|one| Some(one.time) >= first).take(LINES).collect();
+        html! {
+            @if !during.is_empty() {
+                details {
+                    summary { (plural(during.len() as u64, "change")) " that somebody made meanwhile" }
+                    ul {
+                        @for (number, one) in (1..).zip(during) {
+                            li { "C" (number) " " (self.moments.clock(one.time)) " " (one.words()) }
+                        }
+                    }
+                }
             }
         }
     }

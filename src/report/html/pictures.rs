@@ -7,6 +7,7 @@ use maud::Markup;
 use crate::detect::Finding;
 use crate::dissect::Endpoint;
 use crate::humanize::{grouped, plural};
+use crate::report::announced::Announced;
 use crate::report::course::{Attempt, Course, Measure};
 use crate::report::html::budget::Budget;
 use crate::report::html::canvas::{
@@ -79,6 +80,10 @@ const PLOTS: &[(&str, &[Plot])] = {
 };
 
 const USUAL: &[Plot] = &[Plot::Sequence];
+
+/// Changes that somebody made, marked in a plot.
+const MARKS: usize = 40;
+const CHANGED: plotters::style::RGBColor = GOOD;
 
 /// What pictures are drawn of.
 pub(super) struct Pictures<'p> {
@@ -164,14 +169,20 @@ impl Pictures<'_> {
         if !lanes.is_empty() {
             says += ". Bands below show when incidents were active";
         }
+        let marked = self.report.announced.iter().filter(|one| Some(one.time) >= capture.first_seen);
+        let marked: Vec<&Announced> = marked.take(MARKS).collect();
+        if !marked.is_empty() {
+            says += ". Lines show when somebody changed something";
+        }
         let bottom = -lane * (lanes.len() as f64 + 0.4);
-        let key: [Key; 4] = [
+        let key: [Key; 5] = [
             (Shape::Bar, PLAIN, "went well"),
             (Shape::Bar, BAD, "failed"),
             (Shape::Bar, OTHER, "cannot be judged"),
             (Shape::Bar, MARKED, "an incident was active"),
+            (Shape::Line, CHANGED, "somebody changed something"),
         ];
-        let kept = [well > 0, failed > 0, unknown > 0, !lanes.is_empty()];
+        let kept = [well > 0, failed > 0, unknown > 0, !lanes.is_empty(), !marked.is_empty()];
         let key: Vec<Key> = key.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(key, _)| key).collect();
         let axes = Axes {
             height: 190 + 24 * lanes.len() as u32,
@@ -195,6 +206,11 @@ impl Pictures<'_> {
                         base += f64::from(count);
                     }
                 }
+            }
+            for (number, one) in (1..).zip(&marked) {
+                let at = axis.of(one.time);
+                canvas.line(&[(at, bottom), (at, top)], CHANGED, 1);
+                canvas.word((at, top), format!("C{number}"));
             }
             for (row, cited) in lanes.iter().enumerate() {
                 let (high, low) = (-lane * (row as f64 + 0.35), -lane * (row as f64 + 1.0));

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use crate::correlate::State;
 use crate::detect::Severity;
+pub(super) use crate::report::filter::shell;
 use crate::report::rca::Zone;
 use crate::time::{Span, Timestamp};
 
@@ -129,16 +130,6 @@ pub(super) fn command(step: &str) -> Option<&str> {
     // What goes on in words behind the command is no part of it.
     let end = rest.find([',', ';']).unwrap_or(rest.len());
     COMMANDS.contains(&word).then(|| rest.get(..end)).flatten().map(str::trim)
-}
-
-/// A word for a POSIX shell.
-pub(super) fn shell(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:=@%".contains(&byte);
-    match !word.is_empty() && !word.starts_with('-') && word.bytes().all(plain) {
-        true => word.to_owned(),
-        false if word.starts_with('-') => format!("'./{}'", word.replace('\'', "'\\''")),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
 }
 
 /// Text to copy. The button comes with the script.

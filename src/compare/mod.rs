@@ -1,0 +1,119 @@
+//! captures of the same traffic at several points -> what happened between the points
+//!
+//! A [`Point`] is a capture, or one interface of it. Packets are recognised by their content (a
+//! `sighting`): sequence numbers, lengths, payload, never by addresses, TTL or options. So translated
+//! addresses, tunnels and clamped segments do not matter. Points are compared with their neighbour, in the
+//! order given: that of the way between them.
+//!
+//! Everything is read twice. The first reading takes a `sample` that any two points choose alike. It tells
+//! which hosts are on which side ([`Way`]), and how the clocks stand ([`Clock`]). The second reads two points
+//! side by side and holds every packet against those of a few seconds.
+//!
+//! What only one point recorded is not called lost unless the other would have recorded it: in its time, of a
+//! conversation or at least of hosts that it sees, of a kind and direction that it records. [`Why`] says what
+//! was left out.
+
+mod changed;
+mod clock;
+mod conversations;
+mod delays;
+mod pair;
+mod pending;
+mod point;
+mod sample;
+mod sides;
+mod sighting;
+mod table;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+pub use changed::{Change, Field, Is};
+pub use clock::{Basis, Clock};
+pub use delays::{Delay, Interval};
+pub use pair::{Direction, Event, Events, Fate, Pair, Place, Shown, Why};
+pub use point::{Point, Seen};
+pub use sides::Way;
+pub use sighting::Kind;
+pub use table::{Between, BetweenRow};
+pub use text::write;
+
+use crate::capture::{CaptureError, CaptureLimits};
+use pair::Gauged;
+use point::Stream;
+use sample::Sample;
+
+/// What happened between points.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    /// The version of this form.
+    pub schema_version: &'static str,
+    /// The points, in the order given.
+    pub points: Vec<Seen>,
+    /// Every point and the next.
+    pub pairs: Vec<Pair>,
+}
+
+/// How far a comparison has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Bytes read, of `total`.
+    pub bytes: u64,
+    /// Bytes to read in all; `None` when that is not known.
+    pub total: Option<u64>,
+}
+
+impl Comparison {
+    /// Compares every point with the next. `events` takes every packet that was lost or changed.
+    ///
+    /// # Errors
+    /// When a point cannot be read, or not twice.
+    pub fn new(
+        points: Vec<Point>,
+        limits: &CaptureLimits,
+        events: &mut Events<'_>,
+        progress: &(dyn Fn(Step) + Sync),
+    ) -> Result<Self, CaptureError> {
+        let mut gauged = Vec::with_capacity(points.len());
+        for point in points {
+            let mut stream = Stream::open(&point, limits)?;
+            let mut sample = Sample::default();
+            let mut taken = 0u64;
+            while let Some(sighting) = stream.take() {
+                sample.add(&sighting);
+                taken += 1;
+                if taken.is_multiple_of(1 << 16) {
+                    let (bytes, total) = stream.progress();
+                    progress(Step { bytes, total });
+                }
+            }
+            gauged.push(Gauged { point, seen: stream.finish(), sample });
+        }
+        let mut pairs = Vec::new();
+        for neighbours in gauged.windows(2) {
+            let [a, b] = neighbours else { continue };
+            let step = |one: &Stream, other: &Stream| {
+                let ((read, all), (more, rest)) = (one.progress(), other.progress());
+                progress(Step { bytes: read + more, total: all.zip(rest).map(|(all, rest)| all + rest) });
+            };
+            pairs.push(Pair::compare(a, b, limits, &mut |event| events(event), step)?);
+        }
+        let points = gauged.into_iter().map(|gauged| gauged.seen).collect();
+        Ok(Self { schema_version: "1.0", points, pairs })
+    }
+
+    /// Something was lost, or made up, between two points.
+    pub fn is_lossy(&self) -> bool {
+        let bad = [Fate::Lost, Fate::Absent, Fate::Injected];
+        let ways = self.pairs.iter().flat_map(|pair| [&pair.forth, &pair.back]);
+        ways.into_iter().any(|way| bad.iter().any(|fate| way.of(*fate) > 0))
+    }
+
+    /// All of every point could be read.
+    pub fn is_whole(&self) -> bool {
+        !self.points.iter().any(|point| point.damaged)
+    }
+}
