@@ -137,6 +137,36 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
+    /// The input that it is about, when it is about one: as given.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Missing { path }
+            | Self::NotAFile { path, .. }
+            | Self::Denied { path }
+            | Self::Io { path, .. }
+            | Self::Empty { path }
+            | Self::Header { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::NotCapture { path, .. }
+            | Self::NoCaptures { path, .. }
+            | Self::Again { path, .. }
+            | Self::Copy { path, .. }
+            | Self::Pattern { path, .. } => Some(path),
+            Self::NothingReadable(unreadable) => unreadable.first().map(|input| input.path.as_str()),
+            Self::Threads { .. } | Self::NoInput => None,
+        }
+    }
+
+    /// Where in that input, when its bytes are to blame.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Empty { .. } | Self::Header { .. } | Self::Damaged { .. } | Self::NotCapture { .. } => {
+                Some(0)
+            }
+            _ => None,
+        }
+    }
+
     /// Sorts what the system said about `path` by what the user can do.
     pub(super) fn io(path: &str, source: io::Error) -> Self {
         let path = path.to_owned();
@@ -183,5 +213,8 @@ mod tests {
         assert!(denied.to_string().starts_with("a.pcap: permission denied"));
         let missing = CaptureError::io("b.pcap", io::ErrorKind::NotFound.into());
         assert_eq!(missing.to_string(), "b.pcap: no such file or directory");
+        assert_eq!((missing.path(), missing.offset()), (Some("b.pcap"), None));
+        let empty = CaptureError::Empty { path: "c.pcap".to_owned() };
+        assert_eq!((empty.path(), empty.offset()), (Some("c.pcap"), Some(0)));
     }
 }

@@ -31,7 +31,7 @@ mod craft;
 mod damage_tests;
 
 pub use bytes::ChunkBytes;
-pub use chunk::{Chunk, Format, RawPacket};
+pub use chunk::{Chunk, ChunkHead, Format, RawPacket};
 pub use error::{CaptureError, Ignored, Unreadable};
 pub use interface::{Interface, NO_INTERFACE};
 pub use limits::{CaptureLimits, Hashes};

@@ -129,6 +129,11 @@ impl Reader {
         self.files.iter().chain(current).map(|report| (report.path.as_str(), report.base))
     }
 
+    /// The report of the file that is being read, as far as it is.
+    pub fn reading(&self) -> Option<&FileReport> {
+        self.current.as_ref().map(|open| &open.splitter.report)
+    }
+
     /// The reports, after the last chunk.
     pub fn into_files(self) -> Vec<FileReport> {
         self.files

@@ -9,6 +9,7 @@ pub mod table;
 pub mod query;
 pub mod row_writer;
 pub mod sorted;
+pub mod frames;
 pub mod parquet;
 pub mod table_writer;
 pub mod capture;
@@ -28,6 +29,7 @@ pub mod place;
 pub mod folder;
 pub mod evidence;
 pub mod files;
+pub mod memory;
 pub mod manifest;
 pub mod stored;
 
