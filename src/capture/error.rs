@@ -93,6 +93,14 @@ pub enum CaptureError {
         /// What to do about it.
         advice: &'static str,
     },
+    /// A tar archive that could not be read to its end; what came before is analysed.
+    #[error("{path}: the archive is damaged: {reason}")]
+    Archive {
+        /// The input as given.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// No file of a directory is a capture.
     #[error("{path}: no captures in this directory ({files} files looked at, sub-directories not entered)")]
     NoCaptures {
@@ -148,6 +156,7 @@ impl CaptureError {
             | Self::Header { path, .. }
             | Self::Damaged { path, .. }
             | Self::NotCapture { path, .. }
+            | Self::Archive { path, .. }
             | Self::NoCaptures { path, .. }
             | Self::Again { path, .. }
             | Self::Copy { path, .. }
@@ -196,6 +205,13 @@ impl Ignored {
             true => self.listed.push(Unreadable { path, reason: error.to_string() }),
             false => self.unlisted += 1,
         }
+    }
+
+    /// Adds others, which come behind.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.listed.extend(others.listed);
+        self.unlisted += others.unlisted + self.listed.len().saturating_sub(Self::MOST) as u64;
+        self.listed.truncate(Self::MOST);
     }
 }
 

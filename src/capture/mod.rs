@@ -4,6 +4,7 @@
 //! [`Chunk::packets`] turns one chunk into packets and depends on nothing but the chunk. Packet numbers are
 //! the frame numbers Wireshark gives the same file, and any cut into chunks yields the same packets.
 
+mod archive;
 mod bytes;
 mod chunk;
 mod error;
