@@ -103,6 +103,13 @@ fn an_archive_has_a_report_for_every_set_and_one_for_all() {
             assert_eq!(inode(&placed), inode(&report.join(&file)), "one file under two names");
         }
     }
+    let page = fs::read_to_string(out.join("fleet.html")).expect("a page");
+    let links: Vec<&str> =
+        page.split("href=\"reports/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(
+        links.len() >= 5 && links.iter().all(|link| out.join("reports").join(link).is_file()),
+        "{links:?}"
+    );
     let worst = &fleet["incidents"][0];
     assert_eq!((&worst["severity"], &worst["captures"]), (&"critical".into(), &1.into()));
     // What `analyze` says of one of them is what its report says.
@@ -197,4 +204,75 @@ fn a_run_that_was_killed_goes_on() {
     let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&resumed), names(&undisturbed));
     assert!(resumed == undisturbed, "the same bytes");
+}
+
+/// A tar archive of these files.
+fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, content) in members {
+        let mut header = tar::Header::new_ustar();
+        // As it is, also where it leads out of the archive.
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append(&header, &content[..]).expect("memory");
+    }
+    builder.into_inner().expect("memory")
+}
+
+#[test]
+fn the_captures_of_tar_archives_are_analysed_as_files_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    fs::create_dir_all(archive.join("berlin")).expect("made");
+    let read = |name: &str| fs::read(lab(name)).expect("committed");
+    let bytes = tar(&[
+        ("may/healthy_mix.pcap", read("healthy_mix.pcap")),
+        ("../../escaped.pcap", read("zero_window.pcap")),
+        ("notes.txt", b"the switch was replaced".to_vec()),
+        ("five_files.pcap", read("five_files.pcap")),
+        ("five_files.2.pcap", read("five_files.2.pcap")),
+    ]);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &bytes).expect("memory");
+    fs::write(archive.join("berlin/old.tgz"), gzip.finish().expect("memory")).expect("written");
+    fs::write(archive.join("plain.tar"), tar(&[("loss.pcap", read("loss_random_2.pcap"))])).expect("written");
+    let ran = batch(&archive, &[]);
+    let out = folder.path().join("out");
+    let all = fleet(&out);
+    let sets = |fleet: &Value| -> Vec<String> {
+        let captures = fleet["captures"].as_array().expect("captures").iter();
+        captures.map(|capture| capture["set"].as_str().expect("a name").to_owned()).collect()
+    };
+    let expected = ["berlin+old.tgz+five_files", "berlin+old.tgz+may+healthy_mix", "plain.tar+loss"];
+    assert_eq!(sets(&all), expected, "{} {}", said(&ran), String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(all["captures"][0]["files"], 2, "a rotated set in an archive");
+    let ignored = all["ignored"].as_array().expect("ignored");
+    assert_eq!(ignored.len(), 2, "{all}");
+    assert!(
+        ignored[0]["reason"].as_str().is_some_and(|why| why.contains("leads out of the archive")),
+        "{all}"
+    );
+    assert!(!folder.path().join("escaped.pcap").exists() && !archive.join("escaped.pcap").exists());
+    // As the file itself, but for its path.
+    let report =
+        |out: &Path, set: &str| fs::read_to_string(out.join("reports").join(set).join("report.json"));
+    let alone = folder.path().join("alone");
+    fs::create_dir(&alone).expect("made");
+    fs::copy(lab("loss_random_2.pcap"), alone.join("loss.pcap")).expect("copied");
+    let member = "out/members/archive/plain.tar/loss.pcap";
+    let ran = Command::new(env!("CARGO_BIN_EXE_pcapsy"))
+        .current_dir(&alone)
+        .args(["analyze", "-q", "--json", "--no-files", "loss.pcap"])
+        .output()
+        .expect("runs");
+    let plain = said(&ran).replace("\"loss.pcap\"", &format!("\"{member}\""));
+    assert!(report(&out, "plain.tar+loss").expect("there") == plain, "the report on a member differs");
+    // What did not change is neither unpacked nor analysed again; what was taken away is gone.
+    let ran = batch(&archive, &[]);
+    assert!(said(&ran).contains("0 analysed, 3 unchanged"), "{}", said(&ran));
+    fs::remove_file(archive.join("plain.tar")).expect("removed");
+    batch(&archive, &[]);
+    assert_eq!(sets(&fleet(&out)), expected[..2]);
 }

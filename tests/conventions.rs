@@ -146,7 +146,7 @@ fn files_are_short_and_finished() {
 #[test]
 fn lines_fit_the_width() {
     let mut wrong = Vec::new();
-    for folder in ["src", "tests", "benches", "examples", "fuzz/fuzz_targets"] {
+    for folder in ["src", "tests", "benches", "examples", "fuzz/fuzz_targets", "python/src"] {
         for path in files(&root().join(folder), "rs") {
             for (number, line) in (1..).zip(read(&path).lines()) {
                 let columns = line.chars().count();

@@ -227,6 +227,32 @@ fn pages_open_clean_and_work() {
 }
 
 #[test]
+fn the_page_of_an_archive_opens_clean_and_works() {
+    let Some(browser) = Browser::find() else { return };
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures");
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    fs::create_dir(&archive).expect("made");
+    for name in &SOME[..5] {
+        fs::copy(lab.join(format!("{name}.pcap")), archive.join(format!("{name}.pcap"))).expect("copied");
+    }
+    fs::write(archive.join("<img src=x onerror=alert(1)>.pcap"), "\u{d4}").expect("written");
+    let whole = fs::read(lab.join("healthy_mix.pcap")).expect("committed");
+    fs::write(archive.join("<img src=y onerror=alert(2)>.pcap"), &whole[..10]).expect("written");
+    let out = folder.path().join("out");
+    let run = Command::new(PCAPSY)
+        .args(["batch", "-q", "--no-evidence", "--fail-on", "never", "--out"])
+        .args([&out, &archive])
+        .output()
+        .expect("it runs");
+    assert_eq!(run.status.code(), Some(3), "{}", String::from_utf8_lossy(&run.stderr));
+    let answer = browser.probe(&out.join("fleet.html"), &[PROBE]);
+    check("archive", &answer);
+    assert_eq!(answer["title"], "Archive \u{2013} pcapsy", "{answer}");
+    assert!(answer["sorted"][4].as_u64() > Some(3), "services are there to be sorted: {answer}");
+}
+
+#[test]
 fn names_from_packets_and_of_files_are_text() {
     let Some(browser) = Browser::find() else { return };
     let folder = tempfile::tempdir().expect("a folder");

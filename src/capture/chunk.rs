@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::bytes::{ChunkBytes, release};
 use crate::capture::{Interface, LinkType, Packets};
 use crate::time::Timestamp;
 
 /// How the records of a chunk are laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// Classic pcap records.
     Pcap {
@@ -60,6 +62,54 @@ impl Chunk {
         if let ChunkBytes::Mapped(map, range) = &self.bytes {
             release(map, range.clone());
         }
+    }
+}
+
+/// A chunk without its bytes: with them, which stand at `offset`, whoever has read nothing before it can
+/// dissect it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChunkHead {
+    /// As [`Chunk::file`].
+    pub file: u32,
+    /// As [`Chunk::offset`].
+    pub offset: u64,
+    /// How many bytes it has.
+    pub length: u64,
+    /// As [`Chunk::first_packet`].
+    pub first_packet: u64,
+    packets: u64,
+    format: Format,
+    interfaces: Vec<Interface>,
+    interface_base: u32,
+}
+
+impl ChunkHead {
+    /// Of a chunk.
+    pub fn of(chunk: &Chunk) -> Self {
+        Self {
+            file: chunk.file,
+            offset: chunk.offset,
+            length: chunk.bytes.len() as u64,
+            first_packet: chunk.first_packet,
+            packets: chunk.packets,
+            format: chunk.format,
+            interfaces: chunk.interfaces.to_vec(),
+            interface_base: chunk.interface_base,
+        }
+    }
+
+    /// The chunk, when `bytes` are as many as it had.
+    pub fn with(self, bytes: Vec<u8>) -> Option<Chunk> {
+        (bytes.len() as u64 == self.length).then(|| Chunk {
+            file: self.file,
+            offset: self.offset,
+            first_packet: self.first_packet,
+            packets: self.packets,
+            format: self.format,
+            interfaces: Arc::new(self.interfaces),
+            interface_base: self.interface_base,
+            bytes: ChunkBytes::Owned(Arc::new(bytes)),
+        })
     }
 }
 

@@ -93,6 +93,14 @@ pub enum CaptureError {
         /// What to do about it.
         advice: &'static str,
     },
+    /// A tar archive that could not be read to its end; what came before is analysed.
+    #[error("{path}: the archive is damaged: {reason}")]
+    Archive {
+        /// The input as given.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// No file of a directory is a capture.
     #[error("{path}: no captures in this directory ({files} files looked at, sub-directories not entered)")]
     NoCaptures {
@@ -137,6 +145,37 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
+    /// The input that it is about, when it is about one: as given.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Missing { path }
+            | Self::NotAFile { path, .. }
+            | Self::Denied { path }
+            | Self::Io { path, .. }
+            | Self::Empty { path }
+            | Self::Header { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::NotCapture { path, .. }
+            | Self::Archive { path, .. }
+            | Self::NoCaptures { path, .. }
+            | Self::Again { path, .. }
+            | Self::Copy { path, .. }
+            | Self::Pattern { path, .. } => Some(path),
+            Self::NothingReadable(unreadable) => unreadable.first().map(|input| input.path.as_str()),
+            Self::Threads { .. } | Self::NoInput => None,
+        }
+    }
+
+    /// Where in that input, when its bytes are to blame.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Empty { .. } | Self::Header { .. } | Self::Damaged { .. } | Self::NotCapture { .. } => {
+                Some(0)
+            }
+            _ => None,
+        }
+    }
+
     /// Sorts what the system said about `path` by what the user can do.
     pub(super) fn io(path: &str, source: io::Error) -> Self {
         let path = path.to_owned();
@@ -167,6 +206,13 @@ impl Ignored {
             false => self.unlisted += 1,
         }
     }
+
+    /// Adds others, which come behind.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.listed.extend(others.listed);
+        self.unlisted += others.unlisted + self.listed.len().saturating_sub(Self::MOST) as u64;
+        self.listed.truncate(Self::MOST);
+    }
 }
 
 fn list(unreadable: &[Unreadable]) -> String {
@@ -183,5 +229,8 @@ mod tests {
         assert!(denied.to_string().starts_with("a.pcap: permission denied"));
         let missing = CaptureError::io("b.pcap", io::ErrorKind::NotFound.into());
         assert_eq!(missing.to_string(), "b.pcap: no such file or directory");
+        assert_eq!((missing.path(), missing.offset()), (Some("b.pcap"), None));
+        let empty = CaptureError::Empty { path: "c.pcap".to_owned() };
+        assert_eq!((empty.path(), empty.offset()), (Some("c.pcap"), Some(0)));
     }
 }

@@ -4,6 +4,7 @@
 //! (draft-ietf-opsawg-pcapng, sections 4.2 and 4.3).
 
 use pcap_parser::pcapng as parser;
+use serde::{Deserialize, Serialize};
 
 use super::pcapng;
 use super::pcapng_option::{Options, integer};
@@ -14,7 +15,7 @@ use crate::time::Timestamp;
 pub const NO_INTERFACE: u32 = u32::MAX;
 
 /// One interface of a capture: an interface description block of pcapng, or the whole of a pcap file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interface {
     /// Link-layer type of its packets.
     pub link_type: LinkType,

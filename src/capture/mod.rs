@@ -4,6 +4,7 @@
 //! [`Chunk::packets`] turns one chunk into packets and depends on nothing but the chunk. Packet numbers are
 //! the frame numbers Wireshark gives the same file, and any cut into chunks yields the same packets.
 
+mod archive;
 mod bytes;
 mod chunk;
 mod error;
@@ -31,7 +32,7 @@ mod craft;
 mod damage_tests;
 
 pub use bytes::ChunkBytes;
-pub use chunk::{Chunk, Format, RawPacket};
+pub use chunk::{Chunk, ChunkHead, Format, RawPacket};
 pub use error::{CaptureError, Ignored, Unreadable};
 pub use interface::{Interface, NO_INTERFACE};
 pub use limits::{CaptureLimits, Hashes};

@@ -53,7 +53,11 @@ impl Reader {
         Ok(found.split(rotation::sets).into_iter().map(|set| Self::new(set, limits)).collect())
     }
 
-    /// As [`Reader::open_each`], of an archive: a directory stands for everything below it but `apart`.
+    /// The folder, in the one that an archive's results go to, that holds the captures of tar archives.
+    pub const MEMBERS: &str = set::MEMBERS;
+
+    /// As [`Reader::open_each`], of an archive: a directory stands for everything below it but `apart`, and a
+    /// tar archive for the captures in it, which are unpacked in `apart/`[`Reader::MEMBERS`].
     pub fn open_archive(
         inputs: &[PathBuf],
         apart: &Path,
@@ -127,6 +131,11 @@ impl Reader {
     pub fn begun(&self) -> impl Iterator<Item = (&str, u64)> {
         let current = self.current.as_ref().map(|open| &open.splitter.report);
         self.files.iter().chain(current).map(|report| (report.path.as_str(), report.base))
+    }
+
+    /// The report of the file that is being read, as far as it is.
+    pub fn reading(&self) -> Option<&FileReport> {
+        self.current.as_ref().map(|open| &open.splitter.report)
     }
 
     /// The reports, after the last chunk.

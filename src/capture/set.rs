@@ -10,11 +10,12 @@
 //! is ignored when it is no capture or empty; a capture that is damaged or cut before its first record is
 //! not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use super::archive;
 use super::error::{CaptureError, Ignored, Unreadable};
 use super::limits::CaptureLimits;
 use super::link_type::LinkType;
@@ -32,6 +33,8 @@ const PROBE: usize = 1 << 20;
 const TAIL: u64 = 1 << 20;
 /// Files that a file is compared with, when they begin at the same time and are as long.
 const MOST_COPIES: usize = 16;
+/// The folder of what tar archives hold.
+pub(super) const MEMBERS: &str = "members";
 /// Bytes that suffice to tell what a file is.
 const HEAD: usize = 512;
 
@@ -44,6 +47,10 @@ pub(super) struct Set {
     pub(super) ignored: Ignored,
     /// The files behind the names, and the names.
     seen: BTreeMap<PathBuf, String>,
+    /// Where members of tar archives go; archives are no captures when there is no such folder.
+    members: Option<PathBuf>,
+    /// The folders of the archives met so far.
+    homes: BTreeSet<PathBuf>,
 }
 
 /// One file to read.
@@ -90,13 +97,15 @@ impl Set {
     }
 
     /// As [`Set::find`], of an archive: a directory stands for everything below it but `apart`, which is what
-    /// is written.
+    /// is written, and a tar archive for its members. Those that are captures become files in
+    /// `apart/`[`MEMBERS`].
     pub(super) fn find_below(
         inputs: &[PathBuf],
         apart: &Path,
         limits: &CaptureLimits,
     ) -> Result<Self, CaptureError> {
         let (mut set, mut errors) = (Self::default(), Vec::new());
+        set.members = Some(apart.join(MEMBERS));
         for input in inputs {
             if input.is_dir() {
                 let paths = set.below(input, apart);
@@ -107,6 +116,32 @@ impl Set {
             }
         }
         set.ordered(errors)
+    }
+
+    /// Takes the captures of a tar archive.
+    fn add_members(&mut self, path: &Path, limits: &CaptureLimits) {
+        let shown = path.display().to_string();
+        let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+        let place: PathBuf = path.components().filter(|part| plain(*part)).collect();
+        let home = self.members.clone().unwrap_or_default().join(place);
+        // Two paths of which one has `..` may be the same without it.
+        if !self.homes.insert(home.clone()) {
+            let error = CaptureError::Again { path: shown.clone(), of: home.display().to_string() };
+            return self.ignored.add(shown, &error);
+        }
+        match archive::unpack(path, &home) {
+            Ok(unpacked) => {
+                self.ignored.extend(unpacked.ignored);
+                if let Some(fault) = unpacked.fault {
+                    self.reject(shown, &fault);
+                }
+                // No archives in archives.
+                let members = self.members.take();
+                self.add_found(unpacked.paths, limits);
+                self.members = members;
+            }
+            Err(error) => self.reject(shown, &error),
+        }
     }
 
     /// The files below a directory, in the order of their paths. Links to directories are not followed: they
@@ -308,7 +343,16 @@ impl Set {
         let mut source = Source::open(path, &name, false, limits.hashes)?;
         let regular = meta.is_file();
         let plain = regular && source.compression == Compression::None;
-        let probe = probe(&mut source, &name, plain.then_some((path, meta.len())))?;
+        let probe = match probe(&mut source, &name, plain.then_some((path, meta.len()))) {
+            Err(CaptureError::NotCapture { .. })
+                if regular && self.members.is_some() && archive::is_tar(path) =>
+            {
+                self.seen.insert(key, name);
+                self.add_members(path, limits);
+                return Ok(());
+            }
+            probe => probe?,
+        };
         self.seen.insert(key, name.clone());
         self.files.push(Entry {
             path: path.to_owned(),

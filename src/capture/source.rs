@@ -257,6 +257,18 @@ impl Source {
         Some((before, length))
     }
 
+    /// Moves as many of the next bytes as there is room for into `buffer`: for those who read no records.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fill(buffer.len().clamp(1, STEP));
+        let length = self.window().len().min(buffer.len());
+        if let Some(fault) = self.fault().filter(|_| length == 0 && !buffer.is_empty()) {
+            return Err(io::Error::other(fault.to_string()));
+        }
+        buffer[..length].copy_from_slice(&self.window()[..length]);
+        self.skip(length);
+        Ok(length)
+    }
+
     /// What ended a stream before its time: a decompressor's complaint, or the system's.
     pub(super) fn fault(&self) -> Option<&Fault> {
         match &self.kind {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -39,10 +39,10 @@ use crate::report::table::TableDoc;
 /// Arguments of `batch`.
 #[derive(Debug, Args)]
 pub(super) struct Batch {
-    /// Captures: files, patterns, and directories with all below them
+    /// Captures: files, patterns, tar archives (also compressed), and directories with all below them
     #[arg(value_name = "FILE|DIR|GLOB", required = true)]
     inputs: Vec<PathBuf>,
-    /// Write reports, tables and fleet.json to this folder
+    /// Write reports, tables, fleet.json and fleet.html to this folder
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Analyse again what has not changed since the last run
@@ -153,7 +153,16 @@ impl Batch {
 
     /// The name of a set: where its first file is in the archive.
     fn name(&self, file: &Path) -> String {
-        let inside = self.inputs.iter().filter_map(|input| file.strip_prefix(input).ok());
+        let members = self.out.join(Reader::MEMBERS);
+        let member = file.strip_prefix(&members).ok();
+        let place = member.unwrap_or(file);
+        // An archive's members lie where its path says, and a path there is without `/` and `..`.
+        let plain = |input: &PathBuf| -> PathBuf {
+            let normal = |part: &Component<'_>| matches!(part, Component::Normal(_));
+            if member.is_some() { input.components().filter(normal).collect() } else { input.clone() }
+        };
+        let inputs: Vec<PathBuf> = self.inputs.iter().map(plain).collect();
+        let inside = inputs.iter().filter_map(|input| place.strip_prefix(input).ok());
         let inside = inside
             .filter(|inside| !inside.as_os_str().is_empty())
             .min_by_key(|inside| inside.as_os_str().len());
@@ -286,15 +295,20 @@ impl Batch {
     }
 
     fn write(&self, fleet: &Fleet) -> Result<(), Failure> {
-        let path = self.out.join("fleet.json");
+        self.file("fleet.json", |out| {
+            write_json(&mut *out, fleet, true)?;
+            out.write_all(b"\n")
+        })?;
+        self.file("fleet.html", |out| out.write_all(fleet::document(fleet).as_bytes()))
+    }
+
+    /// Writes a file of the archive, whole or not at all.
+    fn file(&self, name: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        let path = self.out.join(name);
         let (pending, file) = Pending::create(&path)?;
-        let write = || {
-            let mut out = BufWriter::new(&file);
-            write_json(&mut out, fleet, true)?;
-            out.write_all(b"\n")?;
-            out.flush()
-        };
-        write().map_err(|error: io::Error| WriteError::new(&path, error))?;
+        let mut out = BufWriter::new(&file);
+        write(&mut out).and_then(|()| out.flush()).map_err(|error| WriteError::new(&path, error))?;
+        drop(out);
         Ok(pending.finish()?)
     }
 }

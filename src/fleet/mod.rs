@@ -3,6 +3,7 @@
 //! Only reports are read, never captures: so an archive that was analysed in ten runs says the same as one
 //! that was analysed in one. Sets are in the order of their names, and nothing here knows a clock.
 
+mod html;
 mod text;
 
 use std::cmp::Reverse;
@@ -16,6 +17,7 @@ use crate::correlate::{ServiceKey, Tally};
 use crate::detect::{Merge, Severity};
 use crate::report::stored::{Stored, StoredIncident, StoredService};
 
+pub use html::document;
 pub use text::write;
 
 /// What happened in an archive.

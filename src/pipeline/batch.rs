@@ -139,6 +139,16 @@ impl Batch {
         records
     }
 
+    /// The records of every partition that has some, with their payloads, to travel.
+    pub fn parcels(&self) -> impl Iterator<Item = (usize, Records)> {
+        let lists = self.lists.iter().enumerate().filter(|(_, list)| !list.is_empty());
+        lists.map(|(partition, list)| {
+            let mut records = Records::default();
+            list.iter().for_each(|record| records.push(*record, self.payload(record)));
+            (partition, records)
+        })
+    }
+
     /// The records of one partition behind ordinal `after`, up to and with `until`, with the clock that they
     /// go by.
     pub(super) fn between(

@@ -16,6 +16,8 @@
 //!    in any order.
 //! 5. [`PartitionState`]: what the detectors counted in a partition. From stage 2 to whoever merges and
 //!    judges.
+//! 6. [`ChunkHead`]: which bytes are a chunk, and what they need to be read alone. To stage 1.
+//! 7. [`StreamNumbers`]: the numbers of the streams of all partitions. To whoever writes the rows.
 //!
 //! Records that the sequencer puts together from fragments join those of stage 1. While no limit on all flows
 //! together acts (`limits.memory_mib`, `limits.streams`), a run through bytes gives what one on this machine
@@ -25,7 +27,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{ChunkSummary, Leads, PartitionState, Records, Tracked};
+use super::{ChunkSummary, Leads, PartitionState, Records, StreamNumbers, Tracked};
+use crate::capture::ChunkHead;
 
 /// Version of the format. Goes up with every change to a type that travels.
 pub const VERSION: u16 = 5;
@@ -79,6 +82,14 @@ impl Travels for Tracked {
 
 impl Travels for PartitionState {
     const KIND: u8 = 5;
+}
+
+impl Travels for ChunkHead {
+    const KIND: u8 = 6;
+}
+
+impl Travels for StreamNumbers {
+    const KIND: u8 = 7;
 }
 
 /// The bytes of a message.

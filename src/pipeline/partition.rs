@@ -121,15 +121,33 @@ impl Partition {
     ) -> Result<(Tracked, PartitionState), OutOfOrder> {
         let mut rows = Vec::new();
         for records in batches {
-            self.track_records(&records, leads)?;
-            rows.extend(self.close_finished(self.last.1));
+            rows.extend(self.advance(&records, leads)?);
         }
-        rows.extend(self.close_finished(clock));
+        let (last, state) = self.end(clock);
+        rows.extend(last.rows);
+        Ok((Tracked { rows, ..last }, state))
+    }
+
+    /// The same step by step, for partitions whose rows do not fit memory: the next packets to the rows that
+    /// are final behind them. The detectors have seen those.
+    ///
+    /// # Errors
+    /// When the packets are not in capture order.
+    pub fn advance(&mut self, records: &Records, leads: &Leads) -> Result<Vec<Row>, OutOfOrder> {
+        self.track_records(records, leads)?;
+        let rows = self.close_finished(self.last.1);
+        self.state.show(&rows, &self.detectors);
+        Ok(rows)
+    }
+
+    /// No packet follows, and the capture ends at `clock`: the rest of the rows, and the streams of all.
+    pub fn end(mut self, clock: Timestamp) -> (Tracked, PartitionState) {
+        let mut rows = self.close_finished(clock);
         drop(self.remaining());
         rows.extend(self.close_remaining((Timestamp::MAX, u64::MAX), clock));
         self.state.show(&rows, &self.detectors);
         let (streams, hits) = (self.born_streams(), self.table.hits());
-        Ok((Tracked { streams, rows, hits }, self.into_state()))
+        (Tracked { streams, rows, hits }, self.into_state())
     }
 
     /// What is merged over the partitions, when all rows have left.

@@ -36,6 +36,15 @@ impl Records {
         self.bytes.get(start..start + length).unwrap_or_default()
     }
 
+    /// Both, in the order of packets: those of a chunk, and what was put together from its fragments.
+    pub fn joined(self, other: Self) -> Self {
+        let mut order: Vec<(&PacketRecord, &[u8])> = self.iter().chain(other.iter()).collect();
+        order.sort_by_key(|(record, _)| record.packet);
+        let mut joined = Self::default();
+        order.into_iter().for_each(|(record, payload)| joined.push(*record, payload));
+        joined
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.list.len()

@@ -4,10 +4,12 @@
 //! partitions the streams are numbered; a row has the stream of its partition, and gets the number when it
 //! leaves.
 
+use serde::{Deserialize, Serialize};
+
 use crate::flow::{Finished, Row};
 
 /// The numbers given so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct StreamNumbers {
     /// By partition and stream; [`u32::MAX`] beyond the limit.
     numbers: Vec<Vec<u32>>,

@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use polars::prelude::*;
 use polars_utils::compression::ZstdLevel;
 
-use crate::report::table::{self, Header, Table};
-use crate::report::value::{ColumnType, Value};
+use crate::report::frames::Frames;
+use crate::report::table::{Column, Table};
 
 /// Writes table `T` into one Parquet file. The row groups depend on the rows alone.
 pub struct ParquetFile<T: Table> {
     writer: BatchedWriter<ErrorLatch<Box<dyn Write + Send>>>,
-    columns: Vec<(&'static table::Column<T>, Cells)>,
-    /// Rows collected, and how many make the next row group.
-    rows: usize,
+    collected: Frames<T>,
+    /// Rows that make the next row group.
     group: usize,
     /// Rows of the largest row groups.
     most: usize,
@@ -34,16 +33,15 @@ impl<T: Table> ParquetFile<T> {
     ///
     /// # Errors
     /// When the start of the file cannot be written.
-    pub fn new(columns: &[&'static table::Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
-        let columns: Vec<_> = columns.iter().map(|column| (*column, Cells::new(&column.header, 0))).collect();
-        let schema: Schema = columns.iter().map(|(column, _)| field(&column.header)).collect();
+    pub fn new(columns: &[&'static Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
+        let collected = Frames::new(columns);
         let failure = Failure::default();
         let writer = ParquetWriter::new(ErrorLatch { out, failure: failure.clone() })
             .with_compression(ParquetCompression::Zstd(ZstdLevel::try_new(1).ok()))
             .set_parallel(false)
-            .batched(&schema)
+            .batched(&collected.schema())
             .map_err(|error| failure.explain(error))?;
-        Ok(Self { writer, columns, rows: 0, group: FIRST_ROWS, most: MOST_ROWS, written: 0, failure })
+        Ok(Self { writer, collected, group: FIRST_ROWS, most: MOST_ROWS, written: 0, failure })
     }
 
     /// Collects so many rows at most, but never fewer than the first row groups have.
@@ -57,15 +55,11 @@ impl<T: Table> ParquetFile<T> {
     /// When a row group is full and cannot be written.
     pub fn rows(&mut self, mut rows: &[T::Row<'_>]) -> io::Result<()> {
         while !rows.is_empty() {
-            let (now, later) = rows.split_at(rows.len().min(self.group - self.rows));
-            for block in now.chunks(BLOCK) {
-                for (column, cells) in &mut self.columns {
-                    cells.extend(block.iter().map(column.value));
-                }
-            }
-            self.rows += now.len();
+            let room = self.group - self.collected.rows();
+            let (now, later) = rows.split_at(rows.len().min(room));
+            self.collected.extend(now);
             rows = later;
-            if self.rows == self.group {
+            if self.collected.rows() == self.group {
                 self.write_group()?;
             }
         }
@@ -83,113 +77,23 @@ impl<T: Table> ParquetFile<T> {
     }
 
     fn write_group(&mut self) -> io::Result<()> {
-        if self.rows == 0 {
+        let rows = self.collected.rows();
+        if rows == 0 {
             return Ok(());
         }
-        self.written += self.rows;
+        self.written += rows;
         self.group = group_rows(self.written, self.most);
         // A table that had one full group fills the next one, too.
-        let room = if self.rows >= FIRST_ROWS { self.group } else { 0 };
-        let full = self.columns.iter_mut().map(|(column, cells)| {
-            std::mem::replace(cells, Cells::new(&column.header, room)).finish().into_column()
-        });
-        let written =
-            DataFrame::new(self.rows, full.collect()).and_then(|group| self.writer.write_batch(&group));
-        written.map_err(|error| self.failure.explain(error))?;
-        self.rows = 0;
-        Ok(())
+        let room = if rows >= FIRST_ROWS { self.group } else { 0 };
+        let written = self.collected.take(room).and_then(|group| self.writer.write_batch(&group));
+        written.map_err(|error| self.failure.explain(error))
     }
 }
-
-/// Rows that go through all columns before the next: what they point to stays in the cache.
-const BLOCK: usize = 32;
 
 /// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the
 /// footer says of each, up to 4 KiB a column, is held until the end.
 fn group_rows(written: usize, most: usize) -> usize {
     (written / 16).clamp(FIRST_ROWS, most)
-}
-
-fn field(header: &Header) -> Field {
-    let kind = match header.kind {
-        ColumnType::Bool => DataType::Boolean,
-        ColumnType::U8 => DataType::UInt8,
-        ColumnType::U16 => DataType::UInt16,
-        ColumnType::U32 => DataType::UInt32,
-        ColumnType::U64 => DataType::UInt64,
-        ColumnType::F64 => DataType::Float64,
-        ColumnType::Text => DataType::String,
-        ColumnType::Time => DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)),
-    };
-    Field::new(PlSmallStr::from_static(header.name), kind)
-}
-
-/// The cells of one column of the row group that is being collected.
-enum Cells {
-    Bool(BooleanChunkedBuilder),
-    U8(PrimitiveChunkedBuilder<UInt8Type>),
-    U16(PrimitiveChunkedBuilder<UInt16Type>),
-    U32(PrimitiveChunkedBuilder<UInt32Type>),
-    U64(PrimitiveChunkedBuilder<UInt64Type>),
-    F64(PrimitiveChunkedBuilder<Float64Type>),
-    Text(StringChunkedBuilder),
-    /// Nanoseconds since the epoch.
-    Time(PrimitiveChunkedBuilder<Int64Type>),
-}
-
-impl Cells {
-    fn new(header: &Header, room: usize) -> Self {
-        let name = PlSmallStr::from_static(header.name);
-        match header.kind {
-            ColumnType::Bool => Self::Bool(BooleanChunkedBuilder::new(name, room)),
-            ColumnType::U8 => Self::U8(PrimitiveChunkedBuilder::new(name, room)),
-            ColumnType::U16 => Self::U16(PrimitiveChunkedBuilder::new(name, room)),
-            ColumnType::U32 => Self::U32(PrimitiveChunkedBuilder::new(name, room)),
-            ColumnType::U64 => Self::U64(PrimitiveChunkedBuilder::new(name, room)),
-            ColumnType::F64 => Self::F64(PrimitiveChunkedBuilder::new(name, room)),
-            ColumnType::Text => Self::Text(StringChunkedBuilder::new(name, room)),
-            ColumnType::Time => Self::Time(PrimitiveChunkedBuilder::new(name, room)),
-        }
-    }
-
-    /// Adds values. One of another type is null, and a test holds every column to its type; numbers beyond
-    /// the width saturate.
-    #[inline]
-    fn extend<'a>(&mut self, values: impl Iterator<Item = Value<'a>>) {
-        macro_rules! add {
-            ($cells:ident, $kind:ident $value:ident => $cell:expr) => {
-                values.for_each(|value| match value {
-                    Value::$kind($value) => $cells.append_value($cell),
-                    _ => $cells.append_null(),
-                })
-            };
-        }
-        match self {
-            Self::Bool(cells) => add!(cells, Bool value => value),
-            Self::U8(cells) => add!(cells, Number value => value.try_into().unwrap_or(u8::MAX)),
-            Self::U16(cells) => add!(cells, Number value => value.try_into().unwrap_or(u16::MAX)),
-            Self::U32(cells) => add!(cells, Number value => value.try_into().unwrap_or(u32::MAX)),
-            Self::U64(cells) => add!(cells, Number value => value),
-            Self::F64(cells) => add!(cells, Real value => value),
-            Self::Text(cells) => add!(cells, Text text => text),
-            Self::Time(cells) => add!(cells, Time time => time.0),
-        }
-    }
-
-    fn finish(self) -> Series {
-        match self {
-            Self::Bool(cells) => cells.finish().into_series(),
-            Self::U8(cells) => cells.finish().into_series(),
-            Self::U16(cells) => cells.finish().into_series(),
-            Self::U32(cells) => cells.finish().into_series(),
-            Self::U64(cells) => cells.finish().into_series(),
-            Self::F64(cells) => cells.finish().into_series(),
-            Self::Text(cells) => cells.finish().into_series(),
-            Self::Time(cells) => {
-                cells.finish().into_datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)).into_series()
-            }
-        }
-    }
 }
 
 /// Passes bytes on and remembers the first error: polars keeps its words only.
@@ -262,7 +166,7 @@ mod tests {
         let frame = reader.finish().expect("frame");
         assert_eq!(frame.shape(), (count, Flows::COLUMNS.len()));
         let ts = frame.column("ts").expect("ts");
-        assert_eq!(ts.dtype(), field(&Flows::COLUMNS[0].header).dtype());
+        assert_eq!(*ts.dtype(), DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)));
         assert_eq!(ts.datetime().expect("time").physical().get(0), Some(1_000_000_001));
         let ids = frame.column("flow_id").expect("flow_id").u64().expect("u64").clone();
         assert!(ids.iter().zip(1..).all(|(id, expected)| id == Some(expected)));

@@ -15,7 +15,7 @@ mod overview;
 mod pictures;
 mod sequence;
 mod tables;
-mod words;
+pub(crate) mod words;
 
 use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -78,7 +78,7 @@ struct Page<'p> {
 pub fn document(report: &Report, inputs: &[FileReport], zone: &Zone, seen: &Seen) -> String {
     let moments = Moments { zone };
     let page = Page { report, inputs, seen, moments, budget: Budget::default() };
-    spelled_out(page.markup().into_string())
+    sheet(&page.name(), ("incidents", "incidents"), &page.markup())
 }
 
 /// Hostile characters spelled out as on a terminal. Nothing of the page's own has one but the ends of lines.
@@ -101,44 +101,51 @@ fn policy() -> String {
     format!("default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'")
 }
 
+/// A page of this program: its title, what a link for the keyboard leads to, and all between head and foot.
+/// The same for everything that is written: its policy, colours and script.
+pub(crate) fn sheet(title: &str, first: (&str, &str), inside: &Markup) -> String {
+    let (tool, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content={ (tool) " " (version) };
+                title { (title) " \u{2013} " (tool) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href={ "#" (first.0) } { "To the " (first.1) }
+                (inside)
+                footer {
+                    p { (tool) " " (version) ", offline: this page loads nothing and sends nothing." }
+                }
+                p.unseen #said role="status" {}
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    spelled_out(page.into_string())
+}
+
 impl Page<'_> {
     fn markup(&self) -> Markup {
         // In this order, so that the pictures at the top find room first.
         let overview = self.overview();
         let incidents = self.incidents();
         html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta http-equiv="Content-Security-Policy" content=(policy());
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    meta name="generator" content={ (self.report.tool.name) " " (self.report.tool.version) };
-                    title { (self.name()) " \u{2013} " (self.report.tool.name) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    a.skip href="#incidents" { "To the incidents" }
-                    (self.header())
-                    main {
-                        (overview)
-                        (incidents)
-                        (self.other_findings())
-                        (self.services())
-                        (self.works())
-                        (self.not_judged())
-                        (self.manifest())
-                    }
-                    footer {
-                        p {
-                            (self.report.tool.name) " " (self.report.tool.version)
-                            ", offline: this page loads nothing and sends nothing."
-                        }
-                    }
-                    p.unseen #said role="status" {}
-                    script { (PreEscaped(SCRIPT)) }
-                }
+            (self.header())
+            main {
+                (overview)
+                (incidents)
+                (self.other_findings())
+                (self.services())
+                (self.works())
+                (self.not_judged())
+                (self.manifest())
             }
         }
     }

@@ -58,7 +58,7 @@ pub(super) fn first_of(name: &str) -> String {
 }
 
 /// The word for a severity.
-pub(super) fn severity(severity: Severity) -> &'static str {
+pub(crate) fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "critical",
         Severity::Warning => "warning",
@@ -67,7 +67,7 @@ pub(super) fn severity(severity: Severity) -> &'static str {
 }
 
 /// A severity by shape, word and colour.
-pub(super) fn badge(of: Severity) -> Markup {
+pub(crate) fn badge(of: Severity) -> Markup {
     let word = severity(of);
     html! {
         span.{ "badge " (word) } {
