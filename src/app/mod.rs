@@ -5,7 +5,8 @@
 
 pub mod dns;
 pub mod http;
-pub mod quic;
+
 pub mod http2;
+pub mod quic;
 pub mod tls;
 pub mod upgrade;

@@ -4,8 +4,8 @@ mod over;
 
 use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
 use crate::app::http::{Closing, Exchange, HttpParser, begins_request, looks_like_http};
-use crate::app::quic::{QuicReader, looks_like_quic};
 use crate::app::http2::Http2Parser;
+use crate::app::quic::{QuicReader, looks_like_quic};
 use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::app::upgrade::{Dialogue, ProxyHeader};
 use crate::dissect::{Direction, PacketRef};
