@@ -56,10 +56,6 @@ impl<'a> TlsRow<'a> {
         (!greeting.octets().is_empty() && !greeting.is_tls()).then(|| greeting.text())
     }
 
-    fn names(self) -> Option<String> {
-        self.leaf().map(|leaf| leaf.names.join(","))
-    }
-
     fn offered(self) -> Option<String> {
         let client = self.client()?;
         (!client.alpn.is_empty()).then(|| client.alpn.join(","))
@@ -170,14 +166,9 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
     "alert_frame" U64 "its frame number in its file"
         = |row| row.files.frame_of(row.alert().map(|alert| alert.at));
     "certificates" U8 "certificates of the server" = |row| row.session.certificates[1].len();
-    "client_certificates" U8 "certificates of the client" = |row| row.session.certificates[0].len();
     "certificate_requested" Bool "the server asked for a certificate"
         = |row| row.session.certificate_requested;
     "subject" Text "subject of the server's certificate" = |row| row.leaf().map(|leaf| leaf.subject.as_str());
-    "issuer" Text "issuer of the server's certificate" = |row| row.leaf().map(|leaf| leaf.issuer.as_str());
-    "not_valid_before" Time "start of its validity" = |row| row.leaf().map(|leaf| leaf.not_before);
-    "not_valid_after" Time "end of its validity" = |row| row.leaf().map(|leaf| leaf.not_after);
-    "san" Text "names it is for, joined by commas" = |row| row.names();
     "malformed_packet" U64 "ordinal of the packet with bytes that are no TLS"
         = |row| ordinal(row.session.malformed);
     "malformed_frame" U64 "its frame number in its file" = |row| row.files.frame_of(row.session.malformed);
