@@ -117,7 +117,7 @@ const PLACES: &[Named<Where>] = {
         ("tls_stall", &["client_hello", "server_flight"], Network),
         ("tls_stall", &["client_flight"], Client),
         ("tls_abort", &["plain_text"], Client),
-        ("tls_abort", &["not_tls"], Server),
+        ("tls_abort", &["not_tls", "starttls_refused"], Server),
         ("tls_abort", &["reset_after_hello", "no_alert"], NotTold),
         ("dns_servfail", &[], Resolver),
         ("dns_unanswered", &["silent"], NotTold),
