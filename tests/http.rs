@@ -23,6 +23,10 @@ struct Said {
     messages: BTreeMap<String, i64>,
     /// Server names, versions and application protocols of TLS sessions.
     sessions: BTreeSet<String>,
+    /// What HTTP/2 says: methods, targets, statuses.
+    streams: BTreeMap<String, i64>,
+    /// Clients for whom proxies connect.
+    proxied: BTreeSet<String>,
 }
 
 impl Said {
@@ -33,6 +37,22 @@ impl Said {
 
 impl Rows for Said {
     fn exchange(&mut self, exchange: &Exchange, _: &FlowHead) {
+        // HTTP/2 that began as HTTP/1.1: its request, and the answer of HTTP/2.
+        let h2c = exchange.version < 2 && exchange.upgraded && exchange.interim > 0;
+        if exchange.version == 2 || h2c {
+            let Exchange { method, target, status, .. } = exchange;
+            let status = status.map(|status| format!(":status {status}"));
+            let request = [format!(":method {method}"), format!(":path {target}")];
+            let said = request.into_iter().filter(|text| !h2c && !text.ends_with(' ')).chain(status);
+            let grpc = exchange.grpc_status.map(|status| format!("grpc-status {status}"));
+            said.chain(grpc).for_each(|text| *self.streams.entry(text).or_default() += 1);
+            if !h2c {
+                return;
+            }
+            self.message("101".to_owned());
+            self.message(format!("{method} {} {target}", exchange.host));
+            return;
+        }
         if !exchange.method.is_empty() {
             let Exchange { method, host, target, .. } = exchange;
             self.message(format!("{method} {host} {target}"));
@@ -43,6 +63,8 @@ impl Rows for Said {
     }
 
     fn flow(&mut self, flow: &Flow) {
+        let header = flow.upgrade.as_ref().and_then(|upgrade| upgrade.proxied);
+        self.proxied.extend(header.and_then(|header| Some(header.client?.to_string())));
         let Some(tls) = &flow.tls else { return };
         let version = tls.server_hello.as_ref().map(|hello| format!("version {:#06x}", hello.version));
         let alpn = tls.client_hello.iter().flat_map(|hello| &hello.alpn).map(|name| format!("alpn {name}"));
@@ -51,12 +73,14 @@ impl Rows for Said {
     }
 }
 
-/// tshark with these settings and fields, of the packets that the filter lets through; all values of each.
+/// tshark with these settings, ports of protocols (`tcp.port==50051,http2`) and fields, of the packets that
+/// the filter lets through; all values of each.
 fn tshark(path: &Path, settings: &[&str], filter: &str, fields: &[&str]) -> Option<Vec<Vec<Vec<String>>>> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(path).args(["-Y", filter, "-T", "fields", "-E", "aggregator=\u{1}"]);
     settings.iter().for_each(|setting| {
-        command.args(["-o", setting]);
+        let kind = if setting.contains("==") { "-d" } else { "-o" };
+        command.args([kind, setting]);
     });
     fields.iter().for_each(|field| {
         command.args(["-e", field]);
@@ -266,5 +290,80 @@ fn names_versions_and_protocols_of_tls_are_tsharks() {
         }
     }
     println!("{compared} server names, versions and application protocols");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What tshark and pcapsy read of HTTP/2 in a different way on purpose: the capture, and why.
+const OTHER_STREAMS: &[(&str, &str)] = &[];
+
+#[test]
+fn requests_and_statuses_of_http2_are_tsharks() {
+    let (mut captures, mut compared, mut wrong) = (0, 0, Vec::new());
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures");
+    let lab = ["grpc_unavailable.pcap", "healthy_http2.pcap"].map(|name| lab.join(name));
+    for path in lab.into_iter().chain(corpus()) {
+        let fields = ["http2.header.name", "http2.header.value"];
+        let Some(rows) = tshark(&path, &["tcp.port==50051,http2"], "http2 && tcp && !tls && !http3", &fields)
+        else {
+            return eprintln!("skipped: no tshark");
+        };
+        let mut theirs: BTreeMap<String, i64> = BTreeMap::new();
+        for row in &rows {
+            let of = |field: usize| row.get(field).cloned().unwrap_or_default();
+            for (name, value) in of(0).into_iter().zip(of(1)) {
+                let interim = name == ":status" && value.starts_with('1');
+                if [":method", ":path", ":status", "grpc-status"].contains(&&*name) && !interim {
+                    let value: String = value.chars().take(Exchange::TEXT).collect();
+                    *theirs.entry(format!("{name} {value}")).or_default() += 1;
+                }
+            }
+        }
+        if theirs.is_empty() {
+            continue;
+        }
+        captures += 1;
+        compared += theirs.values().sum::<i64>();
+        let mut differences = ours(&path).streams;
+        for (text, count) in theirs {
+            *differences.entry(text).or_default() -= count;
+        }
+        differences.retain(|_, count| *count != 0);
+        let known = OTHER_STREAMS.iter().any(|(file, _)| *file == name(&path));
+        if differences.is_empty() == known {
+            wrong.push(format!("{}: {differences:?}", name(&path)));
+        }
+    }
+    println!("{compared} methods, targets and statuses of HTTP/2 in {captures} captures");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn clients_behind_proxies_are_tsharks() {
+    let fields = ["proxy.src.ipv4", "proxy.src.ipv6", "proxy.srcport"];
+    let (mut compared, mut wrong) = (0, Vec::new());
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures/healthy_proxy_protocol.pcap");
+    for path in [lab].into_iter().chain(corpus()) {
+        // Or the ports of mail and of HTTP decide.
+        let settings = ["tcp.try_heuristic_first:TRUE"];
+        let Some(rows) = tshark(&path, &settings, "proxy && tcp", &fields) else {
+            return eprintln!("skipped: no tshark");
+        };
+        let of =
+            |row: &[Vec<String>], field: usize| row.get(field).and_then(|values| values.first()).cloned();
+        let client = |row: &Vec<Vec<String>>| {
+            let address = of(row, 0).or_else(|| Some(format!("[{}]", of(row, 1)?)))?;
+            Some(format!("{address}:{}", of(row, 2)?))
+        };
+        let theirs: BTreeSet<String> = rows.iter().filter_map(client).collect();
+        if theirs.is_empty() {
+            continue;
+        }
+        compared += theirs.len();
+        let ours = ours(&path).proxied;
+        if ours != theirs {
+            wrong.push(format!("{}: {ours:?} and not {theirs:?}", name(&path)));
+        }
+    }
+    println!("{compared} clients behind proxies");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
