@@ -129,10 +129,13 @@ impl Serialize for Is {
     }
 }
 
+/// By way, what was sent and what arrived: how often, and the first packets.
+type Counted = BTreeMap<(Way, Is, Is), (u64, Vec<Shown>)>;
+
 /// What was changed, and how often.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    kept: BTreeMap<Field, BTreeMap<(Way, Is, Is), (u64, Vec<Shown>)>>,
+    kept: BTreeMap<Field, Counted>,
     pub(super) unlisted: u64,
 }
 
