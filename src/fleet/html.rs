@@ -400,7 +400,7 @@ mod tests {
     fn the_page_says_what_happened_where_and_when() {
         let page = document(&fleet());
         for said in [
-            "2 captures, 2468 packets",
+            "2 captures, 2 468 packets",
             "2026-11-21 06:48",
             "2026-11-22 07:00",
             "7 of 9",
