@@ -108,15 +108,19 @@ fn incidents(fleet: &Fleet) -> Markup {
             @else {
                 div.scroll tabindex="0" role="group" aria-label="Incidents" {
                     table.sortable {
-                        caption { "What is the same in several captures is one line. The heaviest first, then what "
-                            "most captures have." }
+                        caption {
+                            "What is the same in several captures is one line. The heaviest first, then what "
+                            "most captures have."
+                        }
                         thead { tr {
                             th scope="col" { "Severity" } th scope="col" { "Incident" }
                             th.number scope="col" { "Captures" } th.number scope="col" { "Failed" }
                             th scope="col" { "First seen" } th scope="col" { "Last seen" }
                             th scope="col" { "Where" }
                         } }
-                        tbody { @for incident in fleet.incidents.iter().take(LINES) { (of_incident(incident)) } }
+                        tbody {
+                            @for incident in fleet.incidents.iter().take(LINES) { (of_incident(incident)) }
+                        }
                     }
                 }
                 (more(fleet.incidents.len(), LINES, "incident"))
@@ -155,8 +159,10 @@ fn services(fleet: &Fleet) -> Markup {
             @else {
                 div.scroll tabindex="0" role="group" aria-label="Services" {
                     table.sortable {
-                        caption { "Those with the most failed attempts first. A day is that of a capture's first "
-                            "packet." }
+                        caption {
+                            "Those with the most failed attempts first. A day is that of a capture's first "
+                            "packet."
+                        }
                         thead { tr {
                             th scope="col" { "Service" } th scope="col" { "Name" }
                             th.number scope="col" { "Captures" } th.number scope="col" { "Attempts" }
@@ -205,7 +211,10 @@ fn days(fleet: &Fleet) -> Markup {
         div.scroll tabindex="0" role="group" aria-label="Failed attempts by day" {
             table {
                 caption { "Failed of all attempts by day"
-                    @if latest.len() < all.len() { ": the latest " (latest.len()) " of " (all.len()) " days" } }
+                    @if latest.len() < all.len() {
+                        ": the latest " (latest.len()) " of " (all.len()) " days"
+                    }
+                }
                 thead { tr {
                     th scope="col" { "Service" }
                     @for day in &latest { th.number scope="col" { (day) } }
@@ -284,7 +293,9 @@ fn not_judged(fleet: &Fleet) -> Markup {
             @if unread > 0 {
                 h3 { "Could not be analysed" }
                 ul.lines {
-                    @for failed in fleet.failed.iter().take(LINES) { li { b { (failed.set) } ": " (failed.reason) } }
+                    @for failed in fleet.failed.iter().take(LINES) {
+                        li { b { (failed.set) } ": " (failed.reason) }
+                    }
                     @for input in fleet.unreadable.iter().take(LINES) { li { (input.reason) } }
                 }
                 (more(unread, LINES, "input"))
@@ -302,7 +313,9 @@ fn not_judged(fleet: &Fleet) -> Markup {
 }
 
 fn more(all: usize, shown: usize, what: &str) -> Markup {
-    html! { @if all > shown { p { (plural((all - shown) as u64, &format!("more {what}"))) " in fleet.json." } } }
+    html! {
+        @if all > shown { p { (plural((all - shown) as u64, &format!("more {what}"))) " in fleet.json." } }
+    }
 }
 
 /// A link to the report on a set. The names of sets have no letter that means something in a path.
