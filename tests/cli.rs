@@ -144,7 +144,10 @@ fn why_says_everything_of_a_frame_a_flow_a_finding_and_an_incident() {
     let said = json(&["why", &format!("flow:{flow}"), &capture, "--json"]);
     assert!(said["findings"].as_array().is_some_and(|findings| !findings.is_empty()), "{said}");
     let rows = said["rows"].as_array().expect("rows");
-    assert!(rows.iter().all(|row| row["flow_id"].to_string() == flow) && rows.len() >= 2, "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["flow_id"].as_u64() == flow.parse().ok()) && rows.len() >= 2,
+        "{rows:?}"
+    );
     assert!(said["commands"][0].as_str().is_some_and(|command| command.contains("tcp.stream == ")), "{said}");
 
     let (code, stdout, _) = pcapsy(&["why", id, &capture]);

@@ -286,7 +286,7 @@ impl Http2Parser {
 
     /// The stream is a new one.
     fn begins(&mut self, stream: u32) -> bool {
-        let highest = &mut self.highest[usize::from(stream % 2 == 0)];
+        let highest = &mut self.highest[usize::from(stream.is_multiple_of(2))];
         let new = stream > *highest;
         *highest = (*highest).max(stream);
         new

@@ -31,10 +31,13 @@ const MYSQL_GREETING: &[u8] = b"\x08\0\0\0\x0a8.0.30\0";
 const MYSQL_ASK: &[u8] =
     b"\x20\0\0\x01\x85\xae\xff\x19\0\0\0\x01\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
+/// Who says what, in turn: `c` the client, `s` the server.
+type Script = &'static [(char, &'static [u8])];
+
 #[test]
 fn every_protocol_goes_over_to_tls_however_it_is_cut() {
     use PlainProtocol::{Ftp, Imap, Ldap, Mysql, Pop3, Postgresql, Smtp, Xmpp};
-    let cases: [(PlainProtocol, &[(char, &[u8])]); 9] = [
+    let cases: [(PlainProtocol, Script); 9] = [
         (
             Smtp,
             &[
