@@ -318,7 +318,12 @@ impl Tally {
         // meanwhile.
         let mut blake3 = lock().blake3.take();
         if let Some(blake3) = &mut blake3 {
-            blake3.update_rayon(bytes);
+            // Before the threads of the run are started, this one hashes: asking for more would start another
+            // set of them, or end the program where the system has none to give.
+            match rayon::current_thread_index() {
+                Some(_) => blake3.update_rayon(bytes),
+                None => blake3.update(bytes),
+            };
         }
         let mut tally = lock();
         tally.blake3 = blake3;

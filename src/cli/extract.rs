@@ -20,6 +20,7 @@ use crate::extract::{
 };
 use crate::flow::Flow;
 use crate::humanize::{grouped, plural};
+use crate::local;
 use crate::pipeline::Rows;
 use crate::report::evidence::{Redaction, Writer, contents, section};
 use crate::report::files::WriteError;
@@ -121,6 +122,10 @@ struct Chosen {
 
 impl Extract {
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        local::on_threads(self.source.threads(), || self.extract())?
+    }
+
+    fn extract(self) -> Result<Exit, Failure> {
         let config = self.source.config()?;
         let mut redaction = self.redact.redaction()?;
         if self.output.is_none() && stdout()?.is_terminal() {

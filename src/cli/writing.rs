@@ -106,9 +106,13 @@ impl Writing<'_> {
             return Ok((Vec::new(), None));
         };
         let mut redaction = redact.redaction()?;
-        let written = picked.and_then(|picked| {
-            evidence::write(report, files, again, &picked, redaction.as_mut(), folder.path())
-        });
+        let hide = redaction.as_mut();
+        let written = match picked {
+            Ok(picked) => local::on_threads(self.threads, || {
+                evidence::write(report, files, again, &picked, hide, folder.path())
+            })?,
+            Err(error) => Err(error),
+        };
         match written {
             Ok(paths) => Ok((paths, redaction.map(|redaction| redaction.note()))),
             Err(ExtractError::Write(error)) => {

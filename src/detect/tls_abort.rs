@@ -362,7 +362,8 @@ impl TlsAbort {
         };
         let began: Vec<&str> = counts.began.iter().take(3).map(String::as_str).collect();
         if way == Way::StarttlsRefused && !began.is_empty() {
-            summary += &format!(" The server said {}.", began.join(" or "));
+            let words: Vec<String> = began.iter().map(|words| format!("\"{words}\"")).collect();
+            summary += &format!(" The server said {}.", words.join(" or "));
         } else if !began.is_empty() {
             let who = if way == Way::NotTls { "server" } else { "client" };
             summary += &format!(" The {who} began with {}.", began.join(" or "));

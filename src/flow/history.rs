@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dissect::Direction;
+use crate::dissect::{Direction, TcpFlags};
+use crate::flow::sender::Placed;
+use crate::flow::sent::Segment;
 
 /// Letters in order of appearance: upper case for the originator. `s` SYN, `h` SYN-ACK, `a` bare ACK, `d`
 /// data, `f` FIN, `r` RST, `t` retransmission, `w` zero window, `g` gap, `i` inconsistent flags, `q` SYN with
@@ -22,6 +24,30 @@ const COUNTED: [u8; 3] = *b"twg";
 impl History {
     pub(super) fn flipped(&mut self) {
         self.text.insert(0, '^');
+    }
+
+    /// The letters of a segment.
+    pub(super) fn segment(
+        &mut self,
+        direction: Direction,
+        flags: TcpFlags,
+        segment: &Segment,
+        placed: Placed,
+    ) {
+        let letters = [
+            (b's', flags.is_syn()),
+            (b'h', flags.is_syn_ack()),
+            (b'i', flags.syn() && flags.rst()),
+            (b'q', flags.syn() && flags.fin()),
+            (b't', placed == Placed::Repeat),
+            (b'd', segment.length > 0 && placed != Placed::Repeat),
+            (b'a', flags.ack() && !segment.occupies() && !segment.rst),
+            (b'f', flags.fin()),
+            (b'r', flags.rst()),
+        ];
+        for (letter, _) in letters.iter().filter(|(_, applies)| *applies) {
+            self.add(direction, *letter);
+        }
     }
 
     pub(super) fn add(&mut self, direction: Direction, letter: u8) {

@@ -223,7 +223,7 @@ impl Connection {
                     .segment(start, bytes, segment.length, at, &mut |piece| feed(content, direction, piece));
             }
         }
-        self.remember_letters(direction, tcp, &segment, placed);
+        self.history.segment(direction, tcp.flags, &segment, placed);
         let ack = tcp.flags.ack().then_some(tcp.ack);
         self.last[direction.index()] = Some(LastPacket { at, ack });
     }
@@ -461,24 +461,6 @@ impl Connection {
             idle: self.idle,
             count: 1,
         });
-    }
-
-    fn remember_letters(&mut self, direction: Direction, tcp: &Tcp, segment: &Segment, placed: Placed) {
-        let flags = tcp.flags;
-        let letters = [
-            (b's', flags.is_syn()),
-            (b'h', flags.is_syn_ack()),
-            (b'i', flags.syn() && flags.rst()),
-            (b'q', flags.syn() && flags.fin()),
-            (b't', placed == Placed::Repeat),
-            (b'd', segment.length > 0 && placed != Placed::Repeat),
-            (b'a', flags.ack() && !segment.occupies() && !segment.rst),
-            (b'f', flags.fin()),
-            (b'r', flags.rst()),
-        ];
-        for (letter, _) in letters.iter().filter(|(_, applies)| *applies) {
-            self.history.add(direction, *letter);
-        }
     }
 
     /// An ICMP error about a packet of this connection.

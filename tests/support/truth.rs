@@ -150,9 +150,12 @@ const CAUSES: &[&str] = &[
     "fault",
 ];
 
-/// What a finding says that the frames cannot show.
+/// What a finding says that the frames cannot show. What it quotes, others say.
 fn overclaims(finding: &Value) -> Option<String> {
-    let said = |key: &str| finding[key].as_str().unwrap_or_default().to_lowercase();
+    let said = |key: &str| {
+        let own = finding[key].as_str().unwrap_or_default().split('"').step_by(2);
+        own.collect::<Vec<_>>().join(" ").to_lowercase()
+    };
     let text = format!("{} {}", said("title"), said("summary"));
     CAUSES.iter().find(|word| text.contains(**word)).map(|word| format!("\"{word}\" in: {text}"))
 }
