@@ -12,7 +12,7 @@
 //!    [`Sequencer`](super::Sequencer), in the order of chunks.
 //! 3. [`Leads`]: what the packets before each chunk leave to it. From the sequencer to stage 2, to all
 //!    partitions.
-//! 4. [`Tracked`]: rows and streams of a partition. From stage 2 to [`StreamNumbers`](super::StreamNumbers),
+//! 4. [`Tracked`]: rows and streams of a partition. From stage 2 to [`StreamNumbers`],
 //!    in any order.
 //! 5. [`PartitionState`]: what the detectors counted in a partition. From stage 2 to whoever merges and
 //!    judges.

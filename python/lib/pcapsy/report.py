@@ -83,6 +83,8 @@ class Incident(Record):
     blast_radius: Object
     next_steps: list[str]
     evidence: list[Object]
+    #: What people changed shortly before; empty when nobody told.
+    changed_before: list[Object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def _each(cls: type[Record]) -> Callable[[Any], list[Any]]:
 
 _NESTED: dict[type, dict[str, Callable[[Any], Any]]] = {
     Verdict: {"incidents": Counts.of, "counts": Counts.of},
+    Incident: {"changed_before": lambda part: part or []},
     Finding: {"evidence": _each(Frame)},
     File: {"damages": _each(Damage)},
 }
