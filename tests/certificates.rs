@@ -5,9 +5,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod support;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use pcapsy::app::tls::Certificate;
@@ -16,6 +17,7 @@ use pcapsy::flow::Flow;
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
 use pcapsy::time::Timestamp;
+use support::tshark::corpus;
 
 /// What the TLS sessions of a capture say.
 #[derive(Default)]
@@ -87,12 +89,6 @@ fn theirs(path: &Path) -> Option<Vec<BTreeSet<String>>> {
         }
     }
     Some(fields)
-}
-
-fn corpus() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let manifest = fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap_or_default();
-    manifest.lines().skip(1).filter_map(|line| Some(folder.join(line.split('\t').next()?))).collect()
 }
 
 /// Captures whose certificates differ on purpose, and why.

@@ -5,16 +5,18 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use pcapsy::app::http::Exchange;
 use pcapsy::config::Config;
 use pcapsy::flow::{Flow, FlowHead};
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
+use support::tshark::{corpus, tshark};
 
 /// How often each request (`GET www.example /path`), response (`200`), and version and protocol of a TLS
 /// session was read.
@@ -73,25 +75,6 @@ impl Rows for Said {
     }
 }
 
-/// tshark with these settings, ports of protocols (`tcp.port==50051,http2`) and fields, of the packets that
-/// the filter lets through; all values of each.
-fn tshark(path: &Path, settings: &[&str], filter: &str, fields: &[&str]) -> Option<Vec<Vec<Vec<String>>>> {
-    let mut command = Command::new("tshark");
-    command.arg("-r").arg(path).args(["-Y", filter, "-T", "fields", "-E", "aggregator=\u{1}"]);
-    settings.iter().for_each(|setting| {
-        let kind = if setting.contains("==") { "-d" } else { "-o" };
-        command.args([kind, setting]);
-    });
-    fields.iter().for_each(|field| {
-        command.args(["-e", field]);
-    });
-    let output = command.output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let values =
-        |cell: &str| cell.split('\u{1}').filter(|value| !value.is_empty()).map(str::to_owned).collect();
-    Some(text.lines().map(|line| line.split('\t').map(values).collect()).collect())
-}
-
 /// What tshark reads in TCP, and neither decrypts nor finds in packets that another protocol carries.
 const FILTER: &str = "http && tcp && !tls && !sflow && !netlink";
 
@@ -125,12 +108,6 @@ fn messages(path: &Path, settings: &[&str]) -> Option<BTreeMap<String, i64>> {
         }
     }
     Some(said.messages)
-}
-
-fn corpus() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let manifest = fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap_or_default();
-    manifest.lines().skip(1).filter_map(|line| Some(folder.join(line.split('\t').next()?))).collect()
 }
 
 /// Those of the corpus in which one of these texts stands: tshark takes a second for every file, and finds

@@ -6,6 +6,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use pcapsy::config::Config;
 use pcapsy::flow::Flow;
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
+use support::tshark::{corpus, tshark};
 
 /// What QUIC says in a capture: `name www.example`, `alpn h3`, `version 1`, `ja4 q13...`.
 #[derive(Default)]
@@ -41,19 +44,6 @@ impl Rows for Said {
     }
 }
 
-fn tshark(path: &Path, filter: &str, fields: &[&str]) -> Option<Vec<Vec<Vec<String>>>> {
-    let mut command = Command::new("tshark");
-    command.arg("-r").arg(path).args(["-Y", filter, "-T", "fields", "-E", "aggregator=\u{1}"]);
-    fields.iter().for_each(|field| {
-        command.args(["-e", field]);
-    });
-    let output = command.output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let values =
-        |cell: &str| cell.split('\u{1}').filter(|value| !value.is_empty()).map(str::to_owned).collect();
-    Some(text.lines().map(|line| line.split('\t').map(values).collect()).collect())
-}
-
 /// Versions that are read; of others there is no more than a number.
 fn is_read(version: u32) -> bool {
     matches!(version, 1 | 0x6b33_43cf | 0xff00_001d..=0xff00_0020)
@@ -68,7 +58,7 @@ fn theirs(path: &Path, ja4: bool) -> Option<BTreeSet<String>> {
     ];
     fields.extend(ja4.then_some("tls.handshake.ja4"));
     let mut said = BTreeSet::new();
-    for row in tshark(path, "quic && udp && !icmp && !icmpv6", &fields)? {
+    for row in tshark(path, &[], "quic && udp && !icmp && !icmpv6", &fields)? {
         let of = |field: usize| row.get(field).map_or(&[][..], Vec::as_slice);
         let number = |text: &String| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
         let versions: Vec<u32> =
@@ -86,10 +76,7 @@ fn theirs(path: &Path, ja4: bool) -> Option<BTreeSet<String>> {
 }
 
 fn captures() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let manifest = fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap_or_default();
-    let corpus = manifest.lines().skip(1).filter_map(|line| Some(folder.join(line.split('\t').next()?)));
-    let mut captures: Vec<PathBuf> = corpus.collect();
+    let mut captures = corpus();
     let more = std::env::var_os("PCAPSY_CAPTURES").and_then(|folder| fs::read_dir(folder).ok());
     captures.extend(more.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())));
     captures.sort();

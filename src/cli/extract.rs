@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args};
 use crate::capture::{FileReport, Hashes};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::redaction::RedactArgs;
-use crate::cli::source::{Source, spare};
+use crate::cli::source::{Source, spare, time};
 use crate::cli::stdout::stdout;
 use crate::config::Config;
 use crate::dissect::FiveTuple;
@@ -65,10 +65,6 @@ pub(super) struct Extract {
 
 /// What an incident or a finding is not combined with.
 const SINGLE: [&str; 5] = ["flow", "community_id", "from", "to", "filter"];
-
-fn time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).ok_or_else(|| "expected a time such as 2026-11-21T14:02:11Z".to_owned())
-}
 
 /// Finds flows by id, and those whose TCP stream a filter names.
 #[derive(Default)]

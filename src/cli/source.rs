@@ -13,6 +13,12 @@ use crate::config::Config;
 use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::place::same_file;
+use crate::time::Timestamp;
+
+/// A time as an argument.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "expected a time such as 2026-11-21T14:09:52Z".to_owned())
+}
 
 /// What to read and how.
 #[derive(Clone, Debug, Args)]

@@ -6,6 +6,7 @@ use std::io;
 use clap::Args;
 
 use crate::cli::outcome::{Exit, Failure};
+use crate::cli::source;
 use crate::cli::tables::{Feed, TableArgs};
 use crate::flow::{Row, StatePeriod};
 use crate::pipeline::Outcome;
@@ -19,16 +20,11 @@ pub(super) struct States {
     #[command(flatten)]
     table: TableArgs,
     /// Show the connections at this time, such as 2026-11-21T14:09:52Z [default: the end of the capture]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = source::time)]
     at: Option<Timestamp>,
     /// Show every state of every connection, with its begin and end
     #[arg(long, conflicts_with = "at")]
     all: bool,
-}
-
-fn time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text)
-        .ok_or_else(|| format!("expected a time such as 2026-11-21T14:09:52Z, found {text:?}"))
 }
 
 impl States {
@@ -87,7 +83,7 @@ impl Feed<Table> for AtEnd {
         let (open, ended): (Vec<_>, Vec<_>) =
             periods(rows, files).into_iter().partition(|row| row.period.until.is_none());
         for row in ended {
-            let (_, flow, packet) = row.key();
+            let (flow, packet) = row.key();
             let until = row.period.until.unwrap_or(Timestamp::MAX);
             self.pending.insert((until, flow, packet), row.without_files());
         }

@@ -286,11 +286,6 @@ impl HandshakeOutcome {
     pub fn is_open(self) -> bool {
         matches!(self, Self::Midstream | Self::Established | Self::ReplyUnseen)
     }
-
-    /// An ICMP error ended it.
-    pub fn is_unreachable(self) -> bool {
-        self == Self::Unreachable
-    }
 }
 
 /// The handshake of a TCP flow.

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::dissect::{Direction, PacketRef};
-use crate::flow::{End, Flow, TcpFlow};
+use crate::flow::{End, Flow, HandshakeOutcome, TcpFlow};
 use crate::time::{Span, Timestamp};
 
 /// The state of one end of a connection, by the names of `ss`.
@@ -36,19 +36,6 @@ pub enum TcpState {
 }
 
 impl TcpState {
-    /// Every state, in the order of a connection's life.
-    pub const ALL: [Self; 9] = [
-        Self::SynSent,
-        Self::SynRecv,
-        Self::Established,
-        Self::FinWait1,
-        Self::FinWait2,
-        Self::Closing,
-        Self::CloseWait,
-        Self::LastAck,
-        Self::TimeWait,
-    ];
-
     /// How long an end stays in it at most with nothing arriving, by Linux: six repeats of a SYN
     /// (`tcp_syn_retries`), five of a SYN-ACK (`tcp_synack_retries`), `TCP_TIMEWAIT_LEN`. Other states end by
     /// the application's will or by timers of hours.
@@ -155,7 +142,7 @@ impl TcpFlow {
             add(side.fin_ack, Sign::FinAcked(direction));
         }
         let unreachable = flow.icmp_errors.iter().map(|error| error.at).next();
-        add(unreachable.filter(|_| handshake.outcome.is_unreachable()), Sign::Gone);
+        add(unreachable.filter(|_| handshake.outcome == HandshakeOutcome::Unreachable), Sign::Gone);
         self.resets.iter().for_each(|reset| add(Some(reset.at), Sign::Gone));
         signs.sort_by_key(|(at, sign)| (at.packet, *sign));
         signs
@@ -217,7 +204,6 @@ mod tests {
     use super::*;
     use crate::capture::{LinkType, RawPacket};
     use crate::dissect::{Endpoint, dissect};
-    use crate::flow::HandshakeOutcome;
     use crate::flow::Roles;
     use crate::flow::open::new_flow;
 

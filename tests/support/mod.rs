@@ -19,6 +19,7 @@ pub mod seal;
 pub mod tcp;
 pub mod tls;
 pub mod truth;
+pub mod tshark;
 
 /// Bytes that look like text, differ along their length, and are the same for the same `seed`.
 pub fn filler(seed: u32, length: usize) -> Vec<u8> {

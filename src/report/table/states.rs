@@ -47,9 +47,9 @@ impl<'a> StateRow<'a> {
         StateRow { files: Some(files), ..self }
     }
 
-    /// A total order.
-    pub fn key(&self) -> (crate::time::Timestamp, u64, u64) {
-        (self.period.from.time, self.head.id, self.period.from.packet)
+    /// What tells it from others: its flow, and the packet that began it.
+    pub fn key(&self) -> (u64, u64) {
+        (self.head.id, self.period.from.packet)
     }
 
     fn state(self, direction: Direction) -> Option<&'static str> {
