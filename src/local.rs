@@ -78,11 +78,15 @@ pub fn analyze_set(
     on_threads(run.threads, || Rounds::new(reader, config).run(rows, progress))
 }
 
-/// Runs `work` on so many threads, at most [`MOST_THREADS`]; 0 for one per core.
+/// Runs `work` on so many threads, at most [`MOST_THREADS`]; 0 for one per core. What runs on threads of its
+/// own already stays on them: a command starts its threads once.
 ///
 /// # Errors
 /// When the threads cannot be started.
 pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T, CaptureError> {
+    if rayon::current_thread_index().is_some() {
+        return Ok(work());
+    }
     let threads = match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,

@@ -50,6 +50,37 @@ fn without_memory_a_run_ends_with_a_word_and_leaves_the_old_report() {
     assert!(ended > 0 && done > 0, "{ended} without memory, {done} with");
 }
 
+/// A command starts the threads that were asked for, once. A set of threads beside them, one per core, ends
+/// the program where the system has none to give: here that set would be too large for its memory.
+#[test]
+fn commands_start_no_threads_beside_their_own() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures");
+    let capture = |name: &str| root.join(name).display().to_string();
+    let (bad, good) = (capture("syn_refused.pcap"), capture("healthy_mix.pcap"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = |name: &str| folder.path().join(name).display().to_string();
+    let (report, batch, packets) = (out("report"), out("batch"), out("packets.pcapng"));
+    let commands: [&[&str]; 9] = [
+        &["analyze", "--out", &report, &bad],
+        &["batch", "--out", &batch, &bad, &good],
+        &["extract", "-o", &packets, "--incident", "I-01", &bad],
+        &["compare", &good, &good],
+        &["diff", &good, &bad],
+        &["why", "I-01", &bad],
+        &["states", &bad],
+        &["top", &bad],
+        &["flows", &bad],
+    ];
+    for command in commands {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -v 4000000; exec \"$@\"", "sh"]);
+        shell.arg(assert_cmd::cargo::cargo_bin!("pcapsy")).args(command).args(["--threads", "2"]);
+        let output = shell.env("RAYON_NUM_THREADS", "30000").output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{command:?}: {} {said}", output.status);
+    }
+}
+
 /// So many SYNs, each from another source.
 fn flood(syns: u32) -> Vec<u8> {
     let mut capture = Capture::default();

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::detect::Severity;
 use crate::diff::Baseline;
 use crate::humanize::plural;
+use crate::local;
 use crate::pipeline::{Outcome, Rows};
 use crate::report::announced::Announced;
 use crate::report::capture::unread;
@@ -107,6 +108,10 @@ impl Rows for NoRows {}
 impl Analyze {
     /// Analyses every capture set, writes its files, prints its summary.
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        local::on_threads(self.source.threads(), || self.analyze())?
+    }
+
+    fn analyze(&self) -> Result<Exit, Failure> {
         let config = self.source.config()?;
         let hashes = match (self.sha256, self.no_hash) {
             (true, _) => Hashes::Sha256,

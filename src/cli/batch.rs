@@ -220,6 +220,7 @@ impl Batch {
             return Done::Reported { anew: false };
         }
         let analysis = || self.analyze(config, job.reader, &target, threads);
+        let analysis = || local::on_threads(threads, analysis)?;
         match catch_unwind(AssertUnwindSafe(analysis)) {
             Ok(Ok(())) => Done::Reported { anew: true },
             Ok(Err(failure)) => Done::Failed(failure.to_string()),

@@ -9,7 +9,6 @@ use crate::cli::redaction::RedactArgs;
 use crate::config::Config;
 use crate::extract::{self, Again, ExtractError, Picked};
 use crate::humanize::plural;
-use crate::local;
 use crate::pipeline::Outcome;
 use crate::report::course::Course;
 use crate::report::evidence::{self, EVIDENCE, RedactionNote};
@@ -36,8 +35,8 @@ pub(super) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Completes the files and puts the folder in its place. Says so when that held the report on something
-    /// else.
+    /// Completes the files and puts the folder in its place, on the threads of its caller. Says so when that
+    /// held the report on something else.
     pub(super) fn write(
         &self,
         outcome: &Outcome,
@@ -47,8 +46,8 @@ impl Writing<'_> {
     ) -> Result<(), Failure> {
         let again = Again::new(&outcome.files, &self.config.capture_limits());
         // Once, for the pictures and for the evidence.
-        let picked = local::on_threads(self.threads, || evidence::of_incidents(report, &again))?;
-        let seen = self.seen(&again, &picked, tables.course())?;
+        let picked = evidence::of_incidents(report, &again);
+        let seen = Self::seen(&again, &picked, tables.course());
         let mut outputs = tables.finish()?;
         outputs.extend(self.documents(report, &outcome.files, &seen, &folder)?);
         let (evidence, redacted) = self.evidence(report, &outcome.files, &again, picked, &folder)?;
@@ -73,23 +72,17 @@ impl Writing<'_> {
     }
 
     /// What the plots are drawn of: the deciding conversations of the first incidents.
-    fn seen(
-        &self,
-        again: &Again,
-        picked: &Result<Vec<Picked>, ExtractError>,
-        course: Course,
-    ) -> Result<Seen, Failure> {
-        let without = |error: &ExtractError| Some(error.to_string());
-        let picked = match picked {
-            Ok(picked) => picked.get(..Seen::INCIDENTS).unwrap_or(picked),
-            Err(error) => return Ok(Seen { course, traces: Vec::new(), why: without(error) }),
-        };
-        Ok(match local::on_threads(self.threads, || extract::conversations(again, picked))? {
+    fn seen(again: &Again, picked: &Result<Vec<Picked>, ExtractError>, course: Course) -> Seen {
+        let conversations = picked.as_ref().map_err(ToString::to_string).and_then(|picked| {
+            let first = picked.get(..Seen::INCIDENTS).unwrap_or(picked);
+            extract::conversations(again, first).map_err(|error| error.to_string())
+        });
+        match conversations {
             Ok(conversations) => {
                 Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None }
             }
-            Err(error) => Seen { course, traces: Vec::new(), why: without(&error) },
-        })
+            Err(why) => Seen { course, traces: Vec::new(), why: Some(why) },
+        }
     }
 
     /// Writes the packets of the incidents. A report is whole without them: a stream cannot be read twice,
@@ -108,9 +101,7 @@ impl Writing<'_> {
         let mut redaction = redact.redaction()?;
         let hide = redaction.as_mut();
         let written = match picked {
-            Ok(picked) => local::on_threads(self.threads, || {
-                evidence::write(report, files, again, &picked, hide, folder.path())
-            })?,
+            Ok(picked) => evidence::write(report, files, again, &picked, hide, folder.path()),
             Err(error) => Err(error),
         };
         match written {
