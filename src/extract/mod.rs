@@ -36,6 +36,7 @@ mod display_filter;
 mod error;
 mod fields;
 mod key;
+mod nearest;
 mod pcapng;
 mod pick;
 mod picked;

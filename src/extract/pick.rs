@@ -6,11 +6,15 @@
 //! whole flows by the hash of their addresses, so that no time and no part of the network is preferred.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
+
+use hashbrown::{HashMap, HashSet};
 
 use super::key::{conversation, of_fragments};
+use super::nearest::{Candidate, Nearest};
 use super::picked::{Cite, Picked, Tier};
 use super::{Again, ExtractError};
 use crate::capture::Chunk;
@@ -50,44 +54,60 @@ pub fn pick(again: &Again, asked: &[Asked<'_>]) -> Result<Vec<Picked>, ExtractEr
         Ok(())
     })?;
     around.iter_mut().for_each(Around::decide);
-    let (rules, end) = (&around, again.last());
-    let look = |chunk: &Chunk| -> (Vec<(usize, Candidate)>, Nearest) {
-        let (mut candidates, mut sample) = (Vec::new(), Nearest::sample());
+    choose(again, &mut around)?;
+    Ok(around.into_iter().map(Around::finish).collect())
+}
+
+/// Holds every packet against what was learnt.
+fn choose(again: &Again, around: &mut [Around]) -> Result<(), ExtractError> {
+    let (rules, concern, end) = (&*around, Concern::of(around), again.last());
+    let nearest: Vec<Nearest> = rules.iter().map(|_| Nearest::incident()).collect();
+    // What the chunks behind need not look at: a packet farther than the farthest of a full choice.
+    let found = Mutex::new((nearest, Nearest::sample()));
+    let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
+    let look = |chunk: &Chunk| -> (Vec<Nearest>, Nearest) {
+        let (mut nearest, mut others) = {
+            let found = lock();
+            (found.0.iter().map(Nearest::emptied).collect::<Vec<_>>(), found.1.emptied())
+        };
         for packet in chunk.packets() {
             let record = dissect(&packet);
+            others.add(elsewhere(&record, end));
             let tuple = conversation(&record);
-            let of =
-                rules.iter().enumerate().filter_map(|(place, one)| Some((place, one.rank(&record, tuple)?)));
-            candidates.extend(of);
-            sample.add(elsewhere(&record, end));
+            if !concern.touches(&record, tuple) {
+                continue;
+            }
+            for (one, nearest) in rules.iter().zip(&mut nearest) {
+                if let Some(candidate) = one.rank(&record, tuple) {
+                    nearest.add(candidate);
+                }
+            }
         }
-        (candidates, sample)
+        (nearest, others)
     };
-    let mut heaps: Vec<Nearest> = asked.iter().map(|_| Nearest::incident()).collect();
-    let mut others = Nearest::sample();
     again.chunks(
         1..=u64::MAX,
         |_| true,
         look,
-        |(candidates, sample)| {
-            for (place, candidate) in candidates {
-                if let Some(heap) = heaps.get_mut(place) {
-                    heap.add(candidate);
-                }
-            }
-            sample.heap.into_iter().for_each(|candidate| others.add(candidate));
+        |(nearest, others)| {
+            let mut found = lock();
+            found.0.iter_mut().zip(nearest).for_each(|(one, more)| one.join(more));
+            found.1.join(others);
             Ok(())
         },
     )?;
-    for (one, nearest) in around.iter_mut().zip(heaps) {
-        one.picked.left_out = nearest.left_out;
-        if nearest.heap.is_empty() {
+    let (nearest, others) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let others: Vec<Candidate> = others.kept().collect();
+    for (one, nearest) in around.iter_mut().zip(nearest) {
+        one.picked.left_out = nearest.left_out();
+        let mut kept = nearest.kept().peekable();
+        if kept.peek().is_none() {
             continue;
         }
-        one.picked.packets = others.heap.iter().map(|other| (other.ordinal, other.tier)).collect();
-        one.picked.packets.extend(nearest.heap.into_iter().map(|near| (near.ordinal, near.tier)));
+        let packets = others.iter().copied().chain(kept);
+        one.picked.packets = packets.map(|near| (near.ordinal, near.tier)).collect();
     }
-    Ok(around.into_iter().map(Around::finish).collect())
+    Ok(())
 }
 
 /// The traffic of nobody in particular: some whole flows by the hash of their addresses. Without them nobody
@@ -99,51 +119,32 @@ fn elsewhere(record: &PacketRecord, end: u64) -> Candidate {
     Candidate { tier: Tier::Elsewhere, distance, ordinal: record.packet, bytes }
 }
 
-/// A packet that may be chosen, ordered by how near it is to the proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    tier: Tier,
-    distance: u64,
-    ordinal: u64,
-    bytes: u64,
+/// What all of them ask about together. Nearly every packet of a large capture is about something else.
+struct Concern {
+    cited: HashSet<u64>,
+    tuples: HashSet<FiveTuple>,
+    addresses: HashSet<IpAddr>,
+    /// Some of them take whatever was recorded near their proof.
+    anything: bool,
 }
 
-/// The nearest candidates, as many as there is room for.
-#[derive(Debug)]
-struct Nearest {
-    heap: BinaryHeap<Candidate>,
-    bytes: u64,
-    left_out: u64,
-    most_packets: usize,
-    most_bytes: u64,
-}
-
-impl Nearest {
-    fn new(most_packets: usize, most_bytes: u64) -> Self {
-        Self { heap: BinaryHeap::new(), bytes: 0, left_out: 0, most_packets, most_bytes }
-    }
-
-    fn incident() -> Self {
-        Self::new(Picked::PACKETS, Picked::BYTES)
-    }
-
-    fn sample() -> Self {
-        Self::new(Picked::ELSEWHERE, Picked::ELSEWHERE_BYTES)
-    }
-
-    fn add(&mut self, candidate: Candidate) {
-        let full = self.heap.len() >= self.most_packets;
-        if full && self.heap.peek().is_some_and(|farthest| candidate > *farthest) {
-            self.left_out += 1;
-            return;
+impl Concern {
+    fn of(around: &[Around]) -> Self {
+        let (mut tuples, mut addresses) = (HashSet::new(), HashSet::new());
+        for one in around {
+            tuples.extend(one.proved.keys().chain(&one.counted));
+            addresses.extend(one.hosts.iter().chain(one.services.iter().map(|end| &end.address)));
         }
-        self.bytes += candidate.bytes;
-        self.heap.push(candidate);
-        while self.heap.len() > self.most_packets || (self.bytes > self.most_bytes && self.heap.len() > 1) {
-            let Some(farthest) = self.heap.pop() else { return };
-            self.bytes -= farthest.bytes;
-            self.left_out += 1;
-        }
+        let cited = around.iter().flat_map(|one| &one.cited).copied().collect();
+        Self { cited, tuples, addresses, anything: around.iter().any(Around::names_nobody) }
+    }
+
+    fn touches(&self, record: &PacketRecord, tuple: Option<FiveTuple>) -> bool {
+        let named = |tuple: FiveTuple| {
+            let ends = [tuple.source.address, tuple.destination.address];
+            ends.iter().any(|address| self.addresses.contains(address)) || self.tuples.contains(&tuple)
+        };
+        self.anything || tuple.is_some_and(named) || self.cited.contains(&record.packet)
     }
 }
 
@@ -151,18 +152,20 @@ impl Nearest {
 #[derive(Debug, Default)]
 struct Around {
     picked: Picked,
+    /// Packets that are cited, in order.
+    cited: Vec<u64>,
     /// Packets that the root cites.
     of_root: BTreeSet<u64>,
     /// Ordinals of the first packets of its flows.
     flows: BTreeSet<u64>,
     /// Conversations with proof, and when it was captured.
-    proved: BTreeMap<FiveTuple, Vec<Timestamp>>,
+    proved: HashMap<FiveTuple, Vec<Timestamp>>,
     /// The others that the findings count.
-    counted: BTreeSet<FiveTuple>,
+    counted: HashSet<FiveTuple>,
     /// Proof by conversation: of the root, of all.
     weight: BTreeMap<FiveTuple, (u64, u64, Reverse<u64>)>,
-    services: BTreeSet<Endpoint>,
-    hosts: BTreeSet<IpAddr>,
+    services: HashSet<Endpoint>,
+    hosts: HashSet<IpAddr>,
 }
 
 impl Around {
@@ -191,7 +194,13 @@ impl Around {
             let named = named.into_iter().flatten().filter_map(|address| address.parse::<IpAddr>().ok());
             around.hosts.extend(named);
         }
+        around.cited = around.picked.cites.keys().copied().collect();
         around
+    }
+
+    /// No host and no service: what was recorded at the time has to do.
+    fn names_nobody(&self) -> bool {
+        self.hosts.is_empty() && self.services.is_empty()
     }
 
     /// Takes a packet that is cited, or the first of a flow.
@@ -213,14 +222,15 @@ impl Around {
     fn decide(&mut self) {
         let most = self.weight.iter().max_by_key(|(tuple, weight)| (**weight, Reverse(**tuple)));
         self.picked.deciding = most.map(|(tuple, _)| *tuple);
-        let fragments = |tuple: FiveTuple| (of_fragments(tuple), tuple);
-        for (of, tuple) in self.proved.keys().copied().map(fragments).collect::<Vec<_>>() {
-            let times = self.proved.get(&tuple).cloned().unwrap_or_default();
-            self.proved.entry(of).or_default().extend(times);
+        for tuple in self.weight.keys() {
+            let times = self.proved.get(tuple).cloned().unwrap_or_default();
+            self.proved.entry(of_fragments(*tuple)).or_default().extend(times);
         }
-        let counted: Vec<FiveTuple> = self.counted.iter().map(|tuple| of_fragments(*tuple)).collect();
-        self.counted.extend(counted);
-        self.proved.values_mut().for_each(|times| times.sort_unstable());
+        for tuple in self.weight.keys().copied().flat_map(|tuple| [tuple, of_fragments(tuple)]) {
+            self.proved.entry(tuple).or_default().sort_unstable();
+        }
+        let fragments: Vec<FiveTuple> = self.counted.iter().map(|tuple| of_fragments(*tuple)).collect();
+        self.counted.extend(fragments);
     }
 
     /// How near the packet is, when it belongs to the incident at all.
@@ -230,7 +240,8 @@ impl Around {
     }
 
     fn tier(&self, record: &PacketRecord, tuple: Option<FiveTuple>) -> Option<(Tier, u64)> {
-        if self.picked.cites.contains_key(&record.packet) {
+        let after = self.cited.partition_point(|cited| *cited < record.packet);
+        if self.cited.get(after) == Some(&record.packet) {
             return Some((Tier::Proof, 0));
         }
         if let Some(times) = tuple.and_then(|tuple| self.proved.get(&tuple)) {
@@ -240,11 +251,10 @@ impl Around {
         if tuple.is_some_and(|tuple| self.counted.contains(&tuple)) {
             return Some((Tier::Flow, record.partition));
         }
-        if self.hosts.is_empty() && self.services.is_empty() {
-            let cites = &self.picked.cites;
-            let before = cites.range(..record.packet).next_back().map(|(at, _)| record.packet - at);
-            let after = cites.range(record.packet..).next().map(|(at, _)| at - record.packet);
-            return Some((Tier::Neighbour, before.into_iter().chain(after).min()?));
+        if self.names_nobody() {
+            let near = [after.checked_sub(1), Some(after)].into_iter().flatten();
+            let near = near.filter_map(|at| Some(self.cited.get(at)?.abs_diff(record.packet)));
+            return Some((Tier::Neighbour, near.min()?));
         }
         let touches = |end: Endpoint| self.hosts.contains(&end.address) || self.services.contains(&end);
         let tuple = tuple.filter(|tuple| touches(tuple.source) || touches(tuple.destination));

@@ -81,24 +81,6 @@ impl Picked {
     pub const ELSEWHERE: usize = 1_000;
     /// Most captured bytes of those.
     pub const ELSEWHERE_BYTES: u64 = 1 << 20;
-
-    /// Any of the ordinals is chosen.
-    pub fn wants(&self, ordinals: RangeInclusive<u64>) -> bool {
-        self.packets.range(ordinals).next().is_some()
-    }
-
-    /// From the first to the last packet.
-    pub fn span(&self) -> Option<RangeInclusive<u64>> {
-        Some(*self.packets.first_key_value()?.0..=*self.packets.last_key_value()?.0)
-    }
-}
-
-/// From the first to the last packet of all of them.
-fn span(picked: &[Picked]) -> Option<RangeInclusive<u64>> {
-    let spans = || picked.iter().filter_map(Picked::span);
-    let first = spans().map(|span| *span.start()).min();
-    let last = spans().map(|span| *span.end()).max();
-    first.zip(last).map(|(first, last)| first..=last)
 }
 
 /// Gives `each` the packets of all of `picked` in capture order, with the place in `picked` of the one that
@@ -111,9 +93,20 @@ pub fn each_picked(
     picked: &[Picked],
     mut each: impl FnMut(usize, &Picked, &Packet<'_>) -> Result<(), ExtractError>,
 ) -> Result<(), ExtractError> {
-    let wants = |ordinals: RangeInclusive<u64>| picked.iter().any(|one| one.wants(ordinals.clone()));
-    let Some(span) = span(picked) else { return Ok(()) };
-    again.packets(span, wants, |packet| {
+    let mut ordinals: Vec<u64> = picked.iter().flat_map(|one| one.packets.keys()).copied().collect();
+    ordinals.sort_unstable();
+    ordinals.dedup();
+    let (Some(first), Some(last)) = (ordinals.first(), ordinals.last()) else { return Ok(()) };
+    let wants = |chunk: RangeInclusive<u64>| {
+        let next = ordinals.partition_point(|ordinal| ordinal < chunk.start());
+        ordinals.get(next).is_some_and(|ordinal| ordinal <= chunk.end())
+    };
+    let mut next = ordinals.iter().copied().peekable();
+    again.packets(*first..=*last, wants, |packet| {
+        while next.next_if(|ordinal| *ordinal < packet.raw.packet).is_some() {}
+        if next.peek() != Some(&packet.raw.packet) {
+            return Ok(());
+        }
         for (place, one) in picked.iter().enumerate() {
             if !one.packets.contains_key(&packet.raw.packet) {
                 continue;
