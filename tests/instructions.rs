@@ -28,6 +28,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dice::Dice;
+use rayon::prelude::*;
 
 /// By which a figure may differ before somebody has to look.
 const LEEWAY: f64 = 0.05;
@@ -83,10 +84,12 @@ fn a_packet_costs_no_more_than_it_did() {
     let folder = tempfile::tempdir().expect("a folder");
     let refresh = std::env::var_os("PCAPSY_REFRESH").is_some();
     let mut dearer = Vec::new();
-    for (kind, capture) in captures(folder.path()) {
-        let Some(count) = instructions(&capture, &folder.path().join(kind)) else {
-            return eprintln!("skipped: valgrind is not installed");
-        };
+    let counted: Vec<(&str, Option<f64>)> = captures(folder.path())
+        .into_par_iter()
+        .map(|(kind, capture)| (kind, instructions(&capture, &folder.path().join(kind))))
+        .collect();
+    for (kind, count) in counted {
+        let Some(count) = count else { return eprintln!("skipped: valgrind is not installed") };
         let name = format!("{build} {kind}");
         let before = known.get(&name).copied();
         eprintln!("{name}: {count:.0} instructions, known {before:?}");
