@@ -307,7 +307,7 @@ fn not_judged(fleet: &Fleet) -> Markup {
                 } }
                 (more(half.len(), LINES, "capture"))
             }
-            @if ignored > 0 { p { (plural(ignored, "file")) " left out because no capture is in them." } }
+            @if ignored > 0 { p { (plural(ignored, "file")) " left out: no captures, or copies of others." } }
         }
     }
 }

@@ -78,7 +78,11 @@ fn lines(fleet: &Fleet, width: usize) -> Vec<String> {
     }
     let ignored = fleet.ignored.len() as u64 + fleet.ignored_unlisted;
     if ignored > 0 {
-        lines.push(format!("{:INDENT$}{} left out: no captures", "", plural(ignored, "file")));
+        lines.push(format!(
+            "{:INDENT$}{} left out: no captures, or copies of others",
+            "",
+            plural(ignored, "file")
+        ));
     }
     lines
 }
