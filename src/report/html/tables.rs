@@ -128,7 +128,7 @@ impl Page<'_> {
                 @let ignored = report.capture.ignored.len() as u64 + report.capture.ignored_unlisted;
                 @if ignored > 0 {
                     p { (plural(ignored, "file"))
-                        " left out because no capture is in them." }
+                        " left out: no captures, or copies of others." }
                 }
             }
         }
