@@ -18,6 +18,7 @@
 //! after the first death died in the same way. Otherwise it is information.
 //!
 //! # What it leaves alone
+//! - Pauses shorter than `idle` that end with a RST with the ACK flag: the server knew the connection.
 //! - Pauses that a side ended itself with FIN or RST, and requests that met such a FIN on the way (see
 //!   `keepalive_race`).
 //! - Clients that fall silent: they may be gone.
@@ -263,7 +264,11 @@ impl IdleTimeout {
             return None;
         }
         let quoted = flow.icmp_errors.iter().any(|error| error.at.packet > pause.after.packet);
+        // Who has forgotten a connection acknowledges nothing (RFC 9293 section 3.10.7.1): the server had it,
+        // and wanted no more, as LDAP servers that get an unbind.
+        let known = tcp.resets.iter().any(|reset| reset.direction == Direction::ToClient && reset.with_ack);
         match fatal.reset {
+            Some(_) if known && pause.length() < self.idle => None,
             Some(_) => Some((Death::Reset, fatal)),
             None if u64::from(fatal.tries) >= self.tries && !quoted => Some((Death::Silent, fatal)),
             None => None,
@@ -431,6 +436,25 @@ mod tests {
         };
         assert_eq!(findings(false).len(), 1);
         assert!(findings(true).is_empty());
+    }
+
+    /// An LDAP server that gets an unbind: its RST acknowledges it.
+    #[test]
+    fn who_acknowledges_has_not_forgotten() {
+        for (flags, found) in [(RST, 1), (RST | ACK, 0)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..3 {
+                    let mut talk = pauses(lab, 389, 10 + number * 40_000, 5);
+                    let request = talk.send(&mut lab.capture, CLIENT, ACK, b"unbind");
+                    talk.turn(CLIENT);
+                    let mut reset = talk.segment(SERVER, flags, b"");
+                    reset.seq = request.ack;
+                    talk.record(&mut lab.capture, &reset);
+                }
+                works(lab, 389, 500_000);
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
     }
 
     #[test]
