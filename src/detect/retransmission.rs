@@ -11,8 +11,8 @@
 //!   of path MTU discovery and repeats of the close are left out of the rate, and stated. The latter two cost
 //!   no time, either.
 //! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost`
-//!   without progress, which is `felt` or a twentieth of transfers of `warning_seconds` and more; or from
-//!   `warning_seconds` without progress.
+//!   without progress, which is `felt`, or a quarter of it and a twentieth of the time of these transfers; or
+//!   from `warning_seconds` without progress.
 //! - A first copy whose checksum holds for the bytes of its repeat, and not for its own, was damaged on the
 //!   way. Its receiver discarded it.
 //! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
@@ -336,7 +336,7 @@ impl Retransmission {
     fn severity(&self, case: &Case<Losses>, segments: u64, timed: bool) -> Severity {
         let (losses, needed) = (&case.counts, case.counts.needed());
         let [lost, whole] = [case.lost, losses.transfers].map(|span| span.0.unsigned_abs());
-        let slowed = losses.transfers >= self.warning_seconds && share(lost, whole) >= Severity::PART;
+        let slowed = case.lost.0 >= self.felt.0 / 4 && share(lost, whole) >= Severity::PART;
         let felt = case.lost >= self.felt || slowed;
         let many = share(needed, segments) >= self.warning_share && needed >= self.least;
         let often = many && felt && case.lost >= self.cost;
