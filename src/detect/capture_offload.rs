@@ -80,7 +80,7 @@ impl Detector for CaptureOffload {
             book.not_judged("no maximum segment size seen");
         }
         let super_frames: u64 = tcp.sides.iter().map(|side| side.super_frames).sum();
-        let zero_length: u64 = flow.halves.iter().map(|half| half.zero_length).sum();
+        let zero_length: u64 = flow.halves.iter().map(|half| u64::from(half.zero_length)).sum();
         let Some(case) = (super_frames + zero_length > 0).then(|| book.case(())).flatten() else { return };
         case.flow(flow, [flow.first, flow.last]);
         case.counts.super_frames += super_frames;

@@ -17,8 +17,8 @@
 //!   other side do not.
 //!
 //! # What it leaves alone
-//! Copies, and the same records in another order. Public addresses that differ by resolver: content networks
-//! answer by place. Codes other than NOERROR and NXDOMAIN.
+//! Copies, and the same records in another order. Packets with a damaged IP header. Public addresses that
+//! differ by resolver: content networks answer by place. Codes other than NOERROR and NXDOMAIN.
 //!
 //! # What it does not claim
 //! An attack, or a poisoned cache: split zones, captive portals and filters answer the same way. Which of
@@ -259,7 +259,7 @@ impl Detector for DnsConflict {
             case.counts.failed_connections += visit.failed;
         }
         for ((asked, _), stray) in notes.strays.take_if(|_, _| true) {
-            other_address(&asked, &stray, &notes.open, book);
+            other_address(&asked, &stray, &notes.open, context.heard, book);
         }
         resolvers(context.heard)
     }
@@ -318,13 +318,16 @@ fn texts(answers: &Distinct<String, 8>) -> String {
 }
 
 /// A response from an address that was not asked, when the one that was asked stayed silent.
-fn other_address(asked: &Asked, stray: &Stray, open: &Opened, book: &mut Book<DnsConflict>) {
+fn other_address(asked: &Asked, stray: &Stray, open: &Opened, heard: &Heard, book: &mut Book<DnsConflict>) {
     let Some((_, Open { first: Some((query, resolver)), answered: 0 })) = open.get(&hash_of(asked)) else {
         return;
     };
     let Some(flow) = stray.flow.filter(|flow| flow.server.address != resolver.address) else { return };
     if stray.at.time < query.time {
         return;
+    }
+    if heard.is_damaged(asked.0, *resolver) || heard.is_damaged(flow.client, flow.server) {
+        return book.not_judged("the IP header of query or response is damaged");
     }
     book.judged(resolver);
     let Some(case) = book.case((*resolver, Conflict::OtherAddress)) else { return };
@@ -517,5 +520,28 @@ mod tests {
             lab.asks(2_000_000, 8, other, ("app.corp.example", A), dns::NOERROR, &[[10, 99, 88, 77]]);
         });
         one(&findings, "resolvers", Severity::Info);
+    }
+
+    /// A resolver that answers from another address, and a bit that flipped on the way.
+    #[test]
+    fn a_damaged_address_is_not_another_one() {
+        let findings = |damaged: bool| {
+            in_traffic(NAME, |lab| {
+                for number in 0..4 {
+                    let (client, at) = ((lab.client(7), lab.next_port()), 1_000_000 + number * 900_000);
+                    let (resolver, other) = (lab.resolver(), lab.server(99));
+                    lab.udp(at, client, (resolver, 53), &dns::query(client.1, "www.shop.example", A));
+                    let answer = dns::response(client.1, "www.shop.example", A, dns::NOERROR, TWO);
+                    lab.udp(at + 900, (other, 53), client, &answer);
+                    if damaged && let Some(packet) = lab.capture.packets.last_mut() {
+                        // The checksum in the IP header, behind the link header.
+                        packet.frame[24] ^= 0x40;
+                    }
+                }
+                (0..9).for_each(|number| lab.resolves(5_000_000 + number * 90_000, "api.shop.example"));
+            })
+        };
+        one(&findings(false), "other_address", Severity::Warning);
+        assert!(findings(true).is_empty());
     }
 }

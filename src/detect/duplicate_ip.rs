@@ -16,7 +16,8 @@
 //! - Shared link addresses of redundant routers and clusters: VRRP and CARP (00-00-5e-00-01, -02), HSRP
 //!   (00-00-0c-07-ac, 00-00-0c-9f-f, 00-05-73-a0), GLBP (00-07-b4), VARP (00-1c-73), NLB (02-bf, 03-bf), and
 //!   any group address.
-//! - Proxies that answer for `proxied` addresses or more, as a router with proxy ARP does. Information.
+//! - Proxies that answer for `proxied` addresses or more, as a router with proxy ARP does. Information. So
+//!   are bridges that put their own link address into what they pass on, at once and for several addresses.
 //! - IPv6: anycast addresses have several owners (RFC 4861 section 7.2.7). Information.
 //!
 //! # What it does not claim
@@ -74,6 +75,8 @@ counts! {
         /// Requests that were answered twice.
         requests: u64,
         link_addresses: Distinct<[u8; 6], 8>,
+        /// The longest time between the two answers.
+        apart_us: Most,
     }
 }
 
@@ -143,14 +146,14 @@ impl Detector for DuplicateIp {
         }
         let at = PacketRef { packet: packet.packet, time: packet.time };
         let vlan = packet.path.vlan;
+        if let Some(owns) = book.notes.owns.count(arp.sender_link) {
+            owns.add(arp.sender);
+        }
         if !arp.reply {
             let key = (arp.target, arp.sender, vlan);
             let Some(asked) = book.notes.asked.count(key) else { return };
             *asked = Asked { request: Some(at), ..Asked::default() };
             return;
-        }
-        if let Some(owns) = book.notes.owns.count(arp.sender_link) {
-            owns.add(arp.sender);
         }
         let key = (arp.sender, arp.target, vlan);
         let Some(asked) = book.notes.asked.get_mut(&key) else { return };
@@ -171,6 +174,7 @@ impl Detector for DuplicateIp {
         case.affected.clients.add(arp.target);
         case.affected.active.add(at.time);
         case.counts.requests += 1;
+        case.counts.apart_us.add(((at.time - first.time).0 / 1_000).unsigned_abs());
         for link in [link, arp.sender_link] {
             case.counts.link_addresses.add(link);
         }
@@ -203,10 +207,12 @@ impl Detector for DuplicateIp {
         let counts = &case.counts;
         let mut links: Vec<&[u8; 6]> = counts.link_addresses.iter().collect();
         links.sort_unstable();
-        let proxy = links.iter().any(|link| {
-            let owned = book.notes.owns.get(*link);
-            owned.is_some_and(|(_, addresses)| addresses.count() >= self.proxied)
-        });
+        let owns = |least: u64| {
+            let owned = |link: &[u8; 6]| book.notes.owns.get(link).map_or(0, |(_, own)| own.count());
+            links.iter().any(|link| owned(link) >= least)
+        };
+        let bridge = counts.apart_us.get() <= ECHO_US && owns(2);
+        let proxy = bridge || owns(self.proxied);
         let names: Vec<String> = links.iter().map(|link| text(link)).collect();
         let title = match proxy {
             false => format!("Two hosts have the address {address}"),
@@ -232,12 +238,17 @@ impl Detector for DuplicateIp {
         let draft = Draft::new(Conflict::Conflict, title, summary).severity(severity);
         let draft = draft.subject(Subject { server: Some(address.to_string()), ..Subject::default() });
         Some(match (proxy, address.is_ipv6()) {
+            _ if bridge => draft.could_be(["a bridge puts its own link address in, as over Wi-Fi"]),
             (true, _) => draft.could_be(["a router answers for other networks' hosts (proxy ARP)"]),
             (_, true) => draft.could_be(["an anycast address", "two hosts with the same address"]),
             _ => draft,
         })
     }
 }
+
+/// The second answer is the first one, changed by a bridge on the recording host. No two hosts answer within
+/// this time again and again. A judgement: a tenth of what a host takes to answer.
+const ECHO_US: u64 = 30;
 
 /// Several hosts have this link address by turns or together, or it is a group.
 fn is_shared(link: &[u8; 6]) -> bool {
@@ -332,6 +343,26 @@ mod tests {
             (20..26).for_each(|host| asks(lab, 9_000_000 + u64::from(host), host, &[OTHER]));
         });
         assert!(one(&findings, "", Severity::Info).title.contains("proxy"));
+    }
+
+    /// A bridge of virtual machines over Wi-Fi: each answer is seen before and behind it.
+    #[test]
+    fn a_bridge_that_changes_link_addresses_is_information() {
+        for (later, severity) in [(9, Severity::Info), (300, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
+                for number in 0..6 {
+                    let (at, address) = (number * 900_000, [10, lab.net, 1, 9]);
+                    lab.capture.record(at, arp(false, client, ([0; 6], address)));
+                    lab.capture.record(at + 200, arp(true, (ONE, address), client));
+                    lab.capture.record(at + 200 + later, arp(true, (OTHER, address), client));
+                }
+                // Its own address.
+                let own = (OTHER, [10, lab.net, 1, 8]);
+                lab.capture.record(9_000_000, arp(false, own, ([0; 6], [10, lab.net, 1, 1])));
+            });
+            one(&findings, "", severity);
+        }
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //! - `overlap`: fragments contradict earlier ones of their datagram. Information.
 //!
 //! # What it leaves alone
-//! - Fragments cut by the snapshot length, and datagrams begun in the last two seconds of the capture.
+//! - Fragments cut by the snapshot length, or with a wrong header checksum: what they say of themselves may
+//!   be damaged. Datagrams begun in the last two seconds of the capture.
 //! - Captures whose filter names ports: such a filter keeps first fragments only.
 //!
 //! # What it does not claim
@@ -105,7 +106,7 @@ impl Detector for FragmentLoss {
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let paths = &context.totals.fragment_paths;
         let unknown = paths.iter().map(|path| path.unknown).sum();
-        book.not_judged_many("cut by the snapshot length, or begun when the capture ended", unknown);
+        book.not_judged_many("cut by the snapshot length, damaged, or begun when the capture ended", unknown);
         let later_seen = paths.iter().any(|path| path.complete > 0 || path.incomplete > path.first_only);
         let by_port = context.filter().is_some_and(|filter| filter.contains("port"));
         let mut concluded = Vec::new();
@@ -277,6 +278,21 @@ mod tests {
             (9..14).for_each(|id| fragments(lab, id, &[0, 1]));
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// Bits flipped in the headers: nobody can say of which datagram they are.
+    #[test]
+    fn fragments_with_damaged_headers_prove_nothing() {
+        for (damaged, severity) in [(false, Some(Severity::Warning)), (true, None)] {
+            let findings = in_traffic(NAME, |lab| {
+                (0..9).for_each(|id| fragments(lab, id, &[0, 2]));
+                // The fragment offset, behind the link header.
+                let frames = lab.capture.packets.iter_mut().filter(|_| damaged);
+                frames.for_each(|packet| packet.frame[21] ^= 0x40);
+                lab.resolves(9_000_000, "www.shop.example");
+            });
+            assert_eq!(findings.first().map(|finding| finding.severity), severity, "{findings:#?}");
+        }
     }
 
     /// Connections went on, so the datagrams arrived: whoever recorded them left out what has ports.

@@ -10,7 +10,7 @@ use crate::detect::answers::{Answers, Visits};
 use crate::detect::lookups::asks_for_name;
 use crate::detect::scope::network;
 use crate::detect::{Bounded, Merge, merged};
-use crate::dissect::Direction;
+use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead};
 
 merged! {
@@ -24,6 +24,10 @@ merged! {
         pub(super) visits: Visits,
         /// Answers by name, type and resolver.
         pub(super) answers: Answers,
+        /// Flows of which a direction has damaged packets only, by their ends.
+        damaged: Bounded<(Endpoint, Endpoint), (), { 1 << 12 }>,
+        /// Directions of flows with damaged packets only, and others.
+        directions: [u64; 2],
     }
 }
 
@@ -42,6 +46,13 @@ impl Heard {
         if to_server + to_client == 0 {
             return;
         }
+        for half in flow.halves.iter().filter(|half| half.packets > 0) {
+            let damaged = u64::from(half.damaged) >= half.packets;
+            self.directions[usize::from(!damaged)] += 1;
+            if damaged {
+                self.damaged.count((flow.client, flow.server));
+            }
+        }
         let ends = [(flow.client, [to_server, to_client]), (flow.server, [to_client, to_server])];
         for (end, packets) in ends {
             if let Some(counts) = self.packets.count(end.address) {
@@ -54,6 +65,13 @@ impl Heard {
     /// is known, and that is not silence.
     pub fn sent(&self, address: IpAddr) -> bool {
         self.packets.get(&address).is_some_and(|(_, [sent, _])| *sent > 0)
+    }
+
+    /// Damaged packets alone show that these two met: one of them may not exist. Not where most packets are
+    /// "damaged", as when a tool put other addresses in.
+    pub(super) fn is_damaged(&self, client: Endpoint, server: Endpoint) -> bool {
+        let [damaged, intact] = self.directions;
+        damaged < intact && self.damaged.get(&(client, server)).is_some()
     }
 
     /// Networks that packets were sent to, with two of the addresses at most.

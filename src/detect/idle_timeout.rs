@@ -18,6 +18,7 @@
 //! after the first death died in the same way. Otherwise it is information.
 //!
 //! # What it leaves alone
+//! - Services that reset as many connections in use: it is how they end them, as LDAP servers do.
 //! - Pauses that a side ended itself with FIN or RST, and requests that met such a FIN on the way (see
 //!   `keepalive_race`).
 //! - Clients that fall silent: they may be gone.
@@ -31,7 +32,7 @@
 //! RFC 5382 section 5 (NAT session time-outs); RFC 1122 section 4.2.3.6 (keep-alives); RFC 9293 section
 //! 3.10.7.1 (a host without the connection answers with RST).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
@@ -108,6 +109,8 @@ counts! {
         last_heard: Latest,
         /// Connections that died in the middle of activity.
         died_active: u64,
+        /// Connections that the server ended by RST without a pause.
+        reset_active: u64,
         survived: u64,
     }
 }
@@ -156,6 +159,7 @@ impl Detector for IdleTimeout {
             let active = died.is_none() && tcp.resets.is_empty();
             let repeated = to_server.is_some_and(|end| u64::from(end.tries) > self.tries);
             lived.died_active += u64::from(active && repeated);
+            lived.reset_active += u64::from(died.is_none() && is_ended_by_reset(tcp));
         }
         let Some((death, fatal)) = died else { return };
         let pause = fatal.pause;
@@ -186,6 +190,13 @@ impl Detector for IdleTimeout {
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         book.without_time(context);
+        let ends: BTreeMap<Endpoint, u64> =
+            book.totals().map(|(server, _, lived)| (*server, lived.reset_active)).collect();
+        let usual = book.take(|(server, death), case| {
+            *death == Death::Reset && ends.get(server).is_some_and(|ended| *ended >= case.failed)
+        });
+        let flows = usual.iter().map(|(_, case)| case.flows()).sum();
+        book.not_judged_many("the service resets connections in use, too", flows);
         let broken = book.totals().filter(|(_, _, lived)| lived.died_active > 0);
         let broken: BTreeSet<Endpoint> = broken.map(|(server, _, _)| *server).collect();
         let active = book.take(|(server, _), _| broken.contains(server));
@@ -269,6 +280,12 @@ impl IdleTimeout {
             None => None,
         }
     }
+}
+
+/// The server ended it by RST, and the client had not closed it.
+fn is_ended_by_reset(tcp: &TcpFlow) -> bool {
+    let fin = tcp.side(Direction::ToServer).fin.map_or(u64::MAX, |fin| fin.packet);
+    tcp.resets.iter().any(|reset| reset.direction == Direction::ToClient && reset.at.packet < fin)
 }
 
 #[cfg(test)]
@@ -431,6 +448,22 @@ mod tests {
         };
         assert_eq!(findings(false).len(), 1);
         assert!(findings(true).is_empty());
+    }
+
+    /// An LDAP server resets whoever says unbind, however long the connection was silent.
+    #[test]
+    fn a_service_that_ends_all_connections_by_rst_forgets_nothing() {
+        for (ended, found) in [(0, 1), (4, 0)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..3 + ended {
+                    let seconds = if number < 3 { 5 } else { 0 };
+                    let mut talk = pauses(lab, 389, 10 + number * 40_000, seconds);
+                    reset(lab, &mut talk);
+                }
+                works(lab, 389, 500_000);
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
     }
 
     #[test]

@@ -26,9 +26,11 @@
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
 //! - Silent ports of one host, many silent services of one client, or hosts that it asks on one port are one
-//!   finding. It is
-//!   information when a client tries many ports of few hosts, one address after the other, or does not repeat
-//!   its SYNs.
+//!   finding. It is information when a client tries many ports of few hosts, one address after the other,
+//!   addresses all over the Internet once each, or does not repeat its SYNs.
+//! - Ports that no service is known by: a single try of one client there is information, and so are several
+//!   ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
+//!   RPC agree on such ports: what a client tries on a host that it has another connection to counts.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.
@@ -37,10 +39,12 @@
 //! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5; RFC 2385 section 3 and RFC 5925 section
 //! 7.4 (what cannot be verified is discarded).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::detect::ports::{is_known, is_random};
 use crate::detect::races::Races;
-use crate::detect::scope::{is_neighbourhood, network};
+use crate::detect::scope::{is_neighbourhood, is_scattered, network};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, Handshake, HandshakeOutcome};
@@ -254,9 +258,12 @@ impl Detector for MissingSynAck {
         let on_port = on_port.into_iter().map(|CaseGroup { by: (client, _), cases, case }| {
             client_sweep(CaseGroup { by: client, cases, case })
         });
+        let peers = book.group(HOSTS, |key, case| {
+            case.affected.clients.only().copied().filter(|_| silent(key) && is_stray(key.0, case, heard))
+        });
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
-        let on_host = on_host.into_iter().map(|group| self.host_sweep(group, heard));
-        asked_by.into_iter().map(client_sweep).chain(on_port).chain(on_host).collect()
+        let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
+        asked_by.into_iter().chain(peers).map(client_sweep).chain(on_port).chain(on_host).collect()
     }
 
     fn judge(
@@ -312,6 +319,7 @@ impl Detector for MissingSynAck {
             Outcome::Late if unlucky => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost => case.severity(case.failed),
+            Outcome::Silent if case.flows() == 1 && is_stray(server, case, context.heard) => Severity::Info,
             Outcome::Silent | Outcome::LostReturn => case.severity(case.counts.repeated),
         };
         let mut draft = Draft::new(outcome, title, summary).count("opened", opened).severity(severity);
@@ -347,18 +355,50 @@ impl MissingSynAck {
     }
 
     /// Several silent services of one host.
-    fn host_sweep(&self, group: CaseGroup<IpAddr, Attempts>, heard: &Heard) -> Concluded<MissingSynAck> {
+    fn host_sweep(
+        &self,
+        group: CaseGroup<IpAddr, Attempts>,
+        book: &Book<Self>,
+        heard: &Heard,
+    ) -> Concluded<Self> {
         let CaseGroup { by: server, cases, mut case } = group;
-        let scan = case.counts.repeated == 0 || cases >= self.sweep && !insists(&case);
+        // Who needs a service asks it again, or on a port that it is known by.
+        let once = case.affected.clients.count() == 1 && case.flows() <= cases;
+        let knocks = || {
+            let strange = case.affected.servers.iter().filter(|server| !is_known(server.port)).count();
+            let most = 2 * strange > case.affected.servers.iter().count();
+            once && most && heard.sent(server) && !has_dynamic_ports(server, book)
+        };
+        let scan = case.counts.repeated == 0 || cases >= self.sweep && !insists(&case) || knocks();
         let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
         let draft = sweep(&mut case, scan, title).services(cases).count("services", cases);
         let draft = match scan {
-            true => draft.could_be(["a port scan or an inventory", "the host drops what it does not serve"]),
+            true => draft.could_be([
+                "a port scan, an inventory or port knocking",
+                "the host drops what it does not serve",
+            ]),
             false if heard.sent(server) => draft.could_be(SILENT_PORT.iter().copied()),
             false => draft.could_be(["the host is down or cut off", "a filter drops what is sent to it"]),
         };
         (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
     }
+}
+
+/// A port that no service is known by, and a host that the client has no other connection to: a peer that is
+/// gone.
+fn is_stray(server: Endpoint, case: &Case<Attempts>, heard: &Heard) -> bool {
+    let other = |client: &IpAddr| {
+        let visit = heard.visits.of(*client, [server.address].iter());
+        visit.connections > visit.failed
+    };
+    is_random(server) && !case.affected.clients.iter().any(other)
+}
+
+/// The host opens connections of protocols that agree on further ports: FTP (RFC 959 section 3.2), ONC RPC
+/// (RFC 1833) and DCE RPC.
+fn has_dynamic_ports(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
+    let opens = |port| book.total(&Endpoint { address: host, port }).1.is_some_and(|total| total.opened > 0);
+    [21, 111, 135].into_iter().any(opens)
 }
 
 /// What the digests in the frames make possible: a host discards a segment that it cannot verify, and says
@@ -432,7 +472,13 @@ fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> 
     let CaseGroup { by: client, cases, mut case } = group;
     let mut hosts: Distinct<IpAddr> = Distinct::default();
     case.affected.servers.iter().for_each(|server| hosts.add(server.address));
-    let scan = !insists(&case) || cases >= 5 * hosts.count() || is_neighbourhood(&hosts);
+    let services = case.affected.servers.iter();
+    let (known, strange): (Vec<&Endpoint>, Vec<_>) = services.partition(|service| is_known(service.port));
+    let ports = strange.iter().map(|service| service.port).collect::<BTreeSet<_>>().len();
+    // A way out that is broken is broken for the ports that people use.
+    let peers = ports > known.len() && 2 * ports > strange.len();
+    let near = cases >= 5 * hosts.count() || is_neighbourhood(&hosts);
+    let scan = !insists(&case) || near || peers || is_scattered(&hosts, case.flows());
     let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
     let draft = sweep(&mut case, scan, title)
         .services(cases)

@@ -45,6 +45,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::quic::{Quic as Facts, error_name, version_name};
 use crate::app::tls::TlsSession;
+use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, HandshakeOutcome};
@@ -250,7 +251,14 @@ impl Detector for Quic {
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut notes = std::mem::take(&mut book.notes);
         book.not_judged_many("more handshakes than are kept apart", notes.attempts.lost());
+        let receivers = context.heard.receivers();
         for ((server, _), attempt) in notes.attempts.take_if(|_, _| true) {
+            let near = attempt.client.and_then(|client| receivers.get(&network(client)));
+            let beside = near.is_some_and(|near| near.iter().any(|address| *address != server.address));
+            if !beside && !context.heard.sent(server.address) {
+                book.not_judged("no packet of the server, and none for the client, is in the capture");
+                continue;
+            }
             self.attempt(server, attempt, &notes, book, context);
         }
         // Where any server answers, each that does not is a finding of its own.

@@ -11,11 +11,13 @@
 //!   of path MTU discovery and repeats of the close are left out of the rate, and stated. The latter two cost
 //!   no time, either.
 //! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost`
-//!   without progress; or from `warning_seconds` without progress.
+//!   without progress, which is `felt`, or a quarter of it and a twentieth of the time of these transfers; or
+//!   from `warning_seconds` without progress.
 //! - A first copy whose checksum holds for the bytes of its repeat, and not for its own, was damaged on the
 //!   way. Its receiver discarded it.
 //! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
 //!   outstanding.
+//! - One client that repeats data to `services` services or more, each a warning, is one finding.
 //! - With a clock that cannot be right (see `capture_disorder`) no time counts, and the share is information.
 //! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that
 //!   repairs it. Its share is of the time between the first and the last segment with data.
@@ -35,6 +37,9 @@
 //! RFC 9293 section 3.1 (checksum); RFC 5681; RFC 6298; RFC 6675; RFC 8985; RFC 2883 and RFC 3522 for repeats
 //! that were not needed.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, LossPlace, Reset, TcpEvent, TcpFlow};
@@ -52,9 +57,15 @@ thresholds! {
         cost: Span = 0.01 "s",
             "time without progress, summed over connections, below which any share is information only",
             "ours: less than one round trip within a city";
+        felt: Span = 0.2 "s",
+            "time without progress, summed over connections, below which its share of the transfers counts",
+            "Linux TCP_RTO_MIN: less than the shortest time-out";
         least: u64 = 5.0 "segments",
             "repeats below which it is information only, unless streams made no progress",
             "ntopng, at least 5";
+        services: u64 = 10.0 "services",
+            "services with repeats of one client alone, from which they are one finding",
+            "ours: so many do not become lossy at once; what they share is the client's way out";
     }
 }
 
@@ -271,6 +282,37 @@ impl Detector for Retransmission {
         }
     }
 
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let timed = context.totals.clock_fault().is_none();
+        let mut sent: BTreeMap<(IpAddr, Direction), Sent> = BTreeMap::new();
+        let mut warned = BTreeSet::new();
+        for (key, case) in book.cases() {
+            let total = book.total(&key.0).1.cloned().unwrap_or_default();
+            let client = case
+                .affected
+                .clients
+                .only()
+                .filter(|_| self.severity(case, total.segments[key.1.index()], timed) > Severity::Info);
+            if let Some(client) = client {
+                warned.insert(*key);
+                sent.entry((*client, key.1)).or_default().absorb(total);
+            }
+        }
+        let groups = book.group(self.services, |key, case| {
+            let client = case.affected.clients.only().filter(|_| warned.contains(key));
+            client.map(|client| (*client, key.1))
+        });
+        let whole = |CaseGroup { by: (client, direction), cases, case }| {
+            let sent = sent.get(&(client, direction)).cloned().unwrap_or_default();
+            let way = if direction == Direction::ToServer { "to" } else { "from" };
+            let what = format!("{way} {}", plural(cases, "service"));
+            let draft = self.draft(&case, &what, direction, &sent, timed);
+            let subject = Subject { server: None, port: None, ..Subject::of(&case) };
+            (draft.subject(subject).services(cases).count("services", cases), case)
+        };
+        groups.into_iter().map(whole).collect()
+    }
+
     fn judge(
         &self,
         key: &Self::Key,
@@ -278,35 +320,53 @@ impl Detector for Retransmission {
         book: &Book<Self>,
         context: &Context<'_>,
     ) -> Option<Draft<Cause>> {
-        let ((server, direction), losses) = (*key, &case.counts);
-        let needed = losses.needed();
-        if needed == 0 {
+        let (server, direction) = *key;
+        if case.counts.needed() == 0 {
             return None;
         }
-        let sent = book.total(&server).1;
-        let segments = sent.map_or(0, |sent| sent.segments[direction.index()]);
-        let flows = sent.map_or(0, |sent| sent.flows[direction.index()]).max(case.flows());
-        let often =
-            share(needed, segments) >= self.warning_share && needed >= self.least && case.lost >= self.cost;
-        let long = case.lost >= self.warning_seconds;
+        let sent = book.total(&server).1.cloned().unwrap_or_default();
         let timed = context.totals.clock_fault().is_none();
-        let way = match direction {
-            Direction::ToServer => "to",
-            Direction::ToClient => "from",
-        };
+        let way = if direction == Direction::ToServer { "to" } else { "from" };
+        Some(self.draft(case, &format!("{way} {server}"), direction, &sent, timed))
+    }
+}
+
+impl Retransmission {
+    /// How much the repeats among so many segments matter.
+    fn severity(&self, case: &Case<Losses>, segments: u64, timed: bool) -> Severity {
+        let (losses, needed) = (&case.counts, case.counts.needed());
+        let [lost, whole] = [case.lost, losses.transfers].map(|span| span.0.unsigned_abs());
+        let slowed = case.lost.0 >= self.felt.0 / 4 && share(lost, whole) >= Severity::PART;
+        let felt = case.lost >= self.felt || slowed;
+        let many = share(needed, segments) >= self.warning_share && needed >= self.least;
+        let often = many && felt && case.lost >= self.cost;
+        let long = case.lost >= self.warning_seconds;
+        if timed && needed > 0 && (often || long) { Severity::Warning } else { Severity::Info }
+    }
+
+    /// `what`: `to 10.0.0.9:443`.
+    fn draft(
+        &self,
+        case: &Case<Losses>,
+        what: &str,
+        direction: Direction,
+        sent: &Sent,
+        timed: bool,
+    ) -> Draft<Cause> {
+        let (losses, needed) = (&case.counts, case.counts.needed());
+        let [lost, whole] = [case.lost, losses.transfers].map(|span| span.0.unsigned_abs());
+        let segments = sent.segments[direction.index()];
+        let flows = sent.flows[direction.index()].max(case.flows());
         let title = match segments {
             // A share of a handful says nothing.
-            0..100 => format!(
-                "{} {way} {server} for {}",
-                plural(needed, "retransmission"),
-                plural(segments, "segment")
-            ),
-            _ => format!(
-                "{} of the segments {way} {server} were sent again",
-                percent(needed.min(segments), segments)
-            ),
+            0..100 => {
+                format!("{} {what} for {}", plural(needed, "retransmission"), plural(segments, "segment"))
+            }
+            _ => {
+                format!("{} of the segments {what} were sent again", percent(needed.min(segments), segments))
+            }
         };
-        let waited = match (timed, case.lost.0.unsigned_abs(), losses.transfers.0.unsigned_abs()) {
+        let waited = match (timed, lost, whole) {
             (false, ..) => " The clock of the capture does not show how long they waited.".to_owned(),
             (true, 0, _) | (true, _, 0) => String::new(),
             (true, lost, whole) => format!(
@@ -316,7 +376,7 @@ impl Detector for Retransmission {
             ),
         };
         let summary = format!(
-            "{} of {} {way} {server} repeated data: {} among {} ({}).{waited}{}",
+            "{} of {} {what} repeated data: {} among {} ({}).{waited}{}",
             case.flows(),
             plural(flows, "connection"),
             plural(losses.repeats(), "repeat"),
@@ -325,14 +385,14 @@ impl Detector for Retransmission {
             losses.remarks(),
         );
         let draft = Draft::new(losses.cause(), title, summary)
-            .severity(if timed && (often || long) { Severity::Warning } else { Severity::Info })
+            .severity(self.severity(case, segments, timed))
             .direction(direction)
             .count("retransmissions", needed)
             .count("segments", segments);
-        Some(match losses.corrupted {
+        match losses.corrupted {
             0 => draft,
             _ => draft.could_first_be("a link or a device on the path damages packets"),
-        })
+        }
     }
 }
 
@@ -376,225 +436,4 @@ fn evidence(event: &TcpEvent) -> impl Iterator<Item = Evidence> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
-    use crate::support::capture::Capture;
-    use crate::support::filler;
-    use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, Segment};
-
-    const NAME: &str = Retransmission::RULE.name;
-
-    #[test]
-    fn it_fires() {
-        fires(
-            NAME,
-            &[
-                ("retransmission_rto", "rto", Severity::Warning),
-                ("retransmission_fast", "fast", Severity::Warning),
-                ("retransmission_tail_loss_probe", "tail_loss_probe", Severity::Warning),
-                ("mtu_blackhole_silent", "rto", Severity::Warning),
-            ],
-        );
-    }
-
-    /// A bit flips behind the sender: the receiver discards the segment, and its sender repeats it.
-    #[test]
-    fn a_segment_that_was_damaged_on_the_way_says_so() {
-        for damaged in [true, false] {
-            let findings = in_traffic(NAME, |lab| {
-                for number in 0..8 {
-                    let mut talk = lab.talk(7, (9, 80), 10 + 900 * number, [30, 6_000]);
-                    talk.handshake(&mut lab.capture);
-                    let sent = talk.segment(CLIENT, ACK, &filler(number as u32, 701));
-                    let mut frame = talk.frame(&sent);
-                    frame.iter_mut().rev().take(usize::from(damaged)).for_each(|octet| *octet ^= 0x10);
-                    lab.capture.record(talk.now, frame);
-                    talk.sent(&sent);
-                    talk.wait(260_000);
-                    let again = talk.resend(&mut lab.capture, &sent);
-                    talk.received(&again);
-                    talk.turn(CLIENT);
-                    talk.ack(&mut lab.capture, SERVER, &[]);
-                }
-            });
-            let finding = one(&findings, "rto", Severity::Warning);
-            let count = finding.counts.iter().find(|count| count.name == "corrupted");
-            assert_eq!(count.map(|count| count.value), damaged.then_some(8), "{finding:#?}");
-            assert_eq!(finding.alternatives[0].contains("damages packets"), damaged);
-        }
-    }
-
-    #[test]
-    fn it_stays_silent() {
-        silent(
-            NAME,
-            &[
-                "healthy_reordered",
-                "healthy_path_mtu_discovery",
-                "capture_duplicates_exact",
-                "capture_duplicates_routed",
-                "spurious_retransmission_dsack",
-                "blind_keepalive_race",
-                "missing_syn_ack_late",
-            ],
-        );
-    }
-
-    /// A time-out, and what is outstanding again behind it.
-    fn upload(lab: &mut Lab, repeats: &[usize]) {
-        let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
-        talk.handshake(&mut lab.capture);
-        for round in 0..3 {
-            talk.exchange(&mut lab.capture, &filler(round, 600), 120);
-        }
-        let sent: Vec<_> = (0..4).map(|piece| talk.segment(CLIENT, ACK, &filler(10 + piece, 900))).collect();
-        let mut data = Vec::new();
-        for (piece, segment) in sent.iter().enumerate() {
-            let mut segment = segment.clone();
-            segment.seq += 900 * piece as u32;
-            talk.record(&mut lab.capture, &segment);
-            data.push(segment);
-        }
-        for piece in repeats {
-            talk.wait(if *piece == 0 { 600_000 } else { 40 });
-            talk.record(&mut lab.capture, &data[*piece]);
-        }
-        data.iter().for_each(|segment| talk.sent(segment));
-        data.iter().for_each(|segment| talk.received(segment));
-        talk.turn(SERVER);
-        talk.ack(&mut lab.capture, SERVER, &[]);
-    }
-
-    #[test]
-    fn time_outs_and_the_segments_behind_them_are_counted_apart() {
-        for (repeats, words) in [
-            (&[0, 1, 2, 3][..], "4 after 1 time-out)"),
-            (&[0, 1, 2, 3, 0], "5 after 2 time-outs)"),
-            (&[0, 0, 1], "3 after 2 time-outs)"),
-        ] {
-            let findings = in_traffic(NAME, |lab| upload(lab, repeats));
-            assert!(findings.len() == 1 && findings[0].summary.contains(words), "{findings:#?}");
-        }
-    }
-
-    /// A router that calls 940 bytes too big and names 1500: its drop is no loss of the path.
-    #[test]
-    fn what_a_router_called_too_big_is_path_mtu_discovery_whatever_mtu_it_names() {
-        let findings = |told: bool| {
-            in_traffic(NAME, |lab| {
-                let router = lab.router();
-                let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
-                talk.handshake(&mut lab.capture);
-                for round in 0..8 {
-                    let big = talk.segment(CLIENT, ACK, &filler(round, 900));
-                    talk.record(&mut lab.capture, &big);
-                    talk.wait(20_000);
-                    if told {
-                        talk.icmp_error(&mut lab.capture, router, (3, 4, 1500), &big);
-                    }
-                    talk.wait(400_000);
-                    talk.record(&mut lab.capture, &big);
-                    talk.sent(&big);
-                    talk.received(&big);
-                    talk.turn(SERVER);
-                    talk.ack(&mut lab.capture, SERVER, &[]);
-                }
-            })
-        };
-        one(&findings(false), "rto", Severity::Warning);
-        assert!(findings(true).is_empty());
-    }
-
-    /// Data and FIN are missing until the server repeats them: two things, of which one is data.
-    #[test]
-    fn a_fin_that_fills_a_hole_repeats_no_data() {
-        let findings = in_traffic(NAME, |lab| {
-            let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
-            talk.handshake(&mut lab.capture);
-            talk.exchange(&mut lab.capture, &filler(1, 600), 120);
-            let data = talk.segment(SERVER, ACK, &filler(2, 700));
-            let mut fin = talk.segment(SERVER, FIN | ACK, b"");
-            fin.seq += 700;
-            let mut ack = talk.segment(SERVER, ACK, b"");
-            ack.seq += 701;
-            talk.record(&mut lab.capture, &ack);
-            talk.wait(2_000_000);
-            for again in [data, fin] {
-                // Sent now, as its clock shows.
-                let now = talk.segment(SERVER, ACK, b"");
-                talk.record(&mut lab.capture, &Segment { id: now.id, stamps: now.stamps, ..again });
-                talk.wait(40);
-            }
-        });
-        let summary = &one(&findings, "rto", Severity::Warning).summary;
-        assert!(summary.contains("1 repeat among"), "{summary}");
-    }
-
-    /// The same upload with one time that a damaged record gives.
-    #[test]
-    fn no_wait_is_measured_with_a_clock_that_cannot_be_right() {
-        for (jump, severity) in [(0, Severity::Warning), (900 * 86_400_000_000, Severity::Info)] {
-            let mut lab = Lab::new(Capture::default(), 77);
-            upload(&mut lab, &[0, 0, 0, 0, 0, 0]);
-            lab.capture.sort();
-            lab.capture.packets[0].micros += jump;
-            let findings = in_files(NAME, &[("pcap", lab.capture.pcap())]);
-            let finding = one(&findings, "rto", severity);
-            assert_eq!(finding.summary.contains("no progress"), jump == 0, "{}", finding.summary);
-        }
-    }
-
-    /// The client closed; the server's last words get no answer.
-    #[test]
-    fn nobody_waits_for_a_goodbye_after_the_others_fin() {
-        let findings = |closed: bool, length: usize| {
-            in_traffic(NAME, |lab| {
-                let mut talk = lab.talk(7, (9, 443), 10, [30, 40_000]);
-                talk.handshake(&mut lab.capture);
-                talk.exchange(&mut lab.capture, &filler(1, 600), 1_200);
-                if closed {
-                    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
-                    talk.turn(CLIENT);
-                }
-                let alert = talk.send_lost(&mut lab.capture, SERVER, &filler(2, length));
-                for number in 0..5 {
-                    talk.wait(300_000 << number);
-                    talk.resend(&mut lab.capture, &alert);
-                }
-            })
-        };
-        one(&findings(false, 31), "rto", Severity::Warning);
-        one(&findings(true, 900), "rto", Severity::Warning);
-        assert!(findings(true, 31).is_empty());
-    }
-
-    #[test]
-    fn a_connection_that_is_replayed_repeats_nothing() {
-        let findings = in_traffic(NAME, |lab| {
-            let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
-            talk.handshake(&mut lab.capture);
-            let first: Vec<_> = lab.capture.packets.clone();
-            talk.exchange(&mut lab.capture, &filler(1, 900), 120);
-            let all: Vec<_> = lab.capture.packets.clone();
-            assert!(all.len() > first.len());
-            for round in 1..4 {
-                for packet in &all {
-                    lab.capture.record(packet.micros + round * 2_000_000, packet.frame.clone());
-                }
-            }
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    #[test]
-    fn the_rate_is_of_all_segments_of_the_direction() {
-        let findings = in_scene(NAME, "mtu_blackhole_silent");
-        let finding = one(&findings, "rto", Severity::Warning);
-        let count = |name| finding.counts.iter().find(|count| count.name == name).map(|count| count.value);
-        assert_eq!((count("retransmissions"), count("segments")), (Some(18), Some(27)));
-        assert_eq!(finding.subject.direction, Some(Direction::ToServer));
-        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (0, 3));
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@
 //!
 //! # What it leaves alone
 //! - Refused connections: `connection_refused` compares their TTLs.
-//! - RSTs after a FIN or a TLS close_notify: nothing was lost.
+//! - RSTs after a FIN or a TLS close_notify, or after a RST that an end sent itself: nothing was lost.
 //! - Data that the sender sent before its RST and that comes late: its numbers are below the RST's.
 //! - IP identification 0, window 0 and missing options: a RST of Linux has them.
 //!
@@ -140,6 +140,11 @@ impl Detector for RstInjection {
                 }
                 None => {}
             }
+        }
+        let resets = tcp.resets.iter().filter(|reset| flow.half(reset.direction).packets >= KNOWN);
+        let ended = resets.map(|reset| reset.at.packet).min();
+        if suspects.iter().all(|suspect| ended.is_some_and(|ended| ended < suspect.reset.at.packet)) {
+            return; // An end reset it before, in its own name: what answers that breaks nothing.
         }
         let both = both_sides(&suspects, tcp);
         let forged = |suspect: &Suspect<'_>| both || suspect.reset.went_on.is_some() || suspect.reset.ahead;
@@ -357,6 +362,24 @@ mod tests {
             NAME,
             &["rst_storm_abort", "rst_storm_no_socket", "healthy_resets", "rst_storm_refused"],
         );
+    }
+
+    /// A user-mode network stack answers the RST of its guest with one of its own making.
+    #[test]
+    fn what_answers_a_rst_of_an_end_injects_nothing() {
+        let findings = |own: u8| {
+            in_traffic(NAME, |lab| {
+                for number in 0..3 {
+                    let mut talk = asked(lab, 10 + number * 300);
+                    reset(lab, &mut talk, CLIENT, own);
+                    let mut answer = talk.segment(SERVER, RST | ACK, b"");
+                    (answer.ttl, answer.seq) = (255, answer.seq.wrapping_add(900_000));
+                    talk.record(&mut lab.capture, &answer);
+                }
+            })
+        };
+        one(&findings(250), "forged", Severity::Warning);
+        assert!(findings(64).is_empty());
     }
 
     /// Equal paths are a hop apart.

@@ -1,6 +1,6 @@
 //! Whom and what a finding covers. Findings are joined on that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,20 @@ pub(super) fn is_neighbourhood(hosts: &Distinct<IpAddr>) -> bool {
     let mut networks: Distinct<IpAddr> = Distinct::default();
     hosts.iter().for_each(|host| networks.add(network(*host)));
     hosts.is_full() || hosts.count() >= NEIGHBOURS * networks.count()
+}
+
+/// Hosts all over the Internet that were hardly tried twice, as by a worm that makes addresses up: what
+/// people use lies in a few networks, and they try it again.
+pub(super) fn is_scattered(hosts: &Distinct<IpAddr>, tries: u64) -> bool {
+    /// A judgement: a page loads from fewer hosts.
+    const MANY: u64 = 40;
+    let wide = |host: &IpAddr| match network(*host) {
+        IpAddr::V4(v4) => Ipv4Addr::from(u32::from(v4) & !0xffff).into(),
+        v6 => v6,
+    };
+    let networks: BTreeSet<IpAddr> = hosts.iter().map(wide).collect();
+    let apart = networks.len() * 10 >= hosts.iter().count() * 9;
+    hosts.count() >= MANY && tries * 4 <= hosts.count() * 5 && apart
 }
 
 /// The times of packets, in slots of equal width. The width is a power of two of seconds: the smallest with

@@ -15,7 +15,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::fragment_buffer::{FragmentBuffer, Overlap};
-use crate::dissect::{Fragment, FragmentPath, PacketRecord, PacketRef, Transport};
+use crate::dissect::{Faults, Fragment, FragmentPath, PacketRecord, PacketRef, Transport};
 use crate::time::{Span, Timestamp};
 
 /// Longest payload of a datagram: offsets have 13 bits of eight octets.
@@ -98,8 +98,8 @@ struct Assembly {
     since: Timestamp,
     /// The fragment that arrived first.
     first: PacketRef,
-    /// A fragment of it was cut by the snapshot length.
-    clipped: bool,
+    /// A fragment of it was cut by the snapshot length, or has a damaged header: its offset may be wrong.
+    doubtful: bool,
     protocol: u8,
     end: Option<u32>,
     octets: FragmentBuffer,
@@ -188,7 +188,7 @@ impl Defragmenter {
         let bytes = &bytes[..bytes.len().min(length as usize)];
         let piece = (fragment.offset, length, xxh3_64(bytes));
         let mut assembly = self.take(key, record);
-        assembly.clipped |= clipped;
+        assembly.doubtful |= clipped || record.faults.contains(Faults::IP_CHECKSUM);
         let conflicts = self.stats.conflicting;
         let finished = self.add(&mut assembly, fragment, piece, bytes);
         if self.stats.conflicting > conflicts
@@ -261,7 +261,7 @@ impl Defragmenter {
             serial: self.serial,
             since: record.clock,
             first: PacketRef { packet: record.packet, time: record.time },
-            clipped: false,
+            doubtful: false,
             protocol: record.ip.map_or(0, |ip| ip.protocol),
             end: None,
             octets: FragmentBuffer::default(),
@@ -349,7 +349,7 @@ impl Defragmenter {
         if !assembly.done
             && let Some(path) = self.path(&key)
         {
-            if assembly.clipped || !waited {
+            if assembly.doubtful || !waited {
                 path.unknown += 1;
             } else {
                 path.incomplete += 1;

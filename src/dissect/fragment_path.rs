@@ -24,7 +24,8 @@ pub struct FragmentPath {
     pub rest_only: u64,
     /// Fragments that contradict earlier ones of their datagram (RFC 5722).
     pub conflicting: u64,
-    /// Could not be judged: cut by the snapshot length, dropped for memory, or begun when the capture ended.
+    /// Could not be judged: cut by the snapshot length, with a damaged header, dropped for memory, or begun
+    /// when the capture ended.
     pub unknown: u64,
     /// First and last packet time of what is incomplete or conflicting.
     pub seen: Option<(Timestamp, Timestamp)>,

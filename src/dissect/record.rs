@@ -367,7 +367,8 @@ impl Faults {
     pub const IP_LENGTH: Self = Self(1 << 2);
     /// A header length field is impossible.
     pub const HEADER_LENGTH: Self = Self(1 << 3);
-    /// The IPv4 header checksum is wrong.
+    /// The IPv4 header checksum is wrong, and not 0 as one that is left to the network card: the header was
+    /// damaged, or changed by a tool. Hosts discard such datagrams (RFC 1122 section 3.2.1.2).
     pub const IP_CHECKSUM: Self = Self(1 << 4);
     /// TCP options are malformed.
     pub const TCP_OPTIONS: Self = Self(1 << 5);

@@ -55,7 +55,10 @@ struct Seen {
     range: (Seq, Seq),
     /// Of the way it took, as far as the capture shows it: a part of a fingerprint, beside the time to live.
     way: u32,
+    id: u16,
     ttl: u8,
+    /// Not all of its payload was recorded.
+    cut: bool,
 }
 
 impl Seen {
@@ -96,7 +99,9 @@ impl Seen {
         let reply = u64::from(tcp.ack.0) ^ stamps.rotate_left(17);
         let reply = (reply.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
         let range = (tcp.seq, tcp.seq.plus(packet.payload.length));
-        Self { at, same: fingerprint(same), reply, range, way: fingerprint(way) as u32, ttl: ip.ttl }
+        let cut = packet.payload.captured < packet.payload.length;
+        let (same, way) = (fingerprint(same), fingerprint(way) as u32);
+        Self { at, same, reply, range, way, id: ip.id, ttl: ip.ttl, cut }
     }
 }
 
@@ -218,6 +223,23 @@ impl Copies {
             }
             last.filter(|_| pieces == PIECES || pieces > 1 && reached == seen.range.0)
         });
+        self.found += u64::from(original.is_some());
+        original
+    }
+
+    /// The packet that `packet` is the headers of, or the other way round: one datagram, of which the
+    /// recorder cut one record. For packets whose bytes were all captured before.
+    pub(super) fn headers(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Option<PacketRef> {
+        if ip.id == 0 || !self.counting_ids {
+            return None;
+        }
+        let seen = Seen::new(packet, ip, tcp);
+        let same = |earlier: &&Seen| {
+            let apart = Span((seen.at.time - earlier.at.time).0.saturating_abs());
+            let alike = (earlier.id, earlier.range, earlier.reply) == (seen.id, seen.range, seen.reply);
+            alike && earlier.cut != seen.cut && apart <= SAME_ID
+        };
+        let original = self.recent.iter().rev().find(same).map(|whole| whole.at);
         self.found += u64::from(original.is_some());
         original
     }

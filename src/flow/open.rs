@@ -166,7 +166,9 @@ impl Open {
         let half = &mut flow.halves[direction.index()];
         if packet.faults != Faults::default() {
             half.clipped += u64::from(packet.faults.contains(Faults::CLIPPED));
-            half.zero_length += u64::from(packet.faults.contains(Faults::ZERO_LENGTH));
+            let count = |fault| u32::from(packet.faults.contains(fault));
+            half.zero_length = half.zero_length.saturating_add(count(Faults::ZERO_LENGTH));
+            half.damaged = half.damaged.saturating_add(count(Faults::IP_CHECKSUM));
         }
         half.ttl = Some(half.ttl.map_or((ip.ttl, ip.ttl), |(low, high)| (low.min(ip.ttl), high.max(ip.ttl))));
         if packet.link != Link::default() {

@@ -84,7 +84,9 @@ pub struct Half {
     /// Packets cut by the snapshot length.
     pub clipped: u64,
     /// Packets whose IP length was 0 on the wire copy (offload).
-    pub zero_length: u64,
+    pub zero_length: u32,
+    /// Packets whose IP header is damaged, copies included ([`Faults::IP_CHECKSUM`](crate::dissect::Faults)).
+    pub damaged: u32,
     /// First packet.
     pub first: Option<PacketRef>,
     /// Last packet.

@@ -31,7 +31,7 @@ use super::{ChunkSummary, Leads, PartitionState, Records, StreamNumbers, Tracked
 use crate::capture::ChunkHead;
 
 /// Version of the format. Goes up with every change to a type that travels.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// Why bytes are not the message that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -127,11 +127,11 @@ mod tests {
     #[test]
     fn what_is_not_the_message_is_refused() {
         let bytes = encode(&Records::default()).expect("encoded");
-        assert_eq!(bytes, [5, 1, 0]);
+        assert_eq!(bytes, [6, 1, 0]);
         assert_eq!(decode::<Records>(&bytes), Ok(Records::default()));
         assert_eq!(decode::<Leads>(&bytes), Err(ExchangeError::Kind { found: 1, expected: 3 }));
         assert_eq!(decode::<Records>(&[1, 1, 0]), Err(ExchangeError::Version { found: 1 }));
-        assert_eq!(decode::<Records>(&[5, 1, 0, 7]), Err(ExchangeError::Surplus(1)));
-        assert!(matches!(decode::<Records>(&[5, 1, 1, 5]), Err(ExchangeError::Damaged(_))));
+        assert_eq!(decode::<Records>(&[6, 1, 0, 7]), Err(ExchangeError::Surplus(1)));
+        assert!(matches!(decode::<Records>(&[6, 1, 1, 5]), Err(ExchangeError::Damaged(_))));
     }
 }

@@ -258,3 +258,46 @@ fn hosts_that_one_client_asks_on_one_port_are_one_finding() {
     assert_eq!(findings.len(), 1, "{findings:#?}");
     one(&findings, "silent", Severity::Info);
 }
+
+/// Peers that are gone: each on a port of its own. A way out that is broken is another thing.
+#[test]
+fn peers_that_are_gone_are_information() {
+    let hosts = |port: fn(u8) -> u16| {
+        in_traffic(NAME, |lab| {
+            (0..8).for_each(|peer| asks(lab, 7, (20 + peer, port(peer)), 1_000 + 30 * u64::from(peer), 4));
+            elsewhere(lab, 30_000);
+        })
+    };
+    let findings = hosts(|peer| 40_000 + 117 * u16::from(peer));
+    one(&findings, "silent", Severity::Info);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    one(&hosts(|_| 8443), "silent", Severity::Critical);
+}
+
+#[test]
+fn one_try_on_a_port_of_no_service_is_information() {
+    for (port, tries, severity) in
+        [(51_413, 1, Severity::Info), (51_413, 2, Severity::Warning), (8443, 1, Severity::Warning)]
+    {
+        let findings = in_traffic(NAME, |lab| {
+            (0..tries).for_each(|_| asks(lab, 7, (9, port), 20, 3));
+            elsewhere(lab, 9_000);
+        });
+        one(&findings, "silent", severity);
+    }
+}
+
+/// One client tries three ports of a host, each once: it knocks, unless they are what FTP agreed on.
+#[test]
+fn port_knocking_is_information() {
+    for (control, severity) in [(22, Severity::Info), (21, Severity::Warning)] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, control), 10, [30, 500]);
+            lab.http(&mut talk, 300);
+            (0..3).for_each(|port| asks(lab, 7, (9, 40_000 + 700 * port), 900, 2));
+            elsewhere(lab, 9_000);
+        });
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        one(&findings, "silent", severity);
+    }
+}

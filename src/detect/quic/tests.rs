@@ -185,6 +185,10 @@ fn a_race_of_two_families_blames_nobody() {
                 works(lab, 20 + client, (30, 443), at + 250);
             }
         }
+        // Another host of their network: the way to it is recorded.
+        let mut other = Talk::between((lab.v6(1, 90), 50_090), (lab.v6(2, 31), 443), 10);
+        other.asks(lab, SHOP);
+        other.answers(lab, 30_000);
         until(lab, 15_000);
     };
     let findings = in_traffic(NAME, |lab| race(lab, true));

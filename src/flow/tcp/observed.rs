@@ -26,7 +26,8 @@ impl Connection {
             // One octet is a keep-alive, also one that a router makes of the last segment.
             let data = packet.payload.length > 1 && !tcp.flags.syn() && !tcp.flags.rst();
             let told_size = self.senders[direction.index()].was_told_mtu();
-            (known && data && !told_size).then(|| copies.piece(packet, ip, tcp, other)).flatten()
+            let piece = (known && data && !told_size).then(|| copies.piece(packet, ip, tcp, other)).flatten();
+            piece.or_else(|| (known && data).then(|| copies.headers(packet, ip, tcp)).flatten())
         })?;
         self.observed(EventKind::DuplicateObservation, packet, ip, tcp, direction, original);
         Some(original)

@@ -288,9 +288,10 @@ def close_wait_client(lab):
     server, client = site.server(), site.client()
 
     def impatient(connection):
-        connection.settimeout(1.0)
         with tolerant():
+            # Idle is who has had an answer: the pool opens all its connections before it uses the first.
             connection.sendall(FILLER[: int(connection.recv(100).split()[0])])
+            connection.settimeout(1.0)
             connection.recv(1)
         connection.shutdown(socket.SHUT_WR)
         time.sleep(30)

@@ -1,0 +1,293 @@
+use super::*;
+use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
+use crate::support::capture::Capture;
+use crate::support::filler;
+use crate::support::scenes::Lab;
+use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, Segment};
+
+const NAME: &str = Retransmission::RULE.name;
+
+#[test]
+fn it_fires() {
+    fires(
+        NAME,
+        &[
+            ("retransmission_rto", "rto", Severity::Warning),
+            ("retransmission_fast", "fast", Severity::Warning),
+            ("retransmission_tail_loss_probe", "tail_loss_probe", Severity::Warning),
+            ("mtu_blackhole_silent", "rto", Severity::Warning),
+        ],
+    );
+}
+
+/// A bit flips behind the sender: the receiver discards the segment, and its sender repeats it.
+#[test]
+fn a_segment_that_was_damaged_on_the_way_says_so() {
+    for damaged in [true, false] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..8 {
+                let mut talk = lab.talk(7, (9, 80), 10 + 900 * number, [30, 6_000]);
+                talk.handshake(&mut lab.capture);
+                let sent = talk.segment(CLIENT, ACK, &filler(number as u32, 701));
+                let mut frame = talk.frame(&sent);
+                frame.iter_mut().rev().take(usize::from(damaged)).for_each(|octet| *octet ^= 0x10);
+                lab.capture.record(talk.now, frame);
+                talk.sent(&sent);
+                talk.wait(260_000);
+                let again = talk.resend(&mut lab.capture, &sent);
+                talk.received(&again);
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+            }
+        });
+        let finding = one(&findings, "rto", Severity::Warning);
+        let count = finding.counts.iter().find(|count| count.name == "corrupted");
+        assert_eq!(count.map(|count| count.value), damaged.then_some(8), "{finding:#?}");
+        assert_eq!(finding.alternatives[0].contains("damages packets"), damaged);
+    }
+}
+
+#[test]
+fn it_stays_silent() {
+    silent(
+        NAME,
+        &[
+            "healthy_reordered",
+            "healthy_path_mtu_discovery",
+            "capture_duplicates_exact",
+            "capture_duplicates_routed",
+            "spurious_retransmission_dsack",
+            "blind_keepalive_race",
+            "missing_syn_ack_late",
+        ],
+    );
+}
+
+/// A time-out, and what is outstanding again behind it.
+fn upload(lab: &mut Lab, repeats: &[usize]) {
+    let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
+    talk.handshake(&mut lab.capture);
+    for round in 0..3 {
+        talk.exchange(&mut lab.capture, &filler(round, 600), 120);
+    }
+    let sent: Vec<_> = (0..4).map(|piece| talk.segment(CLIENT, ACK, &filler(10 + piece, 900))).collect();
+    let mut data = Vec::new();
+    for (piece, segment) in sent.iter().enumerate() {
+        let mut segment = segment.clone();
+        segment.seq += 900 * piece as u32;
+        talk.record(&mut lab.capture, &segment);
+        data.push(segment);
+    }
+    for piece in repeats {
+        talk.wait(if *piece == 0 { 600_000 } else { 40 });
+        talk.record(&mut lab.capture, &data[*piece]);
+    }
+    data.iter().for_each(|segment| talk.sent(segment));
+    data.iter().for_each(|segment| talk.received(segment));
+    talk.turn(SERVER);
+    talk.ack(&mut lab.capture, SERVER, &[]);
+}
+
+#[test]
+fn time_outs_and_the_segments_behind_them_are_counted_apart() {
+    for (repeats, words) in [
+        (&[0, 1, 2, 3][..], "4 after 1 time-out)"),
+        (&[0, 1, 2, 3, 0], "5 after 2 time-outs)"),
+        (&[0, 0, 1], "3 after 2 time-outs)"),
+    ] {
+        let findings = in_traffic(NAME, |lab| upload(lab, repeats));
+        assert!(findings.len() == 1 && findings[0].summary.contains(words), "{findings:#?}");
+    }
+}
+
+/// A router that calls 940 bytes too big and names 1500: its drop is no loss of the path.
+#[test]
+fn what_a_router_called_too_big_is_path_mtu_discovery_whatever_mtu_it_names() {
+    let findings = |told: bool| {
+        in_traffic(NAME, |lab| {
+            let router = lab.router();
+            let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
+            talk.handshake(&mut lab.capture);
+            for round in 0..8 {
+                let big = talk.segment(CLIENT, ACK, &filler(round, 900));
+                talk.record(&mut lab.capture, &big);
+                talk.wait(20_000);
+                if told {
+                    talk.icmp_error(&mut lab.capture, router, (3, 4, 1500), &big);
+                }
+                talk.wait(400_000);
+                talk.record(&mut lab.capture, &big);
+                talk.sent(&big);
+                talk.received(&big);
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+            }
+        })
+    };
+    one(&findings(false), "rto", Severity::Warning);
+    assert!(findings(true).is_empty());
+}
+
+/// Data and FIN are missing until the server repeats them: two things, of which one is data.
+#[test]
+fn a_fin_that_fills_a_hole_repeats_no_data() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 8080), 10, [30, 40_000]);
+        talk.handshake(&mut lab.capture);
+        talk.exchange(&mut lab.capture, &filler(1, 600), 120);
+        let data = talk.segment(SERVER, ACK, &filler(2, 700));
+        let mut fin = talk.segment(SERVER, FIN | ACK, b"");
+        fin.seq += 700;
+        let mut ack = talk.segment(SERVER, ACK, b"");
+        ack.seq += 701;
+        talk.record(&mut lab.capture, &ack);
+        talk.wait(2_000_000);
+        for again in [data, fin] {
+            // Sent now, as its clock shows.
+            let now = talk.segment(SERVER, ACK, b"");
+            talk.record(&mut lab.capture, &Segment { id: now.id, stamps: now.stamps, ..again });
+            talk.wait(40);
+        }
+    });
+    let summary = &one(&findings, "rto", Severity::Warning).summary;
+    assert!(summary.contains("1 repeat among"), "{summary}");
+}
+
+/// The same upload with one time that a damaged record gives.
+#[test]
+fn no_wait_is_measured_with_a_clock_that_cannot_be_right() {
+    for (jump, severity) in [(0, Severity::Warning), (900 * 86_400_000_000, Severity::Info)] {
+        let mut lab = Lab::new(Capture::default(), 77);
+        upload(&mut lab, &[0, 0, 0, 0, 0, 0]);
+        lab.capture.sort();
+        lab.capture.packets[0].micros += jump;
+        let findings = in_files(NAME, &[("pcap", lab.capture.pcap())]);
+        let finding = one(&findings, "rto", severity);
+        assert_eq!(finding.summary.contains("no progress"), jump == 0, "{}", finding.summary);
+    }
+}
+
+/// The client closed; the server's last words get no answer.
+#[test]
+fn nobody_waits_for_a_goodbye_after_the_others_fin() {
+    let findings = |closed: bool, length: usize| {
+        in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 443), 10, [30, 40_000]);
+            talk.handshake(&mut lab.capture);
+            talk.exchange(&mut lab.capture, &filler(1, 600), 1_200);
+            if closed {
+                talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+                talk.turn(CLIENT);
+            }
+            let alert = talk.send_lost(&mut lab.capture, SERVER, &filler(2, length));
+            for number in 0..5 {
+                talk.wait(300_000 << number);
+                talk.resend(&mut lab.capture, &alert);
+            }
+        })
+    };
+    one(&findings(false, 31), "rto", Severity::Warning);
+    one(&findings(true, 900), "rto", Severity::Warning);
+    assert!(findings(true, 31).is_empty());
+}
+
+#[test]
+fn a_connection_that_is_replayed_repeats_nothing() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+        talk.handshake(&mut lab.capture);
+        let first: Vec<_> = lab.capture.packets.clone();
+        talk.exchange(&mut lab.capture, &filler(1, 900), 120);
+        let all: Vec<_> = lab.capture.packets.clone();
+        assert!(all.len() > first.len());
+        for round in 1..4 {
+            for packet in &all {
+                lab.capture.record(packet.micros + round * 2_000_000, packet.frame.clone());
+            }
+        }
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn the_rate_is_of_all_segments_of_the_direction() {
+    let findings = in_scene(NAME, "mtu_blackhole_silent");
+    let finding = one(&findings, "rto", Severity::Warning);
+    let count = |name| finding.counts.iter().find(|count| count.name == name).map(|count| count.value);
+    assert_eq!((count("retransmissions"), count("segments")), (Some(18), Some(27)));
+    assert_eq!(finding.subject.direction, Some(Direction::ToServer));
+    assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (0, 3));
+}
+
+/// Eight segments are lost, and sent again 15 ms later, in a transfer with pauses of so many milliseconds.
+#[test]
+fn what_nobody_feels_is_information() {
+    for (pause, severity) in [(10, Severity::Warning), (2_500, Severity::Info)] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            for round in 0..8 {
+                talk.exchange(&mut lab.capture, &filler(round, 300), 1_200);
+                talk.wait(pause * 1_000);
+                let lost = talk.send_lost(&mut lab.capture, CLIENT, &filler(90 + round, 700));
+                talk.wait(15_000);
+                let again = talk.resend(&mut lab.capture, &lost);
+                talk.received(&again);
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+            }
+        });
+        assert!(findings.len() == 1 && findings[0].severity == severity, "{findings:#?}");
+        assert!(findings[0].impact.seconds_lost < Span::millis(200), "{findings:#?}");
+    }
+}
+
+/// A recorder wrote the requests twice, the second time without their payload.
+#[test]
+fn headers_of_a_packet_that_was_recorded_repeat_nothing() {
+    for copied in [true, false] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 23), 10, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            for round in 0..8 {
+                talk.exchange(&mut lab.capture, &filler(round, 30), 40);
+                talk.wait(90_000);
+                let sent = talk.send_lost(&mut lab.capture, CLIENT, &filler(90 + round, 85));
+                talk.wait(60_000);
+                if copied {
+                    let mut frame = talk.frame(&sent);
+                    frame.truncate(frame.len() - 85);
+                    lab.capture.record(talk.now, frame);
+                    talk.received(&sent);
+                } else {
+                    let again = talk.resend(&mut lab.capture, &sent);
+                    talk.received(&again);
+                }
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+            }
+        });
+        assert_eq!(findings.is_empty(), copied, "{findings:#?}");
+    }
+}
+
+#[test]
+fn services_that_one_client_alone_repeats_data_to_are_one_finding() {
+    let findings = |services: u8| {
+        in_traffic(NAME, |lab| {
+            for server in 0..services {
+                let mut talk = lab.talk(7, (20 + server, 443), 10 + 900 * u64::from(server), [30, 6_000]);
+                talk.handshake(&mut lab.capture);
+                let request = talk.send_lost(&mut lab.capture, CLIENT, &filler(server.into(), 200));
+                for number in 0..5 {
+                    talk.wait(300_000 << number);
+                    talk.resend(&mut lab.capture, &request);
+                }
+            }
+        })
+    };
+    assert_eq!(findings(9).len(), 9);
+    let finding = one(&findings(12), "rto", Severity::Warning);
+    assert_eq!((finding.impact.services, finding.subject.server.clone()), (12, None));
+    assert!(finding.title.contains("to 12 services"), "{}", finding.title);
+}
