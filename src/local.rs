@@ -87,15 +87,20 @@ pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> R
     if rayon::current_thread_index().is_some() {
         return Ok(work());
     }
+    Ok(pool(threads)?.install(work))
+}
+
+/// So many threads, at most [`MOST_THREADS`]; 0 for one per core. Work that is done on them starts none.
+///
+/// # Errors
+/// When the threads cannot be started.
+pub fn pool(threads: usize) -> Result<rayon::ThreadPool, CaptureError> {
     let threads = match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.min(MOST_THREADS))
-        .build()
-        .map_err(|error| CaptureError::Threads { reason: error.to_string() })?;
-    Ok(pool.install(work))
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(threads.min(MOST_THREADS));
+    threads.build().map_err(|error| CaptureError::Threads { reason: error.to_string() })
 }
 
 /// A batch's lists of records, one per partition.

@@ -10,7 +10,7 @@ use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
 use crate::cli::source::Reading;
 use crate::cli::stdout::stdout;
-use crate::compare::{self, Between, BetweenRow, Comparison, Event, Point};
+use crate::compare::{self, Between, BetweenRow, Comparison, Event, Losses, Point};
 use crate::local::{self, Progress};
 use crate::report::escape::write_json;
 use crate::report::files::WriteError;
@@ -41,6 +41,10 @@ pub(super) struct Compare {
 impl Compare {
     /// Compares and prints what happened between the points.
     pub(super) fn run(self) -> Result<Exit, Failure> {
+        local::on_threads(self.reading.threads(), || self.compare())?
+    }
+
+    fn compare(&self) -> Result<Exit, Failure> {
         let config = self.reading.config()?;
         let limits = CaptureLimits { hashes: Hashes::None, ..config.capture_limits() };
         if self.inputs.iter().any(|input| input.as_os_str() == "-") {
@@ -57,21 +61,22 @@ impl Compare {
         };
         let mut table = self.table.as_deref().map(|path| self.open(path)).transpose()?;
         let mut failed: Option<io::Error> = None;
+        let mut losses = Losses::default();
         let mut events = |event: &Event<'_>| {
+            losses.add(event);
             if let (Some((_, writer)), None) = (&mut table, &failed) {
                 failed = writer.rows(&[BetweenRow { event }]).err();
             }
         };
-        let comparison = local::on_threads(self.reading.threads(), || {
-            Comparison::new(points, &limits, &mut events, &show)
-        })??;
-        bar.clear();
+        let mut comparison = Comparison::new(points, &limits, &mut events, &show)?;
         if let (Some((pending, writer)), Some(path)) = (table, &self.table) {
             let named = |error| Failure::from(WriteError::new(path.clone(), error));
             failed.map_or(Ok(()), Err).map_err(named)?;
             writer.finish().map_err(named)?;
             pending.finish()?;
         }
+        comparison.locate(&losses, &self.inputs, &config, &|progress| bar.show(progress))?;
+        bar.clear();
         if self.json {
             let mut out = io::BufWriter::new(stdout()?.lock());
             write_json(&mut out, &comparison, true)?;

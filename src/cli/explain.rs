@@ -50,12 +50,14 @@ impl Explain {
     }
 }
 
-enum Topic<'r> {
+/// What a name stands for.
+pub(super) enum Topic<'r> {
     Rule(&'r Rule),
     Tables(Vec<TableDoc>),
 }
 
-fn find<'r>(name: &str, rules: &'r [Rule]) -> Result<Topic<'r>, Failure> {
+/// What is called so.
+pub(super) fn find<'r>(name: &str, rules: &'r [Rule]) -> Result<Topic<'r>, Failure> {
     if let Some(rule) = rules.iter().find(|rule| rule.name == name) {
         return Ok(Topic::Rule(rule));
     }
@@ -75,7 +77,8 @@ fn find<'r>(name: &str, rules: &'r [Rule]) -> Result<Topic<'r>, Failure> {
     Err(Failure::Usage(format!("no detector or table {name:?}; {hint}")))
 }
 
-fn page(rule: &Rule) -> String {
+/// Everything there is to know of a detector.
+pub(super) fn page(rule: &Rule) -> String {
     let mut text =
         format!("{} ({}): {}\n\n{}", rule.name, rule.group.name(), rule.summary, rule.documentation());
     let names: Vec<&str> = rule.variant_names().collect();

@@ -12,6 +12,8 @@ mod events;
 mod explain;
 mod extract;
 mod info;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod memory;
 mod outcome;
 mod pages;
@@ -95,6 +97,10 @@ enum Command {
     Explain(explain::Explain),
     /// Say everything about a packet, a flow, a finding or an incident, and what shows the same
     Why(why::Why),
+    /// Answer questions of a program about captures, over standard input and output: a server of the Model
+    /// Context Protocol that only reads
+    #[cfg(feature = "mcp")]
+    Mcp(mcp::Mcp),
     /// List the detectors
     Detectors(catalogue::Detectors),
     /// Print format, interfaces, times and damage of captures, without analysis
@@ -133,6 +139,8 @@ pub fn run() -> Exit {
         Command::Files(command) => command.run::<Files>(),
         Command::Explain(command) => command.run(),
         Command::Why(command) => command.run(),
+        #[cfg(feature = "mcp")]
+        Command::Mcp(command) => command.run(),
         Command::Detectors(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Completions(command) => command.run(),

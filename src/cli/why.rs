@@ -186,7 +186,8 @@ fn find(mut reader: Reader, file: Option<&str>, frame: u64) -> Result<PacketReco
     Err(Failure::Usage(format!("no frame {frame} in {of}")))
 }
 
-fn none<'r>(noun: &str, id: &str, ids: impl Iterator<Item = &'r str>) -> Failure {
+/// There is no such thing, and which there are.
+pub(super) fn none<'r>(noun: &str, id: &str, ids: impl Iterator<Item = &'r str>) -> Failure {
     let ids: Vec<&str> = ids.collect();
     let there = match ids.as_slice() {
         [] => format!("there is no {noun}"),

@@ -41,11 +41,18 @@ pub(super) struct Conversation {
     forth: Half,
     back: Half,
     last: Timestamp,
+    /// Its addresses at A and at B, where they differ.
+    translated: Option<Box<[FiveTuple; 2]>>,
 }
 
 impl Conversation {
     pub(super) fn half(&mut self, way: Way) -> &mut Half {
         if way == Way::Forth { &mut self.forth } else { &mut self.back }
+    }
+
+    /// Its addresses at A and at B, without a direction; those of its packet where they are not translated.
+    pub(super) fn names(&self, sighting: &Sighting) -> [FiveTuple; 2] {
+        self.translated.as_deref().copied().unwrap_or([sighting.tuple.canonical(); 2])
     }
 
     /// Takes in what is known of it by other addresses.
@@ -147,6 +154,9 @@ impl Conversations {
         self.by_addresses.insert(b, slot);
         let found = self.touched(slot, now);
         found.met += 1;
+        if found.translated.is_none() && a.1 != b.1 {
+            found.translated = Some(Box::new([a.1, b.1]));
+        }
         found
     }
 

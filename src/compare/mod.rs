@@ -17,6 +17,7 @@ mod changed;
 mod clock;
 mod conversations;
 mod delays;
+mod located;
 mod pair;
 mod pending;
 mod point;
@@ -29,11 +30,14 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 pub use changed::{Change, Field, Is};
 pub use clock::{Basis, Clock};
 pub use delays::{Delay, Interval};
+pub use located::{Located, Losses, Placed};
 pub use pair::{Direction, Event, Events, Fate, Pair, Place, Shown, Why};
 pub use point::{Point, Seen};
 pub use sides::Way;
@@ -41,7 +45,10 @@ pub use sighting::Kind;
 pub use table::{Between, BetweenRow};
 pub use text::write;
 
-use crate::capture::{CaptureError, CaptureLimits};
+use crate::capture::{CaptureError, CaptureLimits, Hashes, Reader};
+use crate::config::Config;
+use crate::local::{self, Progress, Run};
+use crate::report::model::Report;
 use pair::Gauged;
 use point::Stream;
 use sample::Sample;
@@ -55,6 +62,9 @@ pub struct Comparison {
     pub points: Vec<Seen>,
     /// Every point and the next.
     pub pairs: Vec<Pair>,
+    /// Incidents, and findings of none, of the points' own analyses that happened between two points; those
+    /// of the first point first.
+    pub incidents: Vec<Located>,
 }
 
 /// How far a comparison has come.
@@ -102,7 +112,37 @@ impl Comparison {
             pairs.push(Pair::compare(a, b, limits, &mut |event| events(event), step)?);
         }
         let points = gauged.into_iter().map(|gauged| gauged.seen).collect();
-        Ok(Self { schema_version: "1.0", points, pairs })
+        Ok(Self { schema_version: "1.1", points, pairs, incidents: Vec::new() })
+    }
+
+    /// Analyses the `inputs` of the points, or the one whose interfaces they are, and says between which
+    /// points their incidents happened. Where nothing was lost or made up between the points, nothing is
+    /// analysed.
+    ///
+    /// # Errors
+    /// When an input cannot be read.
+    pub fn locate(
+        &mut self,
+        losses: &Losses,
+        inputs: &[PathBuf],
+        config: &Config,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<(), CaptureError> {
+        let names: Vec<&str> = self.points.iter().map(|point| point.name.as_str()).collect();
+        let of_each: Vec<&[&str]> = match inputs {
+            [_] => vec![&names],
+            _ => names.chunks(1).collect(),
+        };
+        let limits = CaptureLimits { hashes: Hashes::None, ..config.capture_limits() };
+        let mut located = Vec::new();
+        for (input, points) in inputs.iter().zip(of_each).filter(|_| !losses.is_empty()) {
+            let reader = Reader::open(std::slice::from_ref(input), &limits)?;
+            let mut known = losses.known(points);
+            let outcome = local::analyze_set(reader, config, Run::default(), &mut known, progress)?;
+            located.extend(losses.locate(points, &Report::new(&outcome, config), &known));
+        }
+        self.incidents = located::merged(located);
+        Ok(())
     }
 
     /// Something was lost, or made up, between two points.

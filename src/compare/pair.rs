@@ -71,6 +71,13 @@ pub struct Shown {
     pub length: u32,
 }
 
+impl Shown {
+    /// Its frame numbers at A and at B, to order by.
+    pub(super) fn frames(&self) -> [Option<(String, u64)>; 2] {
+        [&self.a, &self.b].map(|place| place.as_ref().map(|place| (place.file.clone(), place.frame)))
+    }
+}
+
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -179,6 +186,8 @@ pub struct Event<'e> {
     pub way: Way,
     /// The packet.
     pub shown: &'e Shown,
+    /// Its conversation as A and as B know it, without a direction.
+    pub conversation: [FiveTuple; 2],
 }
 
 /// Takes the events, in the order in which they are certain.
@@ -406,12 +415,13 @@ impl<'g, 'e> Comparing<'g, 'e> {
         let sent_at = if way == Way::Forth { a.time } else { self.clock.by_a(b.time) };
         self.delays[way as usize].add(sent_at, delay);
         let points = [&self.a.seen, &self.b.seen];
+        let conversation = [a, b].map(|sighting| sighting.tuple.canonical());
         differences(sent, arrived, |changed| {
             let shown = || shown(points, Some(a), Some(b), way);
             if !changed.0.is_ordinary() {
                 let (field, before, after) = changed;
                 let field = Some((field, before.to_string(), after.to_string()));
-                (self.events)(&Event { points, fate: None, field, way, shown: &shown() });
+                (self.events)(&Event { points, fate: None, field, way, shown: &shown(), conversation });
             }
             self.changes.add(way, changed, shown);
         });
@@ -469,6 +479,7 @@ impl<'g, 'e> Comparing<'g, 'e> {
         };
         let fate = self.fate(end, way, &left.waiting);
         let points = [&self.a.seen, &self.b.seen];
+        let conversation = self.conversations.of(end, &sighting, left.waiting.time).names(&sighting);
         let direction = self.pair.direction(way);
         let fate = match fate {
             Ok(Some(fate)) => fate,
@@ -486,7 +497,7 @@ impl<'g, 'e> Comparing<'g, 'e> {
             End::A => shown(points, Some(&sighting), None, way),
             End::B => shown(points, None, Some(&sighting), way),
         };
-        (self.events)(&Event { points, fate: Some(fate), field: None, way, shown: &shown });
+        (self.events)(&Event { points, fate: Some(fate), field: None, way, shown: &shown, conversation });
         let listed = direction.packets.entry(fate).or_default();
         if listed.len() < LISTED {
             listed.push(shown);

@@ -15,14 +15,14 @@ const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
 /// Everything that was sent: time at A in microseconds, and what was lost on the way.
 #[derive(Default)]
-struct Traffic {
-    sent: Capture,
-    lost: BTreeSet<usize>,
+pub(super) struct Traffic {
+    pub(super) sent: Capture,
+    pub(super) lost: BTreeSet<usize>,
 }
 
 impl Traffic {
     /// Conversations through a quarter of a minute or more, with `lossy` of them losing data both ways.
-    fn of(conversations: u16, lossy: u16) -> Self {
+    pub(super) fn of(conversations: u16, lossy: u16) -> Self {
         let mut traffic = Self::default();
         for number in 0..conversations {
             let client = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2 + (number % 3) as u8)), 40_000 + number);
@@ -42,7 +42,8 @@ impl Traffic {
                 let lost = talk.send_lost(&mut self.sent, side, &filler(length, length as usize));
                 self.lost.insert(self.sent.packets.len() - 1);
                 talk.wait(230_000);
-                talk.resend(&mut self.sent, &lost);
+                let again = talk.resend(&mut self.sent, &lost);
+                talk.received(&again);
                 talk.catch_up(side);
                 talk.turn(side);
                 talk.ack(&mut self.sent, 1 - side, &[]);
@@ -57,7 +58,7 @@ impl Traffic {
 
     /// Both points. `way` makes of a frame what arrives at B or comes from there; B's clock is 137 ms and 40
     /// ppm ahead, and the way takes 5 ms and up to 2 ms more.
-    fn points(&self, way: impl Fn(&[u8], bool) -> Vec<u8>) -> [Capture; 2] {
+    pub(super) fn points(&self, way: impl Fn(&[u8], bool) -> Vec<u8>) -> [Capture; 2] {
         let (mut a, mut b) = (Capture::default(), Capture::default());
         let mut order: Vec<usize> = (0..self.sent.packets.len()).collect();
         order.sort_by_key(|place| self.sent.packets[*place].micros);
@@ -83,19 +84,19 @@ impl Traffic {
     }
 
     /// How many packets were lost from the client, and from the server.
-    fn losses(&self) -> (u64, u64) {
+    pub(super) fn losses(&self) -> (u64, u64) {
         let forth = self.lost.iter().filter(|place| self.is_client(**place)).count() as u64;
         (forth, self.lost.len() as u64 - forth)
     }
 }
 
 /// What B's clock says.
-fn clock(micros: u64) -> u64 {
+pub(super) fn clock(micros: u64) -> u64 {
     micros + 137_000 + micros * 40 / 1_000_000
 }
 
 /// One router further: at B the TTL of the client's packets is one less, that of the server's one more.
-fn hop(frame: &[u8], client: bool) -> Vec<u8> {
+pub(super) fn hop(frame: &[u8], client: bool) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[22] += if client { 0 } else { 2 };
     routed(&frame, MACS[0], MACS[1])

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::{Basis, Change, Clock, Comparison, Direction, Fate, Is, Pair, Seen, Shown, Way, Why};
+use super::{
+    Basis, Change, Clock, Comparison, Direction, Fate, Is, Located, Pair, Placed, Seen, Shown, Way, Why,
+};
 use crate::humanize::{grouped, percent, plural, whole_seconds};
 use crate::report::page::{BOLD, GREEN, RED, YELLOW, styled, wrapped};
 use crate::time::Span;
@@ -31,12 +33,43 @@ pub fn write(comparison: &Comparison, all: bool, width: usize, out: &mut impl Wr
         lines.push(String::new());
         lines.extend(of_pair(pair, all, width));
     }
+    for incident in &comparison.incidents {
+        lines.push(String::new());
+        lines.extend(of_incident(incident, width));
+    }
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     out.flush()
 }
 
 fn part(label: &str, text: &str, width: usize) -> Vec<String> {
     styled(wrapped(text, width, &format!("{label:INDENT$}"), INDENT, 6), label, BOLD)
+}
+
+fn of_incident(incident: &Located, width: usize) -> Vec<String> {
+    let head = format!("{} (seen at {})", incident.title, incident.seen_at.join(", "));
+    let mut lines = part(&incident.id, &head, width);
+    for place in &incident.places {
+        lines.extend(part("between", &of_place(place), width));
+    }
+    let proof = incident.proof.iter().map(|proof| {
+        let name = proof.file.rsplit('/').next().unwrap_or(&proof.file);
+        format!("{name}: {}", proof.filter)
+    });
+    lines.extend(part("proof", &proof.collect::<Vec<String>>().join("; "), width));
+    lines
+}
+
+/// `fw and server: 12 packets left fw and never reached server: frames 3, 7 of fw.pcap; in 3 of 3 flows`.
+fn of_place(place: &Placed) -> String {
+    let Placed { from, to, .. } = place;
+    let what = what(&place.shown, place.packets);
+    let said = match place.fate {
+        Fate::Injected => format!("{what} reached {to} and never passed {from}"),
+        _ => format!("{what} left {from} and never reached {to}"),
+    };
+    let frames = frames(&place.shown, place.packets);
+    let of = plural(place.of_flows, "flow");
+    format!("{from} and {to}: {said}: {frames}; in {} of {of}", grouped(place.flows))
 }
 
 fn point(seen: &Seen) -> String {
