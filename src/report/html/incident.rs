@@ -66,7 +66,7 @@ impl Page<'_> {
                 }
                 @for plot in &plots { (plot) }
                 @if let (Some(trace), Some(root)) = (trace, root) {
-                    (ladder(trace, &root.evidence, &self.moments))
+                    (ladder(trace, &root.evidence, &self.moments, &self.report.labels))
                 }
                 (self.evidence(cited, root, trace.is_some()))
                 (self.next(cited, root))
