@@ -1,4 +1,5 @@
-//! What `pcapsy states`, `top` and `counters` show, and how `--labels` names addresses, on captures of the lab, whose truth is known.
+//! What `pcapsy states`, `top` and `counters` show, and how `--labels` names addresses, on captures of the
+//! lab, whose truth is known.
 
 #![allow(clippy::print_stdout)]
 
@@ -109,13 +110,21 @@ fn counters_are_those_of_tshark() {
     };
     const SYN: &str = "tcp.flags.syn == 1 && tcp.flags.ack == 0 && !icmp && !icmpv6";
     const SYN_ACK: &str = "tcp.flags.syn == 1 && tcp.flags.ack == 1 && !icmp && !icmpv6";
-    for capture in ["loss_timeout", "syn_refused", "syn_dropped", "ping_lost", "healthy_mix", "syn_rejected"]
-    {
+    let captures = [
+        "loss_timeout",
+        "syn_refused",
+        "syn_dropped",
+        "ping_lost",
+        "zero_window",
+        "syn_rejected",
+        "accept_queue_full",
+    ];
+    for capture in captures {
         let ours = counters(capture);
         for (counter, theirs) in [
             ("tcp segments", packets(capture, "tcp && !icmp && !icmpv6")),
             ("udp datagrams", packets(capture, "udp && !icmp && !icmpv6")),
-            ("icmp messages", packets(capture, "icmp || icmpv6")),
+            ("icmp messages", packets(capture, "icmp || icmpv6 && !(icmpv6.type in {135, 136})")),
             ("tcp active openings", streams(capture, SYN)),
             ("tcp passive openings", streams(capture, SYN_ACK)),
             ("icmp errors", packets(capture, "icmp.type in {3, 11} || icmpv6.type in {1..4}")),
@@ -128,6 +137,7 @@ fn counters_are_those_of_tshark() {
                     "tcp.flags.reset == 1 && tcp.seq == 1 && tcp.ack == 1 && tcp.window_size == 0",
                 ),
             ),
+            ("tcp segments retransmitted", packets(capture, "tcp.analysis.retransmission")),
             ("tcp zero windows", packets(capture, "tcp.analysis.zero_window")),
         ] {
             assert_eq!(ours.get(counter), Some(&theirs), "{capture}: {counter}");
@@ -141,10 +151,30 @@ fn counters_are_those_of_tshark() {
             "{capture}"
         );
     }
-    let again = packets("loss_timeout", "tcp.analysis.retransmission");
-    assert_eq!(counters("loss_timeout")["tcp segments retransmitted"], again);
-    assert!(again > 0);
-    assert!(counters("accept_queue_full")["tcp listen drops"] > 0);
+    for (capture, counter, theirs) in [
+        (
+            "mtu_icmp_honoured",
+            "icmp packet too big",
+            packets("mtu_icmp_honoured", "icmp.type == 3 && icmp.code == 4"),
+        ),
+        ("routing_loop", "icmp time exceeded", packets("routing_loop", "icmp.type == 11")),
+        (
+            "syn_rejected",
+            "icmp destination unreachable",
+            packets("syn_rejected", "icmp.type == 3 && icmp.code != 4 || icmpv6.type == 1"),
+        ),
+        (
+            "fragments_lost",
+            "ip fragments",
+            packets("fragments_lost", "ip.flags.mf == 1 || ip.frag_offset > 0"),
+        ),
+    ] {
+        assert_eq!(counters(capture).get(counter), Some(&theirs), "{capture}: {counter}");
+        assert!(theirs > 0, "{capture}: {counter}");
+    }
+    let killed = counters("server_killed");
+    let reset = killed["tcp connections reset"] + killed["tcp attempts refused"];
+    assert_eq!(reset, streams("server_killed", "tcp.flags.reset == 1"));
 }
 
 /// What grew most stands first, and rates times their halves are the bytes of all.
@@ -159,7 +189,7 @@ fn growth_has_both_rates() {
             [1, 2, 3].map(|cell| cells(line)[cell].parse::<f64>().expect("a number"));
         assert!((after - before - growth).abs() < 1e-6 && before >= 0.0 && after >= 0.0, "{line}");
     }
-    assert!(lines(&["top", "--columns", "growth"], "rtt_step").iter().all(String::is_empty));
+    assert!(lines(&["top", "--columns", "growth"], "rtt_step").iter().all(|line| line == "\"\""));
 }
 
 /// Names of addresses stand in columns of their own, in what people read, and not in commands.
@@ -167,7 +197,8 @@ fn growth_has_both_rates() {
 fn labels_stand_behind_addresses() {
     let folder = tempfile::tempdir().expect("a folder");
     let hosts = folder.path().join("hosts.csv");
-    std::fs::write(&hosts, "0.0.0.0/0,\"<b>any\",\n10.0.0.0/8,lab,\"all of it\"\n").expect("written");
+    let lines_of_hosts = "0.0.0.0/0,\"<b>any\",\n10.0.0.0/8,lab,\"all of it\"\nfd00::/8,lab,\"all of it\"\n";
+    std::fs::write(&hosts, lines_of_hosts).expect("written");
     let hosts = hosts.to_str().expect("text");
     let labelled = |command: &[&str]| lines(&[command, &["--labels", hosts]].concat(), "syn_refused");
     let columns = ["--columns", "id.orig_h,id.resp_h"];
@@ -176,7 +207,7 @@ fn labels_stand_behind_addresses() {
     for line in &flows {
         let cells: Vec<&str> = line.split(',').collect();
         assert_eq!((cells.len(), cells[1], cells[3]), (4, "lab", "lab"), "{line}");
-        assert!(cells[0].starts_with("10."), "{line}");
+        assert!(cells[0].starts_with("10.") || cells[0].starts_with("fd00:"), "{line}");
     }
     let top = labelled(&["top", "--by", "conversation", "--columns", "talker"]);
     assert!(top.iter().any(|line| line.ends_with(",lab")), "{top:?}");

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Called with the ordinal of the packet that was read last, and that of the last one there is. Readings begin
-/// again: the ordinal goes back.
+/// Called with the ordinal of the packet that was read last, and that of the last one there is. When a
+/// reading begins again, the ordinal goes back.
 type Look = dyn Fn(u64, u64) + Send + Sync;
 
 /// Somebody who wants to know how far a second reading has come, or nobody.

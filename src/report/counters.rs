@@ -76,7 +76,7 @@ const OF_ALL: [OfAll; 5] = [
             "icmp",
             "messages",
             Some("InMsgs"),
-            "ICMP and ICMPv6 messages, duplicate observations included",
+            "all but neighbour solicitations and advertisements; duplicate observations included",
         ),
         |all| all.totals.icmp_packets,
     ),
@@ -165,9 +165,9 @@ const OF_FLOWS: [OfFlows; 26] = [
     ),
     OfFlows(
         tcp(
-            "listen drops",
+            "handshake ACKs without effect",
             "ListenDrops",
-            "servers that repeat a SYN-ACK after the client's ACK: a full accept queue drops it, or the path does",
+            "SYN-ACKs sent again after the client's ACK: a full accept queue drops that, or the path does",
         ),
         |flow| of(flow, |tcp| tcp.handshake.outcome == HandshakeOutcome::AckLost),
     ),

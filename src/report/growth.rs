@@ -146,9 +146,13 @@ mod tests {
         /// No byte is lost or counted twice, wherever the times are.
         #[test]
         fn bytes_stay(
-            flows in proptest::collection::vec((-1_000_000_000_000_i64..1_000_000_000_000, 0..1_000_000_i64, 0..1_u64 << 40), 1..20),
+            flows in proptest::collection::vec(
+                (-1_000_000_000_000_i64..1_000_000_000_000, 0..1_000_000_i64, 0..1_u64 << 40),
+                1..20,
+            ),
         ) {
-            let flows: Vec<_> = flows.into_iter().map(|(from, for_, bytes)| (from, from + for_, bytes)).collect();
+            let flows = flows.into_iter().map(|(from, lasts, bytes)| (from, from + lasts, bytes));
+            let flows: Vec<_> = flows.collect();
             let (bytes, _) = growth(&flows);
             proptest::prop_assert_eq!(bytes, flows.iter().map(|flow| flow.2).sum::<u64>());
         }

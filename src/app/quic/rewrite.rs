@@ -378,7 +378,8 @@ fn pieces(content: &[u8]) -> Vec<(Piece, Range<usize>)> {
     pieces
 }
 
-/// Takes the frame at the front of `rest`, the end of `content` (RFC 9000 section 12.4): where the next begins.
+/// Takes the frame at the front of `rest`, the end of `content` (RFC 9000 section 12.4): where the next
+/// begins.
 fn piece(content: &[u8], rest: &[u8], pieces: &mut Vec<(Piece, Range<usize>)>) -> Option<usize> {
     let place = |rest: &[u8]| content.len() - rest.len();
     let start = place(rest);

@@ -13,8 +13,8 @@
 //!   length. The same label always becomes the same, so that a mismatch stays a mismatch.
 //! - Payload: TLS record headers, alerts and hellos without randoms and keys, certificates without names and
 //!   keys, DNS messages, HTTP heads and chunk sizes, frames and field sections of HTTP/2, commands and codes
-//!   in front of STARTTLS, headers of the PROXY protocol. QUIC's Initial packets are sealed again with the keys
-//!   that everybody can derive. Everything else is zero.
+//!   in front of STARTTLS, headers of the PROXY protocol. QUIC's Initial packets are sealed again with the
+//!   keys that everybody can derive. Everything else is zero.
 //!
 //! TCP payload is redacted as a stream and not by the packet, and QUIC's handshake as a connection:
 //! [`Streams`] takes the packets a first time.

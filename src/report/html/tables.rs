@@ -36,7 +36,8 @@ impl Page<'_> {
                                 th.number scope="col" { "First byte" } th.number scope="col" { "Round trip" }
                                 th.number scope="col" { "Sent again" } th.number scope="col" { "Stalled" }
                             } }
-                            tbody { @for service in services.iter().take(LINES) { (row(service, &self.report.labels)) } }
+                            tbody { @for service in services.iter().take(LINES) {
+                                (row(service, &self.report.labels)) } }
                         }
                     }
                     @let cut = services.len().saturating_sub(LINES) as u64;

@@ -18,8 +18,8 @@ pub struct CounterTable;
 
 impl Table for CounterTable {
     const NAME: &'static str = "counters";
-    const DOC: &'static str = "One row per counter, grouped as `netstat -s` groups those of a host. A host counts what it \
-        sends and what it gets; here every packet that was captured counts once.";
+    const DOC: &'static str = "One row per counter, grouped as `netstat -s` groups those of a host. A \
+        host counts what it sends and what it gets; here every packet that was captured counts once.";
     const BRIEF: &'static [&'static str] = &["group", "value", "counter", "meaning"];
     const COLUMNS: &'static [Column<Self>] = COUNTER;
     type Row<'a> = CounterRow;
