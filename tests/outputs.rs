@@ -330,6 +330,50 @@ fn a_run_that_is_killed_leaves_one_whole_report() {
     assert_eq!(entries(folder.path()), ["report"], "a run takes away what killed ones left");
 }
 
+/// While packets are read again for the evidence: at whatever moment a run is interrupted, the report is
+/// whole or not there.
+#[test]
+fn an_interrupted_second_reading_leaves_a_whole_report_or_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("long.pcap");
+    let bytes = fs::read(old()).expect("committed");
+    let mut long = bytes[..24].to_vec();
+    (0..1 + 4_000_000 / bytes.len()).for_each(|_| long.extend(&bytes[24..]));
+    fs::write(&input, long).expect("written");
+    let mut caught = 0;
+    for wait in [0, 1, 3, 10, 30, 100] {
+        let child = start(folder.path(), &input, Stdio::null());
+        let reading_again = || {
+            let temporary =
+                fs::read_dir(folder.path()).expect("there").filter_map(|entry| Some(entry.ok()?.path()));
+            temporary.into_iter().any(|path| path.join("evidence").exists())
+        };
+        let begun = (0..20_000).any(|_| {
+            sleep(Duration::from_millis(3));
+            reading_again() || folder.path().join("report").exists()
+        });
+        assert!(begun, "no evidence");
+        sleep(Duration::from_millis(wait));
+        sh(folder.path(), &format!("kill -INT {}", child.id()));
+        let output = child.wait_with_output().expect("ended");
+        let report = folder.path().join("report");
+        match output.status.code() {
+            None => caught += 1,
+            Some(_) => assert!(report.exists()),
+        }
+        assert!(
+            entries(folder.path()).iter().all(|name| !name.starts_with(".pcapsy-")),
+            "{:?}",
+            entries(folder.path())
+        );
+        if report.exists() {
+            assert_eq!(whole(&report), text(&input));
+            fs::remove_dir_all(&report).expect("removed");
+        }
+    }
+    assert!(caught > 0, "every run was over before it was interrupted");
+}
+
 #[test]
 fn an_interrupted_run_says_so_and_leaves_nothing() {
     let folder = reported();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::capture::{Hashes, Reader};
+use crate::cli::labels::LabelArgs;
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::redaction::RedactArgs;
 use crate::cli::source::{Source, spare};
@@ -26,6 +27,7 @@ use crate::report::evidence::EVIDENCE;
 use crate::report::files::{self, TableFiles};
 use crate::report::folder::ReportFolder;
 use crate::report::json;
+use crate::report::labels::Labels;
 use crate::report::manifest::Started;
 use crate::report::model::Report;
 use crate::report::rca::Zone;
@@ -67,6 +69,8 @@ pub(super) struct Analyze {
     /// named with an incident that began shortly after
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    #[command(flatten)]
+    labels: LabelArgs,
     /// Also put the SHA-256 of the inputs into the manifest
     #[arg(long)]
     sha256: bool,
@@ -121,6 +125,7 @@ impl Analyze {
         let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         let announced = self.events.as_deref().map(Announced::read).transpose();
         let announced = announced.map_err(|error| Failure::Usage(error.to_string()))?.unwrap_or_default();
+        let labels = self.labels.read()?;
         let readers = self.source.open(&config, hashes)?;
         let targets = self.targets(&readers);
         let many = readers.len() > 1;
@@ -134,7 +139,7 @@ impl Analyze {
             if many && !self.json {
                 writeln!(stdout()?.lock())?;
             }
-            exit = exit.max(self.one(&config, reader, target, (baseline.as_ref(), &announced))?);
+            exit = exit.max(self.one(&config, reader, target, (baseline.as_ref(), &announced, &labels))?);
         }
         Ok(exit)
     }
@@ -145,7 +150,7 @@ impl Analyze {
         config: &Config,
         reader: Reader,
         target: &Path,
-        (baseline, announced): (Option<&Baseline>, &[Announced]),
+        (baseline, announced, labels): (Option<&Baseline>, &[Announced], &Labels),
     ) -> Result<Exit, Failure> {
         let started = Started::now();
         let (outcome, written) = match self.folder(&reader, target)? {
@@ -158,10 +163,12 @@ impl Analyze {
         };
         let mut report = Report::new(&outcome, config);
         report.announce(announced);
+        report.label(labels);
         // Files first, so that the summary can say where they are; a full disk does not cost the summary.
         let evidence = (!self.no_evidence).then_some(&self.redact);
         let threads = self.source.threads();
-        let writing = Writing { config, zone: &self.tz, threads, started, evidence };
+        let bar = self.source.bar();
+        let writing = Writing { config, zone: &self.tz, threads, started, evidence, bar };
         let written = written.map(|(folder, tables)| writing.write(&outcome, &report, tables, folder));
         self.print(&report)?;
         if let Some(written) = written {

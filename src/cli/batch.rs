@@ -235,7 +235,7 @@ impl Batch {
         let run = Run { threads, sha256: false };
         let outcome = local::analyze_set(reader, config, run, &mut tables, &|_| {})?;
         let evidence = (!self.no_evidence).then_some(&self.redact);
-        let writing = Writing { config, zone: &self.tz, threads, started, evidence };
+        let writing = Writing { config, zone: &self.tz, threads, started, evidence, bar: Bar::new(true) };
         writing.write(&outcome, &Report::new(&outcome, config), tables, folder)
     }
 

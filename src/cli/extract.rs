@@ -129,7 +129,8 @@ impl Extract {
             return Err(Failure::Usage(why.to_owned()));
         }
         let chosen = self.choose(&config, redaction.is_some())?;
-        let again = Again::new(&chosen.files, &config.capture_limits());
+        let bar = self.source.bar();
+        let again = Again::new(&chosen.files, &config.capture_limits()).watched(bar.again("chosen packets"));
         let what = section(&chosen.what, &chosen.files, &config.hash(), redaction.as_ref());
         if let Some(redaction) = &mut redaction {
             let add = |packet: &Packet<'_>, redaction: &mut Redaction| redaction.add(&packet.raw);
@@ -164,6 +165,7 @@ impl Extract {
                 packets
             }
         };
+        bar.clear();
         self.tell(packets, &chosen, redaction.as_ref());
         Ok(Exit::Clean)
     }
@@ -203,8 +205,12 @@ impl Extract {
             let outcome = self.source.analyze(config, reader, &mut Spans::default())?;
             let report = Report::new(&outcome, config);
             let asked = self.asked(&report, id)?;
-            let again = Again::new(&outcome.files, &config.capture_limits());
-            let picked = pick(&again, &[asked])?;
+            let bar = self.source.bar();
+            let again =
+                Again::new(&outcome.files, &config.capture_limits()).watched(bar.again("choosing packets"));
+            let picked = pick(&again, &[asked]);
+            bar.clear();
+            let picked = picked?;
             let what = picked.iter().map(|one| contents(&report, one, redacted)).collect();
             return Ok(Chosen { choice: Choice::Picked(picked), what, files: outcome.files });
         }

@@ -7,6 +7,7 @@ mod analyze;
 mod batch;
 mod catalogue;
 mod compare;
+mod counters;
 mod diff;
 mod events;
 mod explain;
@@ -14,6 +15,7 @@ mod extract;
 mod info;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod labels;
 mod memory;
 mod outcome;
 mod pages;
@@ -77,6 +79,8 @@ enum Command {
     States(states::States),
     /// Print who moved most bytes: hosts, services, ports, conversations or protocols
     Top(top::Top),
+    /// Print counters of IP, ICMP, TCP and UDP, grouped as by netstat -s
+    Counters(counters::Counters),
     /// Print one row per DNS transaction
     Dns(tables::TableArgs),
     /// Print one row per TLS session
@@ -129,6 +133,7 @@ pub fn run() -> Exit {
         Command::Events(command) => command.run(),
         Command::States(command) => command.run(),
         Command::Top(command) => command.run(),
+        Command::Counters(command) => command.run(),
         Command::Dns(command) => command.run::<Dns>(),
         Command::Tls(command) => command.run::<Tls>(),
         Command::Certificates(command) => command.run::<Certificates>(),

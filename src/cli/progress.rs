@@ -4,9 +4,11 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::extract::Watch;
 use crate::local::Progress;
 
 /// A progress bar, or nothing.
+#[derive(Clone)]
 pub(super) struct Bar(Option<ProgressBar>);
 
 impl Bar {
@@ -35,6 +37,20 @@ impl Bar {
             bar.set_message(format!("{} packets/s", crate::humanize::grouped(rate)));
         }
         bar.set_position(progress.bytes);
+    }
+
+    /// Shows how far readings of packets have come that were read before: each from its beginning.
+    pub(super) fn again(&self, what: &'static str) -> Watch {
+        let Some(bar) = self.0.clone() else { return Watch::default() };
+        bar.set_style(style("{wide_bar} {human_pos}/{human_len} packets {eta} left {msg}"));
+        bar.set_message(what);
+        Watch::new(move |ordinal, last| {
+            bar.set_length(last);
+            if ordinal < bar.position() {
+                bar.reset_eta();
+            }
+            bar.set_position(ordinal.min(last));
+        })
     }
 
     /// Takes the bar away.

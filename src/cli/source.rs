@@ -114,6 +114,11 @@ impl Source {
         }
     }
 
+    /// A bar for what is done beside the analysis.
+    pub(super) fn bar(&self) -> Bar {
+        Bar::new(self.reading.quiet)
+    }
+
     /// Analyses the inputs; rows go to `rows`.
     pub(super) fn analyze(
         &self,
@@ -121,7 +126,7 @@ impl Source {
         reader: Reader,
         rows: &mut (dyn Rows + Send),
     ) -> Result<Outcome, Failure> {
-        let bar = Bar::new(self.reading.quiet);
+        let bar = self.bar();
         let run = Run { threads: self.threads(), sha256: false };
         let outcome = local::analyze_set(reader, config, run, rows, &|progress| bar.show(progress));
         bar.clear();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::capture::Hashes;
+use crate::cli::labels::LabelArgs;
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::{Source, spare};
 use crate::cli::stdout::stdout;
@@ -44,6 +45,8 @@ pub(super) struct TableArgs {
     /// Write at most so many rows
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u64>,
+    #[command(flatten)]
+    labels: LabelArgs,
 }
 
 /// Which rows a run gives a table.
@@ -133,6 +136,7 @@ impl TableArgs {
     pub(super) fn feed<T: Table>(self, feed: impl Feed<T>) -> Result<Exit, Failure> {
         let config = self.source.config()?;
         let format = self.format();
+        let labels = self.labels.read()?;
         let to_stdout = self.output == Path::new("-");
         if to_stdout && format == Format::Parquet && io::stdout().is_terminal() {
             return Err(Failure::Usage(
@@ -154,7 +158,8 @@ impl TableArgs {
         };
         let wanted = Wanted { conditions: &self.conditions, sort: self.sort.as_deref(), limit: self.limit };
         let out = io::BufWriter::with_capacity(1 << 16, out);
-        let writer = TableWriter::<T>::new(format, out, &self.columns, &wanted).map_err(&failed)?;
+        let writer =
+            TableWriter::<T>::labelled(format, out, &self.columns, &wanted, labels).map_err(&failed)?;
         let writer = writer.collecting(config.limits.group_rows());
         let mut rows = OneTable { writer, feed, files: FileIndex::default(), failed: None };
         let outcome = self.source.analyze(&config, reader, &mut rows)?;

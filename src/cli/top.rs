@@ -23,12 +23,22 @@ pub(super) struct Top {
     /// Add flows up by this
     #[arg(long, value_enum, default_value_t)]
     by: By,
+    /// Show who moves more after the middle of the capture than before, who grew most first
+    #[arg(long)]
+    growth: bool,
 }
+
+/// What is shown of growth.
+const GROWTH: [&str; 6] = ["talker", "growth", "rate_before", "rate_after", "bytes", "flows"];
 
 impl Top {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let feed = Ranking { talkers: Talkers::new(self.by) };
-        self.table.or_sort("-bytes").or_limit(SHOWN).feed::<Table>(feed)
+        let talkers = Talkers::new(self.by);
+        let (talkers, table) = match self.growth {
+            true => (talkers.growing(), self.table.or_columns(&GROWTH).or_sort("-growth")),
+            false => (talkers, self.table.or_sort("-bytes")),
+        };
+        table.or_limit(SHOWN).feed::<Table>(Ranking { talkers })
     }
 }
 
@@ -47,7 +57,8 @@ impl Feed<Table> for Ranking {
         let ranking = self.talkers.take_ranking();
         let mut rows = Vec::new();
         for (talker, moved, share) in &ranking {
-            rows.push(TopRow { talker, moved, share: *share });
+            let growth = self.talkers.growth(talker);
+            rows.push(TopRow { talker, moved, share: *share, growth });
         }
         out.rows(&rows)
     }

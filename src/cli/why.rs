@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::capture::{Hashes, Reader};
+use crate::cli::labels::LabelArgs;
 use crate::cli::outcome::{Exit, Failure};
 use crate::cli::source::Source;
 use crate::cli::stdout::stdout;
@@ -26,6 +27,8 @@ pub(super) struct Why {
     what: Topic,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    labels: LabelArgs,
     /// Print JSON and nothing else
     #[arg(long)]
     json: bool,
@@ -74,6 +77,7 @@ impl Why {
     /// Analyses and prints all that is said of it.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let config = self.source.config()?;
+        let labels = self.labels.read()?;
         let (mut about, mut packet) = (About::Flow(0), None);
         match &self.what {
             Topic::Frame(file, frame) => {
@@ -88,7 +92,8 @@ impl Why {
         let reader = self.source.open_one(&config, Hashes::None)?;
         let mut gather = Gather::new(about);
         let outcome = self.source.analyze(&config, reader, &mut gather)?;
-        let report = Report::new(&outcome, &config);
+        let mut report = Report::new(&outcome, &config);
+        report.label(&labels);
         let out = &mut anstream::stdout().lock();
         stdout()?;
         match &self.what {
@@ -108,7 +113,7 @@ impl Why {
                 return Err(Failure::Usage(why));
             }
             Topic::Frame(..) | Topic::Flow(_) => {
-                let said = gather.said(&report, packet.as_ref());
+                let said = gather.said(&report, packet.as_ref()).labelled(labels);
                 match self.json {
                     true => json(&said, out)?,
                     false => write(&said, width(), out)?,
@@ -225,12 +230,12 @@ fn verbatim(place: usize, command: &str, out: &mut dyn Write) -> io::Result<()> 
 
 fn write(said: &Said, width: usize, out: &mut dyn Write) -> io::Result<()> {
     if let Some(packet) = &said.packet {
-        print(part("packet", packet, width), out)?;
+        print(part("packet", &said.labels.said(packet), width), out)?;
     }
     for row in &said.rows {
         let cells = row.cells.iter().filter(|(_, value)| !matches!(value, Value::Number(0)));
         let cells: Vec<String> = cells.map(|(name, value)| format!("{name} {}", shown(value))).collect();
-        print(part(row.table, &cells.join(", "), width), out)?;
+        print(part(row.table, &said.labels.said(&cells.join(", ")), width), out)?;
     }
     if said.rows_left_out > 0 {
         print(part("", &format!("{} more rows: --json", said.rows_left_out), width), out)?;

@@ -5,6 +5,7 @@ use std::{fs, io};
 
 use crate::capture::FileReport;
 use crate::cli::outcome::{Failure, complain};
+use crate::cli::progress::Bar;
 use crate::cli::redaction::RedactArgs;
 use crate::config::Config;
 use crate::extract::{self, Again, ExtractError, Picked};
@@ -32,6 +33,8 @@ pub(super) struct Writing<'a> {
     pub(super) started: Started,
     /// How the packets of the incidents are written, when they are.
     pub(super) evidence: Option<&'a RedactArgs>,
+    /// Shows how far it has come.
+    pub(super) bar: Bar,
 }
 
 impl Writing<'_> {
@@ -45,6 +48,7 @@ impl Writing<'_> {
         folder: ReportFolder,
     ) -> Result<(), Failure> {
         let again = Again::new(&outcome.files, &self.config.capture_limits());
+        let again = again.watched(self.bar.again("packets of the incidents"));
         // Once, for the pictures and for the evidence.
         let picked = evidence::of_incidents(report, &again);
         let seen = Self::seen(&again, &picked, tables.course());
@@ -52,6 +56,7 @@ impl Writing<'_> {
         outputs.extend(self.documents(report, &outcome.files, &seen, &folder)?);
         let (evidence, redacted) = self.evidence(report, &outcome.files, &again, picked, &folder)?;
         outputs.extend(evidence);
+        self.bar.clear();
         let manifest =
             Manifest::new(outcome, self.config, self.threads, self.started, folder.path(), &outputs)?;
         let manifest = Manifest { redacted, ..manifest };
@@ -105,7 +110,11 @@ impl Writing<'_> {
             Err(error) => Err(error),
         };
         match written {
-            Ok(paths) => Ok((paths, redaction.map(|redaction| redaction.note()))),
+            Ok(paths) => {
+                let labels = (!report.labels.is_empty()).then_some("in the report, in no packet or comment");
+                let note = redaction.map(|redaction| RedactionNote { labels, ..redaction.note() });
+                Ok((paths, note))
+            }
             Err(ExtractError::Write(error)) => {
                 Err(WriteError::new(folder.target().join(EVIDENCE), error).into())
             }

@@ -13,6 +13,7 @@ use crate::capture::{CaptureLimits, Chunk, FileReport, Hashes, Interface, RawPac
 pub struct Again {
     inputs: Vec<Input>,
     limits: CaptureLimits,
+    watch: super::Watch,
 }
 
 /// An input: its packets have the ordinals behind `base`.
@@ -44,7 +45,12 @@ impl Again {
         let input =
             |file: &FileReport| Input { name: file.path.clone(), base: file.base, packets: file.packets };
         let limits = CaptureLimits { hashes: Hashes::None, ..limits.clone() };
-        Self { inputs: files.iter().map(input).collect(), limits }
+        Self { inputs: files.iter().map(input).collect(), limits, watch: super::Watch::default() }
+    }
+
+    /// The same, and `watch` is told how far every reading has come.
+    pub fn watched(self, watch: super::Watch) -> Self {
+        Self { watch, ..self }
     }
 
     /// Ordinal of the last packet.
@@ -106,6 +112,9 @@ impl Again {
                 let seen: Vec<T> = round.par_iter().map(&look).collect();
                 seen.into_iter().try_for_each(&mut take)?;
                 round.iter().for_each(Chunk::release);
+                round
+                    .last()
+                    .inspect(|chunk| self.watch.passed(chunk.first_packet + chunk.packets, self.last()));
             }
         }
         Ok(())

@@ -42,6 +42,7 @@ mod pick;
 mod picked;
 pub mod redact;
 mod wanted;
+mod watch;
 
 pub use again::{Again, Packet};
 pub use conversation::{Conversation, Step, conversations};
@@ -52,3 +53,4 @@ pub use pcapng::{Pcapng, Section};
 pub use pick::{Asked, pick};
 pub use picked::{Cite, Picked, Tier, each_picked};
 pub use wanted::{FlowSpan, Wanted};
+pub use watch::Watch;

@@ -52,6 +52,9 @@ pub struct RedactionNote {
     pub payload_zeroed_for_room: u64,
     /// Packets that are left out because their link header cannot be read.
     pub packets_left_out: u64,
+    /// What became of the names that people have for addresses, when they told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<&'static str>,
 }
 
 impl Redaction {
@@ -88,6 +91,7 @@ impl Redaction {
             not_redacted: NOT_REDACTED,
             payload_zeroed_for_room: self.streams.beyond(),
             packets_left_out: self.refused,
+            labels: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 pub mod escape;
 pub mod value;
 pub mod table;
+pub mod counters;
+pub mod growth;
 pub mod talkers;
 pub mod query;
 pub mod row_writer;
@@ -18,6 +20,7 @@ pub mod assessed;
 pub mod rank;
 pub mod filter;
 pub mod announced;
+pub mod labels;
 pub mod model;
 pub mod json;
 pub mod page;

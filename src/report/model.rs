@@ -15,6 +15,7 @@ use crate::report::announced::Announced;
 use crate::report::assessed::Assessed;
 use crate::report::capture::{CaptureSummary, unread};
 use crate::report::filter::{FrameFilter, frame_filters};
+use crate::report::labels::Labels;
 use crate::report::rank;
 use crate::report::table::FileIndex;
 use crate::time::Timestamp;
@@ -61,6 +62,9 @@ pub struct Report {
     /// What people changed, when they told, in order of time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub announced: Vec<Announced>,
+    /// What people call the addresses that are shown, when they told.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }
 
 /// Name and version of this program.
@@ -237,6 +241,7 @@ impl Report {
                 .collect(),
             capped: outcome.capped.clone(),
             announced: Vec::new(),
+            labels: Labels::default(),
         }
     }
 

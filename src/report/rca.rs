@@ -145,7 +145,8 @@ fn incident(text: &mut String, report: &Report, cited: &CitedIncident, zone: &Zo
         if !listed.is_empty() {
             let more = count.saturating_sub(listed.len() as u64);
             let more = if more > 0 { format!(" and {} more", grouped(more)) } else { String::new() };
-            let _ = writeln!(text, "- {what}: {}{more}", escaped(&listed.join(", ")));
+            let listed = report.labels.said(&listed.join(", "));
+            let _ = writeln!(text, "- {what}: {}{more}", escaped(&listed));
         }
     };
     let clients: Vec<String> = radius.clients.sample.iter().take(16).map(ToString::to_string).collect();

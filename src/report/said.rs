@@ -7,6 +7,7 @@ use crate::dissect::{FiveTuple, PacketRecord, Transport};
 use crate::flow::{Finished, Row};
 use crate::pipeline::Rows;
 use crate::report::filter::FrameFilter;
+use crate::report::labels::Labels;
 use crate::report::model::{CitedIncident, Report};
 use crate::report::table::{
     Certificates, Dns, FileIndex, Flows, Http, Icmp, Streamed, Table, TcpEvents, TcpSides, Tls, protocol,
@@ -149,6 +150,7 @@ impl Gather {
             rows_left_out: self.left_out,
             findings,
             commands,
+            labels: Labels::default(),
         }
     }
 
@@ -202,6 +204,17 @@ pub struct Said {
     pub findings: Vec<SaidFinding>,
     /// What shows the same in a shell.
     pub commands: Vec<String>,
+    /// What people call the addresses, when they told.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+}
+
+impl Said {
+    /// The same with the names of the addresses in it.
+    pub fn labelled(self, labels: Labels) -> Self {
+        let labels = labels.only(&serde_json::to_string(&self).unwrap_or_default());
+        Self { labels, ..self }
+    }
 }
 
 /// A finding that cites or counts it.

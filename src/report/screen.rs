@@ -326,7 +326,7 @@ fn quiet(report: &Report, width: usize, room: usize) -> Vec<String> {
             plural(service.attempts, if service.protocol == "dns" { "lookup" } else { "connection" }),
             first.unwrap_or_default()
         );
-        lines.extend(labelled("busiest", &text, width, 1));
+        lines.extend(labelled("busiest", &report.labels.said(&text), width, 1));
     }
     if !lines.is_empty() {
         lines.insert(0, format!("{BOLD}checked{BOLD:#}"));

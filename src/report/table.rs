@@ -12,6 +12,7 @@
 use crate::report::value::{ColumnType, Value};
 
 mod certificates;
+mod counters;
 mod dns;
 mod evidence;
 mod files;
@@ -33,6 +34,7 @@ mod top;
 pub mod tshark;
 
 pub use certificates::{CertificateRow, Certificates};
+pub use counters::{CounterRow, CounterTable};
 pub use dns::{Dns, DnsRow};
 pub use evidence::{EvidenceRow, EvidenceTable};
 pub use files::{FileRow, Files};
@@ -152,7 +154,8 @@ impl TableDoc {
 
     /// Of every table there is: those of a report, and those that only a command prints.
     pub fn known() -> Vec<Self> {
-        Self::all().into_iter().chain([Self::of::<States>(), Self::of::<Top>()]).collect()
+        let printed = [Self::of::<States>(), Self::of::<Top>(), Self::of::<CounterTable>()];
+        Self::all().into_iter().chain(printed).collect()
     }
 
     /// As a Markdown section.
@@ -196,6 +199,7 @@ mod tests {
         check::<Files>();
         check::<States>();
         check::<Top>();
+        check::<CounterTable>();
     }
 
     #[test]

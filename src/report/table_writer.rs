@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
+use crate::report::labels::Labels;
 use crate::report::parquet::ParquetFile;
 use crate::report::query::{Query, Wanted};
 use crate::report::row_writer::{Aligned, Csv, JsonLines, RowWriter};
 use crate::report::sorted::Sorted;
 use crate::report::table::{Column, Header, Table, column};
+use crate::report::value::{ColumnType, Value};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -51,6 +53,23 @@ impl<T: Table> TableWriter<T> {
         columns: &[String],
         rows: &Wanted<'_>,
     ) -> io::Result<Self> {
+        Self::labelled(format, out, columns, rows, Labels::default())
+    }
+
+    /// The same; in text, names of addresses stand in columns of their own behind them.
+    ///
+    /// # Errors
+    /// As [`TableWriter::new`], and when names are wanted in Parquet.
+    pub fn labelled(
+        format: Format,
+        out: impl Write + Send + 'static,
+        columns: &[String],
+        rows: &Wanted<'_>,
+        labels: Labels,
+    ) -> io::Result<Self> {
+        if !labels.is_empty() && format == Format::Parquet {
+            return Err(wrong("parquet has no names of addresses: join them where it is read".to_owned()));
+        }
         let query = Query::new(rows).map_err(wrong)?;
         if query.order().is_some() && format == Format::Parquet {
             return Err(wrong("parquet is written as rows come: sort it where it is read".to_owned()));
@@ -60,12 +79,22 @@ impl<T: Table> TableWriter<T> {
             .order()
             .map(|(by, descending)| Sorted::new(by, descending, query.limit(), Sorted::<T>::MEMORY));
         let columns = choose::<T>(format, columns)?;
-        let headers: Vec<Header> = columns.iter().map(|column| column.header).collect();
+        let names = columns.iter().map(|column| label_column(column.header.name));
+        let names: Vec<_> = names.map(|name| name.filter(|_| !labels.is_empty())).collect();
+        let headers = columns.iter().zip(&names).flat_map(|(column, name)| [Some(column.header), *name]);
+        let headers: Vec<Header> = headers.flatten().collect();
         let out = match format {
             Format::Table => Out::Rows(Box::new(Aligned::new(headers, out))),
             Format::Csv => Out::Rows(Box::new(Csv::new(&headers, out)?)),
             Format::Jsonl => Out::Rows(Box::new(JsonLines::new(headers, out))),
             Format::Parquet => Out::Columns(Box::new(ParquetFile::new(&columns, Box::new(out))?)),
+        };
+        let out = match out {
+            Out::Rows(inner) if !labels.is_empty() => {
+                let named = names.iter().map(Option::is_some).collect();
+                Out::Rows(Box::new(Labelled { inner, labels, named }))
+            }
+            out => out,
         };
         Ok(Self { columns, query, sorted, out, rows: 0 })
     }
@@ -121,6 +150,50 @@ impl<T: Table> TableWriter<T> {
             Out::Columns(file) => file.finish()?,
         }
         Ok(rows)
+    }
+}
+
+/// The column of names behind a column of addresses.
+fn label_column(name: &str) -> Option<Header> {
+    const NAMES: [(&str, &str); 7] = [
+        ("id.orig_h", "orig_label"),
+        ("id.resp_h", "resp_label"),
+        ("src_h", "src_label"),
+        ("dst_h", "dst_label"),
+        ("server", "server_label"),
+        ("client", "client_label"),
+        ("talker", "label"),
+    ];
+    let (_, name) = NAMES.into_iter().find(|(of, _)| *of == name)?;
+    Some(Header { name, kind: ColumnType::Text, doc: "what people call it" })
+}
+
+/// Writes the names of addresses behind them.
+struct Labelled {
+    inner: Box<dyn RowWriter + Send>,
+    labels: Labels,
+    /// By column: whether one of names follows.
+    named: Vec<bool>,
+}
+
+impl RowWriter for Labelled {
+    fn row(&mut self, values: &mut dyn Iterator<Item = Value<'_>>) -> io::Result<()> {
+        let mut row = Vec::new();
+        for (value, named) in values.zip(&self.named) {
+            let names = match &value {
+                Value::Text(text) if *named => self.labels.names(text),
+                _ => String::new(),
+            };
+            row.push(value);
+            if *named {
+                row.push(if names.is_empty() { Value::Null } else { Value::Text(names.into()) });
+            }
+        }
+        self.inner.row(&mut row.into_iter())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.inner.finish()
     }
 }
 

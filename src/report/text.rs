@@ -11,6 +11,7 @@ use crate::detect::Finding;
 use crate::humanize::{grouped, lasting, plural};
 use crate::report::escape::terminal;
 use crate::report::filter::ranges;
+use crate::report::labels::Labels;
 use crate::report::model::{CitedFrame, CitedIncident, RankedFinding, Report};
 use crate::report::page::{BOLD, DIM, mark, styled, wrapped};
 use crate::report::screen;
@@ -48,7 +49,7 @@ pub fn write(report: &Report, view: View, width: usize, out: &mut dyn Write) -> 
             for line in screen::header(report, width) {
                 writeln!(out, "{line}")?;
             }
-            Page { out, width, one_file: report.capture.files.len() == 1 }.all(report)?;
+            Page::of(report, width, out).all(report)?;
         }
     }
     out.flush()
@@ -64,7 +65,7 @@ pub fn write_finding(
     width: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    Page { out, width: width.clamp(60, 140), one_file: report.capture.files.len() == 1 }.finding(ranked)
+    Page::of(report, width.clamp(60, 140), out).finding(ranked)
 }
 
 /// The summary without styles.
@@ -81,9 +82,14 @@ struct Page<'o> {
     out: &'o mut dyn Write,
     width: usize,
     one_file: bool,
+    labels: &'o Labels,
 }
 
-impl Page<'_> {
+impl<'o> Page<'o> {
+    fn of(report: &'o Report, width: usize, out: &'o mut dyn Write) -> Self {
+        Self { out, width, one_file: report.capture.files.len() == 1, labels: &report.labels }
+    }
+
     fn all(&mut self, report: &Report) -> io::Result<()> {
         for cited in &report.incidents {
             self.incident(cited)?;
@@ -161,7 +167,7 @@ impl Page<'_> {
             }
         }
         self.item("", INDENT, &finding.summary)?;
-        self.labelled("subject", &subject(finding))?;
+        self.labelled("subject", &self.labels.said(&subject(finding)))?;
         self.labelled("seen", &seen(finding.first_seen, finding.last_seen))?;
         self.labelled("impact", &impact(finding))?;
         self.labelled("frames", &frames(&ranked.evidence, self.one_file))?;

@@ -44,7 +44,7 @@ pub(super) fn frames(mut bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
 }
 
 /// What follows the content of an ACK frame (RFC 9000 section 19.3).
-fn ack(ecn: bool, bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn ack(ecn: bool, bytes: &[u8]) -> Option<&[u8]> {
     let (_, rest) = varint(bytes)?;
     let (_, rest) = varint(rest)?;
     let (ranges, rest) = varint(rest)?;

@@ -48,24 +48,67 @@ impl InitialKeys {
     /// The number is read as it stands: Initial packets are few.
     pub(super) fn open(&self, direction: Direction, packet: &[u8], number: usize) -> Option<(u32, Vec<u8>)> {
         let keys = &self.0[direction.index()];
-        let (header, body) = packet.split_at_checked(number)?;
-        // RFC 9001 section 5.4.2: the sample begins four octets behind the beginning of the number.
-        let mut mask = aes::Block::from(*body.get(4..)?.first_chunk::<16>()?);
-        keys.header.encrypt_block(&mut mask);
-        let mut header = header.to_vec();
-        let first = header.first_mut()?;
-        *first ^= mask[0] & 0x0f;
-        let (protected, body) = body.split_at_checked(usize::from(*first & 3) + 1)?;
-        header.extend(protected.iter().zip(&mask[1..]).map(|(octet, mask)| octet ^ mask));
-        let value = header.get(number..)?.iter().fold(0, |value, octet| value << 8 | u32::from(*octet));
-        let mut nonce = keys.nonce;
-        nonce.iter_mut().rev().zip(value.to_be_bytes().iter().rev()).for_each(|(one, other)| *one ^= other);
+        let header = self.header(direction, packet, number)?;
+        let (value, nonce) = keys.nonce(header.get(number..)?);
+        let body = packet.get(header.len()..)?;
         let (body, tag) = body.split_at_checked(body.len().checked_sub(TAG)?)?;
         let mut frames = body.to_vec();
         let tag = <[u8; TAG]>::try_from(tag).ok()?.into();
         let opened =
             keys.packet.decrypt_inout_detached(&nonce.into(), &header, frames.as_mut_slice().into(), &tag);
         opened.ok().map(|()| (value, frames))
+    }
+
+    /// The header of a packet up to its number, without the protection.
+    pub(super) fn header(&self, direction: Direction, packet: &[u8], number: usize) -> Option<Vec<u8>> {
+        let (header, body) = packet.split_at_checked(number)?;
+        let mask = self.0[direction.index()].mask(body)?;
+        let mut header = header.to_vec();
+        let first = header.first_mut()?;
+        *first ^= mask[0] & 0x0f;
+        let protected = body.get(..usize::from(*first & 3) + 1)?;
+        header.extend(protected.iter().zip(&mask[1..]).map(|(octet, mask)| octet ^ mask));
+        Some(header)
+    }
+
+    /// A packet of that header and content, of which the former is without protection and holds the number
+    /// at `number`.
+    pub(super) fn seal(
+        &self,
+        direction: Direction,
+        header: &[u8],
+        number: usize,
+        content: &[u8],
+    ) -> Option<Vec<u8>> {
+        let keys = &self.0[direction.index()];
+        let (_, nonce) = keys.nonce(header.get(number..)?);
+        let mut body = content.to_vec();
+        let tag =
+            keys.packet.encrypt_inout_detached(&nonce.into(), header, body.as_mut_slice().into()).ok()?;
+        let mut packet = [header, &body, &tag].concat();
+        let mask = keys.mask(packet.get(number..)?)?;
+        *packet.first_mut()? ^= mask[0] & 0x0f;
+        let place = packet.get_mut(number..header.len())?;
+        place.iter_mut().zip(&mask[1..]).for_each(|(octet, mask)| *octet ^= mask);
+        Some(packet)
+    }
+}
+
+impl Keys {
+    /// What protects the header of a packet whose number `body` begins with.
+    fn mask(&self, body: &[u8]) -> Option<[u8; 16]> {
+        // RFC 9001 section 5.4.2: the sample begins four octets behind the beginning of the number.
+        let mut mask = aes::Block::from(*body.get(4..)?.first_chunk::<16>()?);
+        self.header.encrypt_block(&mut mask);
+        Some(mask.into())
+    }
+
+    /// A packet number, and the nonce that follows from it.
+    fn nonce(&self, number: &[u8]) -> (u32, [u8; 12]) {
+        let value = number.iter().fold(0, |value, octet| value << 8 | u32::from(*octet));
+        let mut nonce = self.nonce;
+        nonce.iter_mut().rev().zip(value.to_be_bytes().iter().rev()).for_each(|(one, other)| *one ^= other);
+        (value, nonce)
     }
 }
 
@@ -86,6 +129,14 @@ pub(super) fn is_retry_of(version: &Version, id: &[u8], retry: &[u8]) -> bool {
     let pseudo = [&[id.len() as u8], id, content].concat();
     let key = Aes128Gcm::new(&key.into());
     key.decrypt_inout_detached(&nonce.into(), &pseudo, [].as_mut_slice().into(), &(*tag).into()).is_ok()
+}
+
+/// The tag of a Retry with this content: that of [`is_retry_of`].
+pub(super) fn retry_tag(version: &Version, id: &[u8], content: &[u8]) -> Option<[u8; TAG]> {
+    let (key, nonce) = version.retry;
+    let pseudo = [&[id.len() as u8], id, content].concat();
+    let key = Aes128Gcm::new(&key.into());
+    key.encrypt_inout_detached(&nonce.into(), &pseudo, [].as_mut_slice().into()).ok().map(Into::into)
 }
 
 #[cfg(test)]
@@ -125,6 +176,19 @@ pub(super) mod tests {
             assert_eq!(InitialKeys::new(version, &ID).open(Direction::ToClient, &damaged, 18), None);
         }
         assert_eq!(InitialKeys::new(version, &ID).open(Direction::ToServer, &packet, 18), None);
+    }
+
+    #[test]
+    fn what_is_sealed_again_is_the_same() {
+        let keys = InitialKeys::new(Version::of(1).expect("read"), &ID);
+        let packet = octets(SERVER_INITIAL);
+        let (_, content) = keys.open(Direction::ToClient, &packet, 18).expect("opened");
+        let header = keys.header(Direction::ToClient, &packet, 18).expect("a header");
+        assert_eq!(keys.seal(Direction::ToClient, &header, 18, &content), Some(packet));
+        let version = Version::of(1).expect("read");
+        let retry = octets(RETRY);
+        let (content, tag) = retry.split_at(retry.len() - TAG);
+        assert_eq!(retry_tag(version, &ID, content).as_ref().map(<[u8; TAG]>::as_slice), Some(tag));
     }
 
     #[test]

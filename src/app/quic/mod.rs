@@ -10,11 +10,13 @@ mod header;
 mod initial;
 mod number;
 mod reader;
+mod rewrite;
 mod session;
 mod version;
 
 pub use header::looks_like_quic;
 pub(in crate::app) use number::offered_versions;
 pub use reader::QuicReader;
+pub use rewrite::{Mask, Rewriter, blank_parameters};
 pub use session::{Close, Quic, error_name};
 pub use version::version_name;

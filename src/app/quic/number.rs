@@ -15,7 +15,7 @@ pub(super) fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The transport parameter that lists versions (RFC 9368 section 3).
-const VERSION_INFORMATION: u64 = 0x11;
+pub(super) const VERSION_INFORMATION: u64 = 0x11;
 /// Versions listed.
 const MOST: usize = 16;
 

@@ -252,7 +252,7 @@ impl Rewritten<'_> {
             }
             17 => {
                 self.copy(start, end.min(start + 8));
-                self.datagram(start, end);
+                self.datagram(start, end, of);
                 self.sum(start, 6, end, true);
             }
             1 => {
@@ -307,8 +307,13 @@ impl Rewritten<'_> {
         behind
     }
 
-    fn datagram(&mut self, start: usize, end: usize) {
+    fn datagram(&mut self, start: usize, end: usize, of: Option<(&PacketRecord, &Streams)>) {
         let Some(old) = self.old.get(start + 8..end) else { return };
+        if let (Some((record, streams)), Some(new)) = (of, self.new.get_mut(start + 8..end))
+            && streams.datagram(self.secrets, record, old, new)
+        {
+            return;
+        }
         let port = |at: usize| self.old.get(start + at..).and_then(|rest| rest.first_chunk()).copied();
         let ports = [port(0), port(2)].map(|port| port.map_or(0, u16::from_be_bytes));
         let expected = ports.iter().any(|port| matches!(port, 53 | 5353 | 5355));

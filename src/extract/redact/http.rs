@@ -55,8 +55,14 @@ enum Body {
 }
 
 /// Rewrites `bytes`, in place: `starts` is where captured runs begin, `end_of` says where the run around a
-/// place ends.
-pub(super) fn redact(secrets: &Secrets, bytes: &mut [u8], starts: &[usize], end_of: impl Fn(usize) -> usize) {
+/// place ends. The answer is where another protocol begins: from there on nothing was rewritten.
+pub(super) fn redact(
+    secrets: &Secrets,
+    bytes: &mut [u8],
+    starts: &[usize],
+    end_of: impl Fn(usize) -> usize,
+    goes_over: impl Fn(&[u8]) -> bool,
+) -> Option<usize> {
     let mut done = 0;
     for start in starts {
         let mut at = done.max(*start);
@@ -70,6 +76,9 @@ pub(super) fn redact(secrets: &Secrets, bytes: &mut [u8], starts: &[usize], end_
                 break;
             };
             if looks_like_http(rest) == Recognition::No {
+                if begin > *start && goes_over(rest) {
+                    return Some(begin);
+                }
                 at = begin;
                 break;
             }
@@ -86,7 +95,13 @@ pub(super) fn redact(secrets: &Secrets, bytes: &mut [u8], starts: &[usize], end_
             at = begin + length;
             let next = match body {
                 Body::None => at,
-                Body::Rest => break,
+                Body::Rest => {
+                    let behind = bytes.get(at..end_of(at).min(bytes.len())).unwrap_or_default();
+                    if goes_over(behind) {
+                        return Some(at);
+                    }
+                    break;
+                }
                 Body::Chunked => chunks(bytes, at, &end_of),
                 Body::Length(length) => {
                     let behind = bytes.get(at..end_of(at).min(bytes.len())).unwrap_or_default();
@@ -103,6 +118,7 @@ pub(super) fn redact(secrets: &Secrets, bytes: &mut [u8], starts: &[usize], end_
         }
         done = at.max(done);
     }
+    None
 }
 
 fn zero_body(bytes: &mut [u8], from: usize, to: usize, body: &Body) {
@@ -139,17 +155,16 @@ fn head(secrets: &Secrets, head: &mut [u8]) -> Body {
             continue;
         };
         let (name, value) = line.split_at_mut(colon);
-        let is = |names: &[&[u8]]| names.iter().any(|known| name.trim_ascii().eq_ignore_ascii_case(known));
-        if is(&PLAIN) {
+        if is_plain(name) {
             let text = value.get(1..).unwrap_or_default().trim_ascii();
-            if is(&[b"content-length"]) {
+            if is_of(&[b"content-length"], name) {
                 length = std::str::from_utf8(text).ok().and_then(|text| text.parse::<usize>().ok());
-            } else if is(&[b"transfer-encoding"]) {
+            } else if is_of(&[b"transfer-encoding"], name) {
                 chunked |= text.to_ascii_lowercase().ends_with(b"chunked");
             }
             continue;
         }
-        if !is(&NAMED) {
+        if !is_named(name) {
             secrets.text(name);
         }
         secrets.text(value);
@@ -181,19 +196,37 @@ fn first_line(secrets: &Secrets, line: &mut [u8]) -> u16 {
     }
     let last = line.iter().rposition(|octet| *octet == b' ').unwrap_or(one);
     if let Some(target) = line.get_mut(one..last) {
-        let path = target.iter().position(|octet| matches!(octet, b'?' | b'#')).unwrap_or(target.len());
-        let (path, query) = target.split_at_mut(path);
-        for segment in path.split_mut(|octet| *octet == b'/') {
-            // A rule knows probes by such a name, and it tells nobody's.
-            let probe =
-                std::str::from_utf8(segment).is_ok_and(|name| name == "index.html" || is_probed(name));
-            if !probe {
-                secrets.text(segment);
-            }
-        }
-        secrets.text(query);
+        path(target, |words| secrets.text(words));
     }
     0
+}
+
+/// Rewrites the segments of a path and what follows it.
+pub(super) fn path(target: &mut [u8], words: impl Fn(&mut [u8])) {
+    let path = target.iter().position(|octet| matches!(octet, b'?' | b'#')).unwrap_or(target.len());
+    let (path, query) = target.split_at_mut(path);
+    for segment in path.split_mut(|octet| *octet == b'/') {
+        // A rule knows probes by such a name, and it tells nobody's.
+        let probe = std::str::from_utf8(segment).is_ok_and(|name| name == "index.html" || is_probed(name));
+        if !probe {
+            words(segment);
+        }
+    }
+    words(query);
+}
+
+fn is_of(names: &[&[u8]], name: &[u8]) -> bool {
+    names.iter().any(|known| name.trim_ascii().eq_ignore_ascii_case(known))
+}
+
+/// The value of a field of this name stays.
+pub(super) fn is_plain(name: &[u8]) -> bool {
+    is_of(&PLAIN, name)
+}
+
+/// The name of a field is everybody's.
+pub(super) fn is_named(name: &[u8]) -> bool {
+    is_of(&NAMED, name)
 }
 
 /// What is left of a line that was cut: a method or a version may stay, the rest becomes other words.

@@ -12,16 +12,25 @@
 //! - Names (DNS, SNI, certificates, HTTP): label by label, letters to letters and digits to digits, at equal
 //!   length. The same label always becomes the same, so that a mismatch stays a mismatch.
 //! - Payload: TLS record headers, alerts and hellos without randoms and keys, certificates without names and
-//!   keys, DNS messages, HTTP heads and chunk sizes. Everything else is zero.
+//!   keys, DNS messages, HTTP heads and chunk sizes, frames and field sections of HTTP/2, commands and codes
+//!   in front of STARTTLS, headers of the PROXY protocol. QUIC's Initial packets are sealed again with the
+//!   keys that everybody can derive. Everything else is zero.
 //!
-//! TCP payload is redacted as a stream and not by the packet: [`Streams`] takes the packets a first time.
+//! TCP payload is redacted as a stream and not by the packet, and QUIC's handshake as a connection:
+//! [`Streams`] takes the packets a first time.
 
 mod addresses;
 mod checksum;
 mod der;
 mod dns;
+mod dialogue;
 mod headers;
+mod hpack;
 mod http;
+mod http2;
+mod huffman;
+mod proxy;
+mod quic;
 mod secrets;
 mod streams;
 mod tls;
@@ -41,7 +50,17 @@ pub const NOT_REDACTED: &[&str] = &[
     "DNS types, codes, TTLs and transaction numbers",
     "HTTP methods, status codes, names of well-known header fields, message lengths, dates",
     "paths of probes such as /healthz",
+    "HTTP/2 frames, settings and error codes; of each word of a field how many octets have which code length",
+    "QUIC versions, connection IDs and packet numbers; which sealed packets are the same",
+    "commands and reply codes of protocols in front of STARTTLS",
 ];
+
+/// Writes zeros over a run.
+fn zero(bytes: &mut [u8], from: usize, to: usize) {
+    if let Some(run) = bytes.get_mut(from..to) {
+        run.fill(0);
+    }
+}
 
 #[cfg(test)]
 mod tests;

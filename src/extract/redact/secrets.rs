@@ -30,7 +30,7 @@ impl Secrets {
     }
 
     /// A number that follows from the key and `parts`.
-    fn number(&self, kind: u8, parts: &[&[u8]]) -> u32 {
+    pub(super) fn number(&self, kind: u8, parts: &[&[u8]]) -> u32 {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(&[kind]);
         for part in parts {
@@ -98,7 +98,7 @@ impl Secrets {
     /// Another label of the same length: letters become letters, digits become digits, the rest stays where
     /// it is. Two labels that differ still differ, whatever their case.
     pub fn label(&self, label: &mut [u8]) {
-        if KEPT.iter().any(|kept| label.eq_ignore_ascii_case(kept)) {
+        if is_kept(label) {
             return;
         }
         // An octet of an address stays one, or a name that asks for an address would ask for none.
@@ -135,6 +135,31 @@ impl Secrets {
             .for_each(|run| self.label(run));
     }
 
+    /// Rewrites an IPv6 address that is written out: digits stay digits and letters letters from a to f.
+    pub(super) fn written_v6(&self, text: &mut [u8]) {
+        for group in text.split_mut(|octet| *octet == b':') {
+            for at in 0..group.len() {
+                let shift = self.number(b'v', &[group.get(..at).unwrap_or_default()]);
+                let Some(octet) = group.get_mut(at) else { continue };
+                let turn =
+                    |first: u8, count: u32| first + ((u32::from(*octet - first) + shift) % count) as u8;
+                *octet = match *octet {
+                    b'a'..=b'f' => turn(b'a', 6),
+                    b'A'..=b'F' => turn(b'A', 6),
+                    _ => shifted(*octet, shift),
+                };
+            }
+        }
+    }
+
+    /// Writes octets that stand for `old` over `new`: the same for the same.
+    pub(super) fn mark(&self, old: &[u8], new: &mut [u8]) {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(b"s");
+        hasher.update(old);
+        hasher.finalize_xof().fill(new);
+    }
+
     /// Puts other octets in the place of some that identify and mean nothing: the same for the same.
     pub fn opaque(&self, octets: &mut [u8]) {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
@@ -144,8 +169,13 @@ impl Secrets {
     }
 }
 
+/// A label that says what kind of name it is.
+pub(super) fn is_kept(label: &[u8]) -> bool {
+    KEPT.iter().any(|kept| label.eq_ignore_ascii_case(kept))
+}
+
 /// Numbers of one, two or three digits up to 255 without a leading zero: the range of those as long.
-fn octet_range(label: &[u8]) -> Option<(u32, u32)> {
+pub(super) fn octet_range(label: &[u8]) -> Option<(u32, u32)> {
     let text =
         std::str::from_utf8(label).ok().filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()))?;
     let value: u8 = text.parse().ok()?;

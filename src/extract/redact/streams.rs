@@ -7,10 +7,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{dns, http, secrets::Secrets, tls};
+use super::dialogue::Spoken;
+use super::secrets::Secrets;
+use super::{dns, http, http2, proxy, tls, zero};
+use crate::app::http2::looks_like_http2;
+use crate::app::quic::{Rewriter, looks_like_quic};
 use crate::app::tls::{Recognition, looks_like_tls};
+use crate::app::upgrade::{ProxyPrefix, proxy_prefix};
 use crate::capture::RawPacket;
-use crate::dissect::{FiveTuple, PacketRecord, Transport};
+use crate::dissect::{Direction, FiveTuple, PacketRecord, Transport};
 
 /// Addresses and ports in the direction of the bytes, and the tunnels around them.
 type Key = (FiveTuple, u64);
@@ -19,6 +24,8 @@ type Key = (FiveTuple, u64);
 #[derive(Debug, Default)]
 pub struct Streams {
     by_key: BTreeMap<Key, Vec<Stream>>,
+    /// Datagrams of QUIC, both directions under the canonical tuple.
+    quic: BTreeMap<Key, Rewriter>,
     held: usize,
     /// Payload bytes that found no room.
     beyond: u64,
@@ -54,7 +61,14 @@ impl Streams {
 
     /// Takes a packet, the first time.
     pub fn add(&mut self, raw: &RawPacket<'_>, record: &PacketRecord) {
-        let (Transport::Tcp(tcp), Some(tuple)) = (&record.transport, FiveTuple::of(record)) else { return };
+        let Some(tuple) = FiveTuple::of(record) else { return };
+        let tcp = match &record.transport {
+            Transport::Tcp(tcp) => tcp,
+            Transport::Udp(_) => {
+                return self.add_datagram((tuple.canonical(), record.path.hash), raw, record);
+            }
+            _ => return,
+        };
         let streams = self.by_key.entry((tuple, record.path.hash)).or_default();
         if tcp.flags.syn() && streams.last().is_none_or(|last| last.initial != Some(tcp.seq.0)) {
             let (initial, base) = (Some(tcp.seq.0), tcp.seq.0.wrapping_add(1));
@@ -87,12 +101,49 @@ impl Streams {
         stream.fill(start, payload);
     }
 
+    /// The first datagram of a pair of ports says whether they are QUIC's.
+    fn add_datagram(&mut self, key: Key, raw: &RawPacket<'_>, record: &PacketRecord) {
+        let datagram = payload(raw, record);
+        let dns = key.0.source.port == 53 || key.0.destination.port == 53;
+        if dns || (!self.quic.contains_key(&key) && !looks_like_quic(datagram)) {
+            return;
+        }
+        if self.held + datagram.len() > Self::ALL {
+            self.beyond += datagram.len() as u64;
+            return;
+        }
+        self.held += self.quic.entry(key).or_default().add(record.packet, datagram);
+    }
+
     /// Redacts what was taken.
     pub fn redact(&mut self, secrets: &Secrets) {
-        for ((tuple, _), streams) in &mut self.by_key {
+        self.quic.values_mut().for_each(|quic| quic.rewrite(secrets));
+        // Some protocols are told by what one of the sides begins with.
+        let begins = |stream: &Stream| Spoken::of(stream.head().get(stream.behind_proxy()..)?);
+        let spoken: BTreeMap<Key, Vec<Option<Spoken>>> =
+            self.by_key.iter().map(|(key, streams)| (*key, streams.iter().map(begins).collect())).collect();
+        for (key @ (tuple, path), streams) in &mut self.by_key {
             let dns = tuple.source.port == 53 || tuple.destination.port == 53;
-            streams.iter_mut().for_each(|stream| stream.redact(secrets, dns));
+            let of = |key: &Key, place: usize| *spoken.get(key)?.get(place)?;
+            for (place, stream) in streams.iter_mut().enumerate() {
+                let answered = || of(&(tuple.reversed(), *path), place).map(Spoken::answered);
+                stream.redact(secrets, dns, of(key, place).or_else(answered));
+            }
         }
+    }
+
+    /// Writes a datagram of QUIC over `new`, which is as long and zero; false when it is none.
+    pub(super) fn datagram(
+        &self,
+        secrets: &Secrets,
+        record: &PacketRecord,
+        old: &[u8],
+        new: &mut [u8],
+    ) -> bool {
+        let key = FiveTuple::of(record).map(|tuple| (tuple.canonical(), record.path.hash));
+        let Some(quic) = key.and_then(|key| self.quic.get(&key)) else { return false };
+        quic.datagram(record.packet, old, secrets, new);
+        true
     }
 
     /// Writes the payload of a packet over `new`, which is as long and zero; what was not kept stays zero.
@@ -171,34 +222,71 @@ impl Stream {
         run.map_or(at, |(_, to)| (*to).max(at))
     }
 
-    fn redact(&mut self, secrets: &Secrets, is_dns: bool) {
+    /// The bytes up to the first hole.
+    fn head(&self) -> &[u8] {
+        self.filled.first().and_then(|(from, to)| self.bytes.get(*from..*to)).unwrap_or_default()
+    }
+
+    /// Length of a PROXY header in front.
+    fn behind_proxy(&self) -> usize {
+        match proxy_prefix(self.head()) {
+            ProxyPrefix::Whole(_, length) => length,
+            _ => 0,
+        }
+    }
+
+    fn redact(&mut self, secrets: &Secrets, is_dns: bool, spoken: Option<Spoken>) {
+        let proxy = self.behind_proxy();
         let Self { bytes, filled, .. } = self;
         let Some((first, end)) = filled.first().copied() else { return };
+        let (header, first) = (first..first + proxy, first + proxy);
+        if let Some(header) = bytes.get_mut(header).filter(|header| !header.is_empty()) {
+            proxy::redact(secrets, header);
+        }
         let known = |from: usize, to: usize| from >= to || Self::end_of(filled, from) >= to;
         let head = bytes.get(first..end).unwrap_or_default();
         // A record may be what a capture begins with: its header names nobody.
         let record = matches!(head, [20..=24, 3, 0..=4, ..]);
-        let starts: Vec<usize> = filled.iter().map(|(from, _)| *from).collect();
+        let starts: Vec<usize> = filled.iter().map(|(from, _)| (*from).max(first)).collect();
         let is_http = |from: &usize| {
             let run = bytes.get(*from..Self::end_of(filled, *from)).unwrap_or_default();
             crate::app::http::looks_like_http(run) != Recognition::No
         };
+        let mut goes_on = None;
         if is_dns {
             messages(secrets, bytes, first, known);
-        } else if record || looks_like_tls(head) == Recognition::Yes {
-            tls::redact(secrets, bytes, first, known);
+        } else if record || looks_like_tls(head) == Recognition::Yes || is_http2(head) {
+            goes_on = Some(first);
+        } else if let Some(spoken) = spoken {
+            let run = bytes.get_mut(first..end).unwrap_or_default();
+            goes_on = spoken.redact(secrets, run).map(|at| first + at);
+            if goes_on.is_none() {
+                let length = bytes.len();
+                zero(bytes, end, length);
+            }
         } else if starts.iter().any(is_http) {
-            http::redact(secrets, bytes, &starts, |at| Self::end_of(filled, at));
+            let goes_over = |rest: &[u8]| looks_like_tls(rest) == Recognition::Yes || is_http2(rest);
+            goes_on = http::redact(secrets, bytes, &starts, |at| Self::end_of(filled, at), goes_over);
         } else {
             greeting(secrets, bytes, first, end);
         }
+        match goes_on {
+            Some(at) if bytes.get(at..).is_some_and(is_http2) => http2::redact(secrets, bytes, at, known),
+            Some(at) => tls::redact(secrets, bytes, at, known),
+            None => {}
+        }
     }
+}
+
+/// The preface of a client, or the settings of a server.
+fn is_http2(bytes: &[u8]) -> bool {
+    Direction::BOTH.into_iter().any(|direction| looks_like_http2(direction, bytes) == Recognition::Yes)
 }
 
 /// DNS over TCP: two octets of length before every message (RFC 1035 section 4.2.2).
 fn messages(secrets: &Secrets, bytes: &mut [u8], from: usize, known: impl Fn(usize, usize) -> bool) {
     let old = bytes.to_vec();
-    bytes.fill(0);
+    zero(bytes, from, old.len());
     let mut at = from;
     while let Some(prefix) = old.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
         let start = at + 2;
@@ -226,7 +314,8 @@ fn greeting(secrets: &Secrets, bytes: &mut [u8], first: usize, end: usize) {
     let length = (end - first).min(MOST);
     let mut words = bytes.get(first..first + length).unwrap_or_default().to_vec();
     let text = |octet: &u8| octet.is_ascii_graphic() || matches!(octet, b' ' | b'\r' | b'\n' | b'\t');
-    bytes.fill(0);
+    let behind = bytes.len();
+    zero(bytes, first, behind);
     if words.iter().all(text) {
         let ssh = if words.starts_with(b"SSH-") { 4 } else { 0 };
         if let Some(words) = words.get_mut(ssh..) {

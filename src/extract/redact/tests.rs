@@ -159,7 +159,7 @@ proptest::proptest! {
         } else {
             stream.splice(0..0, *b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
             let end = stream.len();
-            super::http::redact(&secrets(), &mut stream, &[0], |_| end);
+            super::http::redact(&secrets(), &mut stream, &[0], |_| end, |rest| rest.len() % 2 == 0);
         }
         let mut message = vec![0; bytes.len()];
         super::dns::redact(&secrets(), &bytes, &mut message);

@@ -2,6 +2,8 @@
 
 use super::der;
 use super::secrets::Secrets;
+use super::zero;
+use crate::app::quic::blank_parameters;
 
 /// Record content types.
 const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -45,10 +47,9 @@ pub(super) fn redact(secrets: &Secrets, bytes: &mut [u8], from: usize, known: im
     messages(secrets, bytes, &handshake, known);
 }
 
-fn zero(bytes: &mut [u8], from: usize, to: usize) {
-    if let Some(run) = bytes.get_mut(from..to) {
-        run.fill(0);
-    }
+/// Rewrites handshake messages that stand in no records, as QUIC has them.
+pub(super) fn handshake(secrets: &Secrets, bytes: &mut [u8]) {
+    messages(secrets, bytes, &[(0, bytes.len())], |_, _| true);
 }
 
 /// Messages may share records and span them.
@@ -147,6 +148,8 @@ fn extension(secrets: &Secrets, kind: usize, body: &mut [u8]) {
         // Lists of numbers, and what a server chose.
         1 | 10 | 11 | 13 | 22 | 23 | 27 | 28 | 43 | 45 | 50 => {}
         51 => key_shares(body),
+        // QUIC's transport parameters (RFC 9001 section 8.2) and those of its drafts.
+        57 | 0xffa5 => blank_parameters(body),
         // GREASE and other marks.
         _ if body.len() <= 1 => {}
         _ => body.fill(0),

@@ -9,6 +9,7 @@ use crate::report::html::Page;
 use crate::report::html::ladder::ladder;
 use crate::report::html::pictures::Pictures;
 use crate::report::html::words::{badge, command, copied, first_of, shell};
+use crate::report::labels::Labels;
 use crate::report::model::{CitedFrame, CitedIncident, RankedFinding};
 use crate::report::table::word;
 use crate::time::Span;
@@ -66,7 +67,7 @@ impl Page<'_> {
                 }
                 @for plot in &plots { (plot) }
                 @if let (Some(trace), Some(root)) = (trace, root) {
-                    (ladder(trace, &root.evidence, &self.moments))
+                    (ladder(trace, &root.evidence, &self.moments, &self.report.labels))
                 }
                 (self.evidence(cited, root, trace.is_some()))
                 (self.next(cited, root))
@@ -85,9 +86,9 @@ impl Page<'_> {
                 @if radius.seconds_lost > Span::ZERO {
                     div { dt { "Waited" } dd { b { (lasting(radius.seconds_lost)) } } }
                 }
-                (members("Clients", &radius.clients))
-                (members("Services", &radius.services))
-                (members("Names", &radius.names))
+                (members("Clients", &radius.clients, &self.report.labels))
+                (members("Services", &radius.services, &self.report.labels))
+                (members("Names", &radius.names, &self.report.labels))
                 @if let (Some(since), Some(until)) = (radius.since, radius.until) {
                     div {
                         dt { "When" }
@@ -220,8 +221,9 @@ fn tie(link: &Link) -> &'static str {
     }
 }
 
-fn members<T: std::fmt::Display>(what: &str, members: &Members<T>) -> Markup {
-    let shown = members.sample.iter().take(MEMBERS).map(ToString::to_string).collect::<Vec<_>>();
+fn members<T: std::fmt::Display>(what: &str, members: &Members<T>, labels: &Labels) -> Markup {
+    let shown: Vec<String> =
+        members.sample.iter().take(MEMBERS).map(|member| labels.said(&member.to_string())).collect();
     let more = members.count.saturating_sub(shown.len() as u64);
     html! {
         @if members.count > 0 {

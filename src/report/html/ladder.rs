@@ -8,6 +8,7 @@ use crate::dissect::{Endpoint, Icmp};
 use crate::humanize::plural;
 use crate::report::html::flow::{Kind, Segment, segments};
 use crate::report::html::words::{Moments, first_of};
+use crate::report::labels::Labels;
 use crate::report::model::CitedFrame;
 use crate::report::trace::{Step, Trace, What, flags};
 use crate::time::Span;
@@ -16,7 +17,7 @@ use crate::time::Span;
 const RUNGS: usize = 48;
 
 /// The ladder of a flow.
-pub(super) fn ladder(trace: &Trace, cited: &[CitedFrame], moments: &Moments<'_>) -> Markup {
+pub(super) fn ladder(trace: &Trace, cited: &[CitedFrame], moments: &Moments<'_>, labels: &Labels) -> Markup {
     let roles: BTreeMap<u64, &CitedFrame> = cited.iter().map(|frame| (frame.packet.packet, frame)).collect();
     let numbers: BTreeMap<u64, Segment<'_>> =
         segments(trace).into_iter().map(|segment| (segment.step.packet, segment)).collect();
@@ -36,7 +37,7 @@ pub(super) fn ladder(trace: &Trace, cited: &[CitedFrame], moments: &Moments<'_>)
         rows.push(rung(step, since, numbers.get(&step.packet), roles.get(&step.packet), moments));
     }
     let rest = before.map_or(0, |(last, _)| trace.steps.len() - last - 1) as u64;
-    let (client, server) = (end(trace.client), end(trace.server));
+    let (client, server) = (labels.said(&end(trace.client)), labels.said(&end(trace.server)));
     html! {
         div.scroll tabindex="0" role="group" aria-label="Ladder of the deciding flow" {
             table.ladder {

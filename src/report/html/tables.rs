@@ -7,6 +7,7 @@ use crate::flow::Spread;
 use crate::humanize::{grouped, percent, plural};
 use crate::report::html::words::{first_of, state};
 use crate::report::html::{LINES, Page};
+use crate::report::labels::Labels;
 use crate::report::table::word;
 use crate::time::Span;
 
@@ -35,7 +36,8 @@ impl Page<'_> {
                                 th.number scope="col" { "First byte" } th.number scope="col" { "Round trip" }
                                 th.number scope="col" { "Sent again" } th.number scope="col" { "Stalled" }
                             } }
-                            tbody { @for service in services.iter().take(LINES) { (row(service)) } }
+                            tbody { @for service in services.iter().take(LINES) {
+                                (row(service, &self.report.labels)) } }
                         }
                     }
                     @let cut = services.len().saturating_sub(LINES) as u64;
@@ -135,11 +137,12 @@ impl Page<'_> {
     }
 }
 
-fn row(service: &Service) -> Markup {
+fn row(service: &Service, labels: &Labels) -> Markup {
     let address = match service.server.is_ipv6() {
         true => format!("[{}]:{}", service.server, service.port),
         false => format!("{}:{}", service.server, service.port),
     };
+    let address = labels.said(&address);
     html! {
         tr {
             th scope="row" { (address) " " span.protocol { (service.protocol) } }

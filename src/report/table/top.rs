@@ -1,6 +1,7 @@
 //! `top`: one row per talker, who moved most first.
 
 use super::{Column, Table, columns};
+use crate::report::growth::Growth;
 use crate::report::talkers::{Moved, Talker};
 
 /// What one talker moved.
@@ -12,6 +13,8 @@ pub struct TopRow<'a> {
     pub moved: &'a Moved,
     /// Of all bytes of the capture.
     pub share: f64,
+    /// Before and after the middle of the capture, when asked for.
+    pub growth: Option<Growth>,
 }
 
 /// The table of talkers.
@@ -39,6 +42,11 @@ const TOP: &[Column<Top>] = columns! { Top:
     "received" U64 "IP bytes that it got" = |row| row.moved.received;
     "packets" U64 "packets of both directions" = |row| row.moved.packets;
     "flows" U64 "flows" = |row| row.moved.flows;
+    "growth" F64 "bytes per second that it moved more after the middle of the capture than before; the bytes \
+        of a flow count in equal shares of its time; null without --growth"
+        = |row| row.growth.map(|growth| growth.after - growth.before);
+    "rate_before" F64 "bytes per second before the middle" = |row| row.growth.map(|growth| growth.before);
+    "rate_after" F64 "bytes per second after the middle" = |row| row.growth.map(|growth| growth.after);
     "ts" Time "its first packet" = |row| row.moved.seen.map(|(first, _)| first);
     "last_seen" Time "its last packet" = |row| row.moved.seen.map(|(_, last)| last);
 };
