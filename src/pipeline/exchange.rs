@@ -18,6 +18,7 @@
 //!    judges.
 //! 6. [`ChunkHead`]: which bytes are a chunk, and what they need to be read alone. To stage 1.
 //! 7. [`StreamNumbers`]: the numbers of the streams of all partitions. To whoever writes the rows.
+//! 8. [`Keys`]: secrets of TLS sessions, when all files were read. To stage 2, to all partitions.
 //!
 //! Records that the sequencer puts together from fragments join those of stage 1. While no limit on all flows
 //! together acts (`limits.memory_mib`, `limits.streams`), a run through bytes gives what one on this machine
@@ -28,10 +29,10 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::{ChunkSummary, Leads, PartitionState, Records, StreamNumbers, Tracked};
-use crate::capture::ChunkHead;
+use crate::capture::{ChunkHead, Keys};
 
 /// Version of the format. Goes up with every change to a type that travels.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// Why bytes are not the message that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -92,6 +93,10 @@ impl Travels for StreamNumbers {
     const KIND: u8 = 7;
 }
 
+impl Travels for Keys {
+    const KIND: u8 = 8;
+}
+
 /// The bytes of a message.
 ///
 /// # Errors
@@ -127,11 +132,11 @@ mod tests {
     #[test]
     fn what_is_not_the_message_is_refused() {
         let bytes = encode(&Records::default()).expect("encoded");
-        assert_eq!(bytes, [5, 1, 0]);
+        assert_eq!(bytes, [6, 1, 0]);
         assert_eq!(decode::<Records>(&bytes), Ok(Records::default()));
         assert_eq!(decode::<Leads>(&bytes), Err(ExchangeError::Kind { found: 1, expected: 3 }));
         assert_eq!(decode::<Records>(&[1, 1, 0]), Err(ExchangeError::Version { found: 1 }));
-        assert_eq!(decode::<Records>(&[5, 1, 0, 7]), Err(ExchangeError::Surplus(1)));
-        assert!(matches!(decode::<Records>(&[5, 1, 1, 5]), Err(ExchangeError::Damaged(_))));
+        assert_eq!(decode::<Records>(&[6, 1, 0, 7]), Err(ExchangeError::Surplus(1)));
+        assert!(matches!(decode::<Records>(&[6, 1, 1, 5]), Err(ExchangeError::Damaged(_))));
     }
 }
