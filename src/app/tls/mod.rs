@@ -5,6 +5,7 @@
 mod alert;
 mod certificate;
 mod chain;
+mod compressed;
 mod hello;
 mod ja4;
 mod opener;

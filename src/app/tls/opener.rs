@@ -186,7 +186,9 @@ impl Opener {
             self.opened.why[index].get_or_insert(Sealed::Gap);
         }
         self.opened.last[index] = false;
-        self.plain.push(Plain { direction, at, octets: Octets::Missing(length) });
+        if self.opened.records[index] > 0 {
+            self.plain.push(Plain { direction, at, octets: Octets::Missing(length) });
+        }
     }
 
     /// Opens a whole record in place and says what it holds; `None` leaves it as it is. `cipher` is the suite

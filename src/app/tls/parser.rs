@@ -2,6 +2,7 @@
 
 use crate::app::tls::alert::{Alert, Phase};
 use crate::app::tls::certificate::{self, Certificate};
+use crate::app::tls::compressed::decompressed;
 use crate::app::tls::hello::{ClientHello, ServerHello, cipher_name, encrypted_protocol};
 use crate::app::tls::opener::{Opener, Plain};
 use crate::app::tls::record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
@@ -52,8 +53,9 @@ fn wanted(kind: u8) -> bool {
     matches!(kind, ALERT | HANDSHAKE | CHANGE_CIPHER_SPEC)
 }
 
-fn wanted_with_keys(kind: u8) -> bool {
-    wanted(kind) || kind == APPLICATION_DATA
+/// Every record counts: a key opens the one of its number only.
+fn wanted_with_keys(_: u8) -> bool {
+    true
 }
 
 impl TlsParser {
@@ -335,11 +337,14 @@ impl TlsParser {
             20 if self.session.is_tls13() && direction == Direction::ToServer => {
                 self.session.established.get_or_insert(at);
             }
-            // CompressedCertificate (RFC 8879).
-            25 if self.session.is_tls13() => {
-                self.session.certificates_at[index].get_or_insert(at);
-                self.session.certificates_unreadable += 1;
-            }
+            // CompressedCertificate.
+            25 if self.session.is_tls13() => match decompressed(body, MAX_MESSAGE) {
+                Some(body) => self.message(direction, 11, &body, at),
+                None => {
+                    self.session.certificates_at[index].get_or_insert(at);
+                    self.session.certificates_unreadable += 1;
+                }
+            },
             _ => {}
         }
     }
