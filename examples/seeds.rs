@@ -24,13 +24,14 @@ const MOST: usize = 8;
 type Seeds = fn(&[u8], &[Seen]) -> Vec<Vec<u8>>;
 
 /// Every target.
-const TARGETS: [(&str, Seeds); 6] = [
+const TARGETS: [(&str, Seeds); 7] = [
     ("analysis", files),
     ("app", streams),
     ("capture", files),
     ("dissect", frames),
     ("quic", datagrams),
     ("reassembly", segments),
+    ("tls", streams),
 ];
 
 /// A packet of a capture.

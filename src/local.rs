@@ -118,14 +118,8 @@ struct Rounds<'c> {
 
 impl<'c> Rounds<'c> {
     fn new(reader: Reader, config: &'c Config) -> Self {
-        Self {
-            config,
-            reader,
-            sequencer: Sequencer::new(config),
-            tracker: Tracker::new(config),
-            packets: 0,
-            files_told: 0,
-        }
+        let tracker = Tracker::new(config, &reader.keys());
+        Self { config, reader, sequencer: Sequencer::new(config), tracker, packets: 0, files_told: 0 }
     }
 
     fn run(mut self, rows: &mut (dyn Rows + Send), progress: &(dyn Fn(Progress) + Sync)) -> Outcome {

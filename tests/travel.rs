@@ -50,7 +50,7 @@ const RECORDS: usize = 200;
 const ANSWER: &str = "PCAPSY_TRAVEL_ANSWER";
 
 /// What stage 2 of one partition is given.
-type Task = (FlowLimits, Configured, Timestamp, Vec<u8>, Vec<Vec<u8>>);
+type Task = (FlowLimits, Configured, Timestamp, Vec<u8>, Vec<u8>, Vec<Vec<u8>>);
 
 /// The report, and all rows in their order.
 #[derive(PartialEq)]
@@ -109,6 +109,7 @@ impl Result {
             parcels.extend(sequenced.datagrams.iter().map(alone));
         }
         let leads = encode(&leads).expect("encoded");
+        let keys = encode(&reader.keys()).expect("encoded");
         // Shuffled, and sorted again by partition and packet.
         shuffle(&mut parcels, &mut dice);
         let mut lists = vec![Vec::new(); partitions];
@@ -135,6 +136,7 @@ impl Result {
                 config.detect.clone(),
                 sequencer.clock(),
                 leads.clone(),
+                keys.clone(),
                 messages.collect(),
             );
             let answer = stage2(&postcard::to_stdvec(&task).expect("encoded"));
@@ -175,10 +177,12 @@ fn shuffle<T>(list: &mut [T], dice: &mut Dice) {
 
 /// Stage 2 of one partition, bytes to bytes.
 fn track(task: &[u8]) -> Vec<u8> {
-    let (limits, thresholds, clock, leads, messages): Task = postcard::from_bytes(task).expect("decoded");
+    let (limits, thresholds, clock, leads, keys, messages): Task =
+        postcard::from_bytes(task).expect("decoded");
     let records = messages.iter().map(|message| decode(message).expect("decoded"));
     let leads = decode(&leads).expect("decoded");
     let partition = Partition::new(0, limits, Detectors::new(&thresholds));
+    let partition = partition.with_keys(decode(&keys).expect("decoded"));
     let (tracked, state) = partition.run(records, &leads, clock).expect("in order");
     let answer = (encode(&tracked).expect("encoded"), encode(&state).expect("encoded"));
     postcard::to_stdvec(&answer).expect("encoded")

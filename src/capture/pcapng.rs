@@ -104,6 +104,17 @@ pub(super) fn least(kind: u32) -> usize {
     }
 }
 
+/// Secrets type of a key log of TLS.
+pub(super) const TLS_KEY_LOG: u32 = 0x544c_534b;
+
+/// The key log of a Decryption Secrets Block: secrets type, length, secrets; `None` for secrets of other
+/// types.
+pub(super) fn key_log(block: &[u8], big_endian: bool) -> Option<&[u8]> {
+    let (kind, length) = (word(block, 8, big_endian)?, word(block, 12, big_endian)?);
+    let room = block.get(16..block.len().checked_sub(4)?)?;
+    (kind == TLS_KEY_LOG).then(|| room.get(..length as usize).unwrap_or(room))
+}
+
 /// The name of a block type for people.
 pub(super) fn name(kind: u32) -> String {
     match kind {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::chunk::Chunk;
 use super::error::{CaptureError, Ignored, Unreadable};
+use super::keys::Keys;
 use super::limits::CaptureLimits;
 use super::report::{DamageKind, FileReport};
 use super::resync;
@@ -27,6 +28,7 @@ pub struct Reader {
     files: Vec<FileReport>,
     unreadable: Vec<Unreadable>,
     ignored: Ignored,
+    keys: Keys,
     packets: u64,
     done: u64,
     total: Option<u64>,
@@ -89,6 +91,7 @@ impl Reader {
             files: Vec::new(),
             unreadable: set.unreadable,
             ignored: set.ignored,
+            keys: Keys::default(),
             packets: 0,
             done: 0,
         }
@@ -125,6 +128,11 @@ impl Reader {
     /// Reports of the files read to their end, in set order: [`Chunk::file`] is an index into them.
     pub fn files(&self) -> &[FileReport] {
         &self.files
+    }
+
+    /// The secrets of TLS sessions: those in the files, as far as they are read, and what is added.
+    pub fn keys(&self) -> Keys {
+        self.keys.clone()
     }
 
     /// Path and [`FileReport::base`] of every file begun so far, in set order.
@@ -190,7 +198,8 @@ impl Reader {
             ..FileReport::default()
         };
         let max_record = self.limits.max_record as usize;
-        let (splitter, header) = set::begin(&mut source, &entry.name, report, max_record)?;
+        let (mut splitter, header) = set::begin(&mut source, &entry.name, report, max_record)?;
+        splitter.keys = self.keys.clone();
         source.skip(header);
         Ok(Open { source, splitter, shrank_from: None })
     }

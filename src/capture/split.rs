@@ -5,6 +5,7 @@
 
 use super::chunk::Format;
 use super::interface::NO_INTERFACE;
+use super::keys::Keys;
 use super::pcap::{FileHeader, Head, Layout};
 use super::pcapng::{self, Fields, Section, kind};
 use super::pcapng_option::{Options, integer};
@@ -44,6 +45,8 @@ pub(super) struct Splitter {
     pub(super) report: FileReport,
     /// Interfaces of the current section, or of the pcap file.
     pub(super) section: Section,
+    /// What the secrets in the file are added to.
+    pub(super) keys: Keys,
     records: Records,
     max_record: usize,
 }
@@ -73,7 +76,8 @@ impl Splitter {
         report.add_interface(&interface);
         let mut section = Section::new(layout.big_endian, 0);
         section.interfaces = std::sync::Arc::new(vec![interface]);
-        Self { report, section, records: Records::Pcap { layout, limit, near: None }, max_record }
+        let records = Records::Pcap { layout, limit, near: None };
+        Self { report, section, keys: Keys::default(), records, max_record }
     }
 
     /// Starts at the first section header of a pcapng file.
@@ -81,7 +85,7 @@ impl Splitter {
         report.format = "pcapng";
         report.byte_order = order_name(big_endian);
         let section = Section::new(big_endian, 0);
-        Self { report, section, records: Records::Pcapng, max_record }
+        Self { report, section, keys: Keys::default(), records: Records::Pcapng, max_record }
     }
 
     /// The record layout, as chunks carry it.
@@ -299,6 +303,14 @@ impl Splitter {
                 self.count_comments(&block[16..found - 4]);
             }
             kind::STATISTICS => self.statistics(block),
+            kind::SECRETS => {
+                self.report.add_skipped(kind);
+                let after = self.report.base + self.report.packets;
+                let log = pcapng::key_log(block, self.section.big_endian);
+                if let Some(log) = log {
+                    self.keys.learn(log, after);
+                }
+            }
             _ => self.report.add_skipped(kind),
         }
     }

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use crate::capture::{FileReport, Hashes};
+use crate::capture::{FileReport, Hashes, Keys, Random, RawPacket, Secret};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::redaction::RedactArgs;
 use crate::cli::source::{Source, spare, time};
 use crate::cli::stdout::stdout;
 use crate::config::Config;
-use crate::dissect::FiveTuple;
+use crate::dissect::{FiveTuple, dissect};
 use crate::extract::{
     Again, Asked, DisplayFilter, ExtractError, FILTER_FIELDS, FlowSpan, Packet, Picked, Wanted, each_picked,
     pick,
@@ -59,6 +59,10 @@ pub(super) struct Extract {
     /// Write to this file [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Also write the secrets of the TLS sessions that begin in these packets, when they are known: who has
+    /// the file can read what was said
+    #[arg(long, conflicts_with = "redact")]
+    include_secrets: bool,
     #[command(flatten)]
     redact: RedactArgs,
 }
@@ -114,6 +118,7 @@ struct Chosen {
     choice: Choice,
     what: String,
     files: Vec<FileReport>,
+    keys: Keys,
 }
 
 impl Extract {
@@ -141,8 +146,12 @@ impl Extract {
             redaction.ready();
         }
         let redacted = redaction.is_some();
+        let secrets = self.secrets(&chosen, &again)?;
         let mut fill = |out: &mut dyn Write| -> Result<u64, ExtractError> {
             let mut writer = Writer::new(out, &what, redacted)?;
+            if !secrets.is_empty() {
+                writer.secrets(&secrets)?;
+            }
             let each = |picked: Option<&Picked>, packet: &Packet<'_>| {
                 Ok(writer.add(picked, packet, redaction.as_mut())?)
             };
@@ -168,6 +177,22 @@ impl Extract {
         bar.clear();
         self.tell(packets, &chosen, redaction.as_ref());
         Ok(Exit::Clean)
+    }
+
+    /// The secrets to be written: of the sessions whose ClientHello begins in a packet that is.
+    fn secrets(&self, chosen: &Chosen, again: &Again) -> Result<Secret, Failure> {
+        let mut randoms = BTreeSet::new();
+        if self.include_secrets {
+            chosen.choice.each(again, |_, packet| {
+                randoms.extend(client_random(&packet.raw));
+                Ok(())
+            })?;
+        }
+        let secrets = chosen.keys.lines(&randoms);
+        if self.include_secrets && secrets.is_empty() {
+            complain("no secret of a TLS session that begins in these packets is known");
+        }
+        Ok(secrets)
     }
 
     fn tell(&self, packets: u64, chosen: &Chosen, redaction: Option<&Redaction>) {
@@ -198,6 +223,7 @@ impl Extract {
 
     fn choose(&self, config: &Config, redacted: bool) -> Result<Chosen, Failure> {
         let reader = self.source.open_one(config, Hashes::Blake3)?;
+        let keys = reader.keys();
         if let Some(path) = &self.output {
             spare(&reader, path, &path.display().to_string())?;
         }
@@ -212,7 +238,7 @@ impl Extract {
             bar.clear();
             let picked = picked?;
             let what = picked.iter().map(|one| contents(&report, one, redacted)).collect();
-            return Ok(Chosen { choice: Choice::Picked(picked), what, files: outcome.files });
+            return Ok(Chosen { choice: Choice::Picked(picked), what, files: outcome.files, keys });
         }
         let mut wanted = Wanted::default();
         wanted.between(self.from, self.to);
@@ -240,7 +266,7 @@ impl Extract {
             wanted.filter(filter.clone(), &spans.of_streams);
         }
         let what = if redacted { "chosen packets".to_owned() } else { self.asked_for() };
-        Ok(Chosen { choice: Choice::Wanted(wanted), what, files })
+        Ok(Chosen { choice: Choice::Wanted(wanted), what, files, keys })
     }
 
     /// The findings behind an id.
@@ -278,4 +304,13 @@ impl Extract {
         let all: Vec<String> = flows.chain(community).chain(from).chain(to).chain(filter).collect();
         format!("packets of {}", all.join(", "))
     }
+}
+
+/// The random of the ClientHello that a packet's payload begins with: behind record header, message header
+/// and version.
+fn client_random(raw: &RawPacket<'_>) -> Option<Random> {
+    let payload = dissect(&RawPacket { start: 0, ..*raw }).payload;
+    let bytes = raw.data.get(payload.start as usize..)?;
+    let hello = bytes.first() == Some(&22) && bytes.get(5) == Some(&1);
+    bytes.get(11..).filter(|_| hello)?.first_chunk().copied()
 }

@@ -85,7 +85,7 @@ enum Command {
     Dns(tables::TableArgs),
     /// Print one row per TLS session
     Tls(tables::TableArgs),
-    /// Print one row per certificate that a TLS session sent in the clear
+    /// Print one row per certificate that a TLS session sent in the clear, or that keys opened
     Certificates(tables::TableArgs),
     /// Print one row per HTTP request and its response
     Http(tables::TableArgs),

@@ -1,19 +1,23 @@
 //! What to read and how: the arguments that all reading commands share.
 
-use std::fs;
-use std::io::{self, IsTerminal};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use zeroize::Zeroizing;
 
 use crate::capture::{CaptureLimits, Hashes, Reader};
-use crate::cli::outcome::Failure;
+use crate::cli::outcome::{Failure, complain};
 use crate::cli::progress::Bar;
 use crate::config::Config;
 use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::place::same_file;
 use crate::time::Timestamp;
+
+/// Longest key log that is read, bytes.
+const MOST_KEYS: u64 = 64 << 20;
 
 /// A time as an argument.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
@@ -30,6 +34,10 @@ pub(super) struct Source {
     /// Take all inputs as one capture, in time order, whatever their names and times
     #[arg(long)]
     set: bool,
+    /// Open TLS with the secrets of this key log, in the format of SSLKEYLOGFILE. Those that a pcapng file
+    /// carries are used in any case
+    #[arg(long, value_name = "FILE")]
+    keylog: Option<PathBuf>,
     #[command(flatten)]
     reading: Reading,
 }
@@ -69,7 +77,7 @@ impl Reading {
 impl Source {
     /// One input, all of it as one capture.
     pub(super) fn one(input: &Path, reading: Reading) -> Self {
-        Self { inputs: vec![input.to_owned()], set: true, reading }
+        Self { inputs: vec![input.to_owned()], set: true, keylog: None, reading }
     }
 
     /// The configuration asked for.
@@ -98,7 +106,26 @@ impl Source {
                 spare(reader, Path::new("/dev/stdout"), "standard output")?;
             }
         }
+        self.learn(&readers)?;
         Ok(readers)
+    }
+
+    /// Adds the key log to what the readers know.
+    fn learn(&self, readers: &[Reader]) -> Result<(), Failure> {
+        let Some(path) = &self.keylog else { return Ok(()) };
+        let wrong = |why: &str| Failure::Usage(format!("{}: {why}", path.display()));
+        let mut text = Zeroizing::new(Vec::new());
+        let file = File::open(path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        // At once, so that growing leaves no copies behind.
+        text.reserve_exact(file.metadata().map_or(0, |about| about.len().min(MOST_KEYS) as usize + 1));
+        let read = file.take(MOST_KEYS + 1).read_to_end(&mut text);
+        match read.map_err(|error| wrong(&format!("cannot be read: {error}")))? as u64 {
+            length if length > MOST_KEYS => Err(wrong("longer than the 64 MiB that are read of a key log")),
+            _ if readers.iter().all(|reader| reader.keys().learn(&text, 0) == 0) => {
+                Err(wrong("no line is a secret of TLS, such as CLIENT_RANDOM, random and secret"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As [`Source::open`], of inputs that are one capture set.
@@ -128,8 +155,12 @@ impl Source {
     ) -> Result<Outcome, Failure> {
         let bar = self.bar();
         let run = Run { threads: self.threads(), sha256: false };
+        let keys = reader.keys();
         let outcome = local::analyze_set(reader, config, run, rows, &|progress| bar.show(progress));
         bar.clear();
+        if keys.refused() > 0 {
+            complain(&format!("{} secrets of TLS found no room: their sessions stay closed", keys.refused()));
+        }
         Ok(outcome?)
     }
 }

@@ -273,8 +273,9 @@ impl Counted {
         let waited = asked.zip(answered).map(|(asked, answered)| (asked, answered.time - asked.time));
         if let Some((asked, span)) = waited.filter(|(_, span)| *span >= Span::ZERO) {
             self.first_byte.add(span);
-            // Every exchange of plain HTTP is counted for itself.
-            if flow.service != Some(Protocol::Http) {
+            // Every exchange of HTTP that can be read is counted for itself.
+            let opened = flow.tls.as_ref().and_then(|tls| tls.opened.as_ref());
+            if flow.service != Some(Protocol::Http) && !opened.is_some_and(|opened| opened.http) {
                 self.slots.count(asked.time, |interval| interval.answered(span));
             }
         }

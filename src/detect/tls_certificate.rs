@@ -25,7 +25,7 @@
 //! # What it leaves alone
 //! - Roots at the end of a chain, sent or not, whoever's they are.
 //! - Old signatures and keys that were allowed when the capture was made.
-//! - Sessions of TLS 1.3, which encrypts certificates, and resumed ones, which send none.
+//! - Sessions of TLS 1.3, which encrypts certificates, without their keys, and resumed ones, which send none.
 //! - Validity when the clock of the capture cannot be right, or none of several servers is valid by it.
 //!
 //! # What it does not claim
@@ -37,7 +37,7 @@
 
 use std::net::IpAddr;
 
-use crate::app::tls::{Alert, ChainFault, TlsSession, alert_name, chain_faults};
+use crate::app::tls::{Alert, ChainFault, Sealed, TlsSession, alert_name, chain_faults};
 use crate::detect::described::{Described, Known, day};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -368,7 +368,10 @@ impl TlsCertificate {
 /// Why a session shows no certificate of its server.
 fn unseen(tls: &TlsSession) -> &'static str {
     match tls {
-        _ if tls.is_tls13() => "TLS 1.3 encrypts the certificates",
+        TlsSession { opened: None, .. } if tls.is_tls13() => "TLS 1.3 encrypts the certificates",
+        TlsSession { opened: Some(opened), .. } if tls.is_tls13() && opened.why[1].is_some() => {
+            opened.why[1].map_or("", Sealed::reason)
+        }
         _ if tls.certificates_at[1].is_some() => "a certificate could not be read",
         _ if tls.server_hello.is_none() => "the session ended before the server's certificate",
         _ if tls.lost.contains(&true) => "bytes of the handshake are missing from the capture",

@@ -69,6 +69,24 @@ impl<W: Write> Pcapng<W> {
         self.packets
     }
 
+    /// Adds the lines of a TLS key log, for the packets behind them: a Decryption Secrets Block, which
+    /// pcap-parser does not write (section 4.7 of the draft).
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn secrets(&mut self, lines: &[u8]) -> io::Result<()> {
+        const BLOCK: u32 = 10;
+        const TLS_KEY_LOG: u32 = 0x544c_534b;
+        let padding = lines.len().next_multiple_of(4) - lines.len();
+        let total = (20 + lines.len() + padding) as u32;
+        for word in [BLOCK, total, TLS_KEY_LOG, lines.len() as u32] {
+            self.out.write_all(&word.to_le_bytes())?;
+        }
+        self.out.write_all(lines)?;
+        self.out.write_all(&[0; 4][..padding])?;
+        self.out.write_all(&total.to_le_bytes())
+    }
+
     /// Adds a packet as its file has it.
     ///
     /// # Errors

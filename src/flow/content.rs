@@ -8,6 +8,7 @@ use crate::app::http2::Http2Parser;
 use crate::app::quic::{QuicReader, looks_like_quic};
 use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::app::upgrade::{Dialogue, ProxyHeader};
+use crate::capture::Keys;
 use crate::dissect::{Direction, PacketRef};
 use crate::flow::{FlowHead, Greeting, Service, Turn, Turns, Upgrade};
 use crate::time::Timestamp;
@@ -42,13 +43,15 @@ enum Kind {
     Recorded([Vec<Option<u8>>; 2]),
 }
 
-/// What stood before the protocol of a connection.
+/// What stood before the protocol of a connection, or stands inside it.
 #[derive(Debug, Default)]
 struct Before {
     proxied: Option<ProxyHeader>,
     dialogue: Option<Dialogue>,
     /// HTTP/1 that went over to another protocol.
     http: Option<Box<HttpParser>>,
+    /// What keys opened of TLS.
+    inside: Option<Box<Content>>,
 }
 
 /// The parsers of one flow.
@@ -57,6 +60,8 @@ pub(super) struct Content {
     kind: Kind,
     /// Behind a pointer: few connections have it.
     before: Option<Box<Before>>,
+    /// What opens TLS.
+    keys: Option<Keys>,
     transactions: Option<Box<Transactions>>,
     dns_port: bool,
     greetings: [Greeting; 2],
@@ -66,9 +71,9 @@ pub(super) struct Content {
 
 impl Content {
     /// For a byte stream. `dns_port`: one of its ports is DNS's, so length-prefixed messages are expected.
-    pub(super) fn stream(dns_port: bool) -> Self {
+    pub(super) fn stream(dns_port: bool, keys: Option<Keys>) -> Self {
         let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(None) };
-        Self::of(kind, dns_port)
+        Self { keys, ..Self::of(kind, dns_port) }
     }
 
     /// For datagrams.
@@ -85,6 +90,7 @@ impl Content {
         Self {
             kind,
             before: None,
+            keys: None,
             transactions: None,
             dns_port,
             greetings: Default::default(),
@@ -121,8 +127,11 @@ impl Content {
             }
             _ => 0,
         };
-        let http = |before: &Before| before.http.as_ref().map_or(0, |http| http.held());
-        let before = self.before.as_ref().map_or(0, |before| size_of::<Before>() + http(before));
+        let before = self.before.as_deref().map_or(0, |before| {
+            let http = before.http.as_ref().map_or(0, |http| http.held());
+            let inside = before.inside.as_ref().map_or(0, |inside| size_of::<Self>() + inside.held());
+            size_of::<Before>() + http + inside
+        });
         stream + before + self.transactions.as_ref().map_or(0, |transactions| transactions.held())
     }
 
@@ -179,19 +188,21 @@ impl Content {
         match &self.kind {
             Kind::Http(parser) => parser.is_tunnel(),
             Kind::Http2(_) => true,
-            _ => self.before.as_ref().is_some_and(|before| before.http.is_some()),
+            _ => self.before.as_ref().is_some_and(|before| {
+                before.http.is_some() || before.inside.as_ref().is_some_and(|inside| inside.hides_turns())
+            }),
         }
     }
 
     /// What was asked and answered, where the streams of a connection tell it. Those that `resent` knows have
     /// waited for the network.
-    pub(super) fn turns(&self, resent: impl Fn(PacketRef) -> bool) -> Option<Turns> {
-        let Kind::Http2(of) = &self.kind else { return None };
+    pub(super) fn turns(&self, resent: &dyn Fn(PacketRef) -> bool) -> Option<Turns> {
+        let Kind::Http2(of) = &self.kind else { return self.inside()?.turns(resent) };
         let (parser, turns) = of.as_ref();
         let mut turns = turns.clone();
         parser.waiting().iter().filter_map(Turn::of).for_each(|turn| turns.count(turn));
         for turn in &mut turns.slowest {
-            turn.repeated = resent(turn.request) || turn.response.is_some_and(&resent);
+            turn.repeated = resent(turn.request) || turn.response.is_some_and(resent);
         }
         Some(turns)
     }
@@ -205,7 +216,11 @@ impl Content {
     pub(super) fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
         self.greetings[direction.index()].add(bytes, at);
         match &mut self.kind {
-            Kind::Tls(parser) => parser.data(direction, bytes, at),
+            Kind::Tls(parser) => {
+                parser.data(direction, bytes, at);
+                let plain = parser.take_plain();
+                self.plain_inside(plain);
+            }
             Kind::Http(parser) => {
                 let rest = parser.data(direction, bytes, at, self.clock);
                 if parser.is_tunnel() {
@@ -230,7 +245,7 @@ impl Content {
                 let all = if whole.is_empty() { bytes } else { &whole };
                 match looks_like_tls(all) {
                     Recognition::Yes => {
-                        let mut parser = Box::<TlsParser>::default();
+                        let mut parser = Box::new(TlsParser::with_keys(self.keys.take()));
                         parser.data(direction, all, began);
                         self.kind = Kind::Tls(parser);
                     }
@@ -263,10 +278,18 @@ impl Content {
     pub(super) fn gap(&mut self, direction: Direction, length: u64, at: PacketRef) {
         self.greetings[direction.index()].gap();
         match &mut self.kind {
-            Kind::Tls(parser) => parser.gap(direction, length, at),
+            Kind::Tls(parser) => {
+                parser.gap(direction, length, at);
+                let plain = parser.take_plain();
+                self.plain_inside(plain);
+            }
             Kind::Http(parser) => parser.gap(direction, length, at, self.clock),
             Kind::Http2(of) => of.0.gap(direction, length, at, self.clock),
-            Kind::Plain(of) if of.0.is_secured(direction) => of.1.gap(direction, length, at),
+            Kind::Plain(of) if of.0.is_secured(direction) => {
+                of.1.gap(direction, length, at);
+                let plain = of.1.take_plain();
+                self.plain_inside(plain);
+            }
             Kind::Plain(of) => of.0.gap(direction),
             Kind::Dns(stream) => stream.gap(direction, length, at),
             Kind::Undecided(heads) => {
@@ -323,7 +346,8 @@ impl Content {
             _ => self.transactions.as_ref().and_then(|transactions| transactions.next_deadline()),
         };
         let before = self.before.as_ref().and_then(|before| before.http.as_ref()?.next_deadline());
-        now.into_iter().chain(before).min()
+        let inside = self.inside().and_then(Self::next_deadline);
+        now.into_iter().chain(before).chain(inside).min()
     }
 
     /// Transactions that are finished at `now`, each with the time it was finished.
@@ -338,24 +362,24 @@ impl Content {
         match &self.kind {
             Kind::Http(parser) if parser.is_reversed() => head.reversed(),
             Kind::Http2(of) if of.0.is_reversed() => head.reversed(),
-            _ => head,
+            _ => self.inside().map_or(head, |inside| inside.roles(head)),
         }
     }
 
     /// HTTP exchanges that were finished before `now`.
     pub(super) fn exchanges(&mut self, now: Timestamp) -> Vec<Exchange> {
-        self.each_exchange(|parser| parser.finished(now), |parser| parser.finished(now))
+        self.each_exchange(&|parser| parser.finished(now), &|parser| parser.finished(now))
     }
 
     /// The flow is over: every HTTP exchange is finished.
     pub(super) fn close_exchanges(&mut self, closing: Option<Closing>) -> Vec<Exchange> {
-        self.each_exchange(|parser| parser.close(closing), |parser| parser.close(closing))
+        self.each_exchange(&|parser| parser.close(closing), &|parser| parser.close(closing))
     }
 
     fn each_exchange(
         &mut self,
-        first: impl Fn(&mut HttpParser) -> Vec<Exchange>,
-        second: impl Fn(&mut Http2Parser) -> Vec<Exchange>,
+        first: &dyn Fn(&mut HttpParser) -> Vec<Exchange>,
+        second: &dyn Fn(&mut Http2Parser) -> Vec<Exchange>,
     ) -> Vec<Exchange> {
         let mut exchanges = match &mut self.kind {
             Kind::Http(parser) => first(parser),
@@ -369,6 +393,7 @@ impl Content {
         };
         let Some(before) = self.before.as_deref_mut() else { return exchanges };
         exchanges.splice(0..0, before.http.iter_mut().flat_map(|parser| first(parser)));
+        exchanges.extend(before.inside.iter_mut().flat_map(|inside| inside.each_exchange(first, second)));
         if let Some(client) = before.proxied.and_then(|header| header.client) {
             for exchange in exchanges.iter_mut().filter(|exchange| exchange.forwarded_for.is_empty()) {
                 exchange.forwarded_for = client.address.to_string();
@@ -398,12 +423,15 @@ impl Content {
 
     /// The TLS session, when it was one.
     pub(super) fn into_tls(self) -> Option<Box<TlsSession>> {
-        match self.kind {
-            Kind::Tls(parser) => Some(Box::new(parser.finish())),
-            Kind::Quic(reader) => Some(Box::new(reader.finish())),
-            Kind::Plain(of) if is_secured(&of.0) => Some(Box::new(of.1.finish())),
-            _ => None,
-        }
+        let http = self.inside().is_some_and(|inside| inside.service() == Some(Service::Http));
+        let mut session = match self.kind {
+            Kind::Tls(parser) => Box::new(parser.finish()),
+            Kind::Quic(reader) => Box::new(reader.finish()),
+            Kind::Plain(of) if is_secured(&of.0) => Box::new(of.1.finish()),
+            _ => return None,
+        };
+        session.opened.iter_mut().for_each(|opened| opened.http = http);
+        Some(session)
     }
 }
 

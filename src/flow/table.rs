@@ -13,6 +13,7 @@ use std::collections::BinaryHeap;
 use hashbrown::HashTable;
 use slab::Slab;
 
+use crate::capture::Keys;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
 use crate::flow::content::Content;
@@ -27,6 +28,8 @@ use legs::Legs;
 #[derive(Debug)]
 pub struct FlowTable {
     limits: FlowLimits,
+    /// What opens TLS.
+    keys: Option<Keys>,
     /// Slots of `open` by [`slot_hash`]: the keys stand there already.
     index: HashTable<u32>,
     /// Boxed, so that growing moves pointers.
@@ -59,6 +62,7 @@ impl FlowTable {
     pub fn new(limits: FlowLimits) -> Self {
         Self {
             limits,
+            keys: None,
             index: HashTable::new(),
             open: Slab::new(),
             ranks: Vec::new(),
@@ -73,6 +77,11 @@ impl FlowTable {
             evicting: false,
             weight: 0,
         }
+    }
+
+    /// Opens TLS with these keys.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys: Some(keys), ..self }
     }
 
     /// Takes the next packet of this partition. `clock` is the latest capture time up to and with this
@@ -178,7 +187,7 @@ impl FlowTable {
             Some(attempt) => State::Attempt(attempt),
             None => State::Connection(self.limits.connection()),
         };
-        let content = Content::stream(dns);
+        let content = Content::stream(dns, self.keys.clone());
         self.open(Open::new(flow, slot_hash(packet), state, content, stream, clock))
     }
 

@@ -561,7 +561,7 @@ impl Connection {
             let here = events.iter().filter(|event| event.at == at);
             here.into_iter().any(|event| event.kind.is_data_retransmission())
         };
-        let streams = content.turns(resent);
+        let streams = content.turns(&resent);
         let mut flow = Box::<TcpFlow>::default();
         for (index, direction) in Direction::BOTH.into_iter().enumerate() {
             let side = std::mem::take(&mut self.senders[index].side);

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::Lists;
+use crate::capture::Keys;
 use crate::config::Config;
 use crate::detect::Detectors;
 use crate::flow::Row;
@@ -43,11 +44,12 @@ impl ByThread {
 }
 
 impl Tracker {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, keys: &Keys) -> Self {
         let count = config.limits.used_partitions();
         let limits = config.flow_limits();
+        let partition = |index| Partition::new(index, limits, config.detectors()).with_keys(keys.clone());
         Self {
-            partitions: (0..count).map(|index| Partition::new(index, limits, config.detectors())).collect(),
+            partitions: (0..count).map(partition).collect(),
             limiter: Limiter::new(&config.limits),
             numbers: StreamNumbers::new(count, config.limits.numbered_streams()),
             waiting: Vec::new(),

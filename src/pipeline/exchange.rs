@@ -18,6 +18,7 @@
 //!    judges.
 //! 6. [`ChunkHead`]: which bytes are a chunk, and what they need to be read alone. To stage 1.
 //! 7. [`StreamNumbers`]: the numbers of the streams of all partitions. To whoever writes the rows.
+//! 8. [`Keys`]: secrets of TLS sessions, when all files were read. To stage 2, to all partitions.
 //!
 //! Records that the sequencer puts together from fragments join those of stage 1. While no limit on all flows
 //! together acts (`limits.memory_mib`, `limits.streams`), a run through bytes gives what one on this machine
@@ -28,7 +29,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::{ChunkSummary, Leads, PartitionState, Records, StreamNumbers, Tracked};
-use crate::capture::ChunkHead;
+use crate::capture::{ChunkHead, Keys};
 
 /// Version of the format. Goes up with every change to a type that travels.
 pub const VERSION: u16 = 6;
@@ -90,6 +91,10 @@ impl Travels for ChunkHead {
 
 impl Travels for StreamNumbers {
     const KIND: u8 = 7;
+}
+
+impl Travels for Keys {
+    const KIND: u8 = 8;
 }
 
 /// The bytes of a message.

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::batch::Batch;
 use super::records::Records;
 use super::sequencer::Leads;
+use crate::capture::Keys;
 use crate::correlate::Scoreboard;
 use crate::detect::{Books, Context, Detectors, Merge, Rule, Verdict};
 use crate::dissect::{PacketRecord, Transport};
@@ -50,6 +51,11 @@ impl Partition {
     pub fn new(index: usize, limits: FlowLimits, detectors: Detectors) -> Self {
         let (table, state) = (FlowTable::new(limits), PartitionState::default());
         Self { index, table, detectors, state, last: (0, Timestamp::MIN) }
+    }
+
+    /// Opens TLS with these keys, which say themselves from which packet on.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { table: self.table.with_keys(keys), ..self }
     }
 
     /// Takes this partition's packets of a batch; batches come in capture order.

@@ -117,6 +117,14 @@ impl<W: Write> Writer<W> {
         self.file.packets()
     }
 
+    /// Adds secrets of TLS sessions, the lines of a key log, for the packets behind them.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn secrets(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.secrets(lines)
+    }
+
     /// Adds a packet that `picked` chose, or that was wanted for itself.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 
 use crate::app::quic::version::Version;
+use crate::app::tls::schedule::Hash;
 use crate::dissect::Direction;
 
 /// Octets that authenticate a packet.
@@ -27,11 +28,9 @@ pub(super) struct InitialKeys([Keys; 2]);
 impl InitialKeys {
     /// Of a connection whose client chose `id` for the server in its first packet.
     pub(super) fn new(version: &Version, id: &[u8]) -> Self {
-        let (_, secret) = Hkdf::<Sha256>::extract(Some(&version.salt), id);
+        let (secret, _) = Hkdf::<Sha256>::extract(Some(&version.salt), id);
         let sides = ["client in", "server in"].map(|side| {
             let secret = expand::<32>(&secret, side);
-            // A PRK of 32 octets is never too short.
-            let secret = Hkdf::<Sha256>::from_prk(&secret).unwrap_or_else(|_| Hkdf::new(None, &secret));
             let label = |what: &str| format!("{} {what}", version.label);
             Keys {
                 packet: Aes128Gcm::new(&expand::<16>(&secret, &label("key")).into()),
@@ -112,13 +111,9 @@ impl Keys {
     }
 }
 
-/// HKDF-Expand-Label without a context (RFC 8446 section 7.1).
-fn expand<const N: usize>(secret: &Hkdf<Sha256>, label: &str) -> [u8; N] {
-    let label = format!("tls13 {label}");
-    let info = [&(N as u16).to_be_bytes()[..], &[label.len() as u8], label.as_bytes(), &[0]].concat();
+fn expand<const N: usize>(secret: &[u8], label: &str) -> [u8; N] {
     let mut key = [0; N];
-    // Of 255 * 32 octets at most, and these are less.
-    let _ = secret.expand(&info, &mut key);
+    Hash::Sha256.expand_label(secret, label, &mut key);
     key
 }
 

@@ -1,4 +1,4 @@
-//! Certificates of a TLS 1.2 (or older) handshake; later versions encrypt them.
+//! Certificates of a TLS handshake; TLS 1.3 encrypts them.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -171,13 +171,18 @@ fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
 }
 
 /// The DER certificates of a Certificate message: the list and each entry begin with three octets of length.
-pub(super) fn chain(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = body.get(3..).unwrap_or_default();
+/// In TLS 1.3 a context stands before the list, and extensions behind each entry (RFC 8446 section 4.4.2).
+pub(super) fn chain(body: &[u8], tls13: bool) -> impl Iterator<Item = &[u8]> {
+    let context = if tls13 { body.first().map_or(0, |length| 1 + usize::from(*length)) } else { 0 };
+    let mut rest = body.get(context + 3..).unwrap_or_default();
     std::iter::from_fn(move || {
         let (&[high, middle, low], after) = rest.split_first_chunk::<3>()?;
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        let der = after.get(..length)?;
-        rest = &after[length..];
+        let (der, after) = after.split_at_checked(length)?;
+        rest = after;
+        if let (true, Some((length, after))) = (tls13, after.split_first_chunk::<2>()) {
+            rest = after.get(usize::from(u16::from_be_bytes(*length))..).unwrap_or_default();
+        }
         Some(der)
     })
 }

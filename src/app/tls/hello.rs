@@ -41,7 +41,7 @@ pub struct ServerHello {
     pub version: u16,
     /// Cipher suite.
     pub cipher_suite: u16,
-    /// Application protocol (seen before TLS 1.3 only).
+    /// Application protocol (seen before TLS 1.3, or with keys).
     pub alpn: Option<String>,
 }
 
@@ -150,6 +150,12 @@ impl ServerHello {
         }
         Some((hello, parsed.random == RETRY))
     }
+}
+
+/// The application protocol in the body of EncryptedExtensions (RFC 8446 section 4.3.1).
+pub(super) fn encrypted_protocol(body: &[u8]) -> Option<String> {
+    let mut all = extensions(body.get(2..)?);
+    protocols(all.find(|(kind, _)| *kind == 16)?.1).next().map(text)
 }
 
 /// `TLS 1.2` and the like; the number for others.

@@ -2,9 +2,12 @@
 
 use crate::app::tls::alert::{Alert, Phase};
 use crate::app::tls::certificate::{self, Certificate};
-use crate::app::tls::hello::{ClientHello, ServerHello, cipher_name};
+use crate::app::tls::compressed::decompressed;
+use crate::app::tls::hello::{ClientHello, ServerHello, cipher_name, encrypted_protocol};
+use crate::app::tls::opener::{Opener, Plain};
 use crate::app::tls::record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
 use crate::app::tls::session::{TLS13, TlsSession};
+use crate::capture::Keys;
 use crate::dissect::{Direction, PacketRef};
 
 /// Largest handshake message read; a chain of certificates is rarely above 16 KiB.
@@ -26,6 +29,8 @@ pub struct TlsParser {
     /// Bytes of the messages whose names and texts are kept.
     texts: usize,
     halves: [Half; 2],
+    /// While records may be opened.
+    opener: Option<Box<Opener>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,7 +53,17 @@ fn wanted(kind: u8) -> bool {
     matches!(kind, ALERT | HANDSHAKE | CHANGE_CIPHER_SPEC)
 }
 
+/// Every record counts: a key opens the one of its number only.
+fn wanted_with_keys(_: u8) -> bool {
+    true
+}
+
 impl TlsParser {
+    /// A parser that opens encrypted records with these keys.
+    pub fn with_keys(keys: Option<Keys>) -> Self {
+        Self { opener: keys.map(|keys| Box::new(Opener::new(keys))), ..Self::default() }
+    }
+
     /// A parser of the messages that QUIC carries.
     pub(in crate::app) fn over_quic() -> Self {
         Self { quic: true, ..Self::default() }
@@ -73,20 +88,36 @@ impl TlsParser {
     /// No byte follows: what was read.
     pub fn finish(mut self) -> TlsSession {
         self.session.unfinished = self.halves.each_ref().map(Half::is_unfinished);
+        self.note_opened();
         self.session
+    }
+
+    /// What stood inside application data since the last call.
+    pub fn take_plain(&mut self) -> Vec<Plain> {
+        self.opener.as_mut().map_or_else(Vec::new, |opener| opener.take_plain())
+    }
+
+    fn note_opened(&mut self) {
+        if let Some(opener) = self.opener.take() {
+            let any = opener.opened.records != [0; 2] || opener.opened.sealed != [0; 2];
+            self.session.opened = any.then(|| Box::new(opener.opened.clone()));
+        }
     }
 
     /// Bytes of memory that it takes, about.
     pub fn held(&self) -> usize {
         let held = |half: &Half| half.handshake.len() + half.records.held();
-        size_of::<Self>() + self.texts + self.halves.iter().map(held).sum::<usize>()
+        let opener = self.opener.as_ref().map_or(0, |opener| opener.held());
+        size_of::<Self>() + self.texts + opener + self.halves.iter().map(held).sum::<usize>()
     }
 
     /// Takes the next bytes of a direction.
     pub fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            if let Some(record) = self.halves[direction.index()].records.next(&mut rest, wanted, at) {
+            let opens = self.opener.as_ref().is_some_and(|opener| opener.is_open(direction));
+            let keep = if opens { wanted_with_keys } else { wanted };
+            if let Some(record) = self.halves[direction.index()].records.next(&mut rest, keep, at) {
                 self.record(direction, record);
             }
         }
@@ -103,14 +134,46 @@ impl TlsParser {
         half.handshake = Vec::new();
         half.alert.clear();
         self.session.lost[direction.index()] = half.records.lost;
+        let lost = half.records.lost;
         if let Some(record) = record {
-            self.note(direction, &record);
+            if self.is_sealed(direction, &record)
+                && let Some(opener) = &mut self.opener
+            {
+                opener.torn(direction, &record);
+            }
+            self.note(direction, &record, None);
+        } else if let (true, Some(opener)) = (lost, &mut self.opener) {
+            opener.lose(direction, length, at);
         }
     }
 
-    fn note(&mut self, direction: Direction, record: &Record) {
+    /// The record is encrypted; the server may not have chosen how yet.
+    fn is_sealed(&self, direction: Direction, record: &Record) -> bool {
+        match self.session.version() {
+            Some(TLS13) | None => record.kind == APPLICATION_DATA,
+            Some(_) => self.halves[direction.index()].encrypted && record.kind != CHANGE_CIPHER_SPEC,
+        }
+    }
+
+    /// Opens an encrypted record in place: the type of what it holds.
+    fn open(&mut self, direction: Direction, record: &mut Record) -> Option<u8> {
+        if self.opener.is_none() || !self.is_sealed(direction, record) {
+            return None;
+        }
+        if self.opener.as_ref().is_some_and(|opener| opener.is_idle(record.at)) {
+            self.opener = None;
+            return None;
+        }
+        let cipher = self.session.server_hello.as_ref().map(|hello| hello.cipher_suite);
+        let tls13 = self.session.is_tls13();
+        self.opener.as_mut()?.open(direction, cipher, tls13, record)
+    }
+
+    /// A record has passed; `inner`: what keys found in it.
+    fn note(&mut self, direction: Direction, record: &Record, inner: Option<u8>) {
         let index = direction.index();
-        self.session.last_record[index] = Some((record.kind, record.length as u16, record.at));
+        let kind = inner.unwrap_or(record.kind);
+        self.session.last_record[index] = Some((kind, record.length as u16, record.at));
         if record.kind == APPLICATION_DATA {
             // Data before the ServerHello is early data, and its end is a short record, too (RFC 8446 section
             // 4.5).
@@ -123,6 +186,8 @@ impl TlsParser {
             };
             if self.session.established.is_some() {
                 self.session.server_records += u32::from(direction == Direction::ToClient);
+            } else if inner.is_some_and(|kind| kind != APPLICATION_DATA) {
+                // Not told by its length: it is read.
             } else if done && self.session.version() == Some(TLS13) && first && is_short(record) {
                 self.alert(direction, None, record.at);
             } else if done {
@@ -136,23 +201,26 @@ impl TlsParser {
         }
     }
 
-    fn record(&mut self, direction: Direction, record: Record) {
-        self.note(direction, &record);
+    fn record(&mut self, direction: Direction, mut record: Record) {
+        let inner = self.open(direction, &mut record);
+        self.note(direction, &record, inner);
         let index = direction.index();
-        let encrypted = self.halves[index].encrypted;
-        match record.kind {
+        let changed = self.halves[index].encrypted;
+        let encrypted = changed && inner.is_none();
+        let kind = inner.unwrap_or(record.kind);
+        if kind == HANDSHAKE && changed && self.halves[direction.reverse().index()].encrypted {
+            self.session.established.get_or_insert(record.at);
+        }
+        match kind {
             CHANGE_CIPHER_SPEC => {
                 self.session.change_cipher_spec[index].get_or_insert(record.at);
                 // In TLS 1.3 it is a dummy for middleboxes (RFC 8446 appendix D.4).
-                self.halves[index].encrypted |=
-                    self.session.version().is_some_and(|version| version != TLS13);
-            }
-            HANDSHAKE if encrypted => {
-                let other = self.halves[direction.reverse().index()].encrypted;
-                if other {
-                    self.session.established.get_or_insert(record.at);
+                if self.session.version().is_some_and(|version| version != TLS13) {
+                    self.halves[index].encrypted = true;
+                    self.opener.iter_mut().for_each(|opener| opener.change(direction));
                 }
             }
+            HANDSHAKE if encrypted => {}
             HANDSHAKE => {
                 let held = &mut self.halves[index].handshake;
                 if held.is_empty() {
@@ -165,7 +233,7 @@ impl TlsParser {
             ALERT if encrypted && self.has_null_cipher() && record.body.len() > 2 => {
                 self.alert(direction, record.body.first_chunk().copied(), record.at);
             }
-            ALERT if encrypted || record.length > 64 => self.alert(direction, None, record.at),
+            ALERT if encrypted || record.body.len() > 64 => self.alert(direction, None, record.at),
             ALERT => {
                 self.halves[index].alert.extend_from_slice(&record.body);
                 let octets = std::mem::take(&mut self.halves[index].alert);
@@ -178,6 +246,10 @@ impl TlsParser {
                 } else {
                     self.alert(direction, None, record.at);
                 }
+            }
+            APPLICATION_DATA if inner.is_some() => {
+                let Some(opener) = &mut self.opener else { return };
+                opener.inside(direction, record.body, record.at);
             }
             _ => {}
         }
@@ -232,6 +304,9 @@ impl TlsParser {
     fn message(&mut self, direction: Direction, kind: u8, body: &[u8], at: PacketRef) {
         let index = direction.index();
         self.session.last_handshake[index] = Some((kind, at));
+        if let (1 | 2, Some(opener)) = (kind, &mut self.opener) {
+            opener.hello(kind, body);
+        }
         match kind {
             1 if self.session.client_hello.is_none() => {
                 self.session.client_hello = ClientHello::read(body, at, self.quic);
@@ -242,10 +317,16 @@ impl TlsParser {
                 Some((hello, false)) => self.session.server_hello = Some(hello),
                 None => {}
             },
-            11 if self.session.version() != Some(TLS13) => {
+            // EncryptedExtensions.
+            8 => {
+                let chosen = self.session.server_hello.as_mut();
+                chosen.into_iter().for_each(|hello| hello.alpn = encrypted_protocol(body));
+            }
+            11 => {
                 self.session.certificates_at[index].get_or_insert(at);
                 self.texts += body.len();
-                for der in certificate::chain(body).take(certificate::MAX_CHAIN) {
+                let chain = certificate::chain(body, self.session.is_tls13());
+                for der in chain.take(certificate::MAX_CHAIN) {
                     match Certificate::of(der) {
                         Some(certificate) => self.session.certificates[index].push(certificate),
                         None => self.session.certificates_unreadable += 1,
@@ -253,6 +334,17 @@ impl TlsParser {
                 }
             }
             13 => self.session.certificate_requested = true,
+            20 if self.session.is_tls13() && direction == Direction::ToServer => {
+                self.session.established.get_or_insert(at);
+            }
+            // CompressedCertificate.
+            25 if self.session.is_tls13() => match decompressed(body, MAX_MESSAGE) {
+                Some(body) => self.message(direction, 11, &body, at),
+                None => {
+                    self.session.certificates_at[index].get_or_insert(at);
+                    self.session.certificates_unreadable += 1;
+                }
+            },
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! A TLS session as far as it can be read without keys.
+//! A TLS session as far as it can be read: without keys, or with them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +6,7 @@ use crate::app::quic::Quic;
 use crate::app::tls::alert::{Alert, Phase};
 use crate::app::tls::certificate::Certificate;
 use crate::app::tls::hello::{ClientHello, ServerHello};
+use crate::app::tls::opener::Opened;
 use crate::app::tls::record::APPLICATION_DATA;
 use crate::dissect::{Direction, PacketRef};
 use crate::time::Span;
@@ -28,7 +29,7 @@ pub struct TlsSession {
     pub certificates_at: [Option<PacketRef>; 2],
     /// Certificates that could not be read.
     pub certificates_unreadable: u32,
-    /// The server asked for a certificate (seen before TLS 1.3 only).
+    /// The server asked for a certificate (seen before TLS 1.3, or with keys).
     pub certificate_requested: bool,
     /// Alerts in order, first sixteen.
     pub alerts: Vec<Alert>,
@@ -38,7 +39,7 @@ pub struct TlsSession {
     pub application_data: [Option<PacketRef>; 2],
     /// When the handshake was complete, as far as the records show.
     pub established: Option<PacketRef>,
-    /// The last handshake message in the clear by direction: its type.
+    /// The last handshake message that was read, by direction: its type.
     pub last_handshake: [Option<(u8, PacketRef)>; 2],
     /// The last record by direction: content type, length, packet.
     pub last_record: [Option<(u8, u16, PacketRef)>; 2],
@@ -52,6 +53,8 @@ pub struct TlsSession {
     pub server_records: u32,
     /// What QUIC says of it, when QUIC carried it and not TCP.
     pub quic: Option<Box<Quic>>,
+    /// What keys opened of it; `None` when nobody gave any, or nothing in it was encrypted.
+    pub opened: Option<Box<Opened>>,
 }
 
 impl TlsSession {
@@ -93,7 +96,9 @@ impl TlsSession {
     /// TLS 1.3 hides alerts in application data. True when the last record of `direction` has an alert's
     /// length: 2 + 1 + 16, or 2 + 1 + 8 with CCM_8 (RFC 8446 section 5.2).
     pub fn may_end_with_alert(&self, direction: Direction) -> bool {
+        let read = self.opened.as_ref().is_some_and(|opened| opened.last[direction.index()]);
         self.version() == Some(TLS13)
+            && !read
             && self.last_record[direction.index()]
                 .is_some_and(|(kind, length, _)| kind == APPLICATION_DATA && matches!(length, 19 | 11))
     }

@@ -3,7 +3,7 @@
 use super::{Content, HEAD, Kind};
 use crate::app::http::GoesOver;
 use crate::app::http2::{Http2Parser, looks_like_http2};
-use crate::app::tls::{Recognition, TlsParser};
+use crate::app::tls::{Octets, Plain, Recognition, TlsParser};
 use crate::app::upgrade::{Dialogue, ProxyPrefix, proxy_prefix};
 use crate::dissect::{Direction, PacketRef};
 use crate::flow::{Greeting, Turns};
@@ -32,7 +32,8 @@ impl Content {
             let kind = Kind::Http2(Box::new((Http2Parser::new(asks), Turns::default())));
             self.begin(kind, direction, bytes, began);
         } else if let Some(dialogue) = Dialogue::new(direction, bytes) {
-            self.begin(Kind::Plain(Box::new((dialogue, TlsParser::default()))), direction, bytes, began);
+            let parser = TlsParser::with_keys(self.keys.take());
+            self.begin(Kind::Plain(Box::new((dialogue, parser))), direction, bytes, began);
         } else if more && bytes.len() < HEAD {
             let Kind::Undecided(heads) = &mut self.kind else { return };
             heads.get_or_insert_default()[direction.index()] = (bytes.to_vec(), began);
@@ -90,7 +91,9 @@ impl Content {
         let Kind::Plain(of) = &mut self.kind else { return };
         let (dialogue, tls) = of.as_mut();
         if dialogue.is_secured(direction) {
-            return tls.data(direction, bytes, at);
+            tls.data(direction, bytes, at);
+            let plain = tls.take_plain();
+            return self.plain_inside(plain);
         }
         let before = Direction::BOTH.map(|direction| dialogue.is_secured(direction));
         let first = dialogue.data(direction, bytes, at);
@@ -116,6 +119,27 @@ impl Content {
             let (dialogue, tls) = *of;
             self.kind = Kind::Tls(Box::new(tls));
             self.before.get_or_insert_default().dialogue = Some(dialogue);
+        }
+    }
+
+    /// What keys opened of TLS.
+    pub(super) fn inside(&self) -> Option<&Self> {
+        self.before.as_ref()?.inside.as_deref()
+    }
+
+    /// Takes what stands in records that were opened. TLS inside TLS stays closed.
+    pub(super) fn plain_inside(&mut self, plain: Vec<Plain>) {
+        if plain.is_empty() {
+            return;
+        }
+        let inside = &mut self.before.get_or_insert_default().inside;
+        let inside = inside.get_or_insert_with(|| Box::new(Self::stream(false, None)));
+        inside.clock = self.clock;
+        for Plain { direction, at, octets } in plain {
+            match octets {
+                Octets::Known(octets) => inside.data(direction, &octets, at),
+                Octets::Missing(length) => inside.gap(direction, length, at),
+            }
         }
     }
 

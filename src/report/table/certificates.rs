@@ -1,4 +1,4 @@
-//! `certificates`: one row per certificate of a chain that was sent in the clear.
+//! `certificates`: one row per certificate of a chain that was sent in the clear, or that keys opened.
 
 use super::shared::{FileIndex, ordinal, side, word};
 use super::{Column, Table, columns};
@@ -63,7 +63,7 @@ pub struct Certificates;
 impl Table for Certificates {
     const NAME: &'static str = "certificates";
     const DOC: &'static str = "One row per certificate that was sent in a TLS session: TLS 1.3 encrypts \
-        them, and a resumed session sends none.";
+        them, which only keys open, and a resumed session sends none.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "id.resp_h",

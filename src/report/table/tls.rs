@@ -3,7 +3,9 @@
 use super::shared::{FileIndex, community_id, ordinal, side, word};
 use super::{Column, Table, columns};
 use crate::app::quic::{self, Quic};
-use crate::app::tls::{Alert, Certificate, ClientHello, ServerHello, TlsSession, cipher_name, version_name};
+use crate::app::tls::{
+    Alert, Certificate, ClientHello, Sealed, ServerHello, TlsSession, cipher_name, version_name,
+};
 use crate::dissect::{Direction, PacketRef};
 use crate::flow::{Flow, Negotiation, Upgrade};
 use crate::time::Span;
@@ -85,6 +87,10 @@ impl<'a> TlsRow<'a> {
     fn server_name(self) -> Option<&'a str> {
         self.client()?.sni.as_deref()
     }
+
+    fn opened(self) -> Option<&'static str> {
+        Some(self.session.opened.as_ref()?.why().map_or("whole", Sealed::name))
+    }
 }
 
 /// The table of TLS sessions.
@@ -95,7 +101,7 @@ impl Table for Tls {
     const NAME: &'static str = "tls";
     const DOC: &'static str = "One row per flow with TLS, over TCP or in QUIC: what was offered, \
         chosen, presented and said. Certificates and the application protocol chosen are visible before TLS \
-        1.3 only.";
+        1.3, or with keys.";
     const BRIEF: &'static [&'static str] = &[
         "ts",
         "id.orig_h",
@@ -188,4 +194,6 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
         = |row| row.quic_versions();
     "orig_lost" Bool "missing bytes ended the reading of the client's side" = |row| row.session.lost[0];
     "resp_lost" Bool "missing bytes ended the reading of the server's side" = |row| row.session.lost[1];
+    "opened" Text "how far keys opened the encrypted records: whole, or why not all of them: no_keys, suite, \
+        gap, no_key_fits; null when no keys were given" = |row| row.opened();
 };

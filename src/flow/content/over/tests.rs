@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 
 /// What both sides send, in order, each in pieces of so many bytes.
 fn content(steps: &[(char, &[u8])], piece: usize) -> Content {
-    let mut content = Content::stream(false);
+    let mut content = Content::stream(false, None);
     for (number, (side, bytes)) in (1..).zip(steps) {
         let direction = if *side == 'c' { Direction::ToServer } else { Direction::ToClient };
         content.clock = Timestamp(number * 1_000_000);
@@ -117,7 +117,7 @@ fn http2_may_begin_with_either_side() {
         ] {
             let mut content = content(&steps, piece);
             assert_eq!(content.service(), Some(Service::Http));
-            let turns = content.turns(|_| false).expect("of streams");
+            let turns = content.turns(&|_| false).expect("of streams");
             assert_eq!((turns.answered, turns.request_bytes), (1, 8));
             let exchanges = finish(&mut content);
             assert_eq!((exchanges.len(), exchanges[0].grpc_status), (1, Some(0)));

@@ -1,10 +1,13 @@
 """TLS handshakes that fail, and closings that look like it."""
 
+import os
 import time
+from contextlib import contextmanager
 
+from ..capture import dumpcap
 from ..certs import Authority
 from ..lab import scenario
-from ..net import until
+from ..net import run, until
 from ..services import Service, thread
 from ..web import Nginx, curl
 
@@ -180,6 +183,58 @@ def tls13_encrypted_alert(lab):
         place.ask(4, "--tlsv1.3", *place.root())
     lab.truth.expect("tls_alert", server=place.server.v4, port=443)
     lab.truth.shows = "tcp.dstport == 443 && tls.record.opaque_type == 23 && tcp.len < 60"
+
+
+@contextmanager
+def keys_in_file(lab, site, vantage):
+    """A capture as pcapng with the secrets of curl's sessions in it, healthy ones included."""
+    file, keys = f"{lab.name}.pcapng", lab.work / "keys"
+    os.environ["SSLKEYLOGFILE"] = str(keys)
+    with lab.capture(site, vantage, tool=dumpcap, file=file):
+        yield
+    run("editcap", "-F", "pcapng", "--inject-secrets", f"tls,{keys}", lab.work / file, lab.work / "with-keys")
+    (lab.work / "with-keys").replace(lab.work / file)
+
+
+@scenario
+def tls13_expired_keys(lab):
+    """The same, and the file has the keys of the sessions: the certificate and what the clients say of it can be read."""
+    place = Place(lab, 33)
+    place.nginx(days=(-400, -3))
+    with keys_in_file(lab, place.site, "client side"):
+        place.ask(4, "--tlsv1.3", *place.root())
+    lab.truth.expect("tls_alert", severity="warning", server=place.server.v4, port=443, mentions="certificate_expired", failed=8)
+    lab.truth.expect("tls_certificate", variant="expired", server=place.server.v4, port=443)
+    lab.truth.shows = sends(45)
+
+
+def inside(place, *versions):
+    """Asks by HTTP/1.1 and by HTTP/2 inside each version of TLS."""
+    for version in versions:
+        for protocol in ("--http1.1", "--http2"):
+            place.ask(2, *version, protocol, *place.root(), path="page")
+            place.ask(1, *version, protocol, *place.root(), path="missing")
+
+
+@scenario
+def healthy_tls_keys(lab):
+    """HTTP/1.1 and HTTP/2 inside TLS 1.2 and 1.3, with AES-GCM and ChaCha20 and with the keys in the file: all well."""
+    place = Place(lab, 21)
+    place.nginx(port="443 http2")
+    with keys_in_file(lab, place.site, "server side"):
+        inside(place, ("--tls-max", "1.2"), ("--tlsv1.3",), ("--tlsv1.3", "--tls13-ciphers", "TLS_CHACHA20_POLY1305_SHA256"))
+    lab.truth.shows = "http.response.code == 200 || http2.headers.status == 200"
+
+
+@scenario
+def http_error_inside_tls(lab):
+    """A service answers half of its requests with 503, inside TLS 1.3, and the file has the keys."""
+    place = Place(lab, 18)
+    place.nginx(extra='location /orders { if ($request_id ~ "[0-7]$") { return 503; } return 200; }')
+    with keys_in_file(lab, place.site, "client side"):
+        place.ask(12, "--tlsv1.3", *place.root(), path="orders")
+    lab.truth.expect("http_error", server=place.server.v4, port=443)
+    lab.truth.shows = "tcp.srcport == 443 && http.response.code == 503"
 
 
 @scenario
