@@ -105,11 +105,14 @@ struct Tally {
 /// What became of packets of a conversation.
 type Tallies = BTreeMap<(Way, Fate, Kind), Tally>;
 
+/// The same by conversation, as both points know it.
+type ByConversation = HashMap<[FiveTuple; 2], Tallies>;
+
 /// What was lost or made up between the points, by conversation.
 #[derive(Debug, Default)]
 pub struct Losses {
     /// Names of the two points, and the conversations as both know them.
-    pairs: Vec<([String; 2], HashMap<[FiveTuple; 2], Tallies>)>,
+    pairs: Vec<([String; 2], ByConversation)>,
 }
 
 /// The flows of a point that lost something, found while it is analysed.
@@ -171,7 +174,7 @@ impl Losses {
     fn at<'l>(&'l self, points: &[&str]) -> impl Iterator<Item = (FiveTuple, &'l [String; 2], &'l Tallies)> {
         self.pairs.iter().flat_map(move |(names, conversations)| {
             let is_end = names.each_ref().map(|name| points.contains(&name.as_str()));
-            #[expect(clippy::iter_over_hash_type, reason = "summed, and sorted where it is shown")]
+            // In any order: it is summed up, and sorted where it is shown.
             conversations.iter().flat_map(move |(tuples, tallies)| {
                 let [a, b] = *tuples;
                 let known = match is_end {
@@ -261,8 +264,8 @@ fn places<'r>(
     let mut places: BTreeMap<(&str, &str, Fate), Placed> = BTreeMap::new();
     for (tuple, numbers) in &explained {
         let told: Vec<&Told> = numbers.iter().filter_map(|number| TOLD.get(*number)).collect();
+        let mut of_flow: BTreeSet<(&str, &str, Fate)> = BTreeSet::new();
         for ([a, b], tallies) in by_tuple.get(tuple).into_iter().flatten() {
-            let mut of_flow: BTreeSet<(&str, &str, Fate)> = BTreeSet::new();
             for ((way, fate, kind), tally) in *tallies {
                 if !told.iter().any(|told| told.fates.contains(fate) && told.kinds.contains(kind)) {
                     continue;

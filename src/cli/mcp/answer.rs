@@ -321,6 +321,7 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(24))]
         #[test]
         fn no_answer_is_longer_than_its_budget(
             texts in proptest::collection::vec("\\PC{0,3000}", 0..12),

@@ -1,5 +1,7 @@
 //! What can be asked, and with which arguments. The schemas that a client sees are those of these types.
 
+use std::sync::Arc;
+
 use rmcp::handler::server::tool::schema_for_input;
 use rmcp::model::{Tool, ToolAnnotations};
 use rmcp::schemars::{self, JsonSchema};
@@ -144,11 +146,14 @@ pub(super) enum Question {
     Explain(Explain),
 }
 
+/// The schema of arguments, or why there is none.
+type Schema = Result<Arc<Map<String, Value>>, String>;
+
 /// A tool: name, what it does, the schema of its arguments, and how they are read.
 struct Sheet {
     name: &'static str,
     about: &'static str,
-    schema: fn() -> Result<std::sync::Arc<Map<String, Value>>, String>,
+    schema: fn() -> Schema,
     read: fn(Map<String, Value>) -> Result<Question, Problem>,
 }
 
