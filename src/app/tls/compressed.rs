@@ -6,8 +6,9 @@ use brotli::Decompressor;
 use flate2::read::ZlibDecoder;
 use zstd::stream::read::Decoder;
 
-/// Longest window of zstd that is believed, as a power of two: far more than a message has.
-const ZSTD_WINDOW: u32 = 20;
+/// Longest window of zstd that is believed, as a power of two: what RFC 8878 section 3.1.1.1.2 recommends to
+/// support.
+const ZSTD_WINDOW: u32 = 23;
 /// The first bits of brotli with windows above 16 MiB, which RFC 7932 section 9.1 does not have.
 const LARGE_WINDOW: u8 = 0x11;
 
