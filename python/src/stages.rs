@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use pcapsy::capture::{ChunkHead, Compression, Reader};
+use pcapsy::capture::{ChunkHead, Compression, Keys, Reader};
 use pcapsy::config::Config;
 use pcapsy::detect::Detectors;
 use pcapsy::flow::Row;
@@ -58,9 +58,9 @@ pub(crate) struct Plan {
     files: Vec<(String, u64)>,
 }
 
-/// What the sequencer gives the partitions: leads, the capture's clock, and datagrams put together from
-/// fragments, by place of the chunk and partition.
-type Sequenced = (Octets, i64, Vec<(usize, usize, Octets)>);
+/// What the sequencer gives the partitions: leads, the secrets of TLS that stand in the files, the capture's
+/// clock, and datagrams put together from fragments, by place of the chunk and partition.
+type Sequenced = (Octets, Octets, i64, Vec<(usize, usize, Octets)>);
 
 #[pymethods]
 impl Plan {
@@ -107,7 +107,7 @@ impl Plan {
         let Self { state, partitions, .. } = self;
         py.detach(|| {
             let state = state.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let Some((_, sequencer)) = state else { return Err(spent()) };
+            let Some((reader, sequencer)) = state else { return Err(spent()) };
             let (mut leads, mut datagrams) = (Leads::default(), Vec::new());
             for (place, summary) in summaries.iter().enumerate() {
                 let sequenced = sequencer.take(decode::<ChunkSummary>(summary)?);
@@ -122,7 +122,7 @@ impl Plan {
                     datagrams.push((place, partition, encode(list)?));
                 }
             }
-            Ok((encode(&leads)?, sequencer.clock().0, datagrams))
+            Ok((encode(&leads)?, encode(&reader.keys())?, sequencer.clock().0, datagrams))
         })
     }
 
@@ -245,6 +245,7 @@ type Said = (usize, &'static str, Octets);
 pub(crate) struct Tracker {
     config: Config,
     leads: Leads,
+    keys: Keys,
     clock: Timestamp,
     /// Somebody wants rows.
     rows: bool,
@@ -264,9 +265,9 @@ struct Tracking {
 #[pymethods]
 impl Tracker {
     #[new]
-    fn new(config: &str, leads: &[u8], clock: i64, rows: bool) -> PyResult<Self> {
-        let (config, leads) = (error::config(config)?, decode(leads)?);
-        Ok(Self { config, leads, clock: Timestamp(clock), rows, current: Mutex::new(None) })
+    fn new(config: &str, leads: &[u8], keys: &[u8], clock: i64, rows: bool) -> PyResult<Self> {
+        let (config, leads, keys) = (error::config(config)?, decode(leads)?, decode(keys)?);
+        Ok(Self { config, leads, keys, clock: Timestamp(clock), rows, current: Mutex::new(None) })
     }
 
     /// Takes a message of stage 1. They come sorted by partition, then by chunk: an error when they do not.
@@ -291,7 +292,7 @@ impl Tracker {
 
 impl Tracker {
     fn taken(&mut self, number: usize, chunk: usize, records: Records) -> PyResult<Vec<Said>> {
-        let Self { config, leads, clock, rows, current } = self;
+        let Self { config, leads, keys, clock, rows, current } = self;
         let current = current.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut said = Vec::new();
         if let Some(before) = current.take_if(|tracking| tracking.number != number) {
@@ -302,7 +303,8 @@ impl Tracker {
         }
         let tracking = current.get_or_insert_with(|| Tracking {
             number,
-            partition: Partition::new(0, config.flow_limits(), Detectors::new(&config.detect)),
+            partition: Partition::new(0, config.flow_limits(), Detectors::new(&config.detect))
+                .with_keys(keys.clone()),
             chunk,
             records: Records::default(),
             rows: Vec::new(),

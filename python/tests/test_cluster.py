@@ -89,6 +89,7 @@ def test_an_executor_that_dies_changes_nothing(cluster, lab, tmp_path, monkeypat
 
 
 def test_tables_come_from_both_workers(cluster, lab):
-    report = same(cluster, lab / "dns_servfail_upstream.pcap", partitions=7, chunk_kib=16)
-    assert report.tables["dns"].count() == len(pcapsy.analyze(lab / "dns_servfail_upstream.pcap").tables["dns"])
+    path = lab / "dns_servfail_upstream.pcap"
+    report = same(cluster, path, partitions=7, chunk_kib=16)
+    assert report.tables["dns"].count() == len(pcapsy.analyze(path).tables["dns"])
     report.unpersist()

@@ -73,7 +73,7 @@ def same(spark, paths, **cut) -> pcapsy.Report:
     return report
 
 
-@pytest.mark.parametrize("name", ["mtu_silent_upload.pcap", "proxy_502.pcap"])
+@pytest.mark.parametrize("name", ["mtu_silent_upload.pcap", "proxy_502.pcap", "tls13_expired_keys.pcapng"])
 def test_the_report_is_the_local_one_at_any_cut(spark, lab, name):
     for partitions, chunk_kib in ((1, 4096), (5, 8)):
         same(spark, lab / name, partitions=partitions, chunk_kib=chunk_kib, tables=[])

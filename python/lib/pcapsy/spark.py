@@ -104,13 +104,13 @@ def analyze(
         stage1 = frame.mapInArrow(dissector(text, chunk_kib, parts), RECORDS)
         stage1 = stage1.persist(StorageLevel.DISK_ONLY)
         stack.callback(stage1.unpersist)
-        leads, clock, datagrams = plan.sequence(summaries(stage1, chunks))
+        leads, keys, clock, datagrams = plan.sequence(summaries(stage1, chunks))
         records = stage1.where(f"part <> {SUMMARY}")
         if datagrams:
             rows = [(part, chunk, 1, bytearray(message)) for chunk, part, message in datagrams]
             records = records.unionAll(spark.createDataFrame(rows, RECORDS))
         records = records.repartition(parts, "part").sortWithinPartitions("part", "chunk", "again")
-        stage2 = records.mapInArrow(tracker(text, leads, clock, bool(kept)), SAID)
+        stage2 = records.mapInArrow(tracker(text, leads, keys, clock, bool(kept)), SAID)
         stage2 = stage2.persist(StorageLevel.DISK_ONLY)
         said = stage2.where("what <> 'rows'").collect()
     ends = [(row.part, bytes(row.message)) for row in said if row.what == "end"]
@@ -197,11 +197,11 @@ def dissector(config: str, chunk_kib: int, parts: int) -> Stage:
     return dissect
 
 
-def tracker(config: str, leads: bytes, clock: int, rows: bool) -> Stage:
+def tracker(config: str, leads: bytes, keys: bytes, clock: int, rows: bool) -> Stage:
     """Stage 2: records, sorted by partition and packet, to rows and what the detectors counted."""
 
     def track(batches: Batches) -> Batches:
-        tracker = _native.Tracker(config, leads, clock, rows)
+        tracker = _native.Tracker(config, leads, keys, clock, rows)
         for records in batches:
             columns = (records.column(name) for name in ("part", "chunk", "message"))
             for part, chunk, message in zip(*columns):
