@@ -473,7 +473,7 @@ fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> 
     let mut hosts: Distinct<IpAddr> = Distinct::default();
     case.affected.servers.iter().for_each(|server| hosts.add(server.address));
     let services = case.affected.servers.iter();
-    let (known, strange): (Vec<&Endpoint>, Vec<_>) = services.partition(|service| is_known(service.port));
+    let (known, strange): (Vec<&Endpoint>, Vec<_>) = services.partition(|service| !is_random(**service));
     let ports = strange.iter().map(|service| service.port).collect::<BTreeSet<_>>().len();
     // A way out that is broken is broken for the ports that people use.
     let peers = ports > known.len() && 2 * ports > strange.len();
