@@ -20,6 +20,7 @@ use pcapsy::flow::{Flow, FlowHead};
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
 use pcapsy::time::Timestamp;
+use rayon::prelude::*;
 use support::tshark::corpus;
 
 /// What the TLS sessions of a capture say.
@@ -108,9 +109,10 @@ const DIFFERENCES: &[(&str, &str)] = &[
 #[test]
 fn names_and_certificates_are_tsharks() {
     let (mut compared, mut wrong) = ([0; FIELDS.len()], Vec::new());
-    for path in corpus() {
+    let read: Vec<_> = corpus().into_par_iter().map(|path| (theirs(&path), path)).collect();
+    for (fields, path) in read {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let Some(fields) = theirs(&path) else { return eprintln!("skipped: no tshark") };
+        let Some(fields) = fields else { return eprintln!("skipped: no tshark") };
         if fields.iter().all(BTreeSet::is_empty) || DIFFERENCES.iter().any(|(name, _)| *name == file) {
             continue;
         }

@@ -26,6 +26,7 @@ use pcapsy::local::{self, Run};
 use pcapsy::pipeline::{Outcome, Rows};
 use pcapsy::report::evidence::{self, EVIDENCE, Redaction, Writer};
 use pcapsy::report::model::Report;
+use rayon::prelude::*;
 use support::truth::{self, Truth, name};
 
 struct NoRows;
@@ -255,76 +256,92 @@ const KNOWN: &[(&str, &str)] = &[
 
 #[test]
 fn evidence_shows_its_incident_again_and_redacted_evidence_the_same() {
-    let config = Config::default();
-    assert!(!config.hash().is_empty());
+    assert!(!Config::default().hash().is_empty());
+    let tools = ["capinfos", "tshark"].map(|tool| Command::new(tool).arg("-v").output().is_ok());
+    let mut captures = truth::captures("lab/captures");
+    captures.retain(|path| path.with_extension("toml").exists());
+    let held: Vec<(String, usize, Vec<String>)> = captures
+        .par_iter()
+        .map(|path| {
+            let (shown, said) = held(path, tools == [true, true]);
+            (name(path), shown, said)
+        })
+        .collect();
     let (mut shown, mut wrong) = (0, Vec::new());
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
-    let tools = ["capinfos", "tshark"].map(|tool| Command::new(tool).arg("-v").output().is_ok());
-    for path in truth::captures("lab/captures").iter().filter(|path| path.with_extension("toml").exists()) {
-        let mut secrets = Secrets::default();
-        let (outcome, report) = analyzed(&Truth::beside(path).inputs(path), &mut secrets);
-        if report.incidents.is_empty() {
-            continue;
-        }
-        let folder = tempfile::tempdir().expect("folder");
-        let (plain, redacted) = (folder.path().join("plain"), folder.path().join("redacted"));
-        let (files, picked) = written(&outcome, &report, &plain, None);
-        let mut redaction = Redaction::new(Some("a key of a test"), false).expect("a key");
-        let (hidden, _) = written(&outcome, &report, &redacted, Some(&mut redaction));
-        assert_eq!(files.len(), hidden.len());
-        assert_eq!(redaction.note().packets_left_out, 0, "{}", name(path));
-        let mut say = |what: String| {
-            println!("{:34} {what}", name(path));
-            match KNOWN.iter().any(|(capture, _)| *capture == name(path)) {
-                true => *known.entry(name(path)).or_default() += 1,
-                false => wrong.push(format!("{}: {what}", name(path))),
+    for (name, some, said) in held {
+        shown += some;
+        for what in said {
+            println!("{name:34} {what}");
+            match KNOWN.iter().any(|(capture, _)| *capture == name) {
+                true => *known.entry(name.clone()).or_default() += 1,
+                false => wrong.push(format!("{name}: {what}")),
             }
-        };
-        let forms = secrets.forms();
-        for (cited, one) in report.incidents.iter().zip(&picked) {
-            let file = plain.join(EVIDENCE).join(format!("{}.pcapng", one.id));
-            let root = report.finding(&cited.incident.root).expect("a root");
-            if one.cites.is_empty() {
-                // A finding about files, such as two that were recorded at the same time, cites no packet.
-                assert!(!file.exists() && cited.evidence.is_empty(), "{}", name(path));
-                continue;
-            }
-            let rule = (root.finding.detector, root.finding.variant);
-            let (again, repeated) = analyzed(std::slice::from_ref(&file), &mut NoRows);
-            assert!(again.files.iter().all(|file| file.damages.is_empty()), "{}", name(path));
-            assert_eq!(again.totals.packets, one.packets.len() as u64);
-            if rules(&repeated).contains(&rule) {
-                shown += 1;
-            } else {
-                say(format!("{} lost {rule:?}: {:?}", one.id, rules(&repeated)));
-            }
-            let hidden = redacted.join(EVIDENCE).join(format!("{}.pcapng", one.id));
-            let (_, same) = analyzed(std::slice::from_ref(&hidden), &mut NoRows);
-            let (one_way, other) = (outline(&repeated), outline(&same));
-            if one_way != other {
-                let only = |a: &[String], b: &[String]| {
-                    a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<String>>()
-                };
-                let (lost, new) = (only(&one_way, &other), only(&other, &one_way));
-                say(format!("{} redacted differs: lost {lost:#?} new {new:#?}", one.id));
-            }
-            let all = fs::read(&hidden).expect("there");
-            for (what, form) in forms.iter().filter(|(_, form)| holds(&untimed(&all, form), form)) {
-                say(format!("{}: {what} is left ({} octets)", one.id, form.len()));
-            }
-            let kept = strings(&payloads(&hidden));
-            for text in strings(&payloads(&file)).intersection(&kept).filter(|text| !is_plain(text)) {
-                say(format!("{}: {:?} is left", one.id, String::from_utf8_lossy(text)));
-            }
-        }
-        if tools == [true, true] && !files.is_empty() {
-            opened(&[files, hidden].concat(), &mut say);
         }
     }
     println!("{shown} incidents shown again; tools at hand: {tools:?}; known: {known:?}");
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(shown > 50, "{shown}");
     assert_eq!(known.len(), KNOWN.len(), "no longer wrong: take it off the list");
+}
+
+/// How many incidents of a capture its evidence shows again, and what is wrong with it.
+fn held(path: &Path, tools: bool) -> (usize, Vec<String>) {
+    let (mut shown, mut wrong) = (0, Vec::new());
+    let mut secrets = Secrets::default();
+    let (outcome, report) = analyzed(&Truth::beside(path).inputs(path), &mut secrets);
+    if report.incidents.is_empty() {
+        return (0, wrong);
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let (plain, redacted) = (folder.path().join("plain"), folder.path().join("redacted"));
+    let (files, picked) = written(&outcome, &report, &plain, None);
+    let mut redaction = Redaction::new(Some("a key of a test"), false).expect("a key");
+    let (hidden, _) = written(&outcome, &report, &redacted, Some(&mut redaction));
+    assert_eq!(files.len(), hidden.len());
+    assert_eq!(redaction.note().packets_left_out, 0, "{}", name(path));
+    let mut say = |what: String| wrong.push(what);
+    let forms = secrets.forms();
+    for (cited, one) in report.incidents.iter().zip(&picked) {
+        let file = plain.join(EVIDENCE).join(format!("{}.pcapng", one.id));
+        let root = report.finding(&cited.incident.root).expect("a root");
+        if one.cites.is_empty() {
+            // A finding about files, such as two that were recorded at the same time, cites no packet.
+            assert!(!file.exists() && cited.evidence.is_empty(), "{}", name(path));
+            continue;
+        }
+        let rule = (root.finding.detector, root.finding.variant);
+        let (again, repeated) = analyzed(std::slice::from_ref(&file), &mut NoRows);
+        assert!(again.files.iter().all(|file| file.damages.is_empty()), "{}", name(path));
+        assert_eq!(again.totals.packets, one.packets.len() as u64);
+        if rules(&repeated).contains(&rule) {
+            shown += 1;
+        } else {
+            say(format!("{} lost {rule:?}: {:?}", one.id, rules(&repeated)));
+        }
+        let hidden = redacted.join(EVIDENCE).join(format!("{}.pcapng", one.id));
+        let (_, same) = analyzed(std::slice::from_ref(&hidden), &mut NoRows);
+        let (one_way, other) = (outline(&repeated), outline(&same));
+        if one_way != other {
+            let only = |a: &[String], b: &[String]| {
+                a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<String>>()
+            };
+            let (lost, new) = (only(&one_way, &other), only(&other, &one_way));
+            say(format!("{} redacted differs: lost {lost:#?} new {new:#?}", one.id));
+        }
+        let all = fs::read(&hidden).expect("there");
+        for (what, form) in forms.iter().filter(|(_, form)| holds(&untimed(&all, form), form)) {
+            say(format!("{}: {what} is left ({} octets)", one.id, form.len()));
+        }
+        let kept = strings(&payloads(&hidden));
+        for text in strings(&payloads(&file)).intersection(&kept).filter(|text| !is_plain(text)) {
+            say(format!("{}: {:?} is left", one.id, String::from_utf8_lossy(text)));
+        }
+    }
+    if tools && !files.is_empty() {
+        opened(&[files, hidden].concat(), &mut say);
+    }
+    (shown, wrong)
 }
 
 /// What was read of sessions and exchanges, without what names somebody.

@@ -18,6 +18,7 @@ use pcapsy::config::Config;
 use pcapsy::flow::Flow;
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
+use rayon::prelude::*;
 use support::tshark::{corpus, tshark};
 
 /// What QUIC says in a capture: `name www.example`, `alpn h3`, `version 1`, `ja4 q13...`.
@@ -107,11 +108,11 @@ fn versions_names_and_protocols_of_quic_are_tsharks() {
     let Ok(known) = known else { return eprintln!("skipped: no tshark") };
     let ja4 = String::from_utf8_lossy(&known.stdout).contains("\ttls.handshake.ja4\t");
     let (mut compared, mut sessions, mut opened, mut with, mut wrong) = (0, 0, 0, 0, Vec::new());
-    for path in captures() {
-        if !may_hold_quic(&path) {
-            continue;
-        }
-        let Some(theirs) = theirs(&path, ja4) else { return eprintln!("skipped: no tshark") };
+    let mut captures = captures();
+    captures.retain(|path| may_hold_quic(path));
+    let read: Vec<_> = captures.into_par_iter().map(|path| (theirs(&path, ja4), path)).collect();
+    for (theirs, path) in read {
+        let Some(theirs) = theirs else { return eprintln!("skipped: no tshark") };
         if theirs.is_empty() {
             continue;
         }
