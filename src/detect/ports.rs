@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn a_port_is_random_by_itself_or_by_where_it_is() {
-        let random = |address: &str, port| is_random(Endpoint { address: address.parse().unwrap(), port });
+        let random =
+            |address: &str, port| is_random(Endpoint { address: address.parse().expect("an address"), port });
         for (address, port, is) in [
             ("203.0.113.9", 443, false),
             ("203.0.113.9", 8443, false),

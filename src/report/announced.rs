@@ -3,18 +3,17 @@
 //! A change that comes before an incident is worth asking about and proves nothing, so it is only ever said
 //! to have come before.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::humanize::lasting;
+use crate::report::list::{self, ListError};
 use crate::report::model::Report;
 use crate::time::{Span, Timestamp};
 
-/// Longest file of changes, bytes.
-const LONGEST: u64 = 16 << 20;
+/// Longest file of changes, MiB.
+const LONGEST: u64 = 16;
 /// Changes that are kept, those nearest to the end of the capture.
 const MOST: usize = 1_000;
 /// Changes before a capture that are kept.
@@ -35,29 +34,6 @@ pub struct Announced {
     pub text: String,
 }
 
-/// A file of changes that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AnnouncedError {
-    /// It cannot be read.
-    #[error("{path}: cannot be read: {error}")]
-    Read {
-        /// Path as given.
-        path: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// A line of it is not understood.
-    #[error("{path}: line {line}: {reason}")]
-    Line {
-        /// Path as given.
-        path: String,
-        /// Which, from 1.
-        line: u64,
-        /// What was expected.
-        reason: String,
-    },
-}
-
 /// A line as people write it.
 #[derive(Deserialize)]
 struct Entry {
@@ -73,18 +49,10 @@ impl Announced {
     ///
     /// # Errors
     /// When the file cannot be read, is longer than 16 MiB, or a line is not understood.
-    pub fn read(path: &Path) -> Result<Vec<Self>, AnnouncedError> {
-        let name = path.display().to_string();
-        let failed = |error| AnnouncedError::Read { path: name.clone(), error };
-        let mut text = String::new();
-        let file = File::open(path).map_err(failed)?;
-        let read = file.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
-        if read as u64 > LONGEST {
-            return Err(failed(io::Error::other("it is longer than 16 MiB")));
-        }
-        let text = text.trim_start_matches('\u{feff}');
-        let found = if text.trim_start().starts_with('{') { json_lines(text) } else { csv(text) };
-        let mut found = found.map_err(|(line, reason)| AnnouncedError::Line { path: name, line, reason })?;
+    pub fn read(path: &Path) -> Result<Vec<Self>, ListError> {
+        let parse =
+            |text: &str| if text.trim_start().starts_with('{') { json_lines(text) } else { csv(text) };
+        let mut found = list::read(path, LONGEST, parse)?;
         found.sort();
         Ok(found)
     }
@@ -195,7 +163,7 @@ mod tests {
     use crate::report::tests::outcome;
     use crate::report::text::{View, plain};
 
-    fn read(text: &str) -> Result<Vec<Announced>, AnnouncedError> {
+    fn read(text: &str) -> Result<Vec<Announced>, ListError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("changes");
         std::fs::write(&path, text).expect("written");

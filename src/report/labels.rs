@@ -1,8 +1,6 @@
 //! Names that people have for addresses, from a file of theirs: hosts, pods, nodes, load balancers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::path::Path;
 
@@ -10,10 +8,11 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::report::escape::terminal;
+use crate::report::list::{self, ListError};
 use crate::report::model::Report;
 
-/// Longest file of names, bytes.
-const LONGEST: u64 = 64 << 20;
+/// Longest file of names, MiB.
+const LONGEST: u64 = 64;
 /// Longest name, characters.
 const NAME: usize = 60;
 /// Addresses of one text that are named.
@@ -27,29 +26,6 @@ pub struct Label {
     /// What it is there for; empty when the file does not say.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub role: String,
-}
-
-/// A file of names that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LabelsError {
-    /// It cannot be read.
-    #[error("{path}: cannot be read: {error}")]
-    Read {
-        /// Path as given.
-        path: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// A line of it is not understood.
-    #[error("{path}: line {line}: {reason}")]
-    Line {
-        /// Path as given.
-        path: String,
-        /// Which, from 1.
-        line: u64,
-        /// What was expected.
-        reason: String,
-    },
 }
 
 /// The names of addresses and networks. Of several networks the longest prefix names an address.
@@ -110,16 +86,8 @@ impl Labels {
     ///
     /// # Errors
     /// When the file cannot be read, is longer than 64 MiB, or a line is not understood.
-    pub fn read(path: &Path) -> Result<Self, LabelsError> {
-        let name = path.display().to_string();
-        let failed = |error| LabelsError::Read { path: name.clone(), error };
-        let mut text = String::new();
-        let file = File::open(path).map_err(failed)?;
-        let read = file.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
-        if read as u64 > LONGEST {
-            return Err(failed(io::Error::other("it is longer than 64 MiB")));
-        }
-        Self::parse(&text).map_err(|(line, reason)| LabelsError::Line { path: name, line, reason })
+    pub fn read(path: &Path) -> Result<Self, ListError> {
+        list::read(path, LONGEST, Self::parse)
     }
 
     fn parse(text: &str) -> Result<Self, (u64, String)> {

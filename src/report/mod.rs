@@ -19,6 +19,7 @@ pub mod capture;
 pub mod assessed;
 pub mod rank;
 pub mod filter;
+pub mod list;
 pub mod announced;
 pub mod labels;
 pub mod model;
