@@ -70,16 +70,15 @@ fn choose(again: &Again, around: &mut [Around]) -> Result<(), ExtractError> {
             let found = lock();
             (found.0.iter().map(Nearest::emptied).collect::<Vec<_>>(), found.1.emptied())
         };
+        let mut places = Vec::new();
         for packet in chunk.packets() {
             let record = dissect(&packet);
             others.add(elsewhere(&record, end));
             let tuple = conversation(&record);
-            if !concern.touches(&record, tuple) {
-                continue;
-            }
-            for (one, nearest) in rules.iter().zip(&mut nearest) {
-                if let Some(candidate) = one.rank(&record, tuple) {
-                    nearest.add(candidate);
+            concern.places(&record, tuple, &mut places);
+            for place in &places {
+                if let Some(candidate) = rules[*place].rank(&record, tuple) {
+                    nearest[*place].add(candidate);
                 }
             }
         }
@@ -119,32 +118,43 @@ fn elsewhere(record: &PacketRecord, end: u64) -> Candidate {
     Candidate { tier: Tier::Elsewhere, distance, ordinal: record.packet, bytes }
 }
 
-/// What all of them ask about together. Nearly every packet of a large capture is about something else.
+/// Who asks about what, by place in the list. Nearly every packet of a large capture is about something else,
+/// and the others are about one or two incidents of many.
+#[derive(Default)]
 struct Concern {
-    cited: HashSet<u64>,
-    tuples: HashSet<FiveTuple>,
-    addresses: HashSet<IpAddr>,
-    /// Some of them take whatever was recorded near their proof.
-    anything: bool,
+    cited: HashMap<u64, Vec<usize>>,
+    tuples: HashMap<FiveTuple, Vec<usize>>,
+    addresses: HashMap<IpAddr, Vec<usize>>,
+    /// Those that take whatever was recorded near their proof.
+    anything: Vec<usize>,
 }
 
 impl Concern {
     fn of(around: &[Around]) -> Self {
-        let (mut tuples, mut addresses) = (HashSet::new(), HashSet::new());
-        for one in around {
-            tuples.extend(one.proved.keys().chain(&one.counted));
-            addresses.extend(one.hosts.iter().chain(one.services.iter().map(|end| &end.address)));
+        let mut concern = Self::default();
+        for (place, one) in around.iter().enumerate() {
+            one.cited.iter().for_each(|cited| concern.cited.entry(*cited).or_default().push(place));
+            let tuples = one.proved.keys().chain(&one.counted);
+            tuples.for_each(|tuple| concern.tuples.entry(*tuple).or_default().push(place));
+            let addresses = one.hosts.iter().chain(one.services.iter().map(|end| &end.address));
+            addresses.for_each(|address| concern.addresses.entry(*address).or_default().push(place));
+            concern.anything.extend(one.names_nobody().then_some(place));
         }
-        let cited = around.iter().flat_map(|one| &one.cited).copied().collect();
-        Self { cited, tuples, addresses, anything: around.iter().any(Around::names_nobody) }
+        concern
     }
 
-    fn touches(&self, record: &PacketRecord, tuple: Option<FiveTuple>) -> bool {
-        let named = |tuple: FiveTuple| {
-            let ends = [tuple.source.address, tuple.destination.address];
-            ends.iter().any(|address| self.addresses.contains(address)) || self.tuples.contains(&tuple)
-        };
-        self.anything || tuple.is_some_and(named) || self.cited.contains(&record.packet)
+    /// Puts the places of those that may want the packet into `places`, each once.
+    fn places(&self, record: &PacketRecord, tuple: Option<FiveTuple>, places: &mut Vec<usize>) {
+        places.clone_from(&self.anything);
+        places.extend(self.cited.get(&record.packet).into_iter().flatten());
+        if let Some(tuple) = tuple {
+            places.extend(self.tuples.get(&tuple).into_iter().flatten());
+            for address in [tuple.source.address, tuple.destination.address] {
+                places.extend(self.addresses.get(&address).into_iter().flatten());
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
     }
 }
 

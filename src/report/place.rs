@@ -91,21 +91,26 @@ pub(super) fn sweep(folder: &Path, prefix: &str, own: &Path, remove: impl Fn(&Pa
     }
 }
 
+/// How often another run may sweep away what is made here, in the moments before it is locked.
+const SWEPT_AWAY: usize = 100;
+
 /// Makes a temporary file or folder, and locks it for as long as the second part of the answer lives.
 pub(super) fn locked<T: AsRef<Path>>(make: impl Fn() -> io::Result<T>) -> io::Result<(T, Option<File>)> {
-    let mut tries = 3;
-    loop {
-        tries -= 1;
+    for _ in 0..SWEPT_AWAY {
         let made = make()?;
-        let file = File::open(&made)?;
-        match file.try_lock() {
-            Ok(()) if made.as_ref().exists() => return Ok((made, Some(file))),
-            // Another run swept it away before it was locked.
-            Ok(()) | Err(TryLockError::WouldBlock) if tries > 0 => {}
+        let locked = match File::open(&made) {
+            Ok(file) => file.try_lock().map(|()| file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        match locked {
+            Ok(file) if made.as_ref().exists() => return Ok((made, Some(file))),
+            Ok(_) | Err(TryLockError::WouldBlock) => {}
             // Where nobody can lock, nobody takes it for left behind.
-            _ => return Ok((made, None)),
+            Err(TryLockError::Error(_)) => return Ok((made, None)),
         }
     }
+    Err(io::Error::other("other runs take its temporary files away"))
 }
 
 #[cfg(unix)]
@@ -251,6 +256,22 @@ mod tests {
         file.write_all(b"new").expect("written");
         drop(pending);
         assert_eq!((fs::read_to_string(&path).expect("there").as_str(), entries(folder.path())), ("old", 1));
+    }
+
+    #[test]
+    fn what_is_swept_away_before_it_is_locked_is_made_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let made = std::cell::Cell::new(0);
+        let make = || {
+            made.set(made.get() + 1);
+            let stage = builder(".pcapsy-test-").tempdir_in(folder.path())?;
+            if made.get() == 1 {
+                fs::remove_dir(stage.path())?;
+            }
+            Ok(stage)
+        };
+        let (stage, lock) = locked(make).expect("made");
+        assert_eq!((made.get(), stage.path().exists(), lock.is_some()), (2, true, true));
     }
 
     #[test]
