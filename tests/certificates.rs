@@ -189,16 +189,44 @@ fn all_files(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { all_files(&path) } else { vec![path] }).collect()
 }
 
+/// A capture without the secrets in it, and the lines of a key log that these are.
+fn without_secrets(file: &[u8]) -> (Vec<u8>, String) {
+    let (secret, other): (Vec<_>, Vec<_>) =
+        blocks(file).into_iter().partition(|(kind, _)| *kind == SECRETS);
+    let log: Vec<u8> = secret.iter().flat_map(|(_, block)| &block[16..block.len() - 4]).copied().collect();
+    let log = String::from_utf8(log).expect("text").trim_end_matches('\0').to_owned();
+    (other.iter().flat_map(|(_, block)| block.iter().copied()).collect(), log)
+}
+
+#[test]
+fn a_key_log_is_for_all_captures_of_a_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut logs = String::new();
+    for name in ["tls13_expired_keys.pcapng", "http_error_inside_tls.pcapng"] {
+        let (closed, log) = without_secrets(&fs::read(lab(name)).expect("committed"));
+        fs::write(folder.path().join(name), closed).expect("written");
+        logs += &log;
+    }
+    fs::write(folder.path().join("keys.log"), logs).expect("written");
+    let arguments = ["analyze", "--json", "--no-files", "-q", "--fail-on", "never", "--keylog", "keys.log"];
+    let (code, reports, message) = pcapsy(folder.path(), &[&arguments[..], &["."]].concat());
+    assert_eq!(code, 0, "{message}");
+    let reports = serde_json::Deserializer::from_str(&reports).into_iter::<serde_json::Value>();
+    let found: Vec<String> = reports
+        .flat_map(|report| report.expect("JSON")["findings"].as_array().expect("a list").clone())
+        .map(|finding| finding["detector"].as_str().expect("text").to_owned())
+        .collect();
+    for detector in ["tls_certificate", "http_error"] {
+        assert!(found.iter().any(|found| found == detector), "{detector}: {found:?}");
+    }
+}
+
 #[test]
 fn keys_decide_whether_a_certificate_of_tls13_is_judged() {
     let folder = tempfile::tempdir().expect("folder");
     let file = fs::read(lab("tls13_expired_keys.pcapng")).expect("committed");
-    let blocks = blocks(&file);
-    let (secret, other): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|(kind, _)| *kind == SECRETS);
-    let log: Vec<u8> = secret.iter().flat_map(|(_, block)| &block[16..block.len() - 4]).copied().collect();
-    let log = String::from_utf8(log).expect("text").trim_end_matches('\0').to_owned();
+    let (closed, log) = without_secrets(&file);
     fs::write(folder.path().join("keys.log"), &log).expect("written");
-    let closed: Vec<u8> = other.iter().flat_map(|(_, block)| block.iter().copied()).collect();
     fs::write(folder.path().join("closed.pcapng"), closed).expect("written");
     fs::write(folder.path().join("open.pcapng"), &file).expect("written");
 

@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 /// Secrets kept, of all sessions; a session of TLS 1.3 has four.
 const MOST: usize = 1 << 18;
 
+/// More than a line takes: a word of 31 octets, 32 and 48 octets in hexadecimal.
+const LONGEST_LINE: usize = 256;
+
 /// The random of a ClientHello, by which a session is known.
 pub type Random = [u8; 32];
 
@@ -94,13 +97,12 @@ impl Keys {
     /// A key log with all that is known of these sessions.
     pub fn lines(&self, randoms: &BTreeSet<Random>) -> Secret {
         let store = self.store();
-        let mut text = Secret::default();
-        for ((random, label), known) in &store.secrets {
-            let word = LABELS.iter().find(|(_, known)| known == label).map(|(word, _)| *word);
-            if let Some(word) = word.filter(|_| randoms.contains(random)) {
+        let wanted = || store.secrets.iter().filter(|((random, _), _)| randoms.contains(random));
+        // At once, so that growing leaves no copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(wanted().count() * LONGEST_LINE));
+        for ((random, label), known) in wanted() {
+            if let Some((word, _)) = LABELS.iter().find(|(_, known)| known == label) {
                 let octets = Zeroizing::new(HEXLOWER.encode(&known.octets));
-                // As long as the longest line, so that no copy is left behind by growing.
-                text.reserve(256);
                 let parts = [word, " ", &HEXLOWER.encode(random), " ", octets.as_str(), "\n"];
                 parts.iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
             }
@@ -212,6 +214,8 @@ mod tests {
         let bytes = postcard::to_stdvec(&keys).expect("encoded");
         let again: Keys = postcard::from_bytes(&bytes).expect("decoded");
         assert_eq!(*again.lines(&wanted), line.as_bytes());
+        let all = again.lines(&[[1; 32], [2; 32]].into());
+        assert_eq!((all.len(), all.capacity()), (2 * line.len(), 2 * LONGEST_LINE), "it never grew");
         assert!(!again.any_before(5) && again.any_before(6));
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::redaction::RedactArgs;
 use crate::cli::source::{Source, spare, time};
 use crate::cli::stdout::stdout;
+use crate::cli::why::none;
 use crate::config::Config;
 use crate::dissect::{FiveTuple, dissect};
 use crate::extract::{
@@ -271,26 +272,18 @@ impl Extract {
 
     /// The findings behind an id.
     fn asked<'r>(&self, report: &'r Report, id: &str) -> Result<Asked<'r>, Failure> {
-        let none = |noun: &str, ids: Vec<&str>| {
-            let there = match ids.as_slice() {
-                [] => format!("there is no {noun}"),
-                [first, .., last] => format!("those there are: {first} to {last}"),
-                [only] => format!("there is {only} only"),
-            };
-            Failure::Usage(format!("no {noun} {id}; {there}"))
-        };
         if self.incident.is_some() {
             let incidents = report.incidents.iter();
             return match incidents.clone().find(|cited| cited.incident.id == id) {
                 Some(cited) => Ok(report.asked(cited)),
-                None => Err(none("incident", incidents.map(|cited| cited.incident.id.as_str()).collect())),
+                None => Err(none("incident", id, incidents.map(|cited| cited.incident.id.as_str()))),
             };
         }
         match report.finding(id) {
             Some(ranked) => {
                 Ok(Asked { id: id.to_owned(), findings: vec![(ranked.id.as_str(), &ranked.finding)] })
             }
-            None => Err(none("finding", report.findings.iter().map(|ranked| ranked.id.as_str()).collect())),
+            None => Err(none("finding", id, report.findings.iter().map(|ranked| ranked.id.as_str()))),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::capture::{CaptureLimits, Hashes, Reader};
 use crate::cli::outcome::{Failure, complain};
 use crate::cli::progress::Bar;
 use crate::config::Config;
+use crate::humanize::plural;
 use crate::local::{self, Run};
 use crate::pipeline::{Outcome, Rows};
 use crate::report::place::same_file;
@@ -119,13 +120,14 @@ impl Source {
         // At once, so that growing leaves no copies behind.
         text.reserve_exact(file.metadata().map_or(0, |about| about.len().min(MOST_KEYS) as usize + 1));
         let read = file.take(MOST_KEYS + 1).read_to_end(&mut text);
-        match read.map_err(|error| wrong(&format!("cannot be read: {error}")))? as u64 {
-            length if length > MOST_KEYS => Err(wrong("longer than the 64 MiB that are read of a key log")),
-            _ if readers.iter().all(|reader| reader.keys().learn(&text, 0) == 0) => {
-                Err(wrong("no line is a secret of TLS, such as CLIENT_RANDOM, random and secret"))
-            }
-            _ => Ok(()),
+        if read.map_err(|error| wrong(&format!("cannot be read: {error}")))? as u64 > MOST_KEYS {
+            return Err(wrong("longer than the 64 MiB that are read of a key log"));
         }
+        // Every capture: any and all would stop at the first one that learns something.
+        if readers.iter().map(|reader| reader.keys().learn(&text, 0)).sum::<usize>() == 0 {
+            return Err(wrong("no line is a secret of TLS, such as CLIENT_RANDOM, random and secret"));
+        }
+        Ok(())
     }
 
     /// As [`Source::open`], of inputs that are one capture set.
@@ -159,7 +161,8 @@ impl Source {
         let outcome = local::analyze_set(reader, config, run, rows, &|progress| bar.show(progress));
         bar.clear();
         if keys.refused() > 0 {
-            complain(&format!("{} secrets of TLS found no room: their sessions stay closed", keys.refused()));
+            let secrets = plural(keys.refused(), "secret");
+            complain(&format!("{secrets} of TLS found no room: those sessions are not opened"));
         }
         Ok(outcome?)
     }
