@@ -4,24 +4,24 @@ use crate::app::tls::Recognition;
 use crate::dissect::{Direction, PacketRef};
 
 /// What a client begins with (RFC 9113 section 3.4).
-pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Frame types.
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-pub(super) const PUSH_PROMISE: u8 = 5;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
-pub(super) const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 /// Flags.
 pub(super) const END_STREAM: u8 = 0x1;
-pub(super) const END_HEADERS: u8 = 0x4;
-pub(super) const PADDED: u8 = 0x8;
-pub(super) const PRIORITY: u8 = 0x20;
+pub(crate) const END_HEADERS: u8 = 0x4;
+pub(crate) const PADDED: u8 = 0x8;
+pub(crate) const PRIORITY: u8 = 0x20;
 
 /// Largest field section that is read, as of HTTP/1.
 pub(super) const MAX_SECTION: usize = 1 << 16;
@@ -78,17 +78,18 @@ pub fn looks_like_http2(direction: Direction, bytes: &[u8]) -> Recognition {
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) length: usize,
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
+pub(crate) struct Header {
+    pub(crate) length: usize,
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
 }
 
 impl Header {
-    const LENGTH: usize = 9;
+    pub(crate) const LENGTH: usize = 9;
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// Of the first octets; `None` when they are too few.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let [high, middle, low, kind, flags, stream @ ..] = *bytes.first_chunk::<{ Self::LENGTH }>()?;
         let length = u32::from_be_bytes([0, high, middle, low]);
         let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
@@ -96,7 +97,7 @@ impl Header {
     }
 
     /// Its length, and on what it may be, are as the protocol has them.
-    fn is_sound(self) -> bool {
+    pub(crate) fn is_sound(self) -> bool {
         match self.kind {
             DATA | HEADERS | CONTINUATION | PUSH_PROMISE => self.stream != 0,
             RST_STREAM => self.stream != 0 && self.length == 4,
@@ -121,7 +122,7 @@ impl Header {
         }
     }
 
-    pub(super) fn has(self, flag: u8) -> bool {
+    pub(crate) fn has(self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 }

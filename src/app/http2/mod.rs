@@ -4,7 +4,7 @@
 //! exchange. Field sections are decoded (RFC 7541); bodies are measured and not kept.
 
 mod fields;
-mod frame;
+pub(crate) mod frame;
 mod parser;
 
 pub use fields::grpc_status_name;

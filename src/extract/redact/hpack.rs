@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::http::{is_named, is_plain, path};
 use super::huffman;
-use super::secrets::{Secrets, is_kept, octet_range};
+use super::secrets::{LONGEST_WORD, Secrets, is_kept, octet_range};
 
 /// Largest dynamic table that is followed.
 const MAX_TABLE: usize = 1 << 16;
@@ -236,7 +236,7 @@ pub(super) fn coded(secrets: &Secrets, text: &mut [u8]) {
         let shape = octet_range(run);
         // One that is an octet of an address stays one. It ends: repeated often enough, the word is back.
         loop {
-            shuffled(secrets, run);
+            run.chunks_mut(LONGEST_WORD).for_each(|word| shuffled(secrets, word));
             if octet_range(run) == shape {
                 break;
             }

@@ -45,6 +45,9 @@ const NAMED: [&[u8]; 17] = [
     b"vary",
 ];
 
+/// Octets of `HTTP/1.1`.
+const VERSION: usize = 8;
+
 /// What follows a head.
 enum Body {
     None,
@@ -185,7 +188,11 @@ fn head(secrets: &Secrets, head: &mut [u8]) -> Body {
 /// answer is the status.
 fn first_line(secrets: &Secrets, line: &mut [u8]) -> u16 {
     let space = |bytes: &[u8]| bytes.iter().position(|octet| *octet == b' ');
-    let Some(one) = space(line) else { return 0 };
+    let Some(one) = space(line) else {
+        // A version and no status: words behind it are nobody's protocol.
+        secrets.text(line.get_mut(VERSION..).unwrap_or_default());
+        return 0;
+    };
     if line.starts_with(b"HTTP/") {
         let status = line.get(one + 1..one + 4).and_then(|status| std::str::from_utf8(status).ok());
         let status = status.and_then(|status| status.parse().ok()).unwrap_or(0);

@@ -6,23 +6,17 @@ use std::ops::Range;
 use super::hpack::Sections;
 use super::secrets::Secrets;
 use super::zero;
+use crate::app::http2::frame::{
+    CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, Header, PADDED, PREFACE, PRIORITY as WITH_PRIORITY,
+    PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+};
 
-/// What a client begins with (section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Frame types and flags (section 6).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PUSH_PROMISE: u8 = 5;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 0x4;
-const PADDED: u8 = 0x8;
-const WITH_PRIORITY: u8 = 0x20;
+/// Frame type and length of a priority that stands alone (section 6.3).
+const PRIORITY: (u8, usize) = (2, 5);
+/// Octets of a setting: two of its number, four of its value (section 6.5.1).
+const SETTING: usize = 6;
+/// Settings that are registered with IANA.
+const KNOWN_SETTINGS: [u8; 8] = [1, 2, 3, 4, 5, 6, 8, 9];
 
 /// A field section that is not whole: where its parts stand.
 #[derive(Default)]
@@ -40,45 +34,41 @@ pub(super) fn redact(secrets: &Secrets, bytes: &mut [u8], from: usize, known: im
     if bytes.get(at..).is_some_and(|rest| rest.starts_with(PREFACE)) {
         at += PREFACE.len();
     }
-    while let Some(&[high, middle, low, kind, flags, ref stream @ ..]) =
-        bytes.get(at..).and_then(|rest| rest.first_chunk::<9>())
-    {
-        let start = at + 9;
-        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        let connection = u32::from_be_bytes(*stream) & 0x7fff_ffff == 0;
-        // On a stream or on the connection, as its type wants it: anything else is no frame.
-        let sound = match kind {
-            DATA | HEADERS | RST_STREAM | PUSH_PROMISE | CONTINUATION => !connection,
-            SETTINGS => connection && length.is_multiple_of(6),
-            GOAWAY => connection && length >= 8,
-            _ => true,
-        };
-        if !known(at, start) || !sound {
+    while let Some(header) = bytes.get(at..).and_then(Header::read) {
+        let Header { length, kind, .. } = header;
+        let start = at + Header::LENGTH;
+        // Of another length, or where it may not be, it is no frame.
+        if !known(at, start) || !header.is_sound() {
             break;
         }
         let end = (start + length).min(bytes.len());
         let torn = end < start + length || !known(start, end);
-        let padded = usize::from(flags & PADDED != 0);
+        let padded = usize::from(header.has(PADDED));
         at = end;
         match kind {
-            RST_STREAM | SETTINGS | WINDOW_UPDATE | PRIORITY => {}
+            RST_STREAM | WINDOW_UPDATE => {}
+            _ if (kind, length) == PRIORITY => {}
+            SETTINGS => settings(bytes.get_mut(start..end).unwrap_or_default()),
             DATA => zero(bytes, start + padded, end),
             GOAWAY => zero(bytes, start + 8, end),
             HEADERS | PUSH_PROMISE | CONTINUATION => {
                 let (padded, fixed) = match kind {
                     CONTINUATION => (0, 0),
                     PUSH_PROMISE => (padded, 4),
-                    _ => (padded, if flags & WITH_PRIORITY != 0 { 5 } else { 0 }),
+                    _ => (padded, if header.has(WITH_PRIORITY) { 5 } else { 0 }),
                 };
                 let padding = bytes.get(start).filter(|_| padded > 0).map_or(0, |count| usize::from(*count));
                 let part = start + padded + fixed..end.saturating_sub(padding);
-                if kind != CONTINUATION {
-                    section = Section::default();
+                if kind != CONTINUATION && !section.parts.is_empty() {
+                    // One that was begun and not ended: whoever reads it cannot go on either.
+                    section.torn = true;
+                    std::mem::take(&mut section).redact(secrets, bytes, &mut sections);
                 }
-                section.torn |= torn || part.start > part.end;
-                zero(bytes, part.end.max(start + padded), end);
+                let sound = part.start <= part.end;
+                section.torn |= torn || !sound;
+                zero(bytes, if sound { part.end } else { start + padded }, end);
                 section.parts.push(part);
-                if flags & END_HEADERS != 0 {
+                if header.has(END_HEADERS) {
                     std::mem::take(&mut section).redact(secrets, bytes, &mut sections);
                 }
             }
@@ -88,6 +78,15 @@ pub(super) fn redact(secrets: &Secrets, bytes: &mut [u8], from: usize, known: im
     section.torn = true;
     section.redact(secrets, bytes, &mut sections);
     zero(bytes, at, bytes.len());
+}
+
+/// Settings that everybody knows stay; the place of others is zero.
+fn settings(settings: &mut [u8]) {
+    for setting in settings.chunks_mut(SETTING) {
+        if !matches!(setting, [0, number, _, _, _, _] if KNOWN_SETTINGS.contains(number)) {
+            setting.fill(0);
+        }
+    }
 }
 
 impl Section {
@@ -148,6 +147,28 @@ mod tests {
         let headers = PREFACE.len() + 15 + 9;
         assert_eq!(new[headers..headers + 8], old[headers..headers + 8]);
         assert!(new.ends_with(b"\0\0\0\x01\0\0\0\x0b\0\0\0\0\0\0\0\0\0\0"));
+    }
+
+    #[test]
+    fn what_is_no_frame_hides_nothing_that_is_said_in_it() {
+        let secrets = Secrets::new(b"a key of a test", false);
+        let begin = [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100])].concat();
+        for (kind, stream, body) in [
+            (RST_STREAM, 1, &b"a secret"[..]),
+            (WINDOW_UPDATE, 1, b"a secret"),
+            (PRIORITY.0, 1, b"a secret"),
+            (SETTINGS, 0, b"a secret of six words of six octets "),
+            // Without an end, before another section begins.
+            (HEADERS, 1, b"\x40\x01x\x08a secret"),
+            (99, 1, b"a secret"),
+        ] {
+            let next = frame(HEADERS, END_HEADERS, 3, b"\x41\x08mail.lab");
+            let old = [begin.clone(), frame(kind, 0, stream, body), next].concat();
+            let mut new = old.clone();
+            redact(&secrets, &mut new, 0, |_, _| true);
+            assert_eq!(new[..begin.len()], begin, "what is sound stays");
+            assert!(!new.windows(4).any(|window| window == b"secr"), "{kind}: {}", new.escape_ascii());
+        }
     }
 
     #[test]

@@ -8,11 +8,13 @@ const FIXED: usize = 16;
 /// Rewrites a header that is whole.
 pub(super) fn redact(secrets: &Secrets, header: &mut [u8]) {
     if header.starts_with(b"PROXY ") {
-        // Command, family, two addresses, two ports.
-        for address in header.split_mut(|octet| *octet == b' ').skip(2).take(2) {
-            match address.contains(&b':') {
-                true => secrets.written_v6(address),
-                false => secrets.text(address),
+        // Command, family, two addresses, two ports. What is of no family may say anything (section 2.1).
+        let ports = if header.get(6..).is_some_and(|rest| rest.starts_with(b"TCP")) { 2 } else { 0 };
+        let words = header.split_mut(|octet| *octet == b' ').skip(2).enumerate();
+        for (_, word) in words.filter(|(place, _)| *place < 2 || ports == 0) {
+            match word.contains(&b':') {
+                true => secrets.written_v6(word),
+                false => secrets.text(word),
             }
         }
         return;
@@ -48,6 +50,7 @@ mod tests {
             &b"PROXY TCP4 10.0.0.1 10.0.0.2 12345 25\r\n"[..],
             b"PROXY TCP6 fd00::1 fd00::2 12345 25\r\n",
             b"PROXY UNKNOWN\r\n",
+            b"PROXY UNKNOWN fd00::1 fd00::2 12345 of the shop\r\n",
             &v2,
         ] {
             let mut new = old.to_vec();

@@ -9,6 +9,9 @@ use super::addresses::kept;
 /// Labels that say what kind of name it is, and nobody's.
 const KEPT: [&[u8]; 6] = [b"arpa", b"in-addr", b"ip6", b"local", b"localhost", b"wpad"];
 
+/// Octets of a word that depend on one another: a longer one is as many. What it costs grows with the square.
+pub(super) const LONGEST_WORD: usize = 128;
+
 /// Puts other words in the place of addresses and names. The same key gives the same words.
 pub struct Secrets {
     addresses: IpcryptPfx,
@@ -113,6 +116,11 @@ impl Secrets {
             }
             return;
         }
+        label.chunks_mut(LONGEST_WORD).for_each(|word| self.word(word));
+    }
+
+    /// Every octet follows from those in front of it, and then from those behind it.
+    fn word(&self, label: &mut [u8]) {
         let length = label.len();
         for (kind, backwards) in [(b'f', false), (b'b', true)] {
             for step in 0..length {

@@ -83,6 +83,26 @@ fn ranges_that_mean_something_keep_their_meaning() {
     }
 }
 
+/// Otherwise what a word costs would grow with the square of its length, and a packet may hold any.
+#[test]
+fn words_of_any_length_cost_as_much_by_octet() {
+    let secrets = secrets();
+    let rewritten = |last: u8, coded: bool| {
+        let mut word = vec![b'a'; 1_000];
+        word[999] = last;
+        match coded {
+            true => hpack::coded(&secrets, &mut word),
+            false => secrets.label(&mut word),
+        }
+        word
+    };
+    for coded in [false, true] {
+        let (one, other) = (rewritten(b'a', coded), rewritten(b'b', coded));
+        let alike = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+        assert!((800..1_000).contains(&alike), "{alike}");
+    }
+}
+
 #[test]
 fn labels_keep_their_shape_and_differ_as_before() {
     for text in ["shop", "WWW", "web-01", "_ldap", "xn--bcher-kva", "a", "7", "192", "api2"] {
