@@ -337,14 +337,16 @@ impl TlsParser {
             20 if self.session.is_tls13() && direction == Direction::ToServer => {
                 self.session.established.get_or_insert(at);
             }
-            // CompressedCertificate.
-            25 if self.session.is_tls13() => match decompressed(body, MAX_MESSAGE) {
-                Some(body) => self.message(direction, 11, &body, at),
-                None => {
-                    self.session.certificates_at[index].get_or_insert(at);
-                    self.session.certificates_unreadable += 1;
+            // CompressedCertificate. The first of a side only: some octets may be a window of megabytes.
+            25 if self.session.is_tls13() && self.session.certificates_at[index].is_none() => {
+                match decompressed(body, MAX_MESSAGE) {
+                    Some(body) => self.message(direction, 11, &body, at),
+                    None => {
+                        self.session.certificates_at[index].get_or_insert(at);
+                        self.session.certificates_unreadable += 1;
+                    }
                 }
-            },
+            }
             _ => {}
         }
     }
@@ -496,6 +498,17 @@ mod tests {
         assert!(parser.session.answered_with_alert().is_some());
         feed(&mut parser, Direction::ToClient, &record(23, &[0; 19]), 50);
         assert_eq!(parser.session.answered_with_alert(), None, "it went on");
+    }
+
+    /// Octets of it are few, and what they say may be long: nobody is made to do that work again and again.
+    #[test]
+    fn one_compressed_certificate_of_a_side_is_read() {
+        let mut parser = TlsParser::default();
+        let compressed = message(25, b"\x00\x02\x00\x00\x02\x00\x00\x01\x3b");
+        let flight = [server_hello(true), compressed.repeat(20)].concat();
+        feed(&mut parser, Direction::ToServer, &record(22, &client_hello()), 1_000);
+        feed(&mut parser, Direction::ToClient, &record(22, &flight), 1_000);
+        assert_eq!(parser.session.certificates_unreadable, 1);
     }
 
     #[test]
