@@ -53,27 +53,47 @@ impl Folders {
         if asked.components().any(|part| part == Component::ParentDir) {
             return Err(of("a name with .. is not looked for"));
         }
-        let candidates: Vec<PathBuf> = match asked.is_absolute() {
-            true if self.holds(asked) || self.roots.iter().any(|(given, _)| asked.starts_with(given)) => {
-                vec![asked.to_owned()]
-            }
-            // Whether there is such a file is nobody's business.
-            true => return Err(of("outside the folders that may be read")),
-            false => self.roots.iter().map(|(_, root)| root.join(asked)).collect(),
-        };
-        for candidate in candidates {
-            match fs::canonicalize(&candidate) {
-                Ok(place) if !self.holds(&place) => {
-                    return Err(of("a link that leads outside the folders that may be read"));
-                }
+        let below = |folder: &Path| asked.strip_prefix(folder).ok();
+        let in_folders = self.roots.iter().filter_map(|(given, root)| {
+            let inside = if asked.is_absolute() { below(root).or_else(|| below(given))? } else { asked };
+            Some((root, inside))
+        });
+        let mut is_inside = false;
+        for (root, inside) in in_folders {
+            is_inside = true;
+            match self.walk(root, inside) {
                 Ok(place) if place.is_file() => return Ok(place),
                 Ok(place) if place.is_dir() => return Err(of("a folder; name a file in it")),
                 Ok(_) => return Err(of("no regular file")),
-                Err(error) if is_absent(&error) => {}
-                Err(error) => return Err(of(&format!("cannot be read: {error}"))),
+                Err(Stop::Absent) => {}
+                Err(Stop::Leads) => {
+                    return Err(of("a link that leads nowhere, or out of the folders that may be read"));
+                }
+                Err(Stop::Failed(error)) => return Err(of(&format!("cannot be read: {error}"))),
             }
         }
-        Err(of("no such file; the tool captures lists those there are"))
+        // Whether there is a file elsewhere is nobody's business.
+        Err(of(match is_inside {
+            true => "no such file; the tool captures lists those there are",
+            false => "outside the folders that may be read",
+        }))
+    }
+
+    /// Goes from a folder inwards, link by link: nothing outside is looked at, not even whether it is there.
+    fn walk(&self, root: &Path, inside: &Path) -> Result<PathBuf, Stop> {
+        let mut place = root.to_owned();
+        for part in inside.components() {
+            place.push(part);
+            let is_link = fs::symlink_metadata(&place).map_err(Stop::of)?.is_symlink();
+            match fs::canonicalize(&place) {
+                Ok(behind) if self.holds(&behind) => place = behind,
+                // The same words, whether there is something or not.
+                Ok(_) => return Err(Stop::Leads),
+                Err(_) if is_link => return Err(Stop::Leads),
+                Err(error) => return Err(Stop::of(error)),
+            }
+        }
+        Ok(place)
     }
 
     fn holds(&self, place: &Path) -> bool {
@@ -109,8 +129,22 @@ impl Folders {
     }
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+/// Why there is no way to a file.
+enum Stop {
+    /// There is no such file.
+    Absent,
+    /// A link leads nowhere, or outside.
+    Leads,
+    Failed(io::Error),
+}
+
+impl Stop {
+    fn of(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Absent,
+            _ => Self::Failed(error),
+        }
+    }
 }
 
 fn is_named_like_a_capture(name: &str) -> bool {
@@ -138,6 +172,7 @@ mod tests {
         symlink("a.pcap", path("given/inside.pcap")).expect("a link");
         symlink("../given-not/secret.pcap", path("given/out.pcap")).expect("a link");
         symlink("../given-not", path("given/way")).expect("a link");
+        symlink("../given-not/absent.pcap", path("given/nowhere.pcap")).expect("a link");
         let folders = Folders::new(&[path("given")]).expect("a folder");
         (home, folders)
     }
@@ -160,8 +195,11 @@ mod tests {
     #[test]
     fn nothing_outside_is_read_whichever_way_it_is_asked_for() {
         let (home, folders) = scene();
-        for name in ["out.pcap", "way/secret.pcap"] {
-            assert!(refused(&folders, name).starts_with("a link that leads outside"), "{name}");
+        // The same words, whether there is something where the link leads or not.
+        for name in
+            ["out.pcap", "way/secret.pcap", "way/absent.pcap", "way/secret.pcap/x", "nowhere.pcap", "way"]
+        {
+            assert!(refused(&folders, name).starts_with("a link that leads nowhere, or out"), "{name}");
         }
         assert!(refused(&folders, "../given-not/secret.pcap").contains(".."));
         assert!(refused(&folders, "deep/../../given-not/secret.pcap").contains(".."));
