@@ -84,18 +84,21 @@ impl Intervals {
     /// lies on one of the sides.
     pub(super) fn growth(&self, course: &Course) -> Option<Growth> {
         let (from, to) = self.seen?;
-        let middle = from + (to - from) / 2;
-        let split = (middle + self.width / 2).div_euclid(self.width);
-        let at = split * self.width;
-        if at <= from || at >= to {
+        // Wide enough for clocks that say anything.
+        let [first, last, width] = [from, to, self.width].map(i128::from);
+        let split = ((first + last + width) / 2).div_euclid(width);
+        let at = split * width;
+        if at <= first || at >= last {
             return None;
         }
+        // Between two moments, so it is one.
+        let split = split as i64;
         let sum =
             |numbers: std::ops::RangeInclusive<i64>| numbers.map(|number| course[slot(number)]).sum::<u64>();
-        let rate = |bytes: u64, time: i64| bytes as f64 / (time as f64 / 1e9);
+        let rate = |bytes: u64, time: i128| bytes as f64 / (time as f64 / 1e9);
         let before = sum(from.div_euclid(self.width)..=split - 1);
         let after = sum(split..=to.div_euclid(self.width));
-        Some(Growth { before: rate(before, at - from), after: rate(after, to - at) })
+        Some(Growth { before: rate(before, at - first), after: rate(after, last - at) })
     }
 }
 
@@ -140,6 +143,19 @@ mod tests {
     fn a_moment_has_no_sides() {
         assert_eq!(growth(&[(7, 7, 5)]), (5, None));
         assert_eq!(growth(&[]), (0, None));
+        // Clocks that stand at an end of what can be said.
+        for moment in [i64::MIN, i64::MAX] {
+            let mut intervals = Intervals::new();
+            let mut course = Course::default();
+            intervals.reach(Timestamp(moment), Timestamp(moment), || Box::new(std::iter::empty()));
+            intervals.add(&mut course, Timestamp(moment), Timestamp(moment), 5);
+            assert_eq!(intervals.growth(&course), None);
+            intervals.reach(Timestamp(0), Timestamp(0), || Box::new(std::iter::once(&mut course)));
+            assert!(intervals.growth(&course).is_some());
+            let other = Timestamp(if moment < 0 { i64::MAX } else { i64::MIN });
+            intervals.reach(other, other, || Box::new(std::iter::once(&mut course)));
+            assert!(intervals.growth(&course).is_some() && course.iter().sum::<u64>() == 5);
+        }
     }
 
     proptest::proptest! {
