@@ -75,7 +75,8 @@ fn prefix(text: &str) -> Option<(u8, IpAddr)> {
         Some((address, length)) => (address, Some(length.parse::<u8>().ok()?)),
         None => (text, None),
     };
-    let address: IpAddr = address.parse().ok()?;
+    // An address of a link has the name of an interface behind it (RFC 4007 section 11).
+    let address: IpAddr = address.split('%').next().unwrap_or_default().parse().ok()?;
     let length = length.unwrap_or(bits(address));
     (length <= bits(address)).then(|| (length, network(address, length)))
 }
@@ -91,9 +92,9 @@ impl Labels {
     }
 
     fn parse(text: &str) -> Result<Self, (u64, String)> {
-        let text = text.trim_start_matches('\u{feff}');
-        let said = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-        let is_csv = text.lines().find(said).is_some_and(|line| line.contains(','));
+        // What stands behind a sign for comments decides nothing.
+        let mut lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        let is_csv = lines.find(|line| !line.is_empty()).is_some_and(|line| line.contains(','));
         let mut labels = Self::default();
         if !is_csv {
             for (line, text) in (1..).zip(text.lines()) {

@@ -40,6 +40,9 @@ fn lines_of_etc_hosts_are_read_and_the_first_name_counts() {
     let labels =
         labels("127.0.0.1 localhost\n10.0.0.1\tdb-1 db.example # the old one\n10.0.0.1 other\n\n#x\n");
     assert_eq!(name(&labels, "10.0.0.1").as_deref(), Some("db-1"));
+    let remarks = self::labels("10.0.0.1 db-1 # ours, and old\nfe80::1%lo0 localhost\n");
+    assert_eq!(name(&remarks, "10.0.0.1").as_deref(), Some("db-1"));
+    assert_eq!(name(&remarks, "fe80::1").as_deref(), Some("localhost"));
 }
 
 #[test]
