@@ -48,7 +48,7 @@ fn written(
     redaction: Option<&mut Redaction>,
 ) -> (Vec<PathBuf>, Vec<Picked>) {
     let again = Again::new(&outcome.files, &Config::default().capture_limits());
-    let picked = evidence::of_incidents(report, &again).expect("readable again");
+    let picked = evidence::of_incidents(report, evidence::INCIDENTS, &again).expect("readable again");
     let files = &outcome.files;
     let paths = evidence::write(report, files, &again, &picked, redaction, folder).expect("written");
     (paths, picked)

@@ -50,7 +50,8 @@ impl Writing<'_> {
         let again = Again::new(&outcome.files, &self.config.capture_limits());
         let again = again.watched(self.bar.again("packets of the incidents"));
         // Once, for the pictures and for the evidence.
-        let picked = evidence::of_incidents(report, &again);
+        let most = if self.evidence.is_some() { evidence::INCIDENTS } else { Seen::INCIDENTS };
+        let picked = evidence::of_incidents(report, most, &again);
         let seen = Self::seen(&again, &picked, tables.course());
         let mut outputs = tables.finish()?;
         outputs.extend(self.documents(report, &outcome.files, &seen, &folder)?);

@@ -227,12 +227,12 @@ pub fn contents(report: &Report, picked: &Picked, redacted: bool) -> String {
     format!("{} of {}: {title}{more}", plural(picked.packets.len() as u64, "packet"), picked.id)
 }
 
-/// Chooses the packets of the report's incidents, at most [`INCIDENTS`].
+/// Chooses the packets of the report's first incidents, at most `most`.
 ///
 /// # Errors
 /// When an input cannot be read again.
-pub fn of_incidents(report: &Report, again: &Again) -> Result<Vec<Picked>, ExtractError> {
-    let asked: Vec<_> = report.incidents.iter().take(INCIDENTS).map(|cited| report.asked(cited)).collect();
+pub fn of_incidents(report: &Report, most: usize, again: &Again) -> Result<Vec<Picked>, ExtractError> {
+    let asked: Vec<_> = report.incidents.iter().take(most).map(|cited| report.asked(cited)).collect();
     pick(again, &asked)
 }
 
