@@ -191,8 +191,7 @@ fn all_files(folder: &Path) -> Vec<PathBuf> {
 
 /// A capture without the secrets in it, and the lines of a key log that these are.
 fn without_secrets(file: &[u8]) -> (Vec<u8>, String) {
-    let (secret, other): (Vec<_>, Vec<_>) =
-        blocks(file).into_iter().partition(|(kind, _)| *kind == SECRETS);
+    let (secret, other): (Vec<_>, Vec<_>) = blocks(file).into_iter().partition(|(kind, _)| *kind == SECRETS);
     let log: Vec<u8> = secret.iter().flat_map(|(_, block)| &block[16..block.len() - 4]).copied().collect();
     let log = String::from_utf8(log).expect("text").trim_end_matches('\0').to_owned();
     (other.iter().flat_map(|(_, block)| block.iter().copied()).collect(), log)
