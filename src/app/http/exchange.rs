@@ -16,6 +16,13 @@ pub struct Closing {
     pub reset: bool,
 }
 
+impl Closing {
+    /// The same where requests run against the connection.
+    pub(in crate::app) fn reversed(self) -> Self {
+        Self { direction: self.direction.reverse(), ..self }
+    }
+}
+
 /// An HTTP request and its response. Text from packets has octets that do not print escaped, and is cut at
 /// [`Exchange::TEXT`] octets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

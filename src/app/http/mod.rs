@@ -4,9 +4,11 @@
 
 mod body;
 mod exchange;
+mod finished;
 mod head;
 mod parser;
 
 pub use exchange::{Closing, Exchange};
+pub(in crate::app) use finished::Finished;
 pub use head::{begins_request, looks_like_http};
 pub use parser::{GoesOver, HttpParser};

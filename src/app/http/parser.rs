@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::app::http::body::{Body, Then};
+use crate::app::http::finished::Finished;
 use crate::app::http::head::{
     Framing, MAX_HEAD, begins_request, looks_like_http, read_request, read_response, skip_lines,
 };
@@ -54,14 +55,12 @@ pub struct HttpParser {
     requests: Direction,
     halves: [Half; 2],
     pending: VecDeque<Pending>,
-    finished: Vec<Exchange>,
+    finished: Finished,
     depth: u32,
     /// Another protocol follows.
     tunnel: bool,
     goes_over: Option<GoesOver>,
     clock: Timestamp,
-    /// Bytes of memory that the exchanges take, about.
-    held: usize,
 }
 
 /// What follows HTTP/1 on a connection.
@@ -81,12 +80,11 @@ impl HttpParser {
             requests: if responds { direction.reverse() } else { direction },
             halves: Default::default(),
             pending: VecDeque::new(),
-            finished: Vec::new(),
+            finished: Finished::default(),
             depth: 0,
             tunnel: false,
             goes_over: None,
             clock: Timestamp::MIN,
-            held: 0,
         }
     }
 
@@ -97,7 +95,7 @@ impl HttpParser {
             State::Body(body) => body.held(),
             State::Lost => 0,
         };
-        size_of::<Self>() + self.held + self.halves.iter().map(half).sum::<usize>()
+        size_of::<Self>() + self.finished.held() + self.halves.iter().map(half).sum::<usize>()
     }
 
     /// The connection went over to another protocol.
@@ -265,7 +263,7 @@ impl HttpParser {
         self.depth = self.depth.saturating_add(1);
         exchange.depth = self.depth;
         exchange.request_whole = body.is_none();
-        self.held += exchange.held();
+        self.finished.hold(exchange.held());
         let request_open = body.is_some();
         self.pending.push_back(Pending { exchange, request_open, response_open: true, until_close: false });
         Some(body)
@@ -273,7 +271,6 @@ impl HttpParser {
 
     fn response(&mut self, head: &[u8], at: PacketRef) -> Option<Option<Body>> {
         let began = self.halves[self.requests.reverse().index()].began;
-        let clock = self.clock;
         let index = self.pending.iter().position(|pending| pending.response_open);
         let mut unasked = Exchange { unheard: true, ..Exchange::default() };
         let asked = index.and_then(|index| self.pending.get_mut(index));
@@ -284,13 +281,13 @@ impl HttpParser {
             exchange.interim += 1;
             return Some(None);
         }
-        self.held += exchange.held() - before;
+        self.finished.hold(exchange.held() - before);
         if status == 101 && framing.h2c {
             // The answer comes in HTTP/2.
             exchange.interim += 1;
             exchange.upgraded = true;
             let exchange = std::mem::take(exchange);
-            self.held = self.held.saturating_sub(exchange.held());
+            self.finished.release(&exchange);
             index.and_then(|index| self.pending.remove(index));
             (self.tunnel, self.goes_over) = (true, Some(GoesOver::Http2(Box::new(exchange))));
             return Some(None);
@@ -322,8 +319,7 @@ impl HttpParser {
             None => {
                 self.depth = self.depth.saturating_add(1);
                 unasked.depth = self.depth;
-                unasked.done = clock;
-                self.held += before;
+                self.finished.hold(before);
                 let pending =
                     Pending { exchange: unasked, request_open: false, response_open: open, until_close };
                 self.pending.push_back(pending);
@@ -392,48 +388,37 @@ impl HttpParser {
         let over = self.pending.len().saturating_sub(keep);
         for mut pending in self.pending.drain(..over) {
             pending.exchange.unheard = true;
-            pending.exchange.done = self.clock;
-            self.finished.push(pending.exchange);
+            self.finished.push(pending.exchange, self.clock);
         }
     }
 
     fn hand_over(&mut self) {
-        while let Some(mut pending) =
+        while let Some(pending) =
             self.pending.pop_front_if(|pending| !pending.request_open && !pending.response_open)
         {
-            pending.exchange.done = self.clock;
-            self.finished.push(pending.exchange);
+            self.finished.push(pending.exchange, self.clock);
         }
     }
 
     /// When to ask for finished exchanges.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.finished.first().map(|exchange| exchange.done)
+        self.finished.next_deadline()
     }
 
     /// The exchanges that were finished before `now`.
     pub fn finished(&mut self, now: Timestamp) -> Vec<Exchange> {
-        if self.finished.first().is_none_or(|exchange| exchange.done >= now) {
-            return Vec::new();
-        }
-        let done = self.finished.iter().take_while(|exchange| exchange.done < now).count();
-        let finished: Vec<Exchange> = self.finished.drain(..done).collect();
-        self.forget(&finished);
-        finished
+        self.finished.before(now)
     }
 
     /// The connection is over, by `closing` when that was captured.
     pub fn close(&mut self, closing: Option<Closing>) -> Vec<Exchange> {
-        let closing = closing.map(|closing| match self.is_reversed() {
-            true => Closing { direction: closing.direction.reverse(), ..closing },
-            false => closing,
-        });
+        let closing = closing.map(|closing| if self.is_reversed() { closing.reversed() } else { closing });
         let lost = self.requests.reverse();
         let lost = matches!(self.halves[lost.index()].state, State::Lost) && !self.tunnel;
         let reset = closing.is_some_and(|closing| closing.reset);
         if let Some(GoesOver::Http2(mut exchange)) = self.goes_over.take() {
-            (exchange.closed, exchange.done) = (closing, self.clock);
-            self.finished.push(*exchange);
+            exchange.closed = closing;
+            self.finished.push(*exchange, self.clock);
         }
         for mut pending in self.pending.drain(..) {
             let exchange = &mut pending.exchange;
@@ -443,17 +428,9 @@ impl HttpParser {
                 exchange.closed = closing;
                 exchange.unheard |= lost;
             }
-            exchange.done = self.clock;
-            self.finished.push(pending.exchange);
+            self.finished.push(pending.exchange, self.clock);
         }
-        let finished = std::mem::take(&mut self.finished);
-        self.forget(&finished);
-        finished
-    }
-
-    fn forget(&mut self, finished: &[Exchange]) {
-        let held: usize = finished.iter().map(Exchange::held).sum();
-        self.held = self.held.saturating_sub(held);
+        self.finished.all()
     }
 }
 

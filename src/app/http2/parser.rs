@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::http::{Closing, Exchange};
+use crate::app::http::{Closing, Exchange, Finished};
 use crate::app::http2::fields::{Section, Sections};
 use crate::app::http2::frame::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, MAX_SECTION, PADDED,
@@ -53,11 +53,9 @@ pub struct Http2Parser {
     highest: [u32; 2],
     /// The code of a GOAWAY that is an error.
     goaway: Option<u32>,
-    finished: Vec<Exchange>,
+    finished: Finished,
     depth: u32,
     clock: Timestamp,
-    /// Bytes of memory that the exchanges take, about.
-    held: usize,
 }
 
 impl Http2Parser {
@@ -71,10 +69,9 @@ impl Http2Parser {
             streams: BTreeMap::new(),
             highest: [0; 2],
             goaway: None,
-            finished: Vec::new(),
+            finished: Finished::default(),
             depth: 0,
             clock: Timestamp::MIN,
-            held: 0,
         }
     }
 
@@ -83,7 +80,7 @@ impl Http2Parser {
     pub fn upgraded(requests: Direction, exchange: Exchange) -> Self {
         let mut parser = Self::new(requests);
         (parser.depth, parser.highest[0]) = (exchange.depth, 1);
-        parser.held = exchange.held();
+        parser.finished.hold(exchange.held());
         parser.streams.insert(1, Stream { exchange, request_open: false, response_open: true });
         parser
     }
@@ -94,7 +91,7 @@ impl Http2Parser {
             let block = half.block.as_ref().map_or(0, |block| block.bytes.capacity());
             half.frames.held() + half.sections.held() + block
         };
-        size_of::<Self>() + self.held + self.halves.iter().map(half).sum::<usize>()
+        size_of::<Self>() + self.finished.held() + self.halves.iter().map(half).sum::<usize>()
     }
 
     /// Requests run against the connection: whose roles were inferred, the wrong way round.
@@ -281,7 +278,7 @@ impl Http2Parser {
         }
         exchange.grpc_status = section.grpc_status.or(exchange.grpc_status);
         exchange.response_end = Some(at);
-        self.held += exchange.held().saturating_sub(before);
+        self.finished.hold(exchange.held().saturating_sub(before));
     }
 
     /// The stream is a new one.
@@ -298,7 +295,7 @@ impl Http2Parser {
     }
 
     fn open(&mut self, id: u32, stream: Stream) {
-        self.held += stream.exchange.held();
+        self.finished.hold(stream.exchange.held());
         self.streams.insert(id, stream);
         if self.streams.len() > MAX_STREAMS
             && let Some((_, mut oldest)) = self.streams.pop_first()
@@ -347,35 +344,28 @@ impl Http2Parser {
         self.finish(exchange);
     }
 
-    fn finish(&mut self, mut exchange: Exchange) {
-        exchange.done = self.clock;
-        self.finished.push(exchange);
+    fn finish(&mut self, exchange: Exchange) {
+        self.finished.push(exchange, self.clock);
     }
 
     /// Exchanges that are finished and not handed over.
     pub fn waiting(&self) -> &[Exchange] {
-        &self.finished
+        self.finished.waiting()
     }
 
     /// When to ask for finished exchanges.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.finished.first().map(|exchange| exchange.done)
+        self.finished.next_deadline()
     }
 
     /// The exchanges that were finished before `now`.
     pub fn finished(&mut self, now: Timestamp) -> Vec<Exchange> {
-        let done = self.finished.iter().take_while(|exchange| exchange.done < now).count();
-        let finished: Vec<Exchange> = self.finished.drain(..done).collect();
-        self.forget(&finished);
-        finished
+        self.finished.before(now)
     }
 
     /// The connection is over, by `closing` when that was captured.
     pub fn close(&mut self, closing: Option<Closing>) -> Vec<Exchange> {
-        let closing = closing.map(|closing| match self.is_reversed() {
-            true => Closing { direction: closing.direction.reverse(), ..closing },
-            false => closing,
-        });
+        let closing = closing.map(|closing| if self.is_reversed() { closing.reversed() } else { closing });
         let lost = self.is_lost(self.requests.reverse());
         for mut stream in std::mem::take(&mut self.streams).into_values() {
             if !stream.exchange.response_whole {
@@ -385,14 +375,7 @@ impl Http2Parser {
             }
             self.finish(stream.exchange);
         }
-        let finished = std::mem::take(&mut self.finished);
-        self.forget(&finished);
-        finished
-    }
-
-    fn forget(&mut self, finished: &[Exchange]) {
-        let held: usize = finished.iter().map(Exchange::held).sum();
-        self.held = self.held.saturating_sub(held);
+        self.finished.all()
     }
 }
 
