@@ -158,18 +158,32 @@ fn a_capture_that_fails_does_not_stop_the_others() {
     let bytes = fs::read(lab("healthy_browser.pcap")).expect("committed");
     fs::write(archive.join("lisbon/cut.pcap"), &bytes[..bytes.len() / 2]).expect("written");
     fs::write(archive.join("lisbon/header.pcap"), &bytes[..10]).expect("written");
+    let sick = fs::read(lab("proxy_502.pcap")).expect("committed");
+    fs::write(archive.join("lisbon/sick.pcap"), &sick[..sick.len() - 200]).expect("written");
     fs::create_dir(folder.path().join("out")).expect("made");
     fs::create_dir(folder.path().join("out/reports")).expect("made");
     fs::write(folder.path().join("out/reports/berlin+loss_random_2"), "in the way").expect("written");
     let ran = batch(&archive, &[]);
     let fleet = fleet(&folder.path().join("out"));
     assert_eq!(ran.status.code(), Some(3));
-    assert_eq!(fleet["captures"].as_array().map(Vec::len), Some(5), "{fleet}");
+    assert_eq!(fleet["captures"].as_array().map(Vec::len), Some(6), "{fleet}");
     assert_eq!(fleet["failed"][0]["set"], "berlin+loss_random_2");
     assert!(fleet["failed"][0]["reason"].as_str().is_some_and(|why| why.contains("in the way")), "{fleet}");
-    let cut = fleet["captures"].as_array().expect("captures").iter().find(|one| one["set"] == "lisbon+cut");
-    assert_eq!(cut.expect("analysed up to the cut")["status"], "incomplete");
+    let captures = fleet["captures"].as_array().expect("captures");
+    for (set, status) in [("lisbon+cut", "incomplete"), ("lisbon+sick", "findings")] {
+        let capture = captures.iter().find(|one| one["set"] == set).expect("analysed up to the cut");
+        assert_eq!(capture["status"], status);
+        assert!(capture["not_read"].as_str().is_some_and(|why| why.contains(" at offset ")), "{capture}");
+    }
     assert!(said(&ran).contains("failed    berlin+loss_random_2: "), "{}", said(&ran));
+    assert!(said(&ran).contains("\nnot whole "), "{}", said(&ran));
+
+    // What was found in the rest does not hide that something is missing.
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    fs::create_dir(&archive).expect("made");
+    fs::write(archive.join("sick.pcap"), &sick[..sick.len() - 200]).expect("written");
+    assert_eq!(batch(&archive, &["--fail-on", "never"]).status.code(), Some(3));
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub struct CaptureLine {
     pub worst: Option<Severity>,
     /// Keys of its incidents.
     pub incidents: Vec<String>,
+    /// The first of what could not be read of it, whatever was found in the rest; `None` when all was read.
+    pub not_read: Option<String>,
 }
 
 /// A capture without a report.
@@ -156,6 +158,7 @@ impl Builder {
             status: verdict.status,
             worst: incidents.iter().map(|incident| incident.severity).max(),
             incidents: incidents.iter().map(|incident| incident.key.clone()).collect(),
+            not_read: verdict.reasons.into_iter().next().filter(|_| verdict.incomplete),
         };
         self.captures.insert(set.to_owned(), line);
         incidents.into_iter().for_each(|incident| self.incident(set, incident));
@@ -231,7 +234,7 @@ impl Fleet {
         let services_unlisted = services.len().saturating_sub(Self::SERVICES) as u64;
         services.truncate(Self::SERVICES);
         Self {
-            schema_version: "1.0",
+            schema_version: "1.1",
             version: env!("CARGO_PKG_VERSION"),
             config_hash,
             captures: captures.into_values().collect(),
@@ -254,6 +257,6 @@ impl Fleet {
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty()
             && self.unreadable.is_empty()
-            && self.captures.iter().all(|capture| capture.status != "incomplete")
+            && self.captures.iter().all(|capture| capture.not_read.is_none())
     }
 }

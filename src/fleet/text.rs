@@ -38,8 +38,8 @@ fn lines(fleet: &Fleet, width: usize) -> Vec<String> {
     for (status, words) in [
         ("findings", "with something at warning or above"),
         ("clean", "clean"),
-        ("degraded", "nothing found, but a limit acted"),
-        ("incomplete", "nothing found, but not all of it could be read"),
+        ("degraded", "with nothing found, but a limit acted"),
+        ("incomplete", "with nothing found in what could be read"),
         ("not_assessed", "mostly traffic that no detector judges"),
     ] {
         let count = fleet.captures.iter().filter(|capture| capture.status == status).count();
@@ -67,14 +67,16 @@ fn lines(fleet: &Fleet, width: usize) -> Vec<String> {
         lines.extend(styled(vec![fitted(&line, width)], label, BOLD));
     }
     let failed = fleet.failed.iter().map(|failed| format!("{}: {}", failed.set, failed.reason));
-    let reasons: Vec<String> =
-        failed.chain(fleet.unreadable.iter().map(|unreadable| unreadable.reason.clone())).collect();
-    for (place, reason) in reasons.iter().take(5).enumerate() {
-        let label = if place == 0 { "failed" } else { "" };
-        lines.extend(styled(wrapped(reason, width, &format!("{label:INDENT$}"), INDENT, 2), label, BOLD));
-    }
-    if reasons.len() > 5 {
-        lines.push(format!("{:INDENT$}{DIM}{} more: fleet.json{DIM:#}", "", reasons.len() - 5));
+    let failed = failed.chain(fleet.unreadable.iter().map(|unreadable| unreadable.reason.clone()));
+    let half = fleet.captures.iter().filter_map(|capture| capture.not_read.clone());
+    for (label, reasons) in [("failed", failed.collect::<Vec<_>>()), ("not whole", half.collect())] {
+        for (place, reason) in reasons.iter().take(5).enumerate() {
+            let label = if place == 0 { label } else { "" };
+            lines.extend(styled(wrapped(reason, width, &format!("{label:INDENT$}"), INDENT, 2), label, BOLD));
+        }
+        if reasons.len() > 5 {
+            lines.push(format!("{:INDENT$}{DIM}{} more: fleet.json{DIM:#}", "", reasons.len() - 5));
+        }
     }
     let ignored = fleet.ignored.len() as u64 + fleet.ignored_unlisted;
     if ignored > 0 {

@@ -67,6 +67,12 @@ pub struct Stored {
 pub struct StoredVerdict {
     /// `clean`, `findings`, `degraded`, `incomplete` or `not_assessed`.
     pub status: String,
+    /// Not all of the input could be read, whatever was found in the rest.
+    #[serde(default)]
+    pub incomplete: bool,
+    /// Why it is that, or a limit acted.
+    #[serde(default)]
+    pub reasons: Vec<String>,
 }
 
 /// What was looked at.
