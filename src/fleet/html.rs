@@ -106,23 +106,16 @@ fn incidents(fleet: &Fleet) -> Markup {
             h2 #h-incidents { "Incidents" }
             @if fleet.incidents.is_empty() { p { "No capture has an incident." } }
             @else {
-                div.scroll tabindex="0" role="group" aria-label="Incidents" {
-                    table.sortable {
-                        caption {
-                            "What is the same in several captures is one line. The heaviest first, then what "
-                            "most captures have."
-                        }
-                        thead { tr {
-                            th scope="col" { "Severity" } th scope="col" { "Incident" }
-                            th.number scope="col" { "Captures" } th.number scope="col" { "Failed" }
-                            th scope="col" { "First seen" } th scope="col" { "Last seen" }
-                            th scope="col" { "Where" }
-                        } }
-                        tbody {
-                            @for incident in fleet.incidents.iter().take(LINES) { (of_incident(incident)) }
-                        }
-                    }
-                }
+                @let caption = html! {
+                    "What is the same in several captures is one line. The heaviest first, then what "
+                    "most captures have."
+                };
+                @let heads =
+                    ["Severity", "Incident", "#Captures", "#Failed", "First seen", "Last seen", "Where"];
+                @let rows = html! {
+                    @for incident in fleet.incidents.iter().take(LINES) { (of_incident(incident)) }
+                };
+                (words::table("Incidents", true, &caption, &heads, &rows))
                 (more(fleet.incidents.len(), LINES, "incident"))
             }
         }
@@ -157,21 +150,14 @@ fn services(fleet: &Fleet) -> Markup {
             h2 #h-services { "Services over time" }
             @if asked().next().is_none() { p { "No service was asked." } }
             @else {
-                div.scroll tabindex="0" role="group" aria-label="Services" {
-                    table.sortable {
-                        caption {
-                            "Those with the most failed attempts first. A day is that of a capture's first "
-                            "packet."
-                        }
-                        thead { tr {
-                            th scope="col" { "Service" } th scope="col" { "Name" }
-                            th.number scope="col" { "Captures" } th.number scope="col" { "Attempts" }
-                            th.number scope="col" { "Failed" } th scope="col" { "First day" }
-                            th scope="col" { "Last day" }
-                        } }
-                        tbody { @for service in asked().take(LINES) { (of_service(service)) } }
-                    }
-                }
+                @let caption = html! {
+                    "Those with the most failed attempts first. A day is that of a capture's first "
+                    "packet."
+                };
+                @let heads =
+                    ["Service", "Name", "#Captures", "#Attempts", "#Failed", "First day", "Last day"];
+                @let rows = html! { @for service in asked().take(LINES) { (of_service(service)) } };
+                (words::table("Services", true, &caption, &heads, &rows))
                 (more(asked().count() + fleet.services_unlisted as usize, LINES, "service"))
                 (days(fleet))
             }
@@ -208,30 +194,26 @@ fn days(fleet: &Fleet) -> Markup {
         tally
     };
     html! {
-        div.scroll tabindex="0" role="group" aria-label="Failed attempts by day" {
-            table {
-                caption { "Failed of all attempts by day"
-                    @if latest.len() < all.len() {
-                        ": the latest " (latest.len()) " of " (all.len()) " days"
-                    }
-                }
-                thead { tr {
-                    th scope="col" { "Service" }
-                    @for day in &latest { th.number scope="col" { (day) } }
-                } }
-                tbody { @for service in sick.iter().filter(|service| whole(service).of > 0) {
-                    tr {
-                        th scope="row" { (address(service)) }
-                        @for day in &latest {
-                            @match service.days.get(*day) {
-                                Some(tally) => (failed(*tally)),
-                                None => td.number {},
-                            }
+        @let caption = html! {
+            "Failed of all attempts by day"
+            @if latest.len() < all.len() { ": the latest " (latest.len()) " of " (all.len()) " days" }
+        };
+        @let days: Vec<String> = latest.iter().map(|day| format!("#{day}")).collect();
+        @let heads: Vec<&str> = std::iter::once("Service").chain(days.iter().map(String::as_str)).collect();
+        @let rows = html! {
+            @for service in sick.iter().filter(|service| whole(service).of > 0) {
+                tr {
+                    th scope="row" { (address(service)) }
+                    @for day in &latest {
+                        @match service.days.get(*day) {
+                            Some(tally) => (failed(*tally)),
+                            None => td.number {},
                         }
                     }
-                } }
+                }
             }
-        }
+        };
+        (words::table("Failed attempts by day", false, &caption, &heads, &rows))
     }
 }
 
@@ -250,29 +232,24 @@ fn captures(fleet: &Fleet) -> Markup {
             h2 #h-captures { "Captures" }
             @if fleet.captures.is_empty() { p { "No capture has a report." } }
             @else {
-                div.scroll tabindex="0" role="group" aria-label="Captures" {
-                    table.sortable {
-                        caption { "Every capture set with its report, by name" }
-                        thead { tr {
-                            th scope="col" { "Report" } th scope="col" { "Verdict" }
-                            th.number scope="col" { "Incidents" } th.number scope="col" { "Packets" }
-                            th.number scope="col" { "Files" } th scope="col" { "First packet" }
-                        } }
-                        tbody { @for capture in fleet.captures.iter().take(LINES) {
-                            @let (word, class, sign) = status(capture);
-                            tr {
-                                th scope="row" { (to_report(&capture.set)) }
-                                td.{ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
-                                td.number data-value=(capture.incidents.len()) {
-                                    (grouped(capture.incidents.len() as u64))
-                                }
-                                td.number data-value=(capture.packets) { (grouped(capture.packets)) }
-                                td.number data-value=(capture.files) { (grouped(capture.files)) }
-                                td { (minute(capture.first_seen.as_deref().unwrap_or_default())) }
+                @let caption = html! { "Every capture set with its report, by name" };
+                @let heads = ["Report", "Verdict", "#Incidents", "#Packets", "#Files", "First packet"];
+                @let rows = html! {
+                    @for capture in fleet.captures.iter().take(LINES) {
+                        @let (word, class, sign) = status(capture);
+                        tr {
+                            th scope="row" { (to_report(&capture.set)) }
+                            td.{ "state " (class) } { span aria-hidden="true" { (sign) } " " (word) }
+                            td.number data-value=(capture.incidents.len()) {
+                                (grouped(capture.incidents.len() as u64))
                             }
-                        } }
+                            td.number data-value=(capture.packets) { (grouped(capture.packets)) }
+                            td.number data-value=(capture.files) { (grouped(capture.files)) }
+                            td { (minute(capture.first_seen.as_deref().unwrap_or_default())) }
+                        }
                     }
-                }
+                };
+                (words::table("Captures", true, &caption, &heads, &rows))
                 (more(fleet.captures.len(), LINES, "capture"))
             }
         }
@@ -281,7 +258,7 @@ fn captures(fleet: &Fleet) -> Markup {
 
 fn not_judged(fleet: &Fleet) -> Markup {
     let half = |capture: &&CaptureLine| {
-        ["incomplete", "not_assessed", "degraded"].contains(&capture.status.as_str())
+        capture.not_read.is_some() || ["not_assessed", "degraded"].contains(&capture.status.as_str())
     };
     let half: Vec<_> = fleet.captures.iter().filter(half).collect();
     let ignored = fleet.ignored.len() as u64 + fleet.ignored_unlisted;
@@ -301,9 +278,10 @@ fn not_judged(fleet: &Fleet) -> Markup {
                 (more(unread, LINES, "input"))
             }
             @if !half.is_empty() {
-                h3 { "Nothing found, and not all of it judged" }
+                h3 { "Not all of it judged" }
                 ul.lines { @for capture in half.iter().take(LINES) {
-                    li { (to_report(&capture.set)) ": " (status(capture).0) }
+                    li { (to_report(&capture.set)) ": "
+                        (capture.not_read.as_deref().unwrap_or(status(capture).0)) }
                 } }
                 (more(half.len(), LINES, "capture"))
             }
@@ -363,6 +341,7 @@ mod tests {
             status: status.to_owned(),
             worst,
             incidents: vec!["k".to_owned()],
+            not_read: None,
         }
     }
 

@@ -5,11 +5,27 @@ use maud::{Markup, html};
 use crate::correlate::{Failure, Service};
 use crate::flow::Spread;
 use crate::humanize::{grouped, percent, plural};
-use crate::report::html::words::{first_of, state};
+use crate::report::html::words::{first_of, state, table};
 use crate::report::html::{LINES, Page};
 use crate::report::labels::Labels;
 use crate::report::table::word;
 use crate::time::Span;
+
+/// Columns of the services.
+const SERVICE: [&str; 12] = [
+    "Service",
+    "Name",
+    "#Clients",
+    "#Attempts",
+    "#Failed",
+    "How",
+    "#Connect",
+    "#TLS",
+    "#First byte",
+    "#Round trip",
+    "#Sent again",
+    "#Stalled",
+];
 
 /// Inputs listed.
 const FILES: usize = 100;
@@ -22,24 +38,14 @@ impl Page<'_> {
                 h2 #h-services { "Services" }
                 @if services.is_empty() { p { "No service was asked." } }
                 @else {
-                    div.scroll tabindex="0" role="group" aria-label="Services" {
-                        table.sortable {
-                            caption {
-                                "Those with the most failed attempts first. Times are median and, behind the "
-                                "stroke, the 95th percentile."
-                            }
-                            thead { tr {
-                                th scope="col" { "Service" } th scope="col" { "Name" }
-                                th.number scope="col" { "Clients" } th.number scope="col" { "Attempts" }
-                                th.number scope="col" { "Failed" } th scope="col" { "How" }
-                                th.number scope="col" { "Connect" } th.number scope="col" { "TLS" }
-                                th.number scope="col" { "First byte" } th.number scope="col" { "Round trip" }
-                                th.number scope="col" { "Sent again" } th.number scope="col" { "Stalled" }
-                            } }
-                            tbody { @for service in services.iter().take(LINES) {
-                                (row(service, &self.report.labels)) } }
-                        }
-                    }
+                    @let caption = html! {
+                        "Those with the most failed attempts first. Times are median and, behind the "
+                        "stroke, the 95th percentile."
+                    };
+                    @let rows = html! {
+                        @for service in services.iter().take(LINES) { (row(service, &self.report.labels)) }
+                    };
+                    (table("Services", true, &caption, &SERVICE, &rows))
                     @let cut = services.len().saturating_sub(LINES) as u64;
                     @let unlisted = cut + self.report.services_unlisted;
                     @if unlisted > 0 {
@@ -54,25 +60,18 @@ impl Page<'_> {
         html! {
             section #layers aria-labelledby="h-layers" {
                 h2 #h-layers { "Layers" }
-                div.scroll tabindex="0" role="group" aria-label="Layers" {
-                    table {
-                        caption { "Bottom up: whether each works, and how that is known" }
-                        thead { tr {
-                            th scope="col" { "Layer" } th scope="col" { "State" }
-                            th scope="col" { "How that is known" }
-                        } }
-                        tbody {
-                            @for layer in &self.report.layers {
-                                @let (class, sign, said) = state(layer.state);
-                                tr {
-                                    th scope="row" { (layer.layer.words()) }
-                                    td.{ "state " (class) } { span aria-hidden="true" { (sign) } " " (said) }
-                                    td { (layer.reason) }
-                                }
-                            }
+                @let caption = html! { "Bottom up: whether each works, and how that is known" };
+                @let rows = html! {
+                    @for layer in &self.report.layers {
+                        @let (class, sign, said) = state(layer.state);
+                        tr {
+                            th scope="row" { (layer.layer.words()) }
+                            td.{ "state " (class) } { span aria-hidden="true" { (sign) } " " (said) }
+                            td { (layer.reason) }
                         }
                     }
-                }
+                };
+                (table("Layers", false, &caption, &["Layer", "State", "How that is known"], &rows))
                 @if !self.report.cleared.is_empty() {
                     h3 { "What works on the whole" }
                     ul.cleared {
@@ -100,30 +99,23 @@ impl Page<'_> {
                     div { dt { "Times" } dd { "Of the packets, in the zone that they are shown with. "
                         "When the analysis ran stands in manifest.json." } }
                 }
-                div.scroll tabindex="0" role="group" aria-label="Inputs" {
-                    table {
-                        caption { "Inputs" }
-                        thead { tr {
-                            th scope="col" { "File" } th.number scope="col" { "Bytes" }
-                            th.number scope="col" { "Packets" } th scope="col" { "BLAKE3" }
-                        } }
-                        tbody {
-                            @for file in self.inputs.iter().take(FILES) {
-                                tr {
-                                    th scope="row" { (file.path) }
-                                    td.number { (grouped(file.size)) }
-                                    td.number { (grouped(file.packets)) }
-                                    td {
-                                        code.hash { (file.blake3) }
-                                        @if let Some(sha256) = &file.sha256 {
-                                            " SHA-256 " code.hash { (sha256) }
-                                        }
-                                    }
+                @let rows = html! {
+                    @for file in self.inputs.iter().take(FILES) {
+                        tr {
+                            th scope="row" { (file.path) }
+                            td.number { (grouped(file.size)) }
+                            td.number { (grouped(file.packets)) }
+                            td {
+                                code.hash { (file.blake3) }
+                                @if let Some(sha256) = &file.sha256 {
+                                    " SHA-256 " code.hash { (sha256) }
                                 }
                             }
                         }
                     }
-                }
+                };
+                @let heads = ["File", "#Bytes", "#Packets", "BLAKE3"];
+                (table("Inputs", false, &html! { "Inputs" }, &heads, &rows))
                 @if self.inputs.len() > FILES {
                     p { (plural((self.inputs.len() - FILES) as u64, "more file")) " in manifest.json." }
                 }

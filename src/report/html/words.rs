@@ -66,6 +66,26 @@ pub(crate) fn severity(severity: Severity) -> &'static str {
     }
 }
 
+/// A table in a frame that scrolls. Heads that begin with `#` stand over numbers.
+pub(crate) fn table(label: &str, sortable: bool, caption: &Markup, heads: &[&str], rows: &Markup) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="group" aria-label=(label) {
+            table class=[sortable.then_some("sortable")] {
+                caption { (caption) }
+                thead { tr {
+                    @for head in heads {
+                        @match head.strip_prefix('#') {
+                            Some(head) => th.number scope="col" { (head) },
+                            None => th scope="col" { (head) },
+                        }
+                    }
+                } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
 /// A severity by shape, word and colour.
 pub(crate) fn badge(of: Severity) -> Markup {
     let word = severity(of);
