@@ -87,7 +87,7 @@ const OF_ALL: [OfAll; 5] = [
 ];
 
 /// From finished flows.
-const OF_FLOWS: [OfFlows; 26] = [
+const OF_FLOWS: [OfFlows; 27] = [
     OfFlows(
         counter("ip", "packets", Some("InReceives"), "packets of flows, without duplicate observations"),
         |flow| flow.halves.iter().map(|half| half.packets).sum(),
@@ -106,6 +106,10 @@ const OF_FLOWS: [OfFlows; 26] = [
         |flow| flow.halves.iter().map(|half| half.copies).sum(),
     ),
     OfFlows(counter("icmp", "errors", None, "ICMP errors about packets of flows"), errors),
+    OfFlows(
+        counter("icmp", "errors not told apart", None, "of those, the ones behind the first 64 of a flow"),
+        |flow| flow.icmp_errors_dropped,
+    ),
     OfFlows(
         counter(
             "icmp",
