@@ -95,8 +95,11 @@ pub trait Table: 'static {
 pub fn column<T: Table>(name: &str) -> Result<&'static Column<T>, String> {
     T::COLUMNS.iter().find(|column| column.header.name == name).ok_or_else(|| {
         let names = T::COLUMNS.iter().map(|column| column.header.name);
-        let hint = crate::config::nearest(name, names).map(|near| format!("; did you mean {near}?"));
-        format!("no column {name} in {}{}", T::NAME, hint.unwrap_or_default())
+        let hint = match crate::config::nearest(name, names) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("pcapsy explain {} lists them", T::NAME),
+        };
+        format!("no column {name} in {}; {hint}", T::NAME)
     })
 }
 

@@ -180,6 +180,10 @@ def dissector(config: str, chunk_kib: int, parts: int) -> Stage:
             with open(task["path"], "rb") as file:
                 file.seek(task["offset"])
                 data = file.read(task["length"])
+            if len(data) != task["length"]:
+                found = f"{len(data)} bytes at offset {task['offset']} where there were {task['length']}"
+                raise CaptureError(f"{task['path']}: the file changed while it was read: {found}",
+                                   task["path"], task["offset"])
             yield messages(task["chunk"], _native.dissect(task["head"], data, parts))
             return
         count = 0
