@@ -184,6 +184,14 @@ fn a_capture_that_fails_does_not_stop_the_others() {
     fs::create_dir(&archive).expect("made");
     fs::write(archive.join("sick.pcap"), &sick[..sick.len() - 200]).expect("written");
     assert_eq!(batch(&archive, &["--fail-on", "never"]).status.code(), Some(3));
+    for command in
+        [&["info"][..], &["why", "1"], &["extract", "--filter", "tcp"], &["extract", "--flow", "4"]]
+    {
+        let mut ran = Command::new(env!("CARGO_BIN_EXE_pcapsy"));
+        let ran = ran.args(command).arg(archive.join("sick.pcap")).output().expect("runs");
+        assert_eq!(ran.status.code(), Some(3), "{command:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        assert!(!ran.stdout.is_empty());
+    }
 }
 
 #[test]

@@ -247,6 +247,9 @@ fn keys_decide_whether_a_certificate_of_tls13_is_judged() {
     let (code, _, message) = pcapsy(folder.path(), &["tls", "closed.pcapng", "--keylog", "closed.pcapng"]);
     assert!(code == 2 && message.contains("no line is a secret of TLS"), "{message}");
 
+    let (_, facts, _) = pcapsy(folder.path(), &["info", "open.pcapng"]);
+    assert!(facts.contains(" decryption secrets\n"), "{facts}");
+
     // Secrets are written nowhere, unless asked for.
     let secrets: Vec<&str> = log.lines().filter_map(|line| line.split(' ').nth(2)).collect();
     assert!(secrets.len() > 8 && secrets.iter().all(|secret| secret.len() >= 64));

@@ -23,6 +23,7 @@ use crate::flow::Flow;
 use crate::humanize::{grouped, plural};
 use crate::local;
 use crate::pipeline::Rows;
+use crate::report::capture::{unread, unread_of};
 use crate::report::evidence::{Redaction, Writer, contents, section};
 use crate::report::files::WriteError;
 use crate::report::model::Report;
@@ -120,6 +121,8 @@ struct Chosen {
     what: String,
     files: Vec<FileReport>,
     keys: Keys,
+    /// What could not be read.
+    missing: Vec<String>,
 }
 
 impl Extract {
@@ -177,7 +180,8 @@ impl Extract {
         };
         bar.clear();
         self.tell(packets, &chosen, redaction.as_ref());
-        Ok(Exit::Clean)
+        chosen.missing.iter().for_each(|missing| complain(missing));
+        Ok(if chosen.missing.is_empty() { Exit::Clean } else { Exit::Failed })
     }
 
     /// The secrets to be written: of the sessions whose ClientHello begins in a packet that is.
@@ -239,7 +243,8 @@ impl Extract {
             bar.clear();
             let picked = picked?;
             let what = picked.iter().map(|one| contents(&report, one, redacted)).collect();
-            return Ok(Chosen { choice: Choice::Picked(picked), what, files: outcome.files, keys });
+            let missing = unread(&outcome);
+            return Ok(Chosen { choice: Choice::Picked(picked), what, files: outcome.files, keys, missing });
         }
         let mut wanted = Wanted::default();
         wanted.between(self.from, self.to);
@@ -248,14 +253,17 @@ impl Extract {
         }
         let streams = self.filter.as_ref().map(|filter| filter.streams()).unwrap_or_default();
         let mut spans = Spans { ids: self.flow.iter().copied().collect(), streams, ..Spans::default() };
-        let files = if spans.ids.is_empty() && spans.streams.is_empty() {
+        let (files, missing) = if spans.ids.is_empty() && spans.streams.is_empty() {
             let mut reader = reader;
             while let Some(chunk) = reader.next_chunk() {
                 chunk.release();
             }
-            reader.into_files()
+            let missing = unread_of(reader.unreadable(), reader.files());
+            (reader.into_files(), missing)
         } else {
-            self.source.analyze(config, reader, &mut spans)?.files
+            let outcome = self.source.analyze(config, reader, &mut spans)?;
+            let missing = unread(&outcome);
+            (outcome.files, missing)
         };
         if let Some(id) = spans.ids.first() {
             return Err(Failure::Usage(format!("no flow {id}; pcapsy flows lists them by flow_id")));
@@ -267,7 +275,7 @@ impl Extract {
             wanted.filter(filter.clone(), &spans.of_streams);
         }
         let what = if redacted { "chosen packets".to_owned() } else { self.asked_for() };
-        Ok(Chosen { choice: Choice::Wanted(wanted), what, files, keys })
+        Ok(Chosen { choice: Choice::Wanted(wanted), what, files, keys, missing })
     }
 
     /// The findings behind an id.

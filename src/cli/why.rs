@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use crate::capture::{Hashes, Reader};
 use crate::cli::labels::LabelArgs;
-use crate::cli::outcome::{Exit, Failure};
+use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::source::Source;
 use crate::cli::stdout::stdout;
 use crate::dissect::{FiveTuple, PacketRecord, dissect};
+use crate::report::capture::unread;
 use crate::report::escape::{terminal, write_json};
 use crate::report::model::{CitedIncident, RankedFinding, Report};
 use crate::report::page::{BOLD, styled, wrapped};
@@ -92,6 +93,8 @@ impl Why {
         let reader = self.source.open_one(&config, Hashes::None)?;
         let mut gather = Gather::new(about);
         let outcome = self.source.analyze(&config, reader, &mut gather)?;
+        let missing = unread(&outcome);
+        missing.iter().for_each(|missing| complain(missing));
         let mut report = Report::new(&outcome, &config);
         report.label(&labels);
         let out = &mut anstream::stdout().lock();
@@ -121,7 +124,7 @@ impl Why {
             }
         }
         out.flush()?;
-        Ok(Exit::Clean)
+        Ok(if missing.is_empty() { Exit::Clean } else { Exit::Failed })
     }
 
     fn finding(&self, report: &Report, ranked: &RankedFinding, out: &mut dyn Write) -> io::Result<()> {

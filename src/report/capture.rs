@@ -109,13 +109,18 @@ impl CaptureSummary {
 
 /// What could not be read, one sentence each.
 pub fn unread(outcome: &Outcome) -> Vec<String> {
-    let inputs = outcome.unreadable.iter().map(|input| input.reason.clone());
-    let damages = outcome.files.iter().flat_map(|file| {
+    unread_of(&outcome.unreadable, &outcome.files)
+}
+
+/// The same of inputs without a report, and of files that were read.
+pub fn unread_of(unreadable: &[Unreadable], files: &[FileReport]) -> Vec<String> {
+    let inputs = unreadable.iter().map(|input| input.reason.clone());
+    let damages = files.iter().flat_map(|file| {
         file.damages.iter().map(|damage| {
             let Damage { offset, length, reason, .. } = damage;
             format!("{}: {length} bytes at offset {offset}: {reason}", file.path)
         })
     });
-    let cut = outcome.files.iter().filter(|file| file.truncated && file.damages.is_empty());
+    let cut = files.iter().filter(|file| file.truncated && file.damages.is_empty());
     inputs.chain(damages).chain(cut.map(|file| format!("{}: ends inside a record", file.path))).collect()
 }

@@ -211,7 +211,7 @@ proptest! {
         let waiting = parser.pending.len();
         prop_assert!(waiting <= MAX_PENDING);
         parser.close(None);
-        prop_assert_eq!(parser.held, 0);
+        prop_assert_eq!(parser.finished.held(), 0);
     }
 }
 
