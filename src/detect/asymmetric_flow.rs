@@ -23,6 +23,7 @@
 //! # What it leaves alone
 //! - One-way conversations whose acknowledgements do not advance: that is silence (see `missing_syn_ack`).
 //! - Unequal numbers of bytes.
+//! - Connections that were refused, or that the client resets at the SYN-ACK, as a scan does.
 //! - Other link addresses on the way back that do no harm, and those of virtual routers (VRRP, HSRP, GLBP),
 //!   which answer from their own.
 //!
@@ -248,7 +249,14 @@ impl Detector for AsymmetricFlow {
             Sign::OneWay(direction) => Some(*direction),
             _ => None,
         });
-        groups.into_iter().map(one_way_capture).collect()
+        let deaf =
+            book.group(SEVERAL, |(server, sign), _| Some(server.address).filter(|_| *sign == Sign::Unheard));
+        let deaf = deaf.into_iter().map(|CaseGroup { by: host, cases, case }| {
+            let of = format!("{host} on {}", plural(cases, "port"));
+            let subject = Subject { port: None, ..Subject::of(&case) };
+            (unheard(&of, &case).subject(subject).services(cases), case)
+        });
+        groups.into_iter().map(one_way_capture).chain(deaf).collect()
     }
 
     fn judge(
@@ -264,16 +272,7 @@ impl Detector for AsymmetricFlow {
             Sign::OneWay(direction) => visibility(direction, &format!("of {server}"), "server's", &flows),
             Sign::Half(direction) => half(direction, server, case)?,
             Sign::Turned(direction) => since(direction, server, case, book.total(&server).1?)?,
-            Sign::Unheard => Draft::new(
-                Difference::State,
-                format!("{server} acknowledges nothing that its clients send after the SYN"),
-                format!(
-                    "In {flows} the handshake passed this capture point. The server went on repeating its \
-                     SYN-ACK, and acknowledged no data of the client."
-                ),
-            )
-            .confidence(Confidence::Likely)
-            .severity(case.severity(case.failed)),
+            Sign::Unheard => unheard(&server.to_string(), case),
             Sign::Stranger => reset_in_use(server, case, book.total(&server).1?)?,
             Sign::Detour => self.path(server, case, book.total(&server).1?)?,
             Sign::Loss => self.loss(server, case)?,
@@ -448,6 +447,20 @@ fn side_name(direction: Direction) -> &'static str {
     if direction == Direction::ToServer { "clients'" } else { "server's" }
 }
 
+/// Nothing after the SYN reaches the server.
+fn unheard(of: &str, case: &Case<Uneven>) -> Draft<Difference> {
+    let draft = Draft::new(
+        Difference::State,
+        format!("{of} acknowledges nothing that its clients send after the SYN"),
+        format!(
+            "In {} the handshake passed this capture point. The server went on repeating its SYN-ACK, and \
+             acknowledged no data of the client.",
+            plural(case.flows(), "connection"),
+        ),
+    );
+    draft.confidence(Confidence::Likely).severity(case.severity(case.failed))
+}
+
 /// Half of connections that get nowhere.
 fn half(direction: Direction, server: Endpoint, case: &Case<Uneven>) -> Option<Draft<Difference>> {
     let side = side_name(direction);
@@ -560,8 +573,13 @@ fn one_way_capture(group: CaseGroup<Direction, Uneven>) -> Concluded<AsymmetricF
     (draft.subject(subject).services(cases), case)
 }
 
-/// It did not open, or was cut off, or data of the client was never acknowledged.
+/// It did not open, or was cut off, or data of the client was never acknowledged. What the server refuses and
+/// what the client itself resets, as a half-open scan does, is no failure of a way.
 fn has_failed(tcp: &TcpFlow) -> bool {
+    use HandshakeOutcome::*;
+    if matches!(tcp.handshake.outcome, Refused | Aborted | Unreachable) {
+        return false;
+    }
     let opened = matches!(tcp.handshake.outcome, HandshakeOutcome::Established | HandshakeOutcome::Midstream);
     let to_server = tcp.side(Direction::ToServer);
     let unheard = to_server.unique_bytes > 0 && to_server.sizes.delivered == 0;

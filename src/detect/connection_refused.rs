@@ -18,10 +18,15 @@
 //! a service had opened connections before, or when `clients` clients tried at least twice each. One client
 //! that asks at even intervals for what nobody else asks for is a monitor: that is information.
 //!
+//! A RST that comes only after 10 s and several SYNs tells that something between gave up: the finding says
+//! that instead.
+//!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
 //! - Many refused ports that one client asked for: that is a scan or an inventory, and one finding for
 //!   information.
+//! - `ports` ports of one host or more that only one client asked for and that nobody was let in at: it looks
+//!   for what the host offers, as a router that discovers printers does. That is one finding for information.
 //! - Attempts that got no answer (see `missing_syn_ack`).
 //! - An attempt over IPv6 whose client opened the same port over IPv4 right after (RFC 8305).
 //! - Services whose SYN-ACKs no client completed either, as in a half-open scan: that is information.
@@ -42,7 +47,7 @@ use crate::detect::races::Races;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, HandshakeOutcome};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 thresholds! {
     /// Counts refused connections by service.
@@ -104,6 +109,9 @@ counts! {
         largest_ttl: Most,
         /// Connections whose SYN has a digest, of TCP-MD5 or TCP-AO.
         authenticated: u64,
+        /// Refused only long after the client had asked, and asked again.
+        gave_up: u64,
+        shortest_ms: Least,
         times: Times,
     }
 }
@@ -168,6 +176,12 @@ impl Answered {
             && !other.contains(&refusals.largest_ttl.get())
     }
 }
+
+/// No host takes so long to refuse, and no path to bring the RST: what gives up after that is something
+/// between, whose own attempt got no answer. Windows tries for 21 s, Linux for 127 s. A judgement.
+const GIVES_UP: Span = Span::secs(10);
+/// And the last SYN had no answer in the usual time, either (RFC 6298 section 2.1).
+const ANSWERED: Span = Span::secs(1);
 
 /// Refused connections by host, client and port: who came back, and where.
 pub(super) type Tries = Bounded<(IpAddr, IpAddr, u16), (), { 1 << 14 }>;
@@ -234,6 +248,15 @@ impl Detector for ConnectionRefused {
         let asked = handshake.options[0];
         case.counts.authenticated += u64::from(asked.is_some_and(|options| options.authenticated));
         case.counts.times.add(first.time);
+        let waited = handshake.answer.map_or(Span::ZERO, |at| at.time - first.time);
+        let repeated = handshake.syns.last().is_some_and(|last| {
+            handshake.syn_count > 1 && handshake.answer.is_some_and(|at| at.time - last.time >= ANSWERED)
+        });
+        if repeated && waited >= GIVES_UP {
+            case.counts.gave_up += 1;
+            case.counts.shortest_ms.add((waited.0 / 1_000_000).unsigned_abs());
+            case.lost += waited;
+        }
         if let Some((least, largest)) = ttl {
             case.counts.least_ttl.add(least);
             case.counts.largest_ttl.add(largest);
@@ -269,8 +292,18 @@ impl Detector for ConnectionRefused {
         let opens = |address: &IpAddr| hosts.get(address).is_some_and(|host| host.opened > 0);
         let scans = book.group(self.sweep, |_, case| case.affected.clients.only().copied());
         let dead = book.group(self.ports, |server, _| Some(server.address).filter(|address| !opens(address)));
+        let accepting: BTreeSet<Endpoint> = book
+            .totals()
+            .filter(|(.., answered)| answered.accepted > 0)
+            .map(|(server, ..)| *server)
+            .collect();
+        let sought = book.group(self.ports, |server, case| {
+            let client = case.affected.clients.only().filter(|_| !accepting.contains(server));
+            client.map(|client| (*client, server.address))
+        });
         let services = book.take(|_, _| true);
         let mut concluded: Vec<Concluded<Self>> = scans.into_iter().map(scan).collect();
+        concluded.extend(sought.into_iter().map(seek));
         concluded.extend(dead.into_iter().map(|group| {
             let insists = |((host, _), count): &(&(IpAddr, IpAddr), &u64)| *host == group.by && **count > 1;
             let insisting = by_host.iter().filter(insists).count() as u64;
@@ -337,6 +370,20 @@ impl ConnectionRefused {
             if opened > 0 { format!(" {} opened.", plural(opened, "connection")) } else { String::new() },
             other_ttl(case, host),
         );
+        if case.counts.gave_up * 2 > case.failed {
+            let after =
+                Span::millis(i64::try_from(case.counts.shortest_ms.get()).unwrap_or(i64::MAX / 1_000_000));
+            let title = format!("No answer to SYN from {server}, and a RST after {after} or later");
+            let summary = format!(
+                "{summary} {} of them came {after} or later after the SYN, which had been repeated in vain. \
+                 Something between gave up.",
+                case.counts.gave_up,
+            );
+            return Draft::new(extent, title, summary).severity(severity).count("opened", opened).could_be([
+                "a NAT or proxy on the way got no answer, and gave up in the host's place",
+                "the host is down, or a filter drops the SYN",
+            ]);
+        }
         let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
         let draft = match host.differs(&case.counts) {
             true => draft.could_be(["a device answers in the host's place"]),
@@ -376,6 +423,22 @@ fn other_ttl(case: &Case<Refusals>, host: &Answered) -> String {
         ),
         false => String::new(),
     }
+}
+
+/// One client asks for several ports of a host, that nobody else asks for.
+fn seek(group: CaseGroup<(IpAddr, IpAddr), Refusals>) -> Concluded<ConnectionRefused> {
+    let CaseGroup { by: (client, host), cases, case } = group;
+    let ports = plural(cases, "port");
+    let summary = format!(
+        "{} of {client} to {ports} got a RST in answer to the SYN. Nobody else asked for them.",
+        plural(case.failed, "connection"),
+    );
+    let draft = Draft::new(Extent::Port, format!("{host} refuses {client} on {ports}"), summary)
+        .severity(Severity::Info)
+        .subject(Subject { port: None, ..Subject::of(&case) })
+        .could_be(["a discovery of what the host offers", "the services are not installed there"])
+        .services(cases);
+    (draft, case)
 }
 
 /// One client asks many services: nobody's daily work.

@@ -19,7 +19,7 @@
 //! somebody needed, is critical. It is a warning from `warning_share` and `warning_lookups` on: one lost
 //! datagram is everyday traffic. What nobody asks for again is information: tunnels and telemetry carry data
 //! in names and wait for no answer. A resolver that answers none of several clients is a warning all the
-//! same.
+//! same. It is information where another resolver had been asked at the same time, and answered within 1 s.
 //!
 //! Where ICMP errors came back for queries, the finding says which and from whom.
 //!
@@ -319,7 +319,10 @@ impl Detector for DnsUnanswered {
         // One client may send data in names. Several that get nothing at all have no resolver.
         let several = case.affected.clients.count() >= Severity::CLIENTS;
         let felt = if matches!(extent, Extent::Silent) && several { case.failed } else { needed };
-        let severity = if part >= self.critical_share && needed >= self.critical_lookups && lasting {
+        let nobody_waits = !lasting && mean(case) < FAIL_OVER;
+        let severity = if nobody_waits {
+            Severity::Info
+        } else if part >= self.critical_share && needed >= self.critical_lookups && lasting {
             Severity::Critical
         } else if share(felt, lookups) >= self.warning_share && felt >= self.warning_lookups {
             Severity::Warning
@@ -393,6 +396,16 @@ impl DnsUnanswered {
 const NOERROR: u16 = 0;
 const NXDOMAIN: u16 = 3;
 
+/// The shortest time after which a stub asks another resolver (Windows). What was answered sooner was asked
+/// of several at the same time (dnsmasq `all-servers`), and the silence of one costs nobody anything.
+const FAIL_OVER: Span = Span::secs(1);
+
+/// From the query to the answer of another resolver, on average.
+fn mean(case: &Case<Silence>) -> Span {
+    let count = i64::try_from(case.counts.answered_later).unwrap_or(i64::MAX).max(1);
+    Span(case.counts.until_answered.0 / count)
+}
+
 /// A response this close to its query and recorded before it: queues of a card are read after each other.
 const DISORDER: Span = Span::millis(100);
 
@@ -408,13 +421,13 @@ fn asked_for(name: &str, qtype: u16) -> String {
 
 /// From whom the clients got their answers after all.
 fn later(case: &Case<Silence>) -> String {
-    let Silence { answered_later, later_resolvers, until_answered, .. } = &case.counts;
+    let Silence { answered_later, later_resolvers, .. } = &case.counts;
     if *answered_later == 0 {
         return String::new();
     }
     let mut resolvers: Vec<Endpoint> = later_resolvers.iter().copied().collect();
     resolvers.sort();
-    let mean = Span(until_answered.0 / i64::try_from(*answered_later).unwrap_or(i64::MAX));
+    let mean = mean(case);
     format!(
         " {} answered later, by {}, after {mean} on average.",
         match *answered_later {

@@ -9,7 +9,7 @@ use crate::app::dns::Transaction;
 use crate::detect::answers::{Answers, Visits};
 use crate::detect::lookups::asks_for_name;
 use crate::detect::scope::network;
-use crate::detect::{Bounded, Merge, merged};
+use crate::detect::{Bounded, Distinct, Merge, merged};
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead};
 
@@ -65,6 +65,15 @@ impl Heard {
     /// is known, and that is not silence.
     pub fn sent(&self, address: IpAddr) -> bool {
         self.packets.get(&address).is_some_and(|(_, [sent, _])| *sent > 0)
+    }
+
+    /// One client alone, that hardly any of its many connections to the host opens for: it goes through the
+    /// ports, and nobody misses what it does not find (nmap tries a thousand).
+    pub(super) fn is_scan(&self, clients: &Distinct<IpAddr>, host: IpAddr) -> bool {
+        /// A judgement: who needs a service that is down does not ask so much more often than it works.
+        const TRIES: u64 = 100;
+        let visit = clients.only().map(|client| self.visits.of(*client, [host].iter()));
+        visit.is_some_and(|visit| visit.failed >= TRIES && visit.failed * 10 >= visit.connections * 9)
     }
 
     /// Damaged packets alone show that these two met: one of them may not exist. Not where most packets are

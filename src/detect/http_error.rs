@@ -26,9 +26,12 @@
 //! - Other statuses of gRPC: they answer the caller. Streams that the server refuses before it begins with
 //!   them (REFUSED_STREAM, GOAWAY): clients try those again.
 //! - One client that fails at many paths, as scanners do: that is information.
+//! - SOAP sends its faults with 500 and a message (SOAP 1.2 part 2 section 7.5.2). Where the server answers
+//!   most requests well, they belong to the dialogue, as when WinRM has no output yet: that is information.
 //! - A request on a used connection that the server closes within a second: it may have been closing before
 //!   the request came.
 //! - Probes by their path (`/healthz`, `/primary`): `health_check` follows those, and some are meant to fail.
+//! - Services that never answered in HTTP on a port that HTTP is not known by: they may speak something else.
 //! - Exchanges with bytes that the capture lacks, and those open at its end.
 //!
 //! # What it does not claim
@@ -44,17 +47,15 @@ mod routes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::app::http::{Closing, Exchange};
 use crate::app::http2::{error_name, grpc_status_name};
-use crate::detect::http_error::legs::{Lack, Leg};
+use crate::detect::http_error::legs::{Lack, Leg, Moments};
 use crate::detect::http_error::routes::{Asked, Origin, Route, Routes};
 use crate::detect::rates::Rates;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead, HandshakeOutcome};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 thresholds! {
     /// Counts failed requests by server and kind.
@@ -218,28 +219,14 @@ pub fn request_failed(exchange: &Exchange) -> bool {
     Problem::of(exchange).is_some()
 }
 
-/// When requests failed: first byte of the request, last byte of what came of it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Moments(Distinct<(Timestamp, Timestamp), 64>);
-
-impl Merge for Moments {
-    fn absorb(&mut self, other: Self) {
-        self.0.absorb(other.0);
-    }
-}
-
-impl Listed for Moments {
-    fn listed(&self) -> Option<u64> {
-        None
-    }
-}
-
 counts! {
     /// What a case counts beside its requests.
     struct Failures {
         paths: Distinct<String, 64>,
         statuses: Distinct<u16, 16>,
         by_reset: u64,
+        /// Answers of 500 with a message of SOAP.
+        soap_faults: u64,
         /// HTTP/2 ended the stream, and not the connection.
         by_code: u64,
         shortest_wait_us: Least,
@@ -256,6 +243,8 @@ merged! {
         routes: Routes,
         /// By server.
         rates: Bounded<Endpoint, Rates>,
+        /// Servers that answered in HTTP at least once.
+        speak: Bounded<Endpoint, ()>,
     }
 }
 
@@ -327,6 +316,9 @@ impl Detector for HttpError {
             return book.not_judged("no answer before the client closed, or before the capture ended");
         }
         book.judged(&flow.server);
+        if exchange.status.is_some() || exchange.version == 2 {
+            book.notes.speak.count(flow.server);
+        }
         book.notes.routes.add(exchange, flow);
         if let Some(rates) = book.notes.rates.count(flow.server) {
             rates.add(asked.time, problem.is_some());
@@ -340,6 +332,7 @@ impl Detector for HttpError {
         case.counts.by_reset += u64::from(exchange.closed.is_some_and(|closing| closing.reset));
         case.counts.moments.0.add((asked.time, end.time));
         case.counts.by_code += u64::from(exchange.error.is_some());
+        case.counts.soap_faults += u64::from(exchange.status == Some(500) && is_soap(&exchange.content_type));
         let grpc = exchange.grpc_status.filter(|_| problem == Problem::GrpcStatus);
         if let Some(status) = grpc.or(exchange.status) {
             case.counts.statuses.add(status);
@@ -398,12 +391,21 @@ impl Detector for HttpError {
         (server, problem): &Self::Key,
         case: &Case<Failures>,
         book: &Book<Self>,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> Option<Draft<Problem>> {
         let (failed, of) = (case.failed, plural(case.total.max(case.failed), "request"));
-        let scan = case.affected.clients.count() == 1 && case.counts.paths.count() >= self.sweep;
+        // A scanner speaks HTTP to what never does: what closes such a connection is no web server.
+        let speaks = PORTS.contains(&server.port) || book.notes.speak.get(server).is_some();
+        if *problem == Problem::Unanswered && !speaks {
+            return None;
+        }
+        let scan = case.affected.clients.count() == 1 && case.counts.paths.count() >= self.sweep
+            || context.heard.is_scan(&case.affected.clients, server.address);
+        let faults = case.counts.soap_faults;
+        let dialogue = faults * 2 > failed && failed * 2 <= case.total;
         let severity = match failed {
             _ if failed < self.errors || scan => Severity::Info,
+            _ if dialogue && failed - faults < self.errors => Severity::Info,
             _ => case.severity(failed),
         };
         let status = case.counts.statuses.only().filter(|_| *problem == Problem::ServerError);
@@ -429,6 +431,10 @@ impl Detector for HttpError {
         let mut summary = format!("{} {fate} for {failed} of {of}.", case.clients());
         if let Some(timer) = self.time_out(case) {
             summary += &format!(" Each answer came {timer} after its request, as after a time-out.");
+        }
+        if faults > 0 {
+            summary +=
+                &format!(" {} SOAP fault messages, which the application reads.", which(faults, failed));
         }
         let legs = upstream(*server, case, book);
         let mut by_upstream: BTreeMap<(Endpoint, Lack), u64> = BTreeMap::new();
@@ -472,6 +478,23 @@ impl Detector for HttpError {
                 .show(shown),
         )
     }
+}
+
+/// Ports that people expect plain HTTP on (RFC 9110 section 4.2.1; IANA's alternatives, proxies).
+const PORTS: [u16; 9] = [80, 81, 3128, 8000, 8008, 8080, 8081, 8088, 8888];
+
+/// The media types of SOAP 1.2 and 1.1 (RFC 3902; SOAP 1.1 section 6), and of WinRM's encrypted messages
+/// (MS-WSMV section 2.2.9.1).
+fn is_soap(content_type: &str) -> bool {
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    ["application/soap+xml", "text/xml", "multipart/encrypted"]
+        .iter()
+        .any(|known| media.eq_ignore_ascii_case(known))
+}
+
+/// `They are`; `12 of them are` when not all are.
+fn which(count: u64, of: u64) -> String {
+    if count == of { "They are".to_owned() } else { format!("{count} of them are") }
 }
 
 /// What the server's own address asked for while these requests waited, and did not get.

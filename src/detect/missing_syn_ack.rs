@@ -25,12 +25,14 @@
 //! - SYNs with the low TTLs of a route trace.
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
-//! - Silent ports of one host, many silent services of one client, or hosts that it asks on one port are one
-//!   finding. It is information when a client tries many ports of few hosts, one address after the other,
-//!   addresses all over the Internet once each, or does not repeat its SYNs.
+//! - Silent ports of one host, many silent or late services of one client, or hosts that it asks on one port
+//!   are one finding. It is information when a client tries many ports of few hosts, one address after the
+//!   other, addresses all over the Internet once each, or does not repeat its SYNs.
 //! - Ports that no service is known by: a single try of one client there is information, and so are several
 //!   ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
 //!   RPC agree on such ports: what a client tries on a host that it has another connection to counts.
+//! - Several services of a living host that one client asks without insisting, and nothing of which it opens:
+//!   it looks for what the host offers.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.
@@ -151,6 +153,10 @@ merged! {
 /// Silent services of one host, from which they are one finding.
 const SEVERAL: u64 = 2;
 
+/// Silent services of a host that one client looks for, from which it is a discovery: a router asks for three
+/// protocols of printers (515, 631, 9100). A judgement.
+const LOOKS: u64 = 3;
+
 /// Silent hosts of one port that one client asks, from which they are one finding.
 const HOSTS: u64 = 5;
 
@@ -263,7 +269,19 @@ impl Detector for MissingSynAck {
         });
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
-        asked_by.into_iter().chain(peers).map(client_sweep).chain(on_port).chain(on_host).collect()
+        let late = book.group(HOSTS, |key, case| {
+            let client = case.affected.clients.only().filter(|_| key.1 == Outcome::Late);
+            client.copied().filter(|_| case.counts.answered < case.flows())
+        });
+        let late = late.into_iter().map(late_client);
+        asked_by
+            .into_iter()
+            .chain(peers)
+            .map(client_sweep)
+            .chain(on_port)
+            .chain(on_host)
+            .chain(late)
+            .collect()
     }
 
     fn judge(
@@ -369,7 +387,14 @@ impl MissingSynAck {
             let most = 2 * strange > case.affected.servers.iter().count();
             once && most && heard.sent(server) && !has_dynamic_ports(server, book)
         };
-        let scan = case.counts.repeated == 0 || cases >= self.sweep && !insists(&case) || knocks();
+        let insisted = insists(&case);
+        // A router that looks for printers gets nothing from the host, whoever else does.
+        let looks = || {
+            let visit = case.affected.clients.only().map(|client| heard.visits.of(*client, [server].iter()));
+            let opened = visit.is_none_or(|visit| visit.connections > visit.failed);
+            cases >= LOOKS && !insisted && !opened && heard.sent(server)
+        };
+        let scan = case.counts.repeated == 0 || cases >= self.sweep && !insisted || knocks() || looks();
         let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
         let draft = sweep(&mut case, scan, title).services(cases).count("services", cases);
         let draft = match scan {
@@ -490,6 +515,27 @@ fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> 
             false => ["the client's way out is broken", "a filter drops what the client sends"],
         })
         .next(&["ask who runs the client", "capture one hop further, to see how far the SYNs come"]);
+    (draft, case)
+}
+
+/// Several services answer one client late: what they share is its way to them.
+fn late_client(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
+    let CaseGroup { by: client, cases, case } = group;
+    let summary = format!(
+        "{} to {} opened only after at least one repeated SYN. The client sent {}{}.",
+        plural(case.flows(), "connection"),
+        plural(cases, "service"),
+        plural(case.counts.syns, "SYN"),
+        waited(case.lost),
+    );
+    let title = format!("{} answer {client} only after a repeated SYN", plural(cases, "service"));
+    let draft = Draft::new(Outcome::Late, title, summary)
+        .severity(case.severity(case.flows()).min(Severity::Warning))
+        .services(cases)
+        .count("services", cases)
+        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
+        .could_be(["SYNs are lost near the client: its access line, a NAT with a full table or a limit"])
+        .next(&["capture one hop further, to see how far the SYNs come"]);
     (draft, case)
 }
 

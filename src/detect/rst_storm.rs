@@ -33,6 +33,7 @@
 //! - Refusals of one or two clients alone, or of clients that do not ask again, as in a scan or a flood:
 //!   nobody loses a connection by them (see `connection_refused`).
 //! - A client's reset in place of the end of the handshake, which is what a port scan does.
+//! - What a client gets that goes through the ports of the host: that is information.
 //!
 //! # What it does not claim
 //! That a server crashed, or who sent a RST: its addresses may be forged.
@@ -259,7 +260,9 @@ impl Detector for RstStorm {
             }
             let ended = by_second.get(server).cloned().unwrap_or_default();
             if let Some(storm) = self.storm(seconds, &ended, length) {
-                concluded.push((draft(&server.to_string(), &storm, ""), storm));
+                let scan = context.heard.is_scan(&storm.affected.clients, server.address);
+                let told = draft(&server.to_string(), &storm, "");
+                concluded.push((if scan { told.severity(Severity::Info) } else { told }, storm));
                 stormy.insert(*server);
             } else {
                 hosts.entry(server.address).or_default().push(*server);

@@ -152,6 +152,8 @@ counts! {
         /// From the request to the server's ACK of it.
         longest_ack_us: Most,
         longest_round_trip_us: Most,
+        /// From SYN to SYN-ACK, where that took far longer than what was acknowledged later.
+        beyond_us: Most,
         /// Data segments of its flows that were sent again.
         resent: u64,
     }
@@ -163,6 +165,12 @@ fn micros(span: Span) -> u64 {
 
 fn span(micros: u64) -> Span {
     Span::micros(micros.min(1 << 50) as i64)
+}
+
+/// A NAT or proxy near the client opens the connection only when its own has opened, and acknowledges all
+/// else at once.
+fn is_relayed(opening: Span, later: Span) -> bool {
+    opening >= Span::millis(20) && later.0 < opening.0 / 10
 }
 
 /// The network's share of a wait, as seen from the capture point: out to the server and back.
@@ -298,6 +306,8 @@ impl Detector for SlowServer {
         counts.late_http += if flow.service == Some(Service::Http) { late } else { 0 };
         counts.late_tls += if flow.service == Some(Service::Tls) { late } else { 0 };
         counts.longest_round_trip_us.add(micros(rtt));
+        let opening = tcp.handshake.server_rtt.filter(|opening| is_relayed(*opening, rtt));
+        opening.into_iter().for_each(|opening| counts.beyond_us.add(micros(opening)));
         counts.resent += tcp.sides.iter().map(|side| side.retransmissions.data()).sum::<u64>();
         for turn in &shown {
             let waited = think(turn.waited().unwrap_or_default());
@@ -422,12 +432,17 @@ impl SlowServer {
         if late > 0 {
             summary += &format!(" The answer to {late} more began after {} or later.", self.late);
         }
-        if counts.longest_ack_us.get() > 0 {
+        let beyond = span(counts.beyond_us.get());
+        if counts.longest_ack_us.get() > 0 && beyond == Span::ZERO {
             let ack = span(counts.longest_ack_us.get());
             summary += &format!(" The server's host acknowledged the requests within {ack}.");
         }
         let rtt = span(counts.longest_round_trip_us.get());
         summary += &match rtt {
+            _ if beyond > Span::ZERO => format!(
+                " The SYN-ACK took {beyond}: something before the server acknowledges in its place. The way \
+                 beyond was not measured"
+            ),
             Span::ZERO => " The network's share is too short for the capture's clock".to_owned(),
             rtt => format!(" The network's share is a round trip of {rtt}"),
         };

@@ -2,7 +2,7 @@ use super::*;
 use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
 use crate::support::filler;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, RST, SERVER, Talk};
+use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Talk};
 
 const NAME: &str = AsymmetricFlow::RULE.name;
 
@@ -224,4 +224,59 @@ fn a_client_that_gives_up_in_the_end_has_lost_its_answers_all_the_same() {
         in_use(lab, 60, 600, 60);
     });
     one(&findings, "visibility", Severity::Info);
+}
+
+/// Behind a bridge with a link address of its own somebody scans the port half open, which fails nobody.
+#[test]
+fn a_half_open_scan_from_behind_a_bridge_fails_on_no_way() {
+    let findings = |resets: bool| {
+        in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let mut talk = lab.talk(8, (20, 139), 10 + number * 900, [30, 400]);
+                lab.http(&mut talk, 300);
+                talk.close(&mut lab.capture);
+                let mut talk = lab.talk(7, (20, 139), 300 + number * 900, [30, 400]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                talk.turn(CLIENT);
+                for again in 0..if resets { 1 } else { 4 } {
+                    let mut reply = talk.segment(SERVER, SYN | ACK, b"");
+                    reply.mac = [2, 0, 0, 0, 0, 99];
+                    talk.record(&mut lab.capture, &reply);
+                    talk.wait(1_000_000 << again);
+                }
+                if resets {
+                    talk.send(&mut lab.capture, CLIENT, RST, b"");
+                }
+            }
+        })
+    };
+    assert!(findings(true).iter().all(|finding| finding.variant != "path"));
+    assert!(findings(false).iter().any(|finding| finding.variant == "path"));
+}
+
+/// Four ports of a host behave alike: that is one finding about the host.
+#[test]
+fn ports_of_a_host_that_hears_nothing_are_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        for port in 0..4 {
+            let mut talk = lab.talk(7, (20, 3333 + port), 10 + u64::from(port) * 40, [30, 400]);
+            talk.send(&mut lab.capture, CLIENT, SYN, b"");
+            talk.turn(CLIENT);
+            let reply = talk.segment(SERVER, SYN | ACK, b"");
+            talk.record(&mut lab.capture, &reply);
+            talk.sent(&reply);
+            talk.received(&reply);
+            talk.turn(SERVER);
+            talk.send(&mut lab.capture, CLIENT, ACK, b"");
+            let lost = talk.send_lost(&mut lab.capture, CLIENT, &filler(3, 200));
+            for again in 0..5 {
+                talk.wait(300_000 << again);
+                talk.resend(&mut lab.capture, &lost);
+                talk.record(&mut lab.capture, &reply);
+            }
+        }
+    });
+    let finding = findings.iter().find(|finding| finding.variant == "state").expect("a finding");
+    assert!(finding.title.contains("on 4 ports"), "{}", finding.title);
+    assert_eq!(findings.iter().filter(|finding| finding.variant == "state").count(), 1);
 }

@@ -199,3 +199,55 @@ fn shares_are_of_all_connections_of_the_service() {
     let impact = one(&findings, "intermittent", Severity::Warning).impact;
     assert_eq!((impact.failed_transactions, impact.of_transactions), (4, 8));
 }
+
+/// A router looks every few minutes whether a host is a printer; others use the host.
+#[test]
+fn a_router_that_looks_for_printers_is_information() {
+    let findings = |port: u16, others: bool| {
+        in_traffic(NAME, |lab| {
+            (0..8).for_each(|number| opened(lab, 8, (9, 445), 10 + number * 900));
+            for number in 0..3 {
+                let at = 40 + number * 70_000 + number % 2 * 30_000;
+                [80, 515, port].into_iter().for_each(|port| refused(lab, 1, (9, port), at + u64::from(port)));
+                if others {
+                    refused(lab, 8, (9, 80), at + 20_000);
+                }
+            }
+        })
+    };
+    let finding = findings(9100, false);
+    assert!(one(&finding, "port", Severity::Info).title.ends_with("on 3 ports"), "{finding:#?}");
+    assert_eq!(finding.len(), 1);
+    // Somebody else needs one of them.
+    assert!(findings(9100, true).iter().any(|finding| finding.severity > Severity::Info));
+}
+
+/// The NAT of a hypervisor tries in the client's place, gives up after 21 s, and resets: nobody refused.
+#[test]
+fn a_reset_after_repeated_syns_is_no_refusal_by_the_host() {
+    let findings = |late: u64| {
+        in_traffic(NAME, |lab| {
+            for number in 0..4 {
+                let at = 10 + number * 30_000 + number % 2 * 9_000;
+                let mut talk = lab.talk(7, (9, 27_000), at, [30, 1_500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                for wait in [3_000_000, 6_000_000, late] {
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(wait);
+                }
+                let mut reset = talk.segment(SERVER, RST | ACK, b"");
+                (reset.seq, reset.ack) = (0, syn.seq.wrapping_add(1));
+                talk.record(&mut lab.capture, &reset);
+            }
+        })
+    };
+    let finding = findings(12_000_000);
+    let finding = one(&finding, "port", Severity::Warning);
+    assert!(
+        finding.title.starts_with("No answer to SYN from") && finding.title.contains("21.0 s"),
+        "{}",
+        finding.title
+    );
+    let at_once = findings(1_500);
+    assert!(at_once[0].title.ends_with("refuses every connection"), "{}", at_once[0].title);
+}

@@ -263,3 +263,22 @@ fn a_resolver_silent_for_many_clients_is_a_warning() {
     });
     one(&findings, "silent", Severity::Warning);
 }
+
+/// A forwarder asks all its resolvers at once and takes the first answer: the dead one costs nobody anything.
+#[test]
+fn a_dead_resolver_beside_others_asked_at_once_is_information() {
+    let findings = |later: u64| {
+        in_traffic(NAME, |lab| {
+            let second = lab.server(54);
+            for number in 0..9 {
+                let name = format!("api{number}.shop.example");
+                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
+                let at = 1_000_000 + number * 9_000_000;
+                lab.udp(at, client, resolver, &dns::query(client.1, &name, dns::A));
+                lab.asks(at + later, 7, second, (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
+            }
+        })
+    };
+    one(&findings(60), "silent", Severity::Info);
+    one(&findings(2_000_000), "silent", Severity::Warning);
+}

@@ -5,6 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::app::http2::grpc_status_name;
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
+use crate::time::Timestamp;
+
+/// When requests failed: first byte of the request, last byte of what came of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(in crate::detect) struct Moments(pub(super) Distinct<(Timestamp, Timestamp), 64>);
+
+impl Merge for Moments {
+    fn absorb(&mut self, other: Self) {
+        self.0.absorb(other.0);
+    }
+}
+
+impl Listed for Moments {
+    fn listed(&self) -> Option<u64> {
+        None
+    }
+}
 
 /// What somebody asked of somebody else, and did not get.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -303,3 +303,49 @@ fn calls_that_are_answered_or_refused_are_left_alone() {
     });
     assert!(findings.is_empty(), "{findings:#?}");
 }
+
+/// WinRM asks for output, and gets a fault while there is none: the session works. A service that has nothing
+/// but faults does not.
+#[test]
+fn faults_of_a_soap_dialogue_that_works_are_information() {
+    assert!(is_soap("multipart/encrypted;protocol=\"application/HTTP-SPNEGO-session-encrypted\""));
+    assert!(is_soap("text/xml; charset=utf-8") && !is_soap("text/html") && !is_soap(""));
+    let fault =
+        "HTTP/1.1 500 \r\nContent-Type: application/soap+xml;charset=UTF-16\r\nContent-Length: 2\r\n\r\nno";
+    let findings = |others: u64| {
+        in_traffic(NAME, |lab| {
+            (0..9).for_each(|number| asks(lab, 7, 9, "/wsman", 10 + number * 50, 4, fault));
+            (0..others).for_each(|number| asks(lab, 7, 9, "/wsman", 600 + number * 50, 4, OK));
+        })
+    };
+    let finding = findings(20);
+    let finding = one(&finding, "server_error", Severity::Info);
+    assert!(finding.summary.contains("They are SOAP fault messages"), "{}", finding.summary);
+    assert!(one(&findings(0), "server_error", findings(0)[0].severity).severity > Severity::Info);
+}
+
+/// A scanner asks rlogin for a page. A web server that falls silent once answered, or has a port of HTTP.
+#[test]
+fn what_never_spoke_http_is_no_web_server() {
+    let findings = |port: u16, answers: u64| {
+        in_traffic(NAME, |lab| {
+            for number in 0..4 + answers {
+                let mut talk = lab.talk(7, (9, port), 10 + number * 90, [30, 1_500]);
+                talk.handshake(&mut lab.capture);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"GET / HTTP/1.0\r\n\r\n");
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+                talk.wait(9_000);
+                if number < answers {
+                    talk.send(&mut lab.capture, SERVER, ACK, OK.as_bytes());
+                    talk.turn(SERVER);
+                }
+                talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+            }
+        })
+    };
+    assert!(findings(513, 0).is_empty());
+    for (port, answers) in [(513, 1), (8080, 0)] {
+        assert!(findings(port, answers)[0].severity > Severity::Info);
+    }
+}

@@ -301,3 +301,71 @@ fn port_knocking_is_information() {
         one(&findings, "silent", severity);
     }
 }
+
+/// A router asks a host that others use for three protocols of printers, and gives up soon.
+#[test]
+fn a_discovery_of_services_is_information() {
+    let findings = |syns: u64| {
+        in_traffic(NAME, |lab| {
+            elsewhere(lab, 10);
+            for round in 0..2 {
+                [80, 515, 9100]
+                    .into_iter()
+                    .for_each(|port| asks(lab, 1, (10, port), 900 + round * 70_000, syns));
+            }
+            elsewhere(lab, 160_000);
+        })
+    };
+    one(&findings(2), "silent", Severity::Info);
+    one(&findings(4), "silent", Severity::Critical);
+}
+
+/// A worm makes addresses up, all over the Internet, and asks each once. A client whose way out is broken
+/// asks few again and again.
+#[test]
+fn addresses_made_up_are_information() {
+    use std::net::{IpAddr, Ipv4Addr};
+    let findings = |hosts: u64, tries: u64| {
+        in_traffic(NAME, |lab| {
+            elsewhere(lab, 10);
+            for host in 0..hosts {
+                for again in 0..tries {
+                    let at = 900 + host * 300 + again * 20_000;
+                    let mut talk = lab.talk(7, (9, 445), at, [30, 500]);
+                    let number = (host as u32 + 40).wrapping_mul(2_654_435_761);
+                    let [a, b, c, d] = number.to_be_bytes();
+                    talk.ends[SERVER].address = IpAddr::V4(Ipv4Addr::new(20 + a % 100, b, c, d));
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    for _ in 0..3 {
+                        talk.record(&mut lab.capture, &syn);
+                        talk.wait(3_000_000);
+                    }
+                }
+            }
+            elsewhere(lab, 160_000);
+        })
+    };
+    one(&findings(60, 1), "silent", Severity::Info);
+    assert!(findings(30, 3).iter().any(|finding| finding.severity > Severity::Info));
+}
+
+/// Every connection of a page opens at the second SYN, whatever the server: the loss is near the client.
+#[test]
+fn a_client_that_is_late_everywhere_is_one_finding() {
+    let findings = |servers: u8| {
+        in_traffic(NAME, |lab| {
+            elsewhere(lab, 10);
+            for server in 0..servers {
+                let mut talk = lab.talk(7, (30 + server, 80), 100 + u64::from(server) * 30, [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                talk.record(&mut lab.capture, &syn);
+                talk.wait(1_050_000);
+                lab.http(&mut talk, 300);
+                talk.close(&mut lab.capture);
+            }
+        })
+    };
+    let finding = findings(8);
+    assert!(one(&finding, "late", Severity::Warning).title.starts_with("8 services"), "{finding:#?}");
+    assert_eq!((finding.len(), findings(3).len()), (1, 3));
+}

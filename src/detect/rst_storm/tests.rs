@@ -200,3 +200,35 @@ fn a_storm_without_its_denominator_is_not_judged() {
         ("more services and minutes than are kept apart", 40)
     );
 }
+
+/// A scanner finds one port of a hundred open, and asks it in thirty ways.
+#[test]
+fn what_a_scanner_provokes_is_information() {
+    use crate::detect::testing::in_traffic;
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
+    let findings = |ports: u16| {
+        in_traffic(NAME, |lab| {
+            for port in 0..ports {
+                let mut talk = lab.talk(7, (9, 2_000 + port), 10 + u64::from(port), [30, 200]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                talk.turn(CLIENT);
+                let mut reset = talk.segment(SERVER, RST | ACK, b"");
+                reset.seq = 0;
+                talk.record(&mut lab.capture, &reset);
+            }
+            for number in 0..25 {
+                let mut talk = lab.talk(7, (9, 513), 900 + number * 40, [30, 200]);
+                talk.handshake(&mut lab.capture);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"HELP\r\n");
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+            }
+            lab.resolves(90_000_000, "www.shop.example");
+        })
+    };
+    let of_513 = |ports: u16| {
+        let findings = findings(ports);
+        findings.into_iter().find(|finding| finding.title.contains(":513")).expect("a storm").severity
+    };
+    assert_eq!((of_513(400), of_513(20)), (Severity::Info, Severity::Critical));
+}

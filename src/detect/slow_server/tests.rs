@@ -5,7 +5,7 @@ use crate::detect::testing::{fires, in_scene, in_traffic, one, says_nothing};
 use crate::support::filler;
 use crate::support::http2;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, SERVER, Talk};
+use crate::support::tcp::{ACK, CLIENT, SERVER, SYN, Talk};
 
 const NAME: &str = SlowServer::RULE.name;
 
@@ -259,4 +259,34 @@ fn calls_over_http2_wait_by_stream() {
         }
     });
     assert!(quiet.is_empty(), "{quiet:#?}");
+}
+
+/// A NAT near the client acknowledges at once, and opened the connection only when its own had opened: the
+/// network is not cleared.
+#[test]
+fn a_relay_that_acknowledges_for_the_server_clears_no_network() {
+    let summary = |opening: u64| {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let mut talk = lab.talk(7, (9, 8080), 10 + number * 9_000, [30, 200]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                talk.wait(opening);
+                talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+                talk.turn(SERVER);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"");
+                let request = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+                talk.send(&mut lab.capture, CLIENT, ACK, request);
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+                talk.wait(4_000_000 + number * 700_000);
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                talk.send(&mut lab.capture, SERVER, ACK, answer);
+                talk.turn(SERVER);
+                talk.close(&mut lab.capture);
+            }
+        });
+        one(&findings, "slow", Severity::Warning).summary.clone()
+    };
+    assert!(summary(90_000).contains("acknowledges in its place"), "{}", summary(90_000));
+    assert!(summary(400).contains("The network's share"), "{}", summary(400));
 }
