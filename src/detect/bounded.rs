@@ -61,8 +61,8 @@ impl Known {
 ///
 /// Every flow is looked up in dozens of these, and nearly always it is there. So keys are found by a quick
 /// hash, and the hash that decides who stays is asked for only when a key is new, or the table is full. Keys
-/// may share that hash so that they stay together, as all clients of a service do. A quarter more keys than may stay can be there
-/// until the highest go, all at once. What is read is never more than may stay.
+/// may share that hash so that they stay together, as all clients of a service do. A quarter more keys than
+/// may stay can be there until the highest go, all at once. What is read is never more than may stay.
 #[derive(Clone, Debug)]
 pub struct Bounded<K, V, const MOST: usize = 4096> {
     entries: Vec<Entry<K, V>>,

@@ -136,27 +136,41 @@ fn repeated(values: Box<dyn Array>, count: usize) -> PolarsResult<Box<dyn Array>
     Ok(DictionaryArray::try_new(kind, keys, values)?.boxed())
 }
 
-/// How a column is encoded. Ordinals, frame numbers and times are near those of the row before; the differences
-/// of numbers of 32 bits may have 33, which some readers refuse. Of all others polars makes a dictionary where
-/// that is shorter.
+/// How a column is encoded. Ordinals, frame numbers and times are near those of the row before, and written
+/// as differences; those of numbers of 32 bits may have 33, which some readers refuse. Of all others polars
+/// makes a dictionary where that is shorter.
 fn encoding(column: &Series) -> Encoding {
-    /// Of numbers that span no more than this polars quickly makes a dictionary.
-    const NARROW: u64 = u16::MAX as u64;
-    let span = match column.dtype() {
-        DataType::UInt64 => column.u64().ok().and_then(ChunkAgg::min_max).map(|(low, high)| high - low),
-        DataType::Datetime(..) => {
-            let cells = column.datetime().ok().map(|cells| cells.physical());
-            cells.and_then(ChunkAgg::min_max).map(|(low, high)| high.abs_diff(low))
-        }
-        _ => None,
+    let near = match column.dtype() {
+        DataType::UInt64 => column.u64().is_ok_and(|cells| is_near(cells.iter().flatten())),
+        DataType::Datetime(..) => column.datetime().is_ok_and(|cells| {
+            let cells = cells.physical().iter().flatten();
+            // Wrapping differences are what is written, too.
+            is_near(cells.map(i64::cast_unsigned))
+        }),
+        _ => false,
     };
     if column.dtype() == &DataType::Boolean || column.null_count() == column.len() {
         Encoding::Plain
-    } else if span.is_some_and(|span| span > NARROW) {
+    } else if near {
         Encoding::DeltaBinaryPacked
     } else {
         Encoding::RleDictionary
     }
+}
+
+/// Three of four numbers differ from the one before them, and on average by less than a sixteenth of what all
+/// of them span. Counts of which few values are common are none: a dictionary of those is shorter.
+fn is_near(numbers: impl Iterator<Item = u64>) -> bool {
+    let (mut count, mut differ, mut steps) = (0u64, 0u64, 0u128);
+    let (mut low, mut high, mut before) = (u64::MAX, 0, None);
+    for number in numbers {
+        let step = before.replace(number).map_or(0, |before| number.abs_diff(before));
+        count += 1;
+        differ += u64::from(step > 0);
+        steps += u128::from(step);
+        (low, high) = (low.min(number), high.max(number));
+    }
+    differ * 4 >= count * 3 && steps * 16 < u128::from(high.saturating_sub(low)) * u128::from(count)
 }
 
 /// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the
@@ -241,6 +255,15 @@ mod tests {
         assert!(ids.iter().zip(1..).all(|(id, expected)| id == Some(expected)));
         assert_eq!(frame.column("id.resp_h").expect("column").str().expect("text").get(9), Some("10.0.0.1"));
         assert_eq!(frame.column("encapsulation").expect("column").null_count(), count);
+    }
+
+    #[test]
+    fn ordinals_are_near_each_other_and_counts_are_not() {
+        assert!(is_near((0..4096).map(|row| 7 + row * 3 + row % 5)));
+        assert!(!is_near((0..4096).map(|row| row % 7 * 1000)));
+        assert!(!is_near((0..4096).map(|row| if row % 100 == 0 { 1 << 40 } else { 40 })));
+        assert!(!is_near(std::iter::empty()));
+        assert!(!is_near([u64::MAX, 0].into_iter()));
     }
 
     #[test]
