@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::Transaction;
+use crate::detect::lookups::lowercase;
 use crate::detect::{Bounded, Distinct, Merge, hash_of, merged};
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead, HandshakeOutcome};
@@ -92,10 +93,10 @@ impl Answers {
         if !transaction.found() || !transaction.recursion_desired || !asks_for_address(transaction) {
             return;
         }
-        let name = transaction.name.to_ascii_lowercase();
+        let name = lowercase(&transaction.name);
         let hash = hash_of(&(&name, transaction.qtype));
-        let key = (name, transaction.qtype, Some(flow.server));
-        let Some(answer) = self.0.observe(hash, key) else { return };
+        let key = || (name.into_owned(), transaction.qtype, Some(flow.server));
+        let Some(answer) = self.0.observe_new(hash, key) else { return };
         let mut new = Answer { lookups: 1, ..Answer::default() };
         new.clients.add(flow.client.address);
         addresses(&transaction.answers).for_each(|address| new.addresses.add(address));

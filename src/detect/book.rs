@@ -127,7 +127,14 @@ impl<D: Detector> Book<D> {
     }
 
     fn add_not_judged(&mut self, reason: Reason, count: u64) {
-        match self.not_judged.iter_mut().find(|(known, _)| known.1 == reason.1 && known.0 == reason.0) {
+        // Words of the program stand in one place, and most things are not judged for the same reason.
+        let same = |one: &str, other: &str| std::ptr::eq(one, other);
+        let known = self
+            .not_judged
+            .iter()
+            .position(|(known, _)| same(&known.1, &reason.1) && same(&known.0, &reason.0));
+        let equal = || self.not_judged.iter().position(|(known, _)| *known == reason);
+        match known.or_else(equal).and_then(|place| self.not_judged.get_mut(place)) {
             Some((_, known)) => *known += count,
             None => self.not_judged.push((reason, count)),
         }

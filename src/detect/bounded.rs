@@ -60,9 +60,9 @@ impl Known {
 /// Values by key, those of the lowest hashes only; at most so many as the type says.
 ///
 /// Every flow is looked up in dozens of these, and nearly always it is there. So keys are found by a quick
-/// hash, and the hash that decides who stays is asked for only when a key is new. Keys may share that hash so
-/// that they stay together, as all clients of a service do. A quarter more keys than may stay can be there
-/// until the highest go, all at once. What is read is never more than may stay.
+/// hash, and the hash that decides who stays is asked for only when a key is new, or the table is full. Keys
+/// may share that hash so that they stay together, as all clients of a service do. A quarter more keys than
+/// may stay can be there until the highest go, all at once. What is read is never more than may stay.
 #[derive(Clone, Debug)]
 pub struct Bounded<K, V, const MOST: usize = 4096> {
     entries: Vec<Entry<K, V>>,
@@ -72,6 +72,8 @@ pub struct Bounded<K, V, const MOST: usize = 4096> {
     bound: Option<(u64, K)>,
     /// The entries stand in the order of their hashes.
     sorted: bool,
+    /// Where the last key that was observed may stand: flows of one service come in a row.
+    last: usize,
     most: usize,
     observed: u64,
 }
@@ -86,7 +88,7 @@ impl<K: Ord + Hash + Clone, V, const MOST: usize> Bounded<K, V, MOST> {
     /// An empty table of at most so many keys, where the type cannot say how many.
     pub fn of(most: usize) -> Self {
         let (entries, index, quick) = (Vec::new(), HashTable::new(), DefaultHashBuilder::default());
-        Self { entries, index, quick, bound: None, sorted: true, most, observed: 0 }
+        Self { entries, index, quick, bound: None, sorted: true, last: 0, most, observed: 0 }
     }
 
     /// A key with this hash would have been kept from its first observation on.
@@ -237,6 +239,15 @@ impl<K: Ord + Hash + Clone, V: Default, const MOST: usize> Bounded<K, V, MOST> {
         self.observe_by(key, |_| hash)
     }
 
+    /// The same; the key is made only where its hash may find a place.
+    pub fn observe_new(&mut self, hash: u64, key: impl FnOnce() -> K) -> Option<&mut V> {
+        if self.bound.as_ref().is_some_and(|(bound, _)| hash > *bound) {
+            self.observed += 1;
+            return None;
+        }
+        self.observe(hash, key())
+    }
+
     /// The same by the hash of the key.
     pub fn count(&mut self, key: K) -> Option<&mut V>
     where
@@ -246,28 +257,38 @@ impl<K: Ord + Hash + Clone, V: Default, const MOST: usize> Bounded<K, V, MOST> {
     }
 
     /// The same by a hash that is asked for when the key is new.
-    pub fn observe_by(&mut self, key: K, hash: impl FnOnce(&K) -> u64) -> Option<&mut V> {
+    pub fn observe_by(&mut self, key: K, hash: impl Fn(&K) -> u64) -> Option<&mut V> {
         self.observed += 1;
-        let tag = tag(&self.quick, &key);
-        let place = match self.place(tag, &key) {
-            Some(place) => place,
-            None => {
-                let hash = hash(&key);
-                if self.is_beyond(hash, &key) {
-                    return None;
-                }
-                if self.entries.len() > self.most + self.most / 4 {
-                    self.settle();
-                    if self.is_beyond(hash, &key) {
-                        return None;
-                    }
-                }
-                self.add(tag, hash, key, V::default())
-            }
-        };
-        let entry = &mut self.entries[place];
+        if self.entries.get(self.last).is_none_or(|entry| entry.key != key) {
+            self.last = self.find_or_add(key, hash)?;
+        }
+        let entry = &mut self.entries[self.last];
         entry.count += 1;
         Some(&mut entry.value)
+    }
+
+    /// The place of a key; `None` when lower hashes fill the table.
+    fn find_or_add(&mut self, key: K, hash: impl Fn(&K) -> u64) -> Option<usize> {
+        // A full table turns most keys away that it does not have. It has none that it would turn away.
+        let known = self.bound.is_some().then(|| hash(&key));
+        if known.is_some_and(|hash| self.is_beyond(hash, &key)) {
+            return None;
+        }
+        let tag = tag(&self.quick, &key);
+        if let Some(place) = self.place(tag, &key) {
+            return Some(place);
+        }
+        let hash = match known {
+            Some(hash) => hash,
+            None => hash(&key),
+        };
+        if self.entries.len() > self.most + self.most / 4 {
+            self.settle();
+            if self.is_beyond(hash, &key) {
+                return None;
+            }
+        }
+        Some(self.add(tag, hash, key, V::default()))
     }
 }
 
@@ -378,14 +399,23 @@ impl<T: Serialize + PartialEq, const MOST: usize> Distinct<T, MOST> {
         if self.only() == Some(&value) {
             return;
         }
-        let hash = hash_of(&value);
+        self.insert(hash_of(&value), value);
+    }
+}
+
+impl<T, const MOST: usize> Distinct<T, MOST> {
+    fn insert(&mut self, hash: u64, value: T) {
+        // Of many values most are turned away.
+        if self.is_full() && self.0.last().is_some_and(|(last, _)| *last < hash) {
+            return;
+        }
         let Err(place) = self.0.binary_search_by_key(&hash, |(known, _)| *known) else { return };
         if place < MOST {
             if self.0.is_empty() {
                 self.0.reserve_exact(1);
             }
+            self.0.truncate(MOST - 1);
             self.0.insert(place, (hash, value));
-            self.0.truncate(MOST);
         }
     }
 }
@@ -394,6 +424,10 @@ impl<T, const MOST: usize> Merge for Distinct<T, MOST> {
     fn absorb(&mut self, mut other: Self) {
         if self.0.is_empty() {
             return *self = other;
+        }
+        // One flow or lookup gives one value.
+        if other.0.len() <= 2 {
+            return other.0.into_iter().for_each(|(hash, value)| self.insert(hash, value));
         }
         self.0.append(&mut other.0);
         self.0.sort_by_key(|(hash, _)| *hash);

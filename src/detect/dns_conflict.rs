@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name, rcode_name};
 use crate::detect::answers::{Answer, Visit, Visits, addresses, asks_for_address};
-use crate::detect::lookups::asks_for_name;
+use crate::detect::lookups::{asks_for_name, lowercase};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -195,11 +195,11 @@ impl Detector for DnsConflict {
         if !asks_for_name(transaction, flow) {
             return book.not_judged("no lookup of a name: NetBIOS, NOTIFY, UPDATE or CHAOS");
         }
-        let name = transaction.name.to_ascii_lowercase();
-        let asked: Asked = (flow.client, transaction.id, name, transaction.qtype);
-        let hash = hash_of(&asked);
+        let name = lowercase(&transaction.name);
+        let hash = hash_of(&(flow.client, transaction.id, &name, transaction.qtype));
         let response = transaction.response;
         let Some(query) = transaction.query else {
+            let asked: Asked = (flow.client, transaction.id, name.into_owned(), transaction.qtype);
             if let Some(at) = response
                 && let Some(stray) = book.notes.strays.observe(hash, (asked, at.packet))
             {

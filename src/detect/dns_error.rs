@@ -38,7 +38,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name, rcode_name};
-use crate::detect::lookups::{Answered, Got, Known, asks_for_name, is_needed, is_policy, said, zone};
+use crate::detect::lookups::{
+    Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said, zone,
+};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -205,7 +207,7 @@ impl Detector for DnsError {
             return book.not_judged("the query or the response is not in the capture");
         };
         let (client, resolver) = (flow.client.address, flow.server);
-        let name = transaction.name.to_ascii_lowercase();
+        let name = lowercase(&transaction.name);
         if Code::of(rcode).is_none() {
             if let Some(offers) = book.judged(&resolver) {
                 offers.recursive += u64::from(transaction.recursion_available);
@@ -224,7 +226,7 @@ impl Detector for DnsError {
             }
             return;
         }
-        let question: Question = (resolver, client, name, transaction.qtype);
+        let question: Question = (resolver, client, name.into_owned(), transaction.qtype);
         let hash = hash_of(&question);
         let needed = transaction.recursion_desired
             && is_needed(&question.2, transaction.qtype)

@@ -35,7 +35,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, error_name, qtype_name, rcode_name};
-use crate::detect::lookups::{carries_data, is_dispensable, zone};
+use crate::detect::lookups::{carries_data, is_dispensable, lowercase, zone};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -164,12 +164,12 @@ impl Detector for DnsServfail {
         if !transaction.is_lookup(flow.server.port) {
             return;
         }
-        let name = transaction.name.to_ascii_lowercase();
+        let name = lowercase(&transaction.name);
         let failed = transaction.rcode == Some(SERVFAIL);
         let known = transaction.query.or(transaction.response);
         let refused = transaction.rcode == Some(REFUSED);
         if let Some(query) = known.filter(|_| failed || refused || transaction.response.is_none()) {
-            let asked = (flow.client.address, name.clone(), query.packet);
+            let asked = (flow.client.address, name.clone().into_owned(), query.packet);
             if let Some(trouble) = book.notes.troubles.count(asked) {
                 let (response, qtype) = (transaction.response, transaction.qtype);
                 let (server, rcode) = (Some(flow.server), transaction.rcode);
@@ -181,8 +181,8 @@ impl Detector for DnsServfail {
         };
         let subject = (flow.server, zone(&name).to_owned());
         if !failed {
-            let resolved = (flow.server, name);
-            book.notes.resolved.count(resolved);
+            let hash = hash_of(&(flow.server, &name));
+            book.notes.resolved.observe_new(hash, || (flow.server, name.into_owned()));
             book.judged(&subject);
             return;
         }

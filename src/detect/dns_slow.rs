@@ -32,7 +32,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name, rcode_name};
-use crate::detect::lookups::{asks_for_name, is_needed};
+use crate::detect::lookups::{asks_for_name, is_needed, lowercase};
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
@@ -176,7 +176,7 @@ impl Detector for DnsSlow {
             measured.waited += rtt;
             measured.clients.add(flow.client.address);
         }
-        let asked = (resolver, hash_of(&(transaction.name.to_ascii_lowercase(), transaction.qtype)));
+        let asked = (resolver, hash_of(&(lowercase(&transaction.name), transaction.qtype)));
         if let Some(named) = book.notes.0.count(asked) {
             named.absorb(Named { first: Some((query, rtt)), lookups: 1, waited: rtt });
         }

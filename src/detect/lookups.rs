@@ -1,5 +1,6 @@
 //! What the DNS detectors have in common: which names matter, and when a client got them at last.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,14 @@ pub(super) fn carries_data(name: &str) -> bool {
         let words = label.split('-').map(str::len).max().unwrap_or(0);
         label.len() >= 40 || (words >= 16 && digits * 5 >= words)
     })
+}
+
+/// A name as names are compared (RFC 4343): most are sent so.
+pub(super) fn lowercase(name: &str) -> Cow<'_, str> {
+    match name.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
+    }
 }
 
 /// An Internet name was asked for in a lookup. CHAOS names say what software a server runs.

@@ -74,8 +74,12 @@ impl<const COUNTS: usize, const MOST: usize> Slots<COUNTS, MOST> {
 
     fn add(&mut self, time: Timestamp, what: usize) {
         let slot = self.slot(time);
+        let known = self.slots.len();
         if let Some(count) = self.slots.entry(slot).or_insert([0; COUNTS]).get_mut(what) {
             *count = count.saturating_add(1);
+        }
+        if self.slots.len() == known {
+            return;
         }
         // From the first slot to the last, the empty ones between them, too: all of them are drawn.
         while self.span() > MOST as i64 && self.width < 40 {
@@ -212,7 +216,7 @@ impl Course {
 
     fn kept(&mut self, server: Endpoint, protocol: u8) -> Option<&mut Kept> {
         let key = ServiceKey { server, protocol };
-        self.services.observe(hash_of(&key), key)
+        self.services.count(key)
     }
 
     /// All attempts over time.

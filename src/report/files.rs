@@ -140,6 +140,9 @@ impl<T: Streamed> Following for TableFile<T> {
     }
 }
 
+/// Rows that go into all tables before the next: a flow is a few kilobytes, and so they stay in the cache.
+const BLOCK: usize = 256;
+
 /// The tables that are written while the analysis runs, and what is kept of their rows for the plots.
 pub struct TableFiles {
     files: FileIndex,
@@ -196,10 +199,13 @@ impl Rows for TableFiles {
     }
 
     fn finished(&mut self, rows: &[Row]) {
-        if self.failed.is_none() {
-            let Self { files, course, tables, .. } = self;
+        let Self { files, course, tables, failed, .. } = self;
+        for rows in rows.chunks(BLOCK) {
+            if failed.is_some() {
+                return;
+            }
             course.finished(rows);
-            self.failed = tables.par_iter_mut().try_for_each(|table| table.finished(rows, files)).err();
+            *failed = tables.par_iter_mut().try_for_each(|table| table.finished(rows, files)).err();
         }
     }
 

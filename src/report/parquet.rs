@@ -4,14 +4,23 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::*;
+use polars_arrow::array::{Array, DictionaryArray, PrimitiveArray};
+use polars_arrow::datatypes::{ArrowDataType, IntegerType};
+use polars_parquet::write::{
+    CompressedPage, CompressionOptions, Encoding, ParquetType, WriteOptions, array_to_columns, compress,
+};
 use polars_utils::compression::ZstdLevel;
+use rayon::prelude::*;
 
-use crate::report::frames::Frames;
-use crate::report::table::{Column, Table};
+use crate::report::frames::{Filled, Frames};
+use crate::report::table::{self, Table};
 
 /// Writes table `T` into one Parquet file. The row groups depend on the rows alone.
 pub struct ParquetFile<T: Table> {
     writer: BatchedWriter<ErrorLatch<Box<dyn Write + Send>>>,
+    /// The types of the columns in the file.
+    kinds: Vec<ParquetType>,
+    options: WriteOptions,
     collected: Frames<T>,
     /// Rows that make the next row group.
     group: usize,
@@ -33,15 +42,17 @@ impl<T: Table> ParquetFile<T> {
     ///
     /// # Errors
     /// When the start of the file cannot be written.
-    pub fn new(columns: &[&'static Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
+    pub fn new(columns: &[&'static table::Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
         let collected = Frames::new(columns);
         let failure = Failure::default();
-        let writer = ParquetWriter::new(ErrorLatch { out, failure: failure.clone() })
+        let mut writer = ParquetWriter::new(ErrorLatch { out, failure: failure.clone() })
             .with_compression(ParquetCompression::Zstd(ZstdLevel::try_new(1).ok()))
-            .set_parallel(false)
             .batched(&collected.schema())
             .map_err(|error| failure.explain(error))?;
-        Ok(Self { writer, collected, group: FIRST_ROWS, most: MOST_ROWS, written: 0, failure })
+        let kinds = writer.parquet_schema().fields().to_vec();
+        let options = writer.get_writer().lock().unwrap_or_else(PoisonError::into_inner).options();
+        let (group, most) = (FIRST_ROWS, MOST_ROWS);
+        Ok(Self { writer, kinds, options, collected, group, most, written: 0, failure })
     }
 
     /// Collects so many rows at most, but never fewer than the first row groups have.
@@ -85,9 +96,81 @@ impl<T: Table> ParquetFile<T> {
         self.group = group_rows(self.written, self.most);
         // A table that had one full group fills the next one, too.
         let room = if rows >= FIRST_ROWS { self.group } else { 0 };
-        let written = self.collected.take(room).and_then(|group| self.writer.write_batch(&group));
+        let options = self.options;
+        let columns = self.collected.take_columns(room);
+        let columns = columns.into_par_iter().zip(&self.kinds);
+        let pages: PolarsResult<Vec<Vec<CompressedPage>>> =
+            columns.map(|(filled, kind)| encode(filled, kind, options)).collect();
+        let written = pages.and_then(|pages| self.writer.write_row_group(rows as u64, &pages));
         written.map_err(|error| self.failure.explain(error))
     }
+}
+
+/// The cells of a column, encoded and compressed.
+fn encode(
+    filled: Filled,
+    kind: &ParquetType,
+    mut options: WriteOptions,
+) -> PolarsResult<Vec<CompressedPage>> {
+    let newest = CompatLevel::newest();
+    let (cells, encoding) = match filled {
+        Filled::Each(cells) => (cells.to_arrow(0, newest), encoding(&cells)),
+        // A dictionary of one value, or which cells are null: a frame of zstd would be as long.
+        Filled::Same(one, count) if one.dtype() != &DataType::Boolean => {
+            options.compression = CompressionOptions::Uncompressed;
+            match one.null_count() {
+                0 => (repeated(one.to_arrow(0, newest), count)?, Encoding::RleDictionary),
+                _ => (one.new_from_index(0, count).to_arrow(0, newest), Encoding::Plain),
+            }
+        }
+        same => (same.series().to_arrow(0, newest), Encoding::Plain),
+    };
+    let pages = array_to_columns(cells, kind.clone(), options, &[encoding])?;
+    pages.into_iter().flatten().map(|page| Ok(compress(page?, Vec::new(), options.compression)?)).collect()
+}
+
+/// So many cells that are the one of `values`.
+fn repeated(values: Box<dyn Array>, count: usize) -> PolarsResult<Box<dyn Array>> {
+    let keys = PrimitiveArray::new(ArrowDataType::UInt32, vec![0u32; count].into(), None);
+    let kind = ArrowDataType::Dictionary(IntegerType::UInt32, Box::new(values.dtype().clone()), false);
+    Ok(DictionaryArray::try_new(kind, keys, values)?.boxed())
+}
+
+/// How a column is encoded. Ordinals, frame numbers and times are near those of the row before, and written
+/// as differences; those of numbers of 32 bits may have 33, which some readers refuse. Of all others polars
+/// makes a dictionary where that is shorter.
+fn encoding(column: &Series) -> Encoding {
+    let near = match column.dtype() {
+        DataType::UInt64 => column.u64().is_ok_and(|cells| is_near(cells.iter().flatten())),
+        DataType::Datetime(..) => column.datetime().is_ok_and(|cells| {
+            let cells = cells.physical().iter().flatten();
+            // Wrapping differences are what is written, too.
+            is_near(cells.map(i64::cast_unsigned))
+        }),
+        _ => false,
+    };
+    if column.dtype() == &DataType::Boolean || column.null_count() == column.len() {
+        Encoding::Plain
+    } else if near {
+        Encoding::DeltaBinaryPacked
+    } else {
+        Encoding::RleDictionary
+    }
+}
+
+/// Three of four numbers differ from the one before them, and on average by less than a sixteenth of what all
+/// of them span. Counts of which few values are common are none: a dictionary of those is shorter.
+fn is_near(numbers: impl Iterator<Item = u64>) -> bool {
+    let (mut count, mut differ, mut steps) = (0u64, 0u64, 0u128);
+    let (mut low, mut high, mut before) = (u64::MAX, 0, None);
+    for number in numbers {
+        let step = before.replace(number).map_or(0, |before| number.abs_diff(before));
+        count += 1;
+        differ += u64::from(step > 0);
+        steps += u128::from(step);
+        (low, high) = (low.min(number), high.max(number));
+    }
+    differ * 4 >= count * 3 && steps * 16 < u128::from(high.saturating_sub(low)) * u128::from(count)
 }
 
 /// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the
@@ -172,6 +255,15 @@ mod tests {
         assert!(ids.iter().zip(1..).all(|(id, expected)| id == Some(expected)));
         assert_eq!(frame.column("id.resp_h").expect("column").str().expect("text").get(9), Some("10.0.0.1"));
         assert_eq!(frame.column("encapsulation").expect("column").null_count(), count);
+    }
+
+    #[test]
+    fn ordinals_are_near_each_other_and_counts_are_not() {
+        assert!(is_near((0..4096).map(|row| 7 + row * 3 + row % 5)));
+        assert!(!is_near((0..4096).map(|row| row % 7 * 1000)));
+        assert!(!is_near((0..4096).map(|row| if row % 100 == 0 { 1 << 40 } else { 40 })));
+        assert!(!is_near(std::iter::empty()));
+        assert!(!is_near([u64::MAX, 0].into_iter()));
     }
 
     #[test]

@@ -84,6 +84,14 @@ impl ColumnType {
 }
 
 impl Value<'_> {
+    /// The same value, which borrows its text from here.
+    pub fn borrowed(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(Cow::Borrowed(text)),
+            other => other.clone(),
+        }
+    }
+
     /// The same value, which borrows nothing.
     pub fn into_owned(self) -> Value<'static> {
         match self {
