@@ -34,8 +34,8 @@ pub enum Label {
     ServerTraffic,
 }
 
-/// The words of the format, QUIC's of before it took those of TLS behind them. Others that it has are for what
-/// is not read here: early data and exporters.
+/// The words of the format, behind them QUIC's of before it took those of TLS. Others that it has are for
+/// what is not read here: early data and exporters.
 const LABELS: [(&str, Label); 9] = [
     ("CLIENT_RANDOM", Label::Master),
     ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", Label::ClientHandshake),

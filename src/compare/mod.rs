@@ -115,9 +115,9 @@ impl Comparison {
         Ok(Self { schema_version: "1.1", points, pairs, incidents: Vec::new() })
     }
 
-    /// Analyses the `inputs` of the points, or the one whose interfaces they are, with the lines of a key log,
-    /// and says between which points their incidents happened. Where nothing was lost or made up between the
-    /// points, nothing is analysed.
+    /// Analyses the `inputs` of the points, or the one whose interfaces they are, with the lines of a key
+    /// log, and says between which points their incidents happened. Where nothing was lost or made up between
+    /// the points, nothing is analysed.
     ///
     /// # Errors
     /// When an input cannot be read.

@@ -352,7 +352,7 @@ impl Content {
         }
     }
 
-    /// A DNS message of a stream of QUIC. Their IDs are all 0 there (RFC 9250 section 4.2.1): the streams tell
+    /// A DNS message of a stream of QUIC. All have the ID 0 there (RFC 9250 section 4.2.1): the streams tell
     /// them apart.
     #[cold]
     fn message(&mut self, direction: Direction, stream: u64, bytes: &[u8], at: PacketRef) {
