@@ -277,6 +277,40 @@ fn keys_decide_whether_a_certificate_of_tls13_is_judged() {
     }
 }
 
+/// A key log counts for every capture of an archive and for both sides of a difference, and a report that was
+/// made with another one is made again.
+#[test]
+fn batch_and_diff_take_a_key_log() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = fs::read(lab("tls13_expired_keys.pcapng")).expect("committed");
+    let (secret, other): (Vec<_>, Vec<_>) = blocks(&file).into_iter().partition(|(kind, _)| *kind == SECRETS);
+    let log: Vec<u8> = secret.iter().flat_map(|(_, block)| &block[16..block.len() - 4]).copied().collect();
+    let closed: Vec<u8> = other.iter().flat_map(|(_, block)| block.iter().copied()).collect();
+    for (name, bytes) in [("keys.log", log), ("closed.pcapng", closed), ("open.pcapng", file)] {
+        fs::write(folder.path().join(name), bytes).expect("written");
+    }
+    let keylog = ["--keylog", "keys.log"];
+    for (keylog, expired, said) in [
+        (&keylog[..], true, "1 analysed, 0 unchanged"),
+        (&keylog, true, "0 analysed, 1 unchanged"),
+        (&[], false, "1 analysed, 0 unchanged"),
+    ] {
+        let arguments = ["batch", "closed.pcapng", "--out", "all", "-q", "--fail-on", "never"];
+        let (code, output, message) = pcapsy(folder.path(), &[&arguments, keylog].concat());
+        assert!(code == 0 && output.contains(said), "{output}{message}");
+        let report = fs::read_to_string(folder.path().join("all/reports/closed/report.json")).expect("text");
+        assert_eq!(report.contains("expired on"), expired);
+    }
+    let whole = |before: &str, after: &str, keylog: &[&str]| {
+        let (code, output, message) =
+            pcapsy(folder.path(), &[&["diff", before, after, "-q"], keylog].concat());
+        assert!(code < 2, "{message}");
+        (code, output.contains("expired on"))
+    };
+    assert_eq!(whole("closed.pcapng", "open.pcapng", &[]), (1, true), "what is new is worse");
+    assert_eq!(whole("closed.pcapng", "open.pcapng", &keylog).0, 0);
+}
+
 fn blocks_of(file: &[u8], kind: u32) -> usize {
     blocks(file).iter().filter(|(of, _)| *of == kind).count()
 }
@@ -310,6 +344,8 @@ impl Inside {
     fn of_tshark(path: &Path) -> Option<Self> {
         let mut command = Command::new("tshark");
         command.arg("-r").arg(path).args(["-Y", "tcp", "-T", "fields", "-E", "separator=/t"]);
+        // Records are numbered: whoever takes segments as they come opens none behind those out of order.
+        command.args(["-o", "tcp.reassemble_out_of_order:TRUE"]);
         let fields = ["tls.alert_message.desc", "http.response.code", "http2.headers.status"];
         for field in fields.iter().chain(&["tls.handshake.certificate_length"]) {
             command.args(["-e", field]);
@@ -336,7 +372,10 @@ impl Inside {
 #[test]
 fn what_keys_open_is_tsharks() {
     let names = ["tls13_expired_keys", "healthy_tls_keys", "http_error_inside_tls"];
-    for path in names.map(|name| lab(&format!("{name}.pcapng"))) {
+    let more = std::env::var_os("PCAPSY_CAPTURES").and_then(|folder| fs::read_dir(folder).ok());
+    let more = more.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let more = more.filter(|path| path.extension().is_some_and(|ending| ending == "pcapng"));
+    for path in names.map(|name| lab(&format!("{name}.pcapng"))).into_iter().chain(more) {
         let Some(theirs) = Inside::of_tshark(&path) else { return eprintln!("skipped: no tshark") };
         let mut ours = Inside::default();
         local::analyze(std::slice::from_ref(&path), &Config::default(), Run::default(), &mut ours, &|_| {})
@@ -344,5 +383,21 @@ fn what_keys_open_is_tsharks() {
         assert!(theirs.certificates > 0 && !theirs.alerts.is_empty(), "{}", path.display());
         assert_eq!(ours, theirs, "{}", path.display());
         println!("{}: {theirs:?}", path.display());
+    }
+}
+
+/// HTTP/2 of browsers, in a public capture with keys and with segments out of order.
+#[test]
+fn statuses_of_http2_are_tsharks() {
+    let paths = corpus()
+        .into_iter()
+        .filter(|path| path.ends_with("packetpioneer__youtube__DoH-Sample-ChrisGreer.pcapng"));
+    for path in paths {
+        let Some(theirs) = Inside::of_tshark(&path) else { return eprintln!("skipped: no tshark") };
+        let mut ours = Inside::default();
+        local::analyze(std::slice::from_ref(&path), &Config::default(), Run::default(), &mut ours, &|_| {})
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(ours.statuses, theirs.statuses);
+        assert_eq!(ours.statuses.get(&200), Some(&62), "{:?}", ours.statuses);
     }
 }

@@ -135,3 +135,87 @@ fn versions_names_and_protocols_of_quic_are_tsharks() {
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// What keys open of QUIC: `certificate 4d`, `close 301 reason`, `close of the application 256 reason`.
+#[derive(Default)]
+struct Inside {
+    all: BTreeSet<String>,
+    /// Packets that were opened, and that were not.
+    packets: [u64; 2],
+}
+
+impl Inside {
+    fn certificate(&mut self, serial: &str) {
+        let serial = serial.replace(':', "");
+        self.all.insert(format!("certificate {}", serial.trim_start_matches('0')));
+    }
+
+    fn of_tshark(path: &Path) -> Option<Self> {
+        let fields = [
+            "x509af.serialNumber",
+            "quic.cc.error_code",
+            "quic.cc.error_code.app",
+            "quic.cc.reason_phrase",
+            "quic.decryption_failed",
+        ];
+        let mut inside = Self::default();
+        for row in tshark(path, &[], "quic", &fields)? {
+            let of = |field: usize| row.get(field).map_or(&[][..], Vec::as_slice);
+            of(0).iter().for_each(|serial| inside.certificate(serial));
+            for (field, of_whom) in [(1, ""), (2, "of the application ")] {
+                for (at, code) in of(field).iter().enumerate() {
+                    let reason = of(3).get(at).map_or("", String::as_str);
+                    inside.all.insert(format!("close {of_whom}{code} {reason}"));
+                }
+            }
+            inside.packets[1] += of(4).len() as u64;
+        }
+        Some(inside)
+    }
+}
+
+impl Rows for Inside {
+    fn flow(&mut self, flow: &Flow) {
+        let Some(tls) = flow.tls.as_deref() else { return };
+        let Some(quic) = tls.quic.as_deref() else { return };
+        tls.certificates.iter().flatten().for_each(|certificate| self.certificate(&certificate.serial));
+        self.all.extend(quic.close.as_ref().map(|close| {
+            let of_whom = if close.application { "of the application " } else { "" };
+            format!("close {of_whom}{} {}", close.code, close.reason)
+        }));
+        if let Some(opened) = &tls.opened {
+            self.packets[0] += opened.records.iter().sum::<u64>();
+            self.packets[1] += opened.sealed.iter().sum::<u64>();
+        }
+    }
+}
+
+/// Certificates, and how connections were closed: in captures that carry the secrets of their sessions.
+#[test]
+fn what_keys_open_of_quic_is_tsharks() {
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures");
+    let mut paths: Vec<PathBuf> =
+        ["quic_expired_keys", "healthy_quic_keys"].map(|name| lab.join(format!("{name}.pcapng"))).into();
+    let more = std::env::var_os("PCAPSY_CAPTURES").and_then(|folder| fs::read_dir(folder).ok());
+    let more = more.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    paths.extend(more.filter(|path| path.extension().is_some_and(|ending| ending == "pcapng")));
+    for path in paths {
+        let Some(theirs) = Inside::of_tshark(&path) else { return eprintln!("skipped: no tshark") };
+        let mut ours = Inside::default();
+        local::analyze(std::slice::from_ref(&path), &Config::default(), Run::default(), &mut ours, &|_| {})
+            .unwrap_or_else(|error| panic!("{error}"));
+        let name = path.display();
+        println!("{name}: {:?}, {} packets opened, {} not", ours.all, ours.packets[0], ours.packets[1]);
+        assert!(ours.packets[0] > 0 && theirs.all.iter().any(|said| said.starts_with("cert")), "{name}");
+        assert!(ours.all.is_subset(&theirs.all), "{name}: {:?}", theirs.all);
+        let certificates = |all: &BTreeSet<String>| -> BTreeSet<String> {
+            all.iter().filter(|said| said.starts_with("certificate")).cloned().collect()
+        };
+        assert_eq!(certificates(&ours.all), certificates(&theirs.all), "{name}");
+        // Of a connection one close is kept, and most connections of a capture end in their own way.
+        let closes = theirs.all.iter().any(|said| said.starts_with("close"));
+        assert_eq!(closes, ours.all.iter().any(|said| said.starts_with("close")), "{name}: {:?}", theirs.all);
+        // tshark says so of Handshake packets only.
+        assert!(theirs.packets[1] <= ours.packets[1], "{name}: packets that stay closed");
+    }
+}

@@ -37,13 +37,18 @@ pub enum Label {
     ServerTraffic,
 }
 
-/// The words of the format. Others that it has are for what is not read here: early data, exporters, QUIC.
-const LABELS: [(&str, Label); 5] = [
+/// The words of the format, behind them QUIC's of before it took those of TLS. Others that it has are for
+/// what is not read here: early data and exporters.
+const LABELS: [(&str, Label); 9] = [
     ("CLIENT_RANDOM", Label::Master),
     ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", Label::ClientHandshake),
     ("SERVER_HANDSHAKE_TRAFFIC_SECRET", Label::ServerHandshake),
     ("CLIENT_TRAFFIC_SECRET_0", Label::ClientTraffic),
     ("SERVER_TRAFFIC_SECRET_0", Label::ServerTraffic),
+    ("QUIC_CLIENT_HANDSHAKE_TRAFFIC_SECRET", Label::ClientHandshake),
+    ("QUIC_SERVER_HANDSHAKE_TRAFFIC_SECRET", Label::ServerHandshake),
+    ("QUIC_CLIENT_TRAFFIC_SECRET_0", Label::ClientTraffic),
+    ("QUIC_SERVER_TRAFFIC_SECRET_0", Label::ServerTraffic),
 ];
 
 /// Octets of a secret, cleared when they are given up.
@@ -182,11 +187,13 @@ mod tests {
             text("SERVER_TRAFFIC_SECRET_0", 3, &[9; 31]),
             text("CLIENT_RANDOM", 3, &[9; 32]),
             text("EXPORTER_SECRET", 3, &[9; 32]),
+            text("QUIC_CLIENT_TRAFFIC_SECRET_0", 4, &[9; 32]),
             text("CLIENT_TRAFFIC_SECRET_0", 3, &[9; 32]) + " more",
             "CLIENT_RANDOM zz zz".to_owned(),
         ];
         let keys = Keys::default();
-        assert_eq!(keys.learn(log.join("\n").as_bytes(), 0), 3);
+        assert_eq!(keys.learn(log.join("\n").as_bytes(), 0), 4);
+        assert_eq!(keys.secret(Label::ClientTraffic, &[4; 32], 1).as_deref(), Some(&vec![9; 32]));
         assert_eq!(keys.secret(Label::Master, &[1; 32], 1).as_deref(), Some(&vec![7; 48]));
         assert_eq!(keys.secret(Label::ServerTraffic, &[2; 32], 1).as_deref(), Some(&vec![9; 32]));
         assert_eq!(keys.secret(Label::ServerTraffic, &[3; 32], 1), None);

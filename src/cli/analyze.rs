@@ -168,7 +168,8 @@ impl Analyze {
         let evidence = (!self.no_evidence).then_some(&self.redact);
         let threads = self.source.threads();
         let bar = self.source.bar();
-        let writing = Writing { config, zone: &self.tz, threads, started, evidence, bar };
+        let (zone, keylog) = (&self.tz, self.source.keylog());
+        let writing = Writing { config, keylog, zone, threads, started, evidence, bar };
         let written = written.map(|(folder, tables)| writing.write(&outcome, &report, tables, folder));
         self.print(&report)?;
         if let Some(written) = written {

@@ -20,7 +20,7 @@ use crate::cli::analyze::{FailOn, report_name};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
 use crate::cli::redaction::RedactArgs;
-use crate::cli::source::Reading;
+use crate::cli::source::{Keylog, KeylogArgs, Reading};
 use crate::cli::stdout::stdout;
 use crate::cli::writing::Writing;
 use crate::config::Config;
@@ -48,6 +48,8 @@ pub(super) struct Batch {
     /// Analyse again what has not changed since the last run
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    keylog: KeylogArgs,
     #[command(flatten)]
     reading: Reading,
     /// Time zone of the times in every rca.md: UTC, an offset like +02:00, or a name like Europe/Berlin
@@ -87,6 +89,7 @@ impl Batch {
     /// Analyses what is new or changed, and says what happened in all of it.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let config = self.reading.config()?;
+        let keylog = self.keylog.read()?;
         fs::create_dir_all(&self.out).map_err(|error| WriteError::new(&self.out, error))?;
         let (jobs, unreadable, ignored) = self.jobs(&config)?;
         let firsts: BTreeMap<String, String> = jobs
@@ -94,7 +97,7 @@ impl Batch {
             .map(|job| (job.name.clone(), job.files.first().map(|file| file.display().to_string())))
             .map(|(name, file)| (name, file.unwrap_or_default()))
             .collect();
-        let done = self.all(&config, jobs);
+        let done = self.all(&config, &keylog, jobs);
         let mut builder = Builder::default();
         let (mut anew, mut kept) = (0, 0);
         for (name, done) in &done {
@@ -173,7 +176,7 @@ impl Batch {
     }
 
     /// Analyses every set: the large ones one by one, the small ones side by side.
-    fn all(&self, config: &Config, jobs: Vec<Job>) -> BTreeMap<String, Done> {
+    fn all(&self, config: &Config, keylog: &Keylog, jobs: Vec<Job>) -> BTreeMap<String, Done> {
         let (bar, read) = (Bar::new(self.reading.is_quiet()), AtomicU64::new(0));
         let total: u64 = jobs.iter().map(|job| job.bytes).sum();
         let show = |more: u64| {
@@ -189,7 +192,7 @@ impl Batch {
         let done = Mutex::new(BTreeMap::new());
         let finish = |job: Job, threads: usize| {
             let (name, bytes) = (job.name.clone(), job.bytes);
-            let became = self.one(config, job, threads);
+            let became = self.one(config, keylog, job, threads);
             if let Done::Failed(why) = &became {
                 complain(&format!("{name}: {why}"));
             }
@@ -213,12 +216,13 @@ impl Batch {
     }
 
     /// Analyses a set, unless its report is there. Whatever goes wrong with it stays with it.
-    fn one(&self, config: &Config, job: Job, threads: usize) -> Done {
+    fn one(&self, config: &Config, keylog: &Keylog, job: Job, threads: usize) -> Done {
         let target = self.report(&job.name);
         ReportFolder::tidy(&target);
         if !self.force && self.is_unchanged(&target, &job.files, config) {
             return Done::Reported { anew: false };
         }
+        keylog.tell(&job.reader);
         let analysis = || self.analyze(config, job.reader, &target, threads);
         let analysis = || local::on_threads(threads, analysis)?;
         match catch_unwind(AssertUnwindSafe(analysis)) {
@@ -235,11 +239,12 @@ impl Batch {
         let run = Run { threads, sha256: false };
         let outcome = local::analyze_set(reader, config, run, &mut tables, &|_| {})?;
         let evidence = (!self.no_evidence).then_some(&self.redact);
-        let writing = Writing { config, zone: &self.tz, threads, started, evidence, bar: Bar::new(true) };
+        let (zone, keylog, bar) = (&self.tz, self.keylog.hash(), Bar::new(true));
+        let writing = Writing { config, keylog, zone, threads, started, evidence, bar };
         writing.write(&outcome, &Report::new(&outcome, config), tables, folder)
     }
 
-    /// The report in `folder` is on these files, with this configuration and version, and whole.
+    /// The report in `folder` is on these files, with this configuration, key log and version, and whole.
     fn is_unchanged(&self, folder: &Path, files: &[PathBuf], config: &Config) -> bool {
         let Some(former) = Former::read(folder) else { return false };
         let whole = former.outputs.iter().all(|output| {
@@ -248,7 +253,8 @@ impl Batch {
         // Packets that should be redacted, or not be there, do not stay because nothing else changed.
         let shown = former.packets().next().is_some() && self.no_evidence
             || self.redact.redact && !former.is_redacted();
-        if shown || !whole || !former.is_by(config) || former.inputs.len() != files.len() {
+        let same = former.is_by(config) && former.keylog == self.keylog.hash();
+        if shown || !whole || !same || former.inputs.len() != files.len() {
             return false;
         }
         former.inputs.iter().zip(files).all(|(input, file)| {

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::capture::{CaptureLimits, Hashes};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::progress::Bar;
-use crate::cli::source::Reading;
+use crate::cli::source::{KeylogArgs, Reading};
 use crate::cli::stdout::stdout;
 use crate::compare::{self, Between, BetweenRow, Comparison, Event, Losses, Point};
 use crate::local::{self, Progress};
@@ -24,6 +24,8 @@ pub(super) struct Compare {
     /// A capture for each point, in the order of the way between them; of a single one, its interfaces
     #[arg(value_name = "CAPTURE", required = true)]
     inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    keylog: KeylogArgs,
     #[command(flatten)]
     reading: Reading,
     /// Write a row for every packet that was lost, made up or changed: CSV, JSON lines or Parquet, by the
@@ -50,6 +52,7 @@ impl Compare {
         if self.inputs.iter().any(|input| input.as_os_str() == "-") {
             return Err(Failure::Usage("every point is read twice: standard input cannot be".to_owned()));
         }
+        let keylog = self.keylog.read()?;
         let points = Point::of(&self.inputs, &limits)?;
         if points.len() < 2 {
             let why = "two points are needed: two captures, or one with packets of two interfaces";
@@ -75,7 +78,8 @@ impl Compare {
             writer.finish().map_err(named)?;
             pending.finish()?;
         }
-        comparison.locate(&losses, &self.inputs, &config, &|progress| bar.show(progress))?;
+        let keys = keylog.lines();
+        comparison.locate(&losses, &self.inputs, keys, &config, &|progress| bar.show(progress))?;
         bar.clear();
         if self.json {
             let mut out = io::BufWriter::new(stdout()?.lock());

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::capture::Hashes;
 use crate::cli::outcome::{Exit, Failure, complain};
-use crate::cli::source::{Reading, Source};
+use crate::cli::source::{KeylogArgs, Reading, Source};
 use crate::cli::stdout::stdout;
 use crate::diff::{self, Observer, Profile};
 use crate::report::capture::unread;
@@ -24,6 +24,8 @@ pub(super) struct Diff {
     /// Capture when they were not
     #[arg(value_name = "BAD")]
     after: PathBuf,
+    #[command(flatten)]
+    keylog: KeylogArgs,
     #[command(flatten)]
     reading: Reading,
     /// Print every difference
@@ -62,7 +64,7 @@ impl Diff {
         if let Some(report) = report_at(input) {
             return Ok((Profile::read(&report)?, true));
         }
-        let source = Source::one(input, self.reading.clone());
+        let source = Source::one(input, self.keylog.clone(), self.reading.clone());
         let config = source.config()?;
         let reader = source.open_one(&config, Hashes::None)?;
         let mut observer = Observer::default();

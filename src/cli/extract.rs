@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
+use crate::app::quic::{self, looks_like_quic};
 use crate::capture::{FileReport, Hashes, Keys, Random, RawPacket, Secret};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::redaction::RedactArgs;
@@ -308,10 +309,11 @@ impl Extract {
 }
 
 /// The random of the ClientHello that a packet's payload begins with: behind record header, message header
-/// and version.
+/// and version, or in an Initial packet of QUIC.
 fn client_random(raw: &RawPacket<'_>) -> Option<Random> {
     let payload = dissect(&RawPacket { start: 0, ..*raw }).payload;
     let bytes = raw.data.get(payload.start as usize..)?;
     let hello = bytes.first() == Some(&22) && bytes.get(5) == Some(&1);
-    bytes.get(11..).filter(|_| hello)?.first_chunk().copied()
+    let over_tcp = || bytes.get(11..).filter(|_| hello)?.first_chunk().copied();
+    if looks_like_quic(bytes) { quic::client_random(bytes) } else { over_tcp() }
 }

@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::capture::{CaptureLimits, Hashes, Reader};
+use crate::capture::{CaptureLimits, Hashes, Keys, Reader};
 use crate::cli::outcome::{Failure, complain};
 use crate::cli::progress::Bar;
 use crate::config::Config;
@@ -35,12 +36,65 @@ pub(super) struct Source {
     /// Take all inputs as one capture, in time order, whatever their names and times
     #[arg(long)]
     set: bool,
-    /// Open TLS with the secrets of this key log, in the format of SSLKEYLOGFILE. Those that a pcapng file
-    /// carries are used in any case
-    #[arg(long, value_name = "FILE")]
-    keylog: Option<PathBuf>,
+    #[command(flatten)]
+    keylog: KeylogArgs,
     #[command(flatten)]
     reading: Reading,
+}
+
+/// Secrets beside the captures.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct KeylogArgs {
+    /// Open TLS and QUIC with the secrets of this key log, in the format of SSLKEYLOGFILE. Those that a
+    /// pcapng file carries are used in any case
+    #[arg(long, value_name = "FILE")]
+    keylog: Option<PathBuf>,
+    /// BLAKE3 of what was read, which may be a pipe.
+    #[arg(skip)]
+    hash: OnceLock<String>,
+}
+
+/// The lines of a key log; none when nobody named one.
+pub(super) struct Keylog(Zeroizing<Vec<u8>>);
+
+impl KeylogArgs {
+    /// Reads the key log.
+    pub(super) fn read(&self) -> Result<Keylog, Failure> {
+        let mut text = Zeroizing::new(Vec::new());
+        let Some(path) = &self.keylog else { return Ok(Keylog(text)) };
+        let wrong = |why: &str| Failure::Usage(format!("{}: {why}", path.display()));
+        let file = File::open(path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        // At once, so that growing leaves no copies behind.
+        text.reserve_exact(file.metadata().map_or(0, |about| about.len().min(MOST_KEYS) as usize + 1));
+        let read = file.take(MOST_KEYS + 1).read_to_end(&mut text);
+        match read.map_err(|error| wrong(&format!("cannot be read: {error}")))? as u64 {
+            length if length > MOST_KEYS => Err(wrong("longer than the 64 MiB that are read of a key log")),
+            _ if Keys::default().learn(&text, 0) == 0 => {
+                Err(wrong("no line is a secret of TLS, such as CLIENT_RANDOM, random and secret"))
+            }
+            _ => {
+                self.hash.get_or_init(|| blake3::hash(&text).to_hex().to_string());
+                Ok(Keylog(text))
+            }
+        }
+    }
+
+    /// BLAKE3 of the key log that was read, by which another run knows that it had the same.
+    pub(super) fn hash(&self) -> Option<String> {
+        self.hash.get().cloned()
+    }
+}
+
+impl Keylog {
+    /// Adds it to what a reader knows.
+    pub(super) fn tell(&self, reader: &Reader) {
+        reader.keys().learn(&self.0, 0);
+    }
+
+    /// Its lines.
+    pub(super) fn lines(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// How to read.
@@ -77,8 +131,8 @@ impl Reading {
 
 impl Source {
     /// One input, all of it as one capture.
-    pub(super) fn one(input: &Path, reading: Reading) -> Self {
-        Self { inputs: vec![input.to_owned()], set: true, keylog: None, reading }
+    pub(super) fn one(input: &Path, keylog: KeylogArgs, reading: Reading) -> Self {
+        Self { inputs: vec![input.to_owned()], set: true, keylog, reading }
     }
 
     /// The configuration asked for.
@@ -89,6 +143,11 @@ impl Source {
     /// Worker threads asked for; 0 for one per core.
     pub(super) fn threads(&self) -> usize {
         self.reading.threads()
+    }
+
+    /// BLAKE3 of the key log, when there was one and the inputs were opened.
+    pub(super) fn keylog(&self) -> Option<String> {
+        self.keylog.hash()
     }
 
     /// Opens the inputs, a reader for each capture set. Nothing has been written before that, so a wrong
@@ -107,27 +166,9 @@ impl Source {
                 spare(reader, Path::new("/dev/stdout"), "standard output")?;
             }
         }
-        self.learn(&readers)?;
+        let keylog = self.keylog.read()?;
+        readers.iter().for_each(|reader| keylog.tell(reader));
         Ok(readers)
-    }
-
-    /// Adds the key log to what the readers know.
-    fn learn(&self, readers: &[Reader]) -> Result<(), Failure> {
-        let Some(path) = &self.keylog else { return Ok(()) };
-        let wrong = |why: &str| Failure::Usage(format!("{}: {why}", path.display()));
-        let mut text = Zeroizing::new(Vec::new());
-        let file = File::open(path).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-        // At once, so that growing leaves no copies behind.
-        text.reserve_exact(file.metadata().map_or(0, |about| about.len().min(MOST_KEYS) as usize + 1));
-        let read = file.take(MOST_KEYS + 1).read_to_end(&mut text);
-        if read.map_err(|error| wrong(&format!("cannot be read: {error}")))? as u64 > MOST_KEYS {
-            return Err(wrong("longer than the 64 MiB that are read of a key log"));
-        }
-        // Every capture: any and all would stop at the first one that learns something.
-        if readers.iter().map(|reader| reader.keys().learn(&text, 0)).sum::<usize>() == 0 {
-            return Err(wrong("no line is a secret of TLS, such as CLIENT_RANDOM, random and secret"));
-        }
-        Ok(())
     }
 
     /// As [`Source::open`], of inputs that are one capture set.

@@ -25,6 +25,8 @@ use crate::report::trace::Trace;
 pub(super) struct Writing<'a> {
     /// What it was found with.
     pub(super) config: &'a Config,
+    /// BLAKE3 of the key log, if there was one.
+    pub(super) keylog: Option<String>,
     /// Time zone of the times in documents.
     pub(super) zone: &'a Zone,
     /// Worker threads; 0 for one per core.
@@ -60,7 +62,7 @@ impl Writing<'_> {
         self.bar.clear();
         let manifest =
             Manifest::new(outcome, self.config, self.threads, self.started, folder.path(), &outputs)?;
-        let manifest = Manifest { redacted, ..manifest };
+        let manifest = Manifest { redacted, keylog: self.keylog.clone(), ..manifest };
         manifest.write(folder.path())?;
         Ok(publish(folder, &manifest)?)
     }

@@ -115,9 +115,9 @@ impl Comparison {
         Ok(Self { schema_version: "1.1", points, pairs, incidents: Vec::new() })
     }
 
-    /// Analyses the `inputs` of the points, or the one whose interfaces they are, and says between which
-    /// points their incidents happened. Where nothing was lost or made up between the points, nothing is
-    /// analysed.
+    /// Analyses the `inputs` of the points, or the one whose interfaces they are, with the lines of a key
+    /// log, and says between which points their incidents happened. Where nothing was lost or made up between
+    /// the points, nothing is analysed.
     ///
     /// # Errors
     /// When an input cannot be read.
@@ -125,6 +125,7 @@ impl Comparison {
         &mut self,
         losses: &Losses,
         inputs: &[PathBuf],
+        keylog: &[u8],
         config: &Config,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<(), CaptureError> {
@@ -137,6 +138,7 @@ impl Comparison {
         let mut located = Vec::new();
         for (input, points) in inputs.iter().zip(of_each).filter(|_| !losses.is_empty()) {
             let reader = Reader::open(std::slice::from_ref(input), &limits)?;
+            reader.keys().learn(keylog, 0);
             let mut known = losses.known(points);
             let outcome = local::analyze_set(reader, config, Run::default(), &mut known, progress)?;
             located.extend(losses.locate(points, &Report::new(&outcome, config), &known));

@@ -15,7 +15,8 @@
 //! - `unanswered`: the client did not.
 //! - `version`: the server answered with Version Negotiation, and the client never got a handshake answered.
 //! - `retry`: the server answered an Initial packet with Retry, although it carried the token of one.
-//! - `closed`: the server closed in an Initial packet, with an error that is no TLS alert (see `tls_alert`).
+//! - `closed`: the server closed the handshake with an error of QUIC that is no TLS alert (see `tls_alert`).
+//!   It stands in an Initial packet, or in a Handshake packet that keys open.
 //! - `reset`: datagrams of the server differ and end in the same 16 octets. Only the token of a stateless
 //!   reset does that.
 //!
@@ -313,7 +314,7 @@ impl Detector for Quic {
                     format!("{server} closes QUIC handshakes with {}", errors.join(", ")),
                     format!(
                         "{clients} could not connect: {failed} of {handshakes} ended with CONNECTION_CLOSE. \
-                         The server sent that in an Initial packet."
+                         The server sent that during the handshake."
                     ),
                 )
             }
@@ -366,8 +367,9 @@ impl Quic {
                 book.notes.over_ipv4.add(dialer(link(flow), server.port), first);
             }
         }
-        let refused = quic.close.filter(|close| {
-            let error = close.direction == Direction::ToClient && close.code > 0 && close.alert().is_none();
+        let refused = quic.close.as_ref().filter(|close| {
+            let transport = !close.application && close.alert().is_none();
+            let error = close.direction == Direction::ToClient && close.code > 0 && transport;
             error && tls.established.is_none()
         });
         let found = if quic.resets > 0 {
@@ -498,7 +500,7 @@ fn count(case: &mut Case<Tries>, flow: &Flow, tls: &TlsSession, quic: &Facts, at
     counts.packets += u64::from(quic.negotiations + quic.retried_again + quic.resets);
     quic.tried.iter().for_each(|version| counts.client_versions.add(*version));
     quic.server_versions.iter().for_each(|version| counts.server_versions.add(*version));
-    quic.close.into_iter().for_each(|close| counts.errors.add(close.code));
+    quic.close.iter().for_each(|close| counts.errors.add(close.code));
     let name = tls.server_name();
     if !name.is_empty() {
         case.affected.names.add(name.to_ascii_lowercase());
@@ -520,7 +522,7 @@ fn count(case: &mut Case<Tries>, flow: &Flow, tls: &TlsSession, quic: &Facts, at
         let ends = [
             (quic.negotiated_at, Role::Response, "Version Negotiation"),
             (quic.retried_at, Role::Response, "Retry"),
-            (quic.close.map(|close| close.at), Role::Alert, "CONNECTION_CLOSE"),
+            (quic.close.as_ref().map(|close| close.at), Role::Alert, "CONNECTION_CLOSE"),
             (quic.reset_at, Role::Reset, "stateless reset: ends as the one before"),
         ];
         shown.extend(ends.into_iter().filter_map(|(at, role, text)| Some(Evidence::new(at?, role, text))));

@@ -2,7 +2,7 @@
 
 mod over;
 
-use crate::app::dns::{self, DnsTcp, Transaction, Transactions};
+use crate::app::dns::{self, DnsMessage, DnsTcp, Transaction, Transactions};
 use crate::app::http::{Closing, Exchange, HttpParser, begins_request, looks_like_http};
 use crate::app::http2::Http2Parser;
 use crate::app::quic::{QuicReader, looks_like_quic};
@@ -64,6 +64,8 @@ pub(super) struct Content {
     keys: Option<Keys>,
     transactions: Option<Box<Transactions>>,
     dns_port: bool,
+    /// DNS stands inside TLS, by the port.
+    dns_inside: bool,
     greetings: [Greeting; 2],
     /// The latest time of all packets of the capture so far.
     pub(super) clock: Timestamp,
@@ -71,9 +73,10 @@ pub(super) struct Content {
 
 impl Content {
     /// For a byte stream. `dns_port`: one of its ports is DNS's, so length-prefixed messages are expected.
-    pub(super) fn stream(dns_port: bool, keys: Option<Keys>) -> Self {
+    /// `dns_inside`: that of DNS over TLS, so they are expected in there.
+    pub(super) fn stream(dns_port: bool, dns_inside: bool, keys: Option<Keys>) -> Self {
         let kind = if dns_port { Kind::Dns(Box::default()) } else { Kind::Undecided(None) };
-        Self { keys, ..Self::of(kind, dns_port) }
+        Self { keys, dns_inside, ..Self::of(kind, dns_port) }
     }
 
     /// For datagrams.
@@ -93,6 +96,7 @@ impl Content {
             keys: None,
             transactions: None,
             dns_port,
+            dns_inside: false,
             greetings: Default::default(),
             clock: Timestamp::MIN,
         }
@@ -312,17 +316,27 @@ impl Content {
         }
     }
 
-    /// A datagram.
-    pub(super) fn datagram(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
+    /// A datagram. `keys` open QUIC.
+    pub(super) fn datagram(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        at: PacketRef,
+        keys: Option<&Keys>,
+    ) {
         if let Kind::Quic(reader) = &mut self.kind {
-            return reader.datagram(direction, bytes, at);
+            reader.datagram(direction, bytes, at);
+            for (direction, stream, message, at) in reader.take_messages() {
+                self.message(direction, stream, &message, at);
+            }
+            return;
         }
         if !matches!(self.kind, Kind::Datagrams) || bytes.is_empty() {
             return;
         }
         let known = self.dns_port || self.transactions.is_some();
         if !known && looks_like_quic(bytes) {
-            let mut reader = Box::<QuicReader>::default();
+            let mut reader = Box::new(QuicReader::with_keys(keys.cloned()));
             reader.datagram(direction, bytes, at);
             self.kind = Kind::Quic(reader);
             return;
@@ -334,6 +348,16 @@ impl Content {
         if let Ok(message) = dns::parse(bytes) {
             // On DNS's own port the flags say who asks: roles told by port alone fail when both are 53.
             let direction = if message.response { Direction::ToClient } else { direction };
+            self.transactions.get_or_insert_default().message(direction, &message, at, self.clock);
+        }
+    }
+
+    /// A DNS message of a stream of QUIC. All have the ID 0 there (RFC 9250 section 4.2.1): the streams tell
+    /// them apart.
+    #[cold]
+    fn message(&mut self, direction: Direction, stream: u64, bytes: &[u8], at: PacketRef) {
+        if let Ok(message) = dns::parse(bytes) {
+            let message = DnsMessage { id: stream as u16, ..message };
             self.transactions.get_or_insert_default().message(direction, &message, at, self.clock);
         }
     }
@@ -352,7 +376,9 @@ impl Content {
 
     /// Transactions that are finished at `now`, each with the time it was finished.
     pub(super) fn finished(&mut self, now: Timestamp) -> Vec<Transaction> {
-        let Some(transactions) = &mut self.transactions else { return Vec::new() };
+        let Some(transactions) = &mut self.transactions else {
+            return self.inside_mut().map_or_else(Vec::new, |inside| inside.finished(now));
+        };
         transactions.expire(now);
         self.take_finished()
     }
@@ -404,7 +430,9 @@ impl Content {
 
     /// The flow is over: every transaction is finished.
     pub(super) fn close(&mut self) -> Vec<Transaction> {
-        let Some(transactions) = &mut self.transactions else { return Vec::new() };
+        let Some(transactions) = &mut self.transactions else {
+            return self.inside_mut().map_or_else(Vec::new, Self::close);
+        };
         transactions.finish_all();
         self.take_finished()
     }
@@ -418,7 +446,8 @@ impl Content {
 
     /// Transactions that did not fit into the table.
     pub(super) fn overflow(&self) -> u64 {
-        self.transactions.as_ref().map_or(0, |transactions| transactions.overflow())
+        let inside = self.inside().map_or(0, Self::overflow);
+        self.transactions.as_ref().map_or(inside, |transactions| transactions.overflow())
     }
 
     /// The TLS session, when it was one.

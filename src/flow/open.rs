@@ -445,7 +445,7 @@ mod tests {
             let packet = PacketRecord { ip: Some(ip), transport: Transport::Tcp(tcp), ..dissect(&raw) };
             let attempt = Attempt::of(&packet).expect("a SYN");
             let short = attempt.finish();
-            let (mut state, mut content) = (State::Attempt(attempt), Content::stream(dns, None));
+            let (mut state, mut content) = (State::Attempt(attempt), Content::stream(dns, false, None));
             assert!(state.connection(&mut content, &limits).is_some());
             let State::Connection(connection) = state else { panic!("no connection") };
             let long =

@@ -187,7 +187,9 @@ impl FlowTable {
             Some(attempt) => State::Attempt(attempt),
             None => State::Connection(self.limits.connection()),
         };
-        let content = Content::stream(dns, self.keys.clone());
+        // RFC 7858 section 3.1.
+        let dns_inside = server.port == 853;
+        let content = Content::stream(dns, dns_inside, self.keys.clone());
         self.open(Open::new(flow, slot_hash(packet), state, content, stream, clock))
     }
 
@@ -209,7 +211,7 @@ impl FlowTable {
         let to_server = open.flow.client == source;
         let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
         let at_moment = PacketRef { packet: packet.packet, time: packet.time };
-        open.content.datagram(direction, payload, at_moment);
+        open.content.datagram(direction, payload, at_moment, self.keys.as_ref());
         self.hand_out(at, clock);
         self.set_wake(at);
         Some(at)

@@ -48,6 +48,9 @@ pub struct Manifest {
     pub thresholds: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
     /// The files that were written.
     pub outputs: Vec<Output>,
+    /// BLAKE3 of the key log that was given beside the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keylog: Option<String>,
     /// How the packets of the evidence were redacted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redacted: Option<RedactionNote>,
@@ -85,6 +88,9 @@ pub struct Former {
     config_hash: String,
     #[serde(default)]
     redacted: Option<serde_json::Value>,
+    /// BLAKE3 of the key log that it was made with.
+    #[serde(default)]
+    pub keylog: Option<String>,
     /// The files that were read.
     pub inputs: Vec<Input>,
     /// The files that were written.
@@ -178,6 +184,7 @@ impl Manifest {
             config: config.clone(),
             thresholds: config.thresholds(),
             outputs: outputs.iter().map(|path| output(folder, path)).collect::<Result<_, _>>()?,
+            keylog: None,
             redacted: None,
         })
     }

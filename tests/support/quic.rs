@@ -75,7 +75,8 @@ impl Quic {
         tls::client_hello(name, true, self.seed)[5..].to_vec()
     }
 
-    fn front(&self, side: usize, bits: u8) -> Vec<u8> {
+    /// The long header of a side up to its IDs, with these bits in the first octet.
+    pub fn front(&self, side: usize, bits: u8) -> Vec<u8> {
         let mut front = vec![0xc0 | bits];
         front.extend(self.version.to_be_bytes());
         for id in [&self.ids[1 - side], &self.ids[side]] {

@@ -14,6 +14,6 @@ pub use message::{
     DnsError, DnsMessage, Edns, ExtendedError, Question, Record, RecordData, looks_like_dns, parse,
 };
 pub use names::{error_name, qtype_name, rcode_name};
-pub use tcp::DnsTcp;
+pub use tcp::{DnsTcp, begins_dns_stream};
 pub use transaction::{ExtraResponse, Transaction};
 pub use transactions::Transactions;

@@ -1,7 +1,13 @@
 //! DNS over TCP: two octets of length before every message (RFC 1035 section 4.2.2, RFC 7766).
 
-use crate::app::dns::{DnsMessage, parse};
+use crate::app::dns::{DnsMessage, looks_like_dns, parse};
 use crate::dissect::{Direction, PacketRef};
+
+/// The first bytes of a client are a whole message with its length in front.
+pub fn begins_dns_stream(bytes: &[u8]) -> bool {
+    let Some((length, message)) = bytes.split_first_chunk::<2>() else { return false };
+    usize::from(u16::from_be_bytes(*length)) == message.len() && looks_like_dns(message)
+}
 
 /// Finds the messages of both directions. Holds at most one incomplete message per direction: 64 KiB.
 #[derive(Clone, Debug, Default)]

@@ -1,42 +1,33 @@
 //! The keys of Initial packets and of Retry, which everybody can derive (RFC 9001 sections 5.2 to 5.8, RFC
 //! 9369 section 3.3).
 
-use aes::Aes128;
-use aes::cipher::{BlockCipherEncrypt, KeyInit};
-use aes_gcm::Aes128Gcm;
 use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Aes128Gcm, KeyInit};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use crate::app::quic::version::Version;
-use crate::app::tls::schedule::Hash;
+use crate::app::quic::crypto::CryptoStream;
+use crate::app::quic::frame::{Frame, frames};
+use crate::app::quic::header::Invariant;
+use crate::app::quic::protection::{Header, HeaderKey, PacketKey};
+use crate::app::quic::session::Space;
+use crate::app::quic::version::{Kind, Version};
+use crate::app::tls::schedule::{Hash, Suite, TAG};
+use crate::capture::Random;
 use crate::dissect::Direction;
 
-/// Octets that authenticate a packet.
-const TAG: usize = 16;
-
-/// The keys of one direction.
-struct Keys {
-    packet: Aes128Gcm,
-    nonce: [u8; 12],
-    header: Aes128,
-}
-
 /// The keys of the Initial packets of a connection.
-pub(super) struct InitialKeys([Keys; 2]);
+pub(super) struct InitialKeys([Option<(HeaderKey, PacketKey)>; 2]);
 
 impl InitialKeys {
     /// Of a connection whose client chose `id` for the server in its first packet.
     pub(super) fn new(version: &Version, id: &[u8]) -> Self {
-        let (secret, _) = Hkdf::<Sha256>::extract(Some(&version.salt), id);
+        let (initial, _) = Hkdf::<Sha256>::extract(Some(&version.salt), id);
         let sides = ["client in", "server in"].map(|side| {
-            let secret = expand::<32>(&secret, side);
-            let label = |what: &str| format!("{} {what}", version.label);
-            Keys {
-                packet: Aes128Gcm::new(&expand::<16>(&secret, &label("key")).into()),
-                nonce: expand(&secret, &label("iv")),
-                header: Aes128::new(&expand::<16>(&secret, &label("hp")).into()),
-            }
+            let mut secret = [0; 32];
+            Hash::Sha256.expand_label(&initial, side, &mut secret);
+            let header = HeaderKey::new(version, Suite::INITIAL, &secret);
+            header.zip(PacketKey::new(version, Suite::INITIAL, &secret))
         });
         Self(sides)
     }
@@ -45,29 +36,17 @@ impl InitialKeys {
     /// not made with these keys.
     ///
     /// The number is read as it stands: Initial packets are few.
-    pub(super) fn open(&self, direction: Direction, packet: &[u8], number: usize) -> Option<(u32, Vec<u8>)> {
-        let keys = &self.0[direction.index()];
-        let header = self.header(direction, packet, number)?;
-        let (value, nonce) = keys.nonce(header.get(number..)?);
-        let body = packet.get(header.len()..)?;
-        let (body, tag) = body.split_at_checked(body.len().checked_sub(TAG)?)?;
-        let mut frames = body.to_vec();
-        let tag = <[u8; TAG]>::try_from(tag).ok()?.into();
-        let opened =
-            keys.packet.decrypt_inout_detached(&nonce.into(), &header, frames.as_mut_slice().into(), &tag);
-        opened.ok().map(|()| (value, frames))
+    pub(super) fn open(&self, direction: Direction, packet: &[u8], number: usize) -> Option<(u64, Vec<u8>)> {
+        let (protection, key) = self.0[direction.index()].as_ref()?;
+        let header = protection.header(packet, number)?;
+        let number = header.number(0);
+        Some((number, key.open(packet, &header, number)?))
     }
 
     /// The header of a packet up to its number, without the protection.
     pub(super) fn header(&self, direction: Direction, packet: &[u8], number: usize) -> Option<Vec<u8>> {
-        let (header, body) = packet.split_at_checked(number)?;
-        let mask = self.0[direction.index()].mask(body)?;
-        let mut header = header.to_vec();
-        let first = header.first_mut()?;
-        *first ^= mask[0] & 0x0f;
-        let protected = body.get(..usize::from(*first & 3) + 1)?;
-        header.extend(protected.iter().zip(&mask[1..]).map(|(octet, mask)| octet ^ mask));
-        Some(header)
+        let (protection, _) = self.0[direction.index()].as_ref()?;
+        Some(protection.header(packet, number)?.octets)
     }
 
     /// A packet of that header and content, of which the former is without protection and holds the number
@@ -79,42 +58,28 @@ impl InitialKeys {
         number: usize,
         content: &[u8],
     ) -> Option<Vec<u8>> {
-        let keys = &self.0[direction.index()];
-        let (_, nonce) = keys.nonce(header.get(number..)?);
-        let mut body = content.to_vec();
-        let tag =
-            keys.packet.encrypt_inout_detached(&nonce.into(), header, body.as_mut_slice().into()).ok()?;
-        let mut packet = [header, &body, &tag].concat();
-        let mask = keys.mask(packet.get(number..)?)?;
-        *packet.first_mut()? ^= mask[0] & 0x0f;
-        let place = packet.get_mut(number..header.len())?;
-        place.iter_mut().zip(&mask[1..]).for_each(|(octet, mask)| *octet ^= mask);
-        Some(packet)
+        let (protection, key) = self.0[direction.index()].as_ref()?;
+        let header = Header { octets: header.to_vec(), number };
+        key.seal(protection, &header, header.number(0), content)
     }
 }
 
-impl Keys {
-    /// What protects the header of a packet whose number `body` begins with.
-    fn mask(&self, body: &[u8]) -> Option<[u8; 16]> {
-        // RFC 9001 section 5.4.2: the sample begins four octets behind the beginning of the number.
-        let mut mask = aes::Block::from(*body.get(4..)?.first_chunk::<16>()?);
-        self.header.encrypt_block(&mut mask);
-        Some(mask.into())
+/// The random of the ClientHello that begins in the first packet of a datagram, by which a session is known.
+pub fn client_random(datagram: &[u8]) -> Option<Random> {
+    let front = Invariant::read(datagram)?;
+    let version = Version::of(front.version)?;
+    let packet = front.packet(version, datagram).filter(|packet| packet.kind == Kind::Initial)?;
+    let keys = InitialKeys::new(version, front.destination);
+    let (_, content) = keys.open(Direction::ToServer, packet.bytes, packet.number)?;
+    let mut stream = CryptoStream::default();
+    let mut hello = Vec::new();
+    for frame in frames(Space::Initial, &content) {
+        if let Frame::Crypto { offset, bytes } = frame {
+            hello.extend(stream.add(offset, bytes));
+        }
     }
-
-    /// A packet number, and the nonce that follows from it.
-    fn nonce(&self, number: &[u8]) -> (u32, [u8; 12]) {
-        let value = number.iter().fold(0, |value, octet| value << 8 | u32::from(*octet));
-        let mut nonce = self.nonce;
-        nonce.iter_mut().rev().zip(value.to_be_bytes().iter().rev()).for_each(|(one, other)| *one ^= other);
-        (value, nonce)
-    }
-}
-
-fn expand<const N: usize>(secret: &[u8], label: &str) -> [u8; N] {
-    let mut key = [0; N];
-    Hash::Sha256.expand_label(secret, label, &mut key);
-    key
+    // Behind type, length and version.
+    hello.get(6..).filter(|_| hello.first() == Some(&1))?.first_chunk().copied()
 }
 
 /// A Retry answers the packet in which the client had chosen `id` for the server (RFC 9001 section 5.8).

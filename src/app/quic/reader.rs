@@ -7,9 +7,12 @@ use crate::app::quic::frame::{Frame, frames};
 use crate::app::quic::header::{FIXED, Invariant, LONGEST_ID, Packet, is_long};
 use crate::app::quic::initial::{InitialKeys, is_retry_of};
 use crate::app::quic::number::versions;
-use crate::app::quic::session::{Close, Quic};
+use crate::app::quic::opener::{Agreed, Asked, Opener};
+use crate::app::quic::questions::Questions;
+use crate::app::quic::session::{Close, Quic, Space};
 use crate::app::quic::version::{Kind, Version};
-use crate::app::tls::{TlsParser, TlsSession};
+use crate::app::tls::{Opened, Sealed, TlsParser, TlsSession};
+use crate::capture::Keys;
 use crate::dissect::{Direction, PacketRef};
 use crate::time::Span;
 
@@ -24,6 +27,8 @@ const RECENT: usize = 16;
 const FLIGHT: Span = Span::millis(20);
 /// Shortest stateless reset (RFC 9000 section 10.3).
 const SHORTEST_RESET: usize = 21;
+/// Handshake packets that wait for the ServerHello: a server's flight has fewer.
+const MOST_EARLY: usize = 8;
 
 /// The keys of a connection's Initial packets.
 struct Origin {
@@ -34,11 +39,22 @@ struct Origin {
     keys: InitialKeys,
 }
 
+/// A DNS message: who sent it, the number of its stream, and the packet that completed it.
+pub type Message = (Direction, u64, Vec<u8>, PacketRef);
+
 /// The reader of one flow: what it has read, and the handshake bytes that are no whole message yet.
 pub struct QuicReader {
     quic: Quic,
     tls: TlsParser,
-    streams: [CryptoStream; 2],
+    /// Handshake bytes of Initial and of Handshake packets, by direction.
+    streams: [[CryptoStream; 2]; 2],
+    /// While packets behind the Initial ones may be opened.
+    opener: Option<Box<Opener>>,
+    /// DNS over QUIC: its streams, and what they said since anybody asked.
+    questions: Questions,
+    messages: Vec<Message>,
+    /// Handshake packets that came before the ServerHello, and where their numbers stand.
+    early: Vec<(Direction, Vec<u8>, usize, PacketRef)>,
     origin: Option<Box<Origin>>,
     /// IDs of the client's last packet with a long header: for the server, for itself.
     ids: [Vec<u8>; 2],
@@ -61,6 +77,10 @@ impl Default for QuicReader {
             quic: Quic::default(),
             tls: TlsParser::over_quic(),
             streams: Default::default(),
+            opener: None,
+            questions: Questions::default(),
+            messages: Vec::new(),
+            early: Vec::new(),
             origin: None,
             ids: Default::default(),
             retry: None,
@@ -81,21 +101,36 @@ impl std::fmt::Debug for QuicReader {
 }
 
 impl QuicReader {
+    /// A reader that opens packets with these keys.
+    pub fn with_keys(keys: Option<Keys>) -> Self {
+        Self { opener: keys.map(|keys| Box::new(Opener::new(keys))), ..Self::default() }
+    }
+
     /// What was read of the TLS session so far.
     pub fn session(&self) -> &TlsSession {
         self.tls.session()
     }
 
     /// No datagram follows: what was read.
-    pub fn finish(self) -> TlsSession {
-        TlsSession { quic: Some(Box::new(self.quic)), ..self.tls.finish() }
+    pub fn finish(mut self) -> TlsSession {
+        self.open_early();
+        let opened = self.opener.map(|opener| opener.opened).filter(|opened| *opened != Opened::default());
+        TlsSession { quic: Some(Box::new(self.quic)), opened: opened.map(Box::new), ..self.tls.finish() }
+    }
+
+    /// DNS messages that were opened since the last call.
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
     }
 
     /// Bytes of memory that it takes, about.
     pub fn held(&self) -> usize {
-        let streams: usize = self.streams.iter().map(CryptoStream::held).sum();
+        let streams: usize = self.streams.iter().flatten().map(CryptoStream::held).sum();
         let keys = self.origin.as_ref().map_or(0, |_| size_of::<Origin>());
-        size_of::<Self>() + keys + self.tls.held() + streams
+        let opener = self.opener.as_ref().map_or(0, |opener| opener.held());
+        let early: usize = self.early.iter().map(|(_, packet, ..)| packet.len()).sum();
+        let questions = self.questions.held();
+        size_of::<Self>() + keys + self.tls.held() + streams + opener + early + questions
     }
 
     /// Takes the next datagram of a direction, as much of it as was captured.
@@ -156,8 +191,13 @@ impl QuicReader {
             (Kind::Initial, _) if self.is_open() => {}
             (Kind::Initial, Direction::ToServer) => self.client_initial(version, &front, &packet, at),
             (Kind::Initial, Direction::ToClient) => self.server_initial(version, &front, &packet, at),
-            (Kind::Handshake, Direction::ToServer) => self.quic.heard = true,
-            (Kind::Handshake, Direction::ToClient) => self.answered(front.version, at),
+            (Kind::Handshake, _) => {
+                match direction {
+                    Direction::ToServer => self.quic.heard = true,
+                    Direction::ToClient => self.answered(front.version, at),
+                }
+                self.handshake(direction, &packet, at);
+            }
             (Kind::Retry, Direction::ToClient) => {
                 let [id, _] = &self.ids;
                 if is_retry_of(version, id, packet.bytes) {
@@ -167,7 +207,12 @@ impl QuicReader {
                     self.retry = Some(front.source.to_vec());
                 }
             }
-            (Kind::ZeroRtt, _) | (Kind::Retry, Direction::ToServer) => {}
+            (Kind::ZeroRtt, _) => {
+                if let Some(opener) = self.opener.as_mut().filter(|opener| !opener.is_idle(at)) {
+                    opener.refuse(direction, Sealed::EarlyData);
+                }
+            }
+            (Kind::Retry, Direction::ToServer) => {}
         }
         Some(packet.behind)
     }
@@ -232,13 +277,15 @@ impl QuicReader {
                     self.quic.other_connections +=
                         u32::from(self.origin.is_some() && self.quic.negotiations == 0);
                     (self.streams, self.tls) = (Default::default(), TlsParser::over_quic());
+                    self.early.clear();
+                    self.opener.iter_mut().for_each(|opener| opener.begin_anew());
                 }
                 let keys = InitialKeys::new(version, id);
                 self.origin = Some(Box::new(Origin { id: id.to_vec(), version: front.version, keys }));
             }
             self.ids = [id, front.source].map(<[u8]>::to_vec);
             self.quic.tried(front.version);
-            let closes = self.frames(Direction::ToServer, &content, at);
+            let closes = self.frames(Direction::ToServer, Space::Initial, &content, at);
             if !closes && !self.quic.heard {
                 self.sent(at);
             }
@@ -283,7 +330,8 @@ impl QuicReader {
             Some((_, content)) => {
                 self.answered(front.version, at);
                 self.server_id = Some(front.source.to_vec());
-                self.frames(Direction::ToClient, &content, at);
+                self.frames(Direction::ToClient, Space::Initial, &content, at);
+                self.open_early();
             }
             None => self.quic.unread += 1,
         }
@@ -296,7 +344,7 @@ impl QuicReader {
         version: &Version,
         number: u32,
         packet: &Packet<'_>,
-    ) -> Option<(u32, Vec<u8>)> {
+    ) -> Option<(u64, Vec<u8>)> {
         if self.origin.is_none() || !self.may_open(packet) {
             return None;
         }
@@ -313,26 +361,78 @@ impl QuicReader {
         may
     }
 
-    /// Takes the frames of an Initial packet; true when one closes the connection.
-    fn frames(&mut self, direction: Direction, content: &[u8], at: PacketRef) -> bool {
+    /// A Handshake packet: opened when its keys are known, and kept while the suite is not.
+    fn handshake(&mut self, direction: Direction, packet: &Packet<'_>, at: PacketRef) {
+        let Some(opener) = self.opener.as_mut().filter(|opener| !opener.is_idle(at)) else {
+            self.opener = None;
+            return;
+        };
+        if !packet.whole {
+            opener.refuse(direction, Sealed::Gap);
+        } else if self.tls.session().server_hello.is_none() && self.early.len() < MOST_EARLY {
+            self.early.push((direction, packet.bytes.to_vec(), packet.number, at));
+        } else {
+            self.open_behind(Space::Handshake, direction, packet.bytes, packet.number, at);
+        }
+    }
+
+    /// Opens what came before the ServerHello.
+    fn open_early(&mut self) {
+        for (direction, packet, number, at) in std::mem::take(&mut self.early) {
+            self.open_behind(Space::Handshake, direction, &packet, number, at);
+        }
+    }
+
+    /// Opens a whole packet that stands behind the Initial ones and takes its frames; false when no key is
+    /// known that opens it.
+    fn open_behind(
+        &mut self,
+        space: Space,
+        direction: Direction,
+        packet: &[u8],
+        number: usize,
+        at: PacketRef,
+    ) -> bool {
+        let (Some(opener), Some(version)) = (&mut self.opener, Version::of(self.quic.version)) else {
+            return false;
+        };
+        if opener.is_idle(at) {
+            self.opener = None;
+            return false;
+        }
+        let cipher = self.tls.session().server_hello.as_ref().map(|hello| hello.cipher_suite);
+        let agreed = Agreed { version, cipher, random: self.tls.client_random() };
+        let asked = Asked { direction, space, packet, number, at };
+        let Some(content) = opener.open(&asked, agreed) else { return false };
+        self.frames(direction, space, &content, at);
+        true
+    }
+
+    /// Takes the frames of a packet; true when one closes the connection.
+    fn frames(&mut self, direction: Direction, space: Space, content: &[u8], at: PacketRef) -> bool {
         let mut closes = false;
-        for frame in frames(content) {
+        for frame in frames(space, content) {
             match frame {
                 Frame::Ack => self.quic.heard |= direction == Direction::ToServer,
+                // Tickets.
+                Frame::Crypto { .. } if space == Space::Data => {}
                 Frame::Crypto { offset, bytes } => {
-                    let ready = self.streams[direction.index()].add(offset, bytes);
+                    let streams = &mut self.streams[usize::from(space == Space::Handshake)];
+                    let ready = streams[direction.index()].add(offset, bytes);
                     if !ready.is_empty() {
                         self.tls.handshake(direction, &ready, at);
                     }
                 }
-                Frame::Close { code } => {
+                Frame::Close { application, code, reason } => {
                     closes = true;
-                    if self.quic.close.is_none() {
-                        let close = Close { at, direction, code };
-                        self.quic.close = Some(close);
-                        if let Some(alert) = close.alert() {
-                            self.tls.alert(direction, Some([FATAL, alert]), at);
-                        }
+                    let reason = reason.get(..Close::REASON).unwrap_or(reason).escape_ascii().to_string();
+                    self.close(Close { at, direction, space, application, code, reason });
+                }
+                Frame::Stream { id, offset, bytes } => {
+                    if self.is_dns() {
+                        let messages = self.questions.add(direction, id, offset, bytes);
+                        let messages = messages.into_iter().map(|message| (direction, id >> 2, message, at));
+                        self.messages.extend(messages);
                     }
                 }
             }
@@ -340,17 +440,39 @@ impl QuicReader {
         closes
     }
 
+    /// The server chose DNS over QUIC (RFC 9250 section 4.1.1), or a draft of it.
+    fn is_dns(&self) -> bool {
+        let chosen = self.session().server_hello.as_ref().and_then(|hello| hello.alpn.as_deref());
+        chosen.is_some_and(|name| name.starts_with("doq"))
+    }
+
+    /// The first counts, unless it stands for another.
+    fn close(&mut self, close: Close) {
+        match &self.quic.close {
+            Some(known) if !known.stands_for(&close) => return,
+            Some(_) => {}
+            None => {
+                if let Some(alert) = close.alert() {
+                    self.tls.alert(close.direction, Some([FATAL, alert]), close.at);
+                }
+            }
+        }
+        self.quic.close = Some(close);
+    }
+
     /// A packet with a short header, the whole datagram or the end of one.
     fn short(&mut self, direction: Direction, bytes: &[u8], alone: bool, at: PacketRef) {
         let index = direction.index();
         let session = self.tls.session_mut();
+        let known = match direction {
+            Direction::ToServer => self.server_id.as_ref(),
+            Direction::ToClient => self.ids.get(1),
+        };
+        // Whoever changes its ID keeps to its length, or could not tell where the packet number begins.
+        let number = known.map(|id| 1 + id.len());
         if session.application_data[index].is_none() {
             // RFC 9000 section 17.3.1: the receiver's ID follows the first octet.
             let own = |id: &Vec<u8>| bytes.get(1..=id.len()) == Some(id.as_slice());
-            let known = match direction {
-                Direction::ToServer => self.server_id.as_ref(),
-                Direction::ToClient => self.ids.get(1),
-            };
             if known.is_none_or(own) {
                 session.application_data[index] = Some(at);
                 if direction == Direction::ToServer {
@@ -362,6 +484,9 @@ impl QuicReader {
                     self.origin = None;
                 }
             }
+        }
+        if number.is_some_and(|number| self.open_behind(Space::Data, direction, bytes, number, at)) {
+            return;
         }
         if direction == Direction::ToClient && alone && bytes.len() >= SHORTEST_RESET {
             self.reset(bytes, at);
@@ -383,5 +508,7 @@ impl QuicReader {
 /// Level of the alerts that close a connection.
 const FATAL: u8 = 2;
 
+#[cfg(test)]
+mod opened_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
-//! What QUIC itself says of a session, as far as it can be read without keys.
+//! What QUIC itself says of a session: without keys, or with them.
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::tls::alert_name;
 use crate::dissect::{Direction, PacketRef};
 
 /// What was read of a connection.
@@ -34,7 +35,7 @@ pub struct Quic {
     pub heard: bool,
     /// The server's first Initial or Handshake packet.
     pub answered: Option<PacketRef>,
-    /// CONNECTION_CLOSE in an Initial packet.
+    /// The first CONNECTION_CLOSE that could be read: in an Initial packet, or with keys in any.
     pub close: Option<Close>,
     /// Stateless resets: datagrams of the server that differ and end in the same sixteen octets (RFC 9000
     /// section 10.3).
@@ -47,15 +48,32 @@ pub struct Quic {
     pub unread: u32,
 }
 
-/// How a side closed a connection in an Initial packet.
+/// The packet number spaces (RFC 9000 section 12.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Space {
+    /// Initial packets.
+    Initial,
+    /// Handshake packets.
+    Handshake,
+    /// 1-RTT packets.
+    Data,
+}
+
+/// How a side closed a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Close {
     /// The packet.
     pub at: PacketRef,
     /// Who sent it.
     pub direction: Direction,
-    /// Error code of the transport (RFC 9000 section 20.1).
+    /// What it stands in.
+    pub space: Space,
+    /// The error is the application's, and not the transport's.
+    pub application: bool,
+    /// Error code of the transport (RFC 9000 section 20.1), or of the application.
     pub code: u64,
+    /// What the side says of it, octets that do not print escaped, cut at [`Close::REASON`].
+    pub reason: String,
 }
 
 impl Quic {
@@ -81,11 +99,75 @@ impl Quic {
 }
 
 impl Close {
+    /// Octets of a reason that are kept.
+    pub const REASON: usize = 160;
+    /// The application closes, and may not say why in packets that are not of its space (RFC 9000 section
+    /// 10.2.3).
+    const APPLICATION_ERROR: u64 = 0x0c;
+
     /// What the TLS handshake says is an alert (RFC 9001 section 4.8).
     pub fn alert(&self) -> Option<u8> {
-        (0x100..0x200).contains(&self.code).then_some(self.code as u8)
+        (!self.application && (0x100..0x200).contains(&self.code)).then_some(self.code as u8)
+    }
+
+    /// Another of the same side says more than this one, which stands for an error of the application.
+    pub(super) fn stands_for(&self, other: &Self) -> bool {
+        let placeholder = !self.application && self.code == Self::APPLICATION_ERROR;
+        placeholder && other.application && self.direction == other.direction
+    }
+
+    /// The registry's name of the error, where `protocol` is the application's (ALPN), or its number.
+    pub fn name(&self, protocol: &str) -> String {
+        let of_application = |names: &[(u64, &str)]| {
+            let known = names.iter().find(|(code, _)| *code == self.code);
+            known.map_or_else(
+                || format!("application error 0x{:x}", self.code),
+                |(_, name)| (*name).to_owned(),
+            )
+        };
+        match (self.application, self.alert()) {
+            (false, Some(alert)) => format!("CRYPTO_ERROR {}", alert_name(alert)),
+            (false, None) => error_name(self.code),
+            (true, _) if protocol == "h3" || protocol.starts_with("h3-") => of_application(HTTP3),
+            (true, _) if protocol.starts_with("doq") => of_application(DNS),
+            (true, _) => of_application(&[]),
+        }
     }
 }
+
+/// RFC 9114 section 8.1 and RFC 9204 section 6.
+const HTTP3: &[(u64, &str)] = &[
+    (0x100, "H3_NO_ERROR"),
+    (0x101, "H3_GENERAL_PROTOCOL_ERROR"),
+    (0x102, "H3_INTERNAL_ERROR"),
+    (0x103, "H3_STREAM_CREATION_ERROR"),
+    (0x104, "H3_CLOSED_CRITICAL_STREAM"),
+    (0x105, "H3_FRAME_UNEXPECTED"),
+    (0x106, "H3_FRAME_ERROR"),
+    (0x107, "H3_EXCESSIVE_LOAD"),
+    (0x108, "H3_ID_ERROR"),
+    (0x109, "H3_SETTINGS_ERROR"),
+    (0x10a, "H3_MISSING_SETTINGS"),
+    (0x10b, "H3_REQUEST_REJECTED"),
+    (0x10c, "H3_REQUEST_CANCELLED"),
+    (0x10d, "H3_REQUEST_INCOMPLETE"),
+    (0x10e, "H3_MESSAGE_ERROR"),
+    (0x10f, "H3_CONNECT_ERROR"),
+    (0x110, "H3_VERSION_FALLBACK"),
+    (0x200, "QPACK_DECOMPRESSION_FAILED"),
+    (0x201, "QPACK_ENCODER_STREAM_ERROR"),
+    (0x202, "QPACK_DECODER_STREAM_ERROR"),
+];
+
+/// RFC 9250 section 4.3.
+const DNS: &[(u64, &str)] = &[
+    (0, "DOQ_NO_ERROR"),
+    (1, "DOQ_INTERNAL_ERROR"),
+    (2, "DOQ_PROTOCOL_ERROR"),
+    (3, "DOQ_REQUEST_CANCELLED"),
+    (4, "DOQ_EXCESSIVE_LOAD"),
+    (5, "DOQ_UNSPECIFIED_ERROR"),
+];
 
 /// RFC 9000 section 20.1 and RFC 9368 section 8.
 const ERRORS: [&str; 18] = [

@@ -3,6 +3,7 @@
 //! Records (RFC 8446 section 5, RFC 5246 section 6) become handshake messages, certificates and alerts.
 
 mod alert;
+mod cbc;
 mod certificate;
 mod chain;
 mod compressed;

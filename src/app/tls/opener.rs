@@ -9,13 +9,20 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::app::tls::cbc::{CbcKeys, CbcSuite};
 use crate::app::tls::record::Record;
 use crate::app::tls::schedule::{RecordKeys, Suite, TAG};
+use crate::app::tls::session::TLS13;
 use crate::capture::{Keys, Label, Random, Secret};
 use crate::dissect::{Direction, PacketRef};
 
 /// Records of a direction that no key opened before one did: early data, and what the server passes over.
 const MOST_FAILED: u32 = 32;
+
+/// TLS 1.2.
+const TLS12: u16 = 0x0303;
+/// Number of its extension.
+const ENCRYPT_THEN_MAC: [u8; 2] = [0, 22];
 
 /// Why a record was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,12 +30,14 @@ const MOST_FAILED: u32 = 32;
 pub enum Sealed {
     /// The secret for it is not at hand.
     NoKeys,
-    /// Its cipher suite is none with AES-GCM or ChaCha20-Poly1305.
+    /// Its cipher suite is none with AES-GCM or ChaCha20-Poly1305, and none with AES-CBC of TLS 1.2.
     Suite,
     /// Bytes are missing in front of it or in it: nobody knows which record it is.
     Gap,
-    /// No key at hand opens it: early data, or damaged.
+    /// No key at hand opens it: it may be damaged.
     NoKeyFits,
+    /// What a client sends before the server has answered (RFC 8446 section 2.3), whose keys are not kept.
+    EarlyData,
 }
 
 impl Sealed {
@@ -39,6 +48,7 @@ impl Sealed {
             Self::Suite => "suite",
             Self::Gap => "gap",
             Self::NoKeyFits => "no_key_fits",
+            Self::EarlyData => "early_data",
         }
     }
 
@@ -48,7 +58,9 @@ impl Sealed {
             Self::NoKeys => "TLS 1.3 encrypts the certificates, and the keys at hand are of other sessions",
             Self::Suite => "TLS 1.3 encrypts the certificates with a cipher suite that is not opened",
             Self::Gap => "bytes of the handshake are missing: what follows them was not opened",
-            Self::NoKeyFits => "TLS 1.3 encrypts the certificates, and no key at hand opens them",
+            Self::NoKeyFits | Self::EarlyData => {
+                "TLS 1.3 encrypts the certificates, and no key at hand opens them"
+            }
         }
     }
 }
@@ -56,7 +68,7 @@ impl Sealed {
 /// What keys opened of a session, by direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
-    /// Records that were opened.
+    /// Records, or packets of QUIC, that were opened.
     pub records: [u64; 2],
     /// Encrypted records that were not.
     pub sealed: [u64; 2],
@@ -101,6 +113,10 @@ pub(super) struct Opener {
     keys: Keys,
     /// Of the last ClientHello and ServerHello.
     randoms: [Option<Random>; 2],
+    /// Both agreed to encrypt first and authenticate then, with AES-CBC.
+    encrypts_first: bool,
+    /// The client resumes a session, as early data needs (RFC 8446 section 4.2.10).
+    pub(super) may_be_early: bool,
     sides: [Side; 2],
     pub(super) opened: Opened,
     plain: Vec<Plain>,
@@ -121,10 +137,25 @@ struct Side {
 /// Keys in force.
 #[derive(Clone)]
 struct Epoch {
-    keys: RecordKeys,
+    keys: Protection,
     /// What follows them is derived from it, in TLS 1.3.
     secret: Secret,
     stage: Stage,
+}
+
+#[derive(Clone)]
+enum Protection {
+    Aead(RecordKeys),
+    Cbc(CbcKeys),
+}
+
+impl Protection {
+    fn open(&self, sequence: u64, kind: u8, body: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Aead(keys) => keys.open(sequence, kind, body),
+            Self::Cbc(keys) => keys.open(sequence, kind, body),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,8 +173,16 @@ impl fmt::Debug for Opener {
 
 impl Opener {
     pub(super) fn new(keys: Keys) -> Self {
-        let (randoms, sides) = Default::default();
-        Self { keys, randoms, sides, opened: Opened::default(), plain: Vec::new() }
+        let (randoms, encrypts_first, may_be_early, sides) = Default::default();
+        Self {
+            keys,
+            randoms,
+            encrypts_first,
+            may_be_early,
+            sides,
+            opened: Opened::default(),
+            plain: Vec::new(),
+        }
     }
 
     /// Bytes of memory that it takes, about.
@@ -164,6 +203,9 @@ impl Opener {
     pub(super) fn hello(&mut self, kind: u8, body: &[u8]) {
         let random = body.get(2..).and_then(|rest| rest.first_chunk()).copied();
         self.randoms[usize::from(kind == 2)] = random;
+        if kind == 2 {
+            self.encrypts_first = encrypts_first(body);
+        }
     }
 
     /// A ChangeCipherSpec of TLS 1.2: other keys begin, and their records are counted from 0.
@@ -191,27 +233,28 @@ impl Opener {
         }
     }
 
-    /// Opens a whole record in place and says what it holds; `None` leaves it as it is. `cipher` is the suite
-    /// in force, unless nobody has chosen one yet.
+    /// Opens a whole record in place and says what it holds; `None` leaves it as it is. `chosen` are version
+    /// and suite in force, unless nobody has chosen them yet.
     pub(super) fn open(
         &mut self,
         direction: Direction,
-        cipher: Option<u16>,
-        tls13: bool,
+        chosen: Option<(u16, u16)>,
         record: &mut Record,
     ) -> Option<u8> {
         let index = direction.index();
-        let suite = cipher.map(|cipher| Suite::of(cipher).ok_or(Sealed::Suite));
-        let opened = match suite {
+        let opened = match chosen {
             _ if self.sides[index].stopped => Err(self.opened.why[index].unwrap_or(Sealed::NoKeyFits)),
             // Early data comes before anything was chosen.
+            None if self.may_be_early && direction == Direction::ToServer => Err(Sealed::EarlyData),
             None => Err(Sealed::NoKeyFits),
-            Some(Err(why)) => {
-                self.sides[index].stopped = true;
-                Err(why)
-            }
-            Some(Ok(suite)) if tls13 => self.open_13(direction, suite, record),
-            Some(Ok(suite)) => self.open_12(direction, suite, record),
+            Some((version, cipher)) => match (version, Suite::of(cipher), CbcSuite::of(cipher)) {
+                (TLS13, Some(suite), _) => self.open_13(direction, suite, record),
+                (TLS12, Some(_), _) | (TLS12, _, Some(_)) => self.open_12(direction, cipher, record),
+                _ => {
+                    self.sides[index].stopped = true;
+                    Err(Sealed::Suite)
+                }
+            },
         };
         match opened {
             Ok(kind) => {
@@ -289,13 +332,14 @@ impl Opener {
                 self.keys.secret(label, self.randoms[0].as_ref()?, at.packet)?
             }
         };
-        Some(Epoch { keys: RecordKeys::of_traffic(suite, &secret)?, secret, stage })
+        let keys = Protection::Aead(RecordKeys::of_traffic(suite, &secret)?);
+        Some(Epoch { keys, secret, stage })
     }
 
-    fn open_12(&mut self, direction: Direction, suite: Suite, record: &mut Record) -> Result<u8, Sealed> {
+    fn open_12(&mut self, direction: Direction, cipher: u16, record: &mut Record) -> Result<u8, Sealed> {
         let index = direction.index();
         if self.sides[index].epoch.is_none() {
-            let Some(keys) = self.keys_12(direction, suite, record.at) else {
+            let Some(keys) = self.keys_12(direction, cipher, record.at) else {
                 return Err(self.failed(direction, false));
             };
             let epoch = Epoch { keys, secret: Zeroizing::default(), stage: Stage::Traffic };
@@ -311,11 +355,15 @@ impl Opener {
         }
     }
 
-    fn keys_12(&self, direction: Direction, suite: Suite, at: PacketRef) -> Option<RecordKeys> {
+    fn keys_12(&self, direction: Direction, cipher: u16, at: PacketRef) -> Option<Protection> {
         let [client, server] = self.randoms;
         let (client, server) = client.zip(server)?;
-        let master = self.keys.secret(Label::Master, &client, at.packet)?;
-        RecordKeys::of_master(suite, &master, [&client, &server], direction)
+        let (master, randoms) = (self.keys.secret(Label::Master, &client, at.packet)?, [&client, &server]);
+        if let Some(suite) = Suite::of(cipher) {
+            return RecordKeys::of_master(suite, &master, randoms, direction).map(Protection::Aead);
+        }
+        let (suite, behind) = (CbcSuite::of(cipher)?, self.encrypts_first);
+        CbcKeys::of_master(suite, &master, randoms, direction, behind).map(Protection::Cbc)
     }
 
     /// No key opened a record; `known`: there was one to try.
@@ -345,6 +393,20 @@ impl Opener {
     pub(super) fn is_idle(&self, at: PacketRef) -> bool {
         self.opened == Opened::default() && !self.keys.any_before(at.packet)
     }
+}
+
+/// A ServerHello has the extension of RFC 7366.
+fn encrypts_first(hello: &[u8]) -> bool {
+    let session = hello.get(34).map_or(0, |length| usize::from(*length));
+    // Behind version, random, session ID, suite, compression and the length of all extensions.
+    let mut rest = hello.get(34 + 1 + session + 2 + 1 + 2..).unwrap_or_default();
+    while let Some((&[k0, k1, l0, l1], after)) = rest.split_first_chunk::<4>() {
+        if [k0, k1] == ENCRYPT_THEN_MAC {
+            return true;
+        }
+        rest = after.get(usize::from(u16::from_be_bytes([l0, l1]))..).unwrap_or_default();
+    }
+    false
 }
 
 /// RFC 8446 section 5.2: the content, its type, and zeros.

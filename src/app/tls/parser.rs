@@ -7,7 +7,7 @@ use crate::app::tls::hello::{ClientHello, ServerHello, cipher_name, encrypted_pr
 use crate::app::tls::opener::{Opener, Plain};
 use crate::app::tls::record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records};
 use crate::app::tls::session::{TLS13, TlsSession};
-use crate::capture::Keys;
+use crate::capture::{Keys, Random};
 use crate::dissect::{Direction, PacketRef};
 
 /// Largest handshake message read; a chain of certificates is rarely above 16 KiB.
@@ -31,6 +31,8 @@ pub struct TlsParser {
     halves: [Half; 2],
     /// While records may be opened.
     opener: Option<Box<Opener>>,
+    /// Of the ClientHello, over QUIC.
+    random: Option<Random>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -77,6 +79,11 @@ impl TlsParser {
     /// What was read so far, for what QUIC itself says of the session.
     pub(in crate::app) fn session_mut(&mut self) -> &mut TlsSession {
         &mut self.session
+    }
+
+    /// The random of the ClientHello, over QUIC.
+    pub(in crate::app) fn client_random(&self) -> Option<Random> {
+        self.random
     }
 
     /// Takes the next bytes of a direction's handshake messages, which stand in no records.
@@ -165,8 +172,8 @@ impl TlsParser {
             return None;
         }
         let cipher = self.session.server_hello.as_ref().map(|hello| hello.cipher_suite);
-        let tls13 = self.session.is_tls13();
-        self.opener.as_mut()?.open(direction, cipher, tls13, record)
+        let chosen = self.session.version().zip(cipher);
+        self.opener.as_mut()?.open(direction, chosen, record)
     }
 
     /// A record has passed; `inner`: what keys found in it.
@@ -307,9 +314,15 @@ impl TlsParser {
         if let (1 | 2, Some(opener)) = (kind, &mut self.opener) {
             opener.hello(kind, body);
         }
+        if kind == 1 && self.quic {
+            self.random = body.get(2..).and_then(|rest| rest.first_chunk()).copied();
+        }
         match kind {
             1 if self.session.client_hello.is_none() => {
                 self.session.client_hello = ClientHello::read(body, at, self.quic);
+                if let (Some(hello), Some(opener)) = (&self.session.client_hello, &mut self.opener) {
+                    opener.may_be_early = hello.resumption;
+                }
                 self.texts += body.len();
             }
             2 => match ServerHello::read(body, at) {

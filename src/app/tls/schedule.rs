@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use crate::capture::Secret;
 use crate::dissect::Direction;
 
-/// Octets that authenticate a record.
-pub(super) const TAG: usize = 16;
+/// Octets that authenticate a record, or a packet of QUIC.
+pub(in crate::app) const TAG: usize = 16;
 /// Octets of the nonce that a record of TLS 1.2 with AES-GCM carries (RFC 5288 section 3).
 const EXPLICIT: usize = 8;
 
@@ -40,7 +40,7 @@ impl Hash {
     }
 
     /// The pseudo-random function of TLS 1.2 (RFC 5246 section 5).
-    fn prf(self, secret: &[u8], seed: &[u8], out: &mut [u8]) -> Option<()> {
+    pub(super) fn prf(self, secret: &[u8], seed: &[u8], out: &mut [u8]) -> Option<()> {
         match self {
             Self::Sha256 => p_hash::<Hmac<Sha256>>(secret, seed, out),
             Self::Sha384 => p_hash::<Hmac<Sha384>>(secret, seed, out),
@@ -70,9 +70,9 @@ fn p_hash<M: Mac + KeyInit + Clone>(secret: &[u8], seed: &[u8], out: &mut [u8]) 
     Some(())
 }
 
-/// What of a cipher suite protects records.
+/// What of a cipher suite protects records, or packets of QUIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Suite {
+pub(in crate::app) struct Suite {
     aead: Aead,
     hash: Hash,
 }
@@ -85,9 +85,11 @@ enum Aead {
 }
 
 impl Suite {
-    /// Of the registry's number; `None` for those that are not opened: CBC, CCM, RC4, and all that are not
-    /// AES or ChaCha20.
-    pub(super) fn of(cipher: u16) -> Option<Self> {
+    /// What Initial packets of QUIC are sealed with (RFC 9001 section 5.2).
+    pub(in crate::app) const INITIAL: Self = Self { aead: Aead::Aes128Gcm, hash: Hash::Sha256 };
+
+    /// Of the registry's number; `None` for those that are not AES-GCM or ChaCha20-Poly1305.
+    pub(in crate::app) fn of(cipher: u16) -> Option<Self> {
         let known = TlsCipherSuite::from_id(cipher)?;
         let aead = match (known.enc, known.enc_mode, known.enc_size) {
             (TlsCipherEnc::Aes, TlsCipherEncMode::Gcm, 128) => Aead::Aes128Gcm,
@@ -106,6 +108,37 @@ impl Suite {
     fn key(self) -> usize {
         if self.aead == Aead::Aes128Gcm { 16 } else { 32 }
     }
+
+    /// A key derived from a secret, as long as the suite's are; `None` when the secret is another suite's.
+    pub(in crate::app) fn derive(self, secret: &[u8], label: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let mut key = Zeroizing::new(vec![0; self.key()]);
+        self.hash.expand_label(secret, label, &mut key);
+        (secret.len() == self.hash.length()).then_some(key)
+    }
+
+    /// The initialisation vector that is derived from a secret.
+    pub(in crate::app) fn vector(self, secret: &[u8], label: &str) -> Zeroizing<[u8; 12]> {
+        let mut iv = Zeroizing::new([0; 12]);
+        self.hash.expand_label(secret, label, iv.as_mut_slice());
+        iv
+    }
+
+    /// The secret that follows this one.
+    pub(in crate::app) fn updated(self, secret: &[u8], label: &str) -> Secret {
+        let mut next = Zeroizing::new(vec![0; self.hash.length()]);
+        self.hash.expand_label(secret, label, &mut next);
+        next
+    }
+
+    /// The cipher with this key.
+    pub(in crate::app) fn cipher(self, key: &[u8]) -> Option<Cipher> {
+        Cipher::new(self.aead, key)
+    }
+
+    /// The key is one of ChaCha20, and not of AES.
+    pub(in crate::app) fn is_chacha(self) -> bool {
+        self.aead == Aead::ChaCha20Poly1305
+    }
 }
 
 /// What protects the records of one direction, from a change of keys to the next.
@@ -118,8 +151,9 @@ pub(super) struct RecordKeys {
     tls13: bool,
 }
 
+/// A cipher that authenticates, with its key.
 #[derive(Clone)]
-enum Cipher {
+pub(in crate::app) enum Cipher {
     Aes128(Box<Aes128Gcm>),
     Aes256(Box<Aes256Gcm>),
     ChaCha(Zeroizing<[u8; 32]>),
@@ -134,7 +168,14 @@ impl Cipher {
         })
     }
 
-    fn open(&self, nonce: [u8; 12], authenticated: &[u8], content: &mut [u8], tag: [u8; TAG]) -> bool {
+    /// Opens in place what has this tag; otherwise leaves it as it is.
+    pub(in crate::app) fn open(
+        &self,
+        nonce: [u8; 12],
+        authenticated: &[u8],
+        content: &mut [u8],
+        tag: [u8; TAG],
+    ) -> bool {
         match self {
             Self::Aes128(cipher) => cipher
                 .decrypt_inout_detached(&nonce.into(), authenticated, content.into(), &tag.into())
@@ -147,19 +188,38 @@ impl Cipher {
                 .is_ok(),
         }
     }
+
+    /// Seals in place: the tag.
+    pub(in crate::app) fn seal(
+        &self,
+        nonce: [u8; 12],
+        authenticated: &[u8],
+        content: &mut [u8],
+    ) -> Option<[u8; TAG]> {
+        let nonce12 = nonce.into();
+        let tag = match self {
+            Self::Aes128(cipher) => {
+                cipher.encrypt_inout_detached(&nonce12, authenticated, content.into()).ok()?
+            }
+            Self::Aes256(cipher) => {
+                cipher.encrypt_inout_detached(&nonce12, authenticated, content.into()).ok()?
+            }
+            Self::ChaCha(key) => {
+                return Some(
+                    ChaCha20Poly1305::new(Key::new(**key), Nonce::new(nonce))
+                        .encrypt(content, Some(authenticated)),
+                );
+            }
+        };
+        Some(tag.into())
+    }
 }
 
 impl RecordKeys {
     /// Of a traffic secret of TLS 1.3 (RFC 8446 section 7.3).
     pub(super) fn of_traffic(suite: Suite, secret: &[u8]) -> Option<Self> {
-        if secret.len() != suite.hash.length() {
-            return None;
-        }
-        let mut key = Zeroizing::new(vec![0; suite.key()]);
-        let mut iv = Zeroizing::new([0; 12]);
-        suite.hash.expand_label(secret, "key", &mut key);
-        suite.hash.expand_label(secret, "iv", iv.as_mut_slice());
-        Some(Self { cipher: Cipher::new(suite.aead, &key)?, iv, explicit: false, tls13: true })
+        let cipher = suite.cipher(&suite.derive(secret, "key")?)?;
+        Some(Self { cipher, iv: suite.vector(secret, "iv"), explicit: false, tls13: true })
     }
 
     /// Of a master secret of TLS 1.2, for what `direction` sends; `randoms` are the client's and the server's
@@ -212,9 +272,7 @@ impl RecordKeys {
 
     /// The secret that follows this one when keys are updated (RFC 8446 section 7.2).
     pub(super) fn updated(suite: Suite, secret: &[u8]) -> Secret {
-        let mut next = Zeroizing::new(vec![0; suite.hash.length()]);
-        suite.hash.expand_label(secret, "traffic upd", &mut next);
-        next
+        suite.updated(secret, "traffic upd")
     }
 
     #[cfg(test)]
@@ -231,18 +289,7 @@ impl RecordKeys {
             false => [sequence.to_be_bytes().as_slice(), &header(content.len())].concat(),
         };
         let mut sealed = content.to_vec();
-        let tag: [u8; TAG] = match &self.cipher {
-            Cipher::Aes128(cipher) => cipher
-                .encrypt_inout_detached(&nonce.into(), &authenticated, sealed.as_mut_slice().into())
-                .expect("short")
-                .into(),
-            Cipher::Aes256(cipher) => cipher
-                .encrypt_inout_detached(&nonce.into(), &authenticated, sealed.as_mut_slice().into())
-                .expect("short")
-                .into(),
-            Cipher::ChaCha(key) => ChaCha20Poly1305::new(Key::new(**key), Nonce::new(nonce))
-                .encrypt(&mut sealed, Some(&authenticated)),
-        };
+        let tag = self.cipher.seal(nonce, &authenticated, &mut sealed).expect("short");
         [if self.explicit { explicit.as_slice() } else { &[] }, &sealed, &tag].concat()
     }
 }

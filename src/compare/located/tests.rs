@@ -17,7 +17,7 @@ fn located(inputs: &[PathBuf]) -> Comparison {
     let mut losses = Losses::default();
     let compared = Comparison::new(points, &limits, &mut |event| losses.add(event), &|_| {});
     let mut compared = compared.expect("readable");
-    compared.locate(&losses, inputs, &config, &|_| {}).expect("readable");
+    compared.locate(&losses, inputs, &[], &config, &|_| {}).expect("readable");
     compared
 }
 

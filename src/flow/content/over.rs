@@ -1,6 +1,7 @@
 //! Connections that begin in one protocol and go on in another, and those that few begin with.
 
 use super::{Content, HEAD, Kind};
+use crate::app::dns::begins_dns_stream;
 use crate::app::http::GoesOver;
 use crate::app::http2::{Http2Parser, looks_like_http2};
 use crate::app::tls::{Octets, Plain, Recognition, TlsParser};
@@ -127,13 +128,22 @@ impl Content {
         self.before.as_ref()?.inside.as_deref()
     }
 
+    pub(super) fn inside_mut(&mut self) -> Option<&mut Self> {
+        self.before.as_mut()?.inside.as_deref_mut()
+    }
+
     /// Takes what stands in records that were opened. TLS inside TLS stays closed.
     pub(super) fn plain_inside(&mut self, plain: Vec<Plain>) {
-        if plain.is_empty() {
-            return;
-        }
+        let Some(first) = plain.first() else { return };
+        // DNS over TLS is told by its port, and on others by the question that it begins with.
+        let dns = || match &first.octets {
+            Octets::Known(octets) => {
+                self.dns_inside || first.direction == Direction::ToServer && begins_dns_stream(octets)
+            }
+            Octets::Missing(_) => self.dns_inside,
+        };
         let inside = &mut self.before.get_or_insert_default().inside;
-        let inside = inside.get_or_insert_with(|| Box::new(Self::stream(false, None)));
+        let inside = inside.get_or_insert_with(|| Box::new(Self::stream(dns(), false, None)));
         inside.clock = self.clock;
         for Plain { direction, at, octets } in plain {
             match octets {

@@ -2,7 +2,7 @@
 
 use super::shared::{FileIndex, community_id, ordinal, side, word};
 use super::{Column, Table, columns};
-use crate::app::quic::{self, Quic};
+use crate::app::quic::{self, Close, Quic};
 use crate::app::tls::{
     Alert, Certificate, ClientHello, Sealed, ServerHello, TlsSession, cipher_name, version_name,
 };
@@ -86,6 +86,20 @@ impl<'a> TlsRow<'a> {
 
     fn server_name(self) -> Option<&'a str> {
         self.client()?.sni.as_deref()
+    }
+
+    fn close(self) -> Option<&'a Close> {
+        self.quic()?.close.as_ref()
+    }
+
+    /// What a code of the application means, its protocol says: what the server chose, or the client's first.
+    fn closed_with(self) -> Option<String> {
+        let chosen = self.server().and_then(|hello| hello.alpn.as_deref());
+        let offered = || self.client()?.alpn.first().map(String::as_str);
+        let close = self.close()?;
+        let name = close.name(chosen.or_else(offered).unwrap_or_default());
+        let colon = if close.reason.is_empty() { "" } else { ": " };
+        Some(format!("{name} by {}{colon}{}", side(close.direction), close.reason))
     }
 
     fn opened(self) -> Option<&'static str> {
@@ -192,8 +206,11 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
         = |row| row.quic().map(|quic| quic::version_name(quic.version));
     "quic_versions" Text "QUIC versions that the client tried or offers, joined by commas"
         = |row| row.quic_versions();
+    "quic_close" Text "error with which a side closed a QUIC connection, in an Initial packet or read with \
+        keys, who did, and the reason given, others than ASCII escaped: H3_INTERNAL_ERROR by resp: no memory"
+        = |row| row.closed_with();
     "orig_lost" Bool "missing bytes ended the reading of the client's side" = |row| row.session.lost[0];
     "resp_lost" Bool "missing bytes ended the reading of the server's side" = |row| row.session.lost[1];
     "opened" Text "how far keys opened the encrypted records: whole, or why not all of them: no_keys, suite, \
-        gap, no_key_fits; null when no keys were given" = |row| row.opened();
+        gap, no_key_fits, early_data; null when no keys were given" = |row| row.opened();
 };

@@ -74,6 +74,7 @@ INCIDENTS = {
     "proxy_502": "connection_refused",
     "proxy_504": "slow_server",
     "quic_blocked": "quic",
+    "quic_expired_keys": "tls_certificate",
     "routing_loop": "routing_loop",
     "rst_injected": "rst_injection",
     "rtt_step": "latency_shift",

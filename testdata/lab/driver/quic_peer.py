@@ -1,9 +1,11 @@
-"""A QUIC server or client on aioquic, as a process of a host: `serve PORT CHAIN KEY [retry]`, `ask ADDRESS PORT NAME SECONDS`.
+"""A QUIC server or client on aioquic, as a process of a host: `serve PORT CHAIN KEY [retry]`, `ask ADDRESS PORT NAME SECONDS [ROOT]`.
 
-The client prints `answered`, `silent` when the time is over, or `failed` and why.
+The client prints `answered`, `silent` when the time is over, or `failed` and why. With a root certificate it checks the server's.
+Its secrets go to the file that SSLKEYLOGFILE names.
 """
 
 import asyncio
+import os
 import ssl
 import sys
 
@@ -29,8 +31,14 @@ async def serving(port, chain, key, *options):
     await asyncio.Event().wait()
 
 
-async def exchange(address, port, name):
-    configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name=name, verify_mode=ssl.CERT_NONE)
+async def exchange(address, port, name, root):
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name=name)
+    if root:
+        configuration.load_verify_locations(root)
+    else:
+        configuration.verify_mode = ssl.CERT_NONE
+    if keys := os.environ.get("SSLKEYLOGFILE"):
+        configuration.secrets_log_file = open(keys, "a", buffering=1)
     async with connect(address, port, configuration=configuration) as connection:
         reader, writer = await connection.create_stream()
         writer.write(b"GET /\r\n")
@@ -38,9 +46,9 @@ async def exchange(address, port, name):
         return await reader.read()
 
 
-async def asking(address, port, name, seconds):
+async def asking(address, port, name, seconds, root=None):
     try:
-        page = await asyncio.wait_for(exchange(address, int(port), name), float(seconds))
+        page = await asyncio.wait_for(exchange(address, int(port), name, root), float(seconds))
         print("answered" if page == PAGE else "cut")
     except TimeoutError:
         print("silent")

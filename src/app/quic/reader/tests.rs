@@ -6,30 +6,30 @@ use crate::support::tcp::{CLIENT, SERVER};
 use crate::support::tls;
 use crate::time::Timestamp;
 
-fn at(packet: u64, millis: i64) -> PacketRef {
+pub(super) fn at(packet: u64, millis: i64) -> PacketRef {
     PacketRef { packet, time: Timestamp(0) + Span::millis(millis) }
 }
 
-fn talk(version: u32) -> Talk {
+pub(super) fn talk(version: u32) -> Talk {
     let (client, server) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
     Talk { version, ..Talk::between((client, 50_000), (server, 443), 0) }
 }
 
 /// The client's first datagram.
-fn asks(talk: &mut Talk) -> Vec<u8> {
+pub(super) fn asks(talk: &mut Talk) -> Vec<u8> {
     let frames = crypto(0, &talk.hello("www.shop.example"));
     talk.initial(CLIENT, &frames, 1200)
 }
 
 /// The server's answer.
-fn answers(talk: &mut Talk) -> Vec<u8> {
+pub(super) fn answers(talk: &mut Talk) -> Vec<u8> {
     talk.ids[SERVER] = b"server".to_vec();
     let hello = tls::server_hello(true, 7)[5..].to_vec();
     let flight = [ACK, &crypto(0, &hello)].concat();
     [talk.initial(SERVER, &flight, 0), talk.handshake(SERVER, 700)].concat()
 }
 
-fn facts(reader: QuicReader) -> (TlsSession, Quic) {
+pub(super) fn facts(reader: QuicReader) -> (TlsSession, Quic) {
     let mut session = reader.finish();
     let quic = *session.quic.take().expect("QUIC");
     (session, quic)

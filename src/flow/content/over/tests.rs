@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 
 /// What both sides send, in order, each in pieces of so many bytes.
 fn content(steps: &[(char, &[u8])], piece: usize) -> Content {
-    let mut content = Content::stream(false, None);
+    let mut content = Content::stream(false, false, None);
     for (number, (side, bytes)) in (1..).zip(steps) {
         let direction = if *side == 'c' { Direction::ToServer } else { Direction::ToClient };
         content.clock = Timestamp(number * 1_000_000);

@@ -11,6 +11,7 @@ from ..net import until
 from ..rules import Drop
 from ..services import together
 from ..web import Nginx, curl
+from .tls import keys_in_file
 
 HOST = "media.lab.example"
 PEER = Path(__file__).parent.parent / "quic_peer.py"
@@ -21,18 +22,19 @@ BLOCKED = 77
 class Server:
     """A host that serves HOST by QUIC and by TCP."""
 
-    def __init__(self, lab, site, name, *options, number=None):
+    def __init__(self, lab, site, name, *options, number=None, **leaf):
         self.node = site.server(name, number=number)
         self.authority = Authority(lab.work / f"ca-{name}", "lab.example")
-        chain, key = self.authority.leaf("leaf", HOST)
+        chain, key = self.authority.leaf("leaf", HOST, **leaf)
         Nginx(self.node).tls(chain, key, name=HOST).start()
         self.node.start(sys.executable, PEER, "serve", 443, chain, key, *options)
         until(lambda: self.node.run("ss", "-Hlnu", "sport = :443").strip(), 40)
 
-    def over_quic(self, client, seconds, ipv6=False):
+    def over_quic(self, client, seconds, ipv6=False, checked=False):
         """What became of it."""
         address = self.node.v6 if ipv6 else self.node.v4
-        return client.run(sys.executable, PEER, "ask", address, 443, HOST, seconds).strip()
+        root = [self.authority.path("root.pem")] if checked else []
+        return client.run(sys.executable, PEER, "ask", address, 443, HOST, seconds, *root).strip()
 
     def over_tcp(self, client, ipv6=False):
         address = f"[{self.node.v6}]" if ipv6 else self.node.v4
@@ -81,3 +83,36 @@ def healthy_quic(lab):
             together(lambda: plain.over_tcp(client), lambda: wanted(plain.over_quic(client, 0.03), "silent", "answered"))
         time.sleep(0.5)
     lab.truth.shows = "quic.long.packet_type == 0 && tls.handshake.type == 2"
+
+
+@scenario
+def quic_expired_keys(lab):
+    """Clients reject the expired certificate of a QUIC server, others ask another one; the file has the keys of the sessions."""
+    site = lab.site(rtt=33, jitter=0.3)
+    clients = [site.client(f"client{number}") for number in (1, 2, 3)]
+    expired, well = Server(lab, site, "expired", days=(-400, -3)), Server(lab, site, "well")
+    with keys_in_file(lab, site, "client side"):
+        for client in clients:
+            for _ in range(2):
+                if not expired.over_quic(client, 10, checked=True).startswith("failed"):
+                    raise RuntimeError("the client takes the certificate")
+            if well.over_quic(client, 10, checked=True) != "answered":
+                raise RuntimeError("the client does not take the other certificate")
+    server = expired.node.v4
+    lab.truth.expect("tls_alert", severity="warning", server=server, port=443, mentions="certificate_expired", failed=6)
+    lab.truth.expect("tls_certificate", variant="expired", server=server, port=443)
+    lab.truth.shows = "quic.cc.error_code == 301"
+
+
+@scenario
+def healthy_quic_keys(lab):
+    """QUIC over both families, with Retry and without, with the keys in the file: all well."""
+    site = lab.site(rtt=28, jitter=0.3)
+    clients = [site.client(f"client{number}") for number in (1, 2)]
+    plain, retrying = Server(lab, site, "plain"), Server(lab, site, "retrying", "retry")
+    with keys_in_file(lab, site, "server side"):
+        for client in clients:
+            for ipv6 in (False, True):
+                wanted(plain.over_quic(client, 10, ipv6, checked=True), "answered")
+                wanted(retrying.over_quic(client, 10, ipv6, checked=True), "answered")
+    lab.truth.shows = "quic && x509ce.dNSName == \"" + HOST + "\""

@@ -218,11 +218,13 @@ def inside(place, *versions):
 
 @scenario
 def healthy_tls_keys(lab):
-    """HTTP/1.1 and HTTP/2 inside TLS 1.2 and 1.3, with AES-GCM and ChaCha20 and with the keys in the file: all well."""
+    """HTTP/1.1 and HTTP/2 inside TLS 1.2 and 1.3, with AES-GCM, ChaCha20 and AES-CBC and with the keys in the file: all well."""
     place = Place(lab, 21)
     place.nginx(port="443 http2")
     with keys_in_file(lab, place.site, "server side"):
         inside(place, ("--tls-max", "1.2"), ("--tlsv1.3",), ("--tlsv1.3", "--tls13-ciphers", "TLS_CHACHA20_POLY1305_SHA256"))
+        for suite in ("ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA384"):
+            place.ask(1, "--tls-max", "1.2", "--ciphers", suite, "--http1.1", *place.root(), path="page")
     lab.truth.shows = "http.response.code == 200 || http2.headers.status == 200"
 
 
