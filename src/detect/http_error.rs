@@ -26,8 +26,8 @@
 //! - Other statuses of gRPC: they answer the caller. Streams that the server refuses before it begins with
 //!   them (REFUSED_STREAM, GOAWAY): clients try those again.
 //! - One client that fails at many paths, as scanners do: that is information.
-//! - SOAP sends its faults with 500 and a message (SOAP 1.2 part 2 section 7.5.2). Where the server answers
-//!   most requests well, they belong to the dialogue, as when WinRM has no output yet: that is information.
+//! - WinRM sends its faults with 500 and a message (SOAP 1.2 part 2 section 7.5.2), also when it has no output
+//!   yet. Where the server answers most requests well, they belong to the dialogue: that is information.
 //! - A request on a used connection that the server closes within a second: it may have been closing before
 //!   the request came.
 //! - Probes by their path (`/healthz`, `/primary`): `health_check` follows those, and some are meant to fail.
@@ -225,8 +225,8 @@ counts! {
         paths: Distinct<String, 64>,
         statuses: Distinct<u16, 16>,
         by_reset: u64,
-        /// Answers of 500 with a message of SOAP.
-        soap_faults: u64,
+        /// Faults of WinRM.
+        faults: u64,
         /// HTTP/2 ended the stream, and not the connection.
         by_code: u64,
         shortest_wait_us: Least,
@@ -332,7 +332,7 @@ impl Detector for HttpError {
         case.counts.by_reset += u64::from(exchange.closed.is_some_and(|closing| closing.reset));
         case.counts.moments.0.add((asked.time, end.time));
         case.counts.by_code += u64::from(exchange.error.is_some());
-        case.counts.soap_faults += u64::from(exchange.status == Some(500) && is_soap(&exchange.content_type));
+        case.counts.faults += u64::from(is_winrm_fault(exchange));
         let grpc = exchange.grpc_status.filter(|_| problem == Problem::GrpcStatus);
         if let Some(status) = grpc.or(exchange.status) {
             case.counts.statuses.add(status);
@@ -401,7 +401,7 @@ impl Detector for HttpError {
         }
         let scan = case.affected.clients.count() == 1 && case.counts.paths.count() >= self.sweep
             || context.heard.is_scan(&case.affected.clients, server.address);
-        let faults = case.counts.soap_faults;
+        let faults = case.counts.faults;
         let dialogue = faults * 2 > failed && failed * 2 <= case.total;
         let severity = match failed {
             _ if failed < self.errors || scan => Severity::Info,
@@ -433,8 +433,7 @@ impl Detector for HttpError {
             summary += &format!(" Each answer came {timer} after its request, as after a time-out.");
         }
         if faults > 0 {
-            summary +=
-                &format!(" {} SOAP fault messages, which the application reads.", which(faults, failed));
+            summary += &format!(" {} faults of WinRM, which its client reads.", which(faults, failed));
         }
         let legs = upstream(*server, case, book);
         let mut by_upstream: BTreeMap<(Endpoint, Lack), u64> = BTreeMap::new();
@@ -483,13 +482,14 @@ impl Detector for HttpError {
 /// Ports that people expect plain HTTP on (RFC 9110 section 4.2.1; IANA's alternatives, proxies).
 const PORTS: [u16; 9] = [80, 81, 3128, 8000, 8008, 8080, 8081, 8088, 8888];
 
-/// The media types of SOAP 1.2 and 1.1 (RFC 3902; SOAP 1.1 section 6), and of WinRM's encrypted messages
-/// (MS-WSMV section 2.2.9.1).
-fn is_soap(content_type: &str) -> bool {
-    let media = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/soap+xml", "text/xml", "multipart/encrypted"]
-        .iter()
-        .any(|known| media.eq_ignore_ascii_case(known))
+/// A fault of WS-Management: its path, and SOAP 1.2 (RFC 3902) or an encrypted message (MS-WSMV section
+/// 2.2.9.1). Other services of SOAP send faults when they fail.
+fn is_winrm_fault(exchange: &Exchange) -> bool {
+    let media = exchange.content_type.split(';').next().unwrap_or_default().trim();
+    let message = ["application/soap+xml", "multipart/encrypted"];
+    exchange.status == Some(500)
+        && exchange.path() == "/wsman"
+        && message.iter().any(|known| media.eq_ignore_ascii_case(known))
 }
 
 /// `They are`; `12 of them are` when not all are.
