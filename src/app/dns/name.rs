@@ -5,11 +5,16 @@
 /// Octets of a name at most, with its length octets (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 255;
 
+/// Pointers of a name at most: one behind each label of the longest name. Chains of pointers to pointers say
+/// nothing more, and would let every name of a message cost as much as the message is long.
+const MAX_POINTERS: usize = MAX_NAME / 2 + 1;
+
 /// Reads the name at `at` in `message`: its text (RFC 4343: `\DDD` for what does not print) and the offset
-/// behind it. `None` when the name leaves the message or a pointer does not point backwards.
+/// behind it. `None` when the name leaves the message, a pointer does not point backwards, or there are too
+/// many of them.
 pub(super) fn read(message: &[u8], at: usize) -> Option<(String, usize)> {
     let mut text = String::new();
-    let (mut at, mut end, mut limit, mut length) = (at, None, at, 0);
+    let (mut at, mut end, mut limit, mut length, mut pointers) = (at, None, at, 0, 0);
     loop {
         let count = *message.get(at)?;
         match count {
@@ -23,7 +28,8 @@ pub(super) fn read(message: &[u8], at: usize) -> Option<(String, usize)> {
                 let target = usize::from(count & 0x3f) << 8 | usize::from(*message.get(at + 1)?);
                 end.get_or_insert(at + 2);
                 // Every pointer goes further back than the one before: no loop.
-                if target >= limit {
+                pointers += 1;
+                if target >= limit || pointers > MAX_POINTERS {
                     return None;
                 }
                 (at, limit) = (target, target);
@@ -67,6 +73,29 @@ mod tests {
         let message = b"\x03www\x07example\x03com\x00\x03ftp\xc0\x04";
         assert_eq!(read(message, 0), Some(("www.example.com".into(), 17)));
         assert_eq!(read(message, 17), Some(("ftp.example.com".into(), 23)));
+    }
+
+    #[test]
+    fn as_many_pointers_as_labels_are_followed_and_no_chain_of_them() {
+        // A label and a pointer to what stands before, again and again.
+        let (mut message, mut last) = (b"\x00".to_vec(), 0_u16);
+        for _ in 0..127 {
+            let here = message.len() as u16;
+            message.extend([1, b'a']);
+            message.extend((0xc000 | last).to_be_bytes());
+            last = here;
+        }
+        let (name, end) = read(&message, usize::from(last)).expect("a name of 127 labels");
+        assert_eq!((name.matches('a').count(), end), (127, message.len()));
+        // Pointers to pointers.
+        let mut message = b"\x01a\x00\x00".to_vec();
+        for place in 0..MAX_POINTERS as u16 + 1 {
+            message.extend((0xc000 | (2 + 2 * place)).to_be_bytes());
+        }
+        message[4..6].copy_from_slice(&[0xc0, 0]);
+        let at = |pointers: usize| read(&message, 2 + 2 * pointers);
+        assert_eq!(at(MAX_POINTERS).map(|(name, _)| name).as_deref(), Some("a"));
+        assert_eq!(at(MAX_POINTERS + 1), None);
     }
 
     #[test]

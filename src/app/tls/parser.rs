@@ -335,6 +335,8 @@ impl TlsParser {
                 let chosen = self.session.server_hello.as_mut();
                 chosen.into_iter().for_each(|hello| hello.alpn = encrypted_protocol(body));
             }
+            // A side shows its chain once; thirty octets may stand for one of 128 KiB.
+            11 | 25 if self.session.certificates_at[index].is_some() => {}
             11 => {
                 self.session.certificates_at[index].get_or_insert(at);
                 self.texts += body.len();
