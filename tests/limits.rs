@@ -376,3 +376,18 @@ fn a_packet_costs_the_same_however_many_came_before() {
     }
     assert!(grown.is_empty(), "{PACKETS} and eight times as many packets: {grown:#?}");
 }
+
+/// The captures of the adversaries, for a program that is built for speed:
+/// `PCAPSY_ADVERSARIES=FOLDER cargo test --test limits -- --ignored`, then `benches/adversaries`.
+#[test]
+#[ignore = "writes files"]
+fn adversaries_are_written() {
+    let Some(folder) = std::env::var_os("PCAPSY_ADVERSARIES") else { return };
+    let folder = std::path::Path::new(&folder);
+    for (name, make) in support::adversary::ALL {
+        for packets in [10_000, 100_000, 1_000_000] {
+            let path = folder.join(format!("{}-{packets}.pcap", name.replace(['/', ' '], "_")));
+            fs::write(path, make(packets).pcap()).expect("written");
+        }
+    }
+}

@@ -2,10 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+
 use super::capture::Capture;
-use super::dns;
 use super::frame::{Ip, arp, ethernet};
+use super::quic::{Quic, crypto};
 use super::tcp::{ACK, CLIENT, RST, SERVER, SYN, Talk};
+use super::{dns, filler, http2, tls};
 
 /// A name, and a capture of so many packets.
 pub type Adversary = (&'static str, fn(u32) -> Capture);
@@ -28,6 +34,12 @@ pub const ALL: &[Adversary] = &[
     ("connections that every host refuses", refusals),
     ("names that every resolver fails", failures),
     ("echo requests that nobody answers", echoes),
+    ("names of pointers to pointers", pointers),
+    ("HTTP/2 requests that nobody answers", streams),
+    ("HTTP/2 fields of a whole table by two octets", table),
+    ("HTTP/2 CONTINUATION frames without end", continuations),
+    ("compressed certificates of 128 KiB", certificates),
+    ("QUIC connections of one pair of ports", connections),
 ];
 
 fn host(number: u8) -> IpAddr {
@@ -254,6 +266,120 @@ fn echoes(packets: u32) -> Capture {
         let (asked, sequence) = (address(8, index % 1_000).into(), index / 1_000);
         let ip = Ip { source: host(1), destination: asked, ttl: 64, id: index as u16 };
         let packet = ip.icmp_error(8, 0, sequence, b"ping");
+        let frame = ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 3], None, &packet);
+        capture.record(u64::from(index) * 3, frame);
+    }
+    capture
+}
+
+fn pointers(packets: u32) -> Capture {
+    /// Pointers, each to the one before, and records whose names begin with the last.
+    const CHAIN: u16 = 500;
+    const RECORDS: u16 = 20;
+    let mut message = [0, 7, 1, 0, 0, 1, 0, RECORDS as u8 + 1, 0, 0, 0, 0].to_vec();
+    message.extend([1, b'a', 0, 0, 1, 0, 1]);
+    // They are the data of a record that is passed over.
+    message.extend([0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 0]);
+    message.extend((2 * CHAIN).to_be_bytes());
+    let begin = message.len() as u16;
+    message.extend([0xc0, 12]);
+    (1..CHAIN).for_each(|place| message.extend((0xc000 | (begin + 2 * place - 2)).to_be_bytes()));
+    for _ in 0..RECORDS {
+        message.extend((0xc000 | (begin + 2 * CHAIN - 2)).to_be_bytes());
+        message.extend([0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
+    let mut capture = Capture::default();
+    for index in 0..packets {
+        message[..2].copy_from_slice(&(index as u16).to_be_bytes());
+        capture.record(u64::from(index) * 3, datagram(&message));
+    }
+    capture
+}
+
+fn speaks_http2(capture: &mut Capture) -> Talk {
+    let mut talk = open(capture);
+    talk.send(capture, CLIENT, ACK, &http2::client_begin());
+    talk.turn(CLIENT);
+    talk.send(capture, SERVER, ACK, &http2::settings());
+    talk.turn(SERVER);
+    talk
+}
+
+fn streams(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    let mut talk = speaks_http2(&mut capture);
+    for index in 0..packets {
+        talk.wait(3);
+        let path = format!("/{index}");
+        let fields = [(":method", "GET"), (":path", &path[..]), (":authority", "shop.example")];
+        talk.send(&mut capture, CLIENT, ACK, &http2::headers(2 * index + 1, true, &fields));
+    }
+    capture
+}
+
+fn table(packets: u32) -> Capture {
+    const LENGTH: usize = 60_000;
+    let mut capture = Capture::default();
+    let mut talk = speaks_http2(&mut capture);
+    let over = LENGTH - 127;
+    let digits = [0x7f, over as u8 | 0x80, (over >> 7) as u8 | 0x80, (over >> 14) as u8];
+    // A table of 64 KiB, and a name that fills it.
+    let section = [&[0x3f, 0xe1, 0xff, 3, 0x40][..], &digits, &vec![b'n'; LENGTH], &[0]].concat();
+    talk.stream(&mut capture, CLIENT, &http2::frame(1, 5, 1, &section));
+    for index in 0..packets {
+        talk.wait(3);
+        // The name again, with another value: it takes the place of the one before.
+        let section = [0x7e, 0].repeat(40);
+        talk.send(&mut capture, CLIENT, ACK, &http2::frame(1, 5, 2 * index + 3, &section));
+    }
+    capture
+}
+
+fn continuations(packets: u32) -> Capture {
+    let mut capture = Capture::default();
+    let mut talk = speaks_http2(&mut capture);
+    talk.send(&mut capture, CLIENT, ACK, &http2::frame(1, 1, 1, &[0x82]));
+    for _ in 0..packets {
+        talk.wait(3);
+        talk.send(&mut capture, CLIENT, ACK, &http2::frame(9, 0, 1, &[0x84; 20]));
+    }
+    capture
+}
+
+fn certificates(packets: u32) -> Capture {
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(&[0; 128 << 10]).expect("memory");
+    let packed = zlib.finish().expect("memory");
+    let three = |number: usize| (number as u32).to_be_bytes()[1..].to_vec();
+    let body = [&[0, 1][..], &three(128 << 10), &three(packed.len()), &packed].concat();
+    let record = tls::record(tls::HANDSHAKE, &[&[25][..], &three(body.len()), &body].concat());
+    let mut capture = Capture::default();
+    let mut talk = open(&mut capture);
+    talk.send(&mut capture, CLIENT, ACK, &tls::client_hello("www.shop.example", true, 7));
+    talk.turn(CLIENT);
+    talk.send(&mut capture, SERVER, ACK, &tls::server_hello(true, 7));
+    for _ in 0..packets {
+        talk.wait(3);
+        talk.send(&mut capture, SERVER, ACK, &record);
+    }
+    capture
+}
+
+fn connections(packets: u32) -> Capture {
+    let ends = [(host(1), 50_000), (host(3), 443)];
+    let datagrams: Vec<Vec<u8>> = (0..300)
+        .map(|seed| {
+            let mut quic = Quic::between(ends[0], ends[1], 0);
+            quic.original = filler(seed, 8);
+            quic.ids[SERVER] = quic.original.clone();
+            let frames = crypto(0, &quic.hello("www.shop.example"));
+            quic.initial(CLIENT, &frames, 1200)
+        })
+        .collect();
+    let mut capture = Capture::default();
+    for (index, datagram) in (0..packets).zip(datagrams.iter().cycle()) {
+        let ip = Ip { source: host(1), destination: host(3), ttl: 64, id: index as u16 };
+        let packet = ip.udp(50_000, 443, datagram);
         let frame = ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 3], None, &packet);
         capture.record(u64::from(index) * 3, frame);
     }
