@@ -247,6 +247,33 @@ fn a_pattern_stands_for_files_only() {
 }
 
 /// With one classified segment per flow, findings lack most of what they are about. They still say when.
+/// A `pcapsy.toml` that nobody named may come with the captures.
+#[cfg(unix)]
+#[test]
+fn what_is_no_configuration_is_neither_waited_for_nor_read_to_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pcapsy.toml");
+    let said = || {
+        let mut command = Command::cargo_bin("pcapsy").expect("built");
+        command.current_dir(folder.path()).timeout(std::time::Duration::from_secs(60));
+        command
+            .args(["analyze", "--no-files", "--quiet", "--fail-on", "never"])
+            .arg(capture("zero_window.pcap"));
+        let output = command.output().expect("run");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("run").success());
+    assert_eq!(said(), (Some(2), "pcapsy: pcapsy.toml: is no regular file\n".to_owned()));
+    fs::remove_file(&path).expect("ours");
+    std::os::unix::fs::symlink("/dev/zero", &path).expect("a link");
+    assert_eq!(said(), (Some(2), "pcapsy: pcapsy.toml: is no regular file\n".to_owned()));
+    fs::remove_file(&path).expect("ours");
+    fs::write(&path, vec![b'#'; 2 << 20]).expect("written");
+    assert_eq!(said(), (Some(2), "pcapsy: pcapsy.toml: longer than the 1 MiB that is read\n".to_owned()));
+    fs::write(&path, "[limits]\nmemory_mib = 512\n").expect("written");
+    assert_eq!(said(), (Some(0), String::new()));
+}
+
 #[test]
 fn no_finding_is_from_1970() {
     let folder = tempfile::tempdir().expect("a folder");

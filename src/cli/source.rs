@@ -21,6 +21,9 @@ use crate::time::Timestamp;
 /// Longest key log that is read, bytes.
 const MOST_KEYS: u64 = 64 << 20;
 
+/// Longest configuration that is read, bytes.
+const MOST_CONFIG: u64 = 1 << 20;
+
 /// A time as an argument.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "expected a time such as 2026-11-21T14:09:52Z".to_owned())
@@ -226,12 +229,19 @@ pub(super) fn spare(reader: &Reader, output: &Path, shown: &str) -> Result<(), F
 
 fn load_config(named: Option<&Path>) -> Result<Config, Failure> {
     let path = named.unwrap_or(Path::new("pcapsy.toml"));
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Config::default());
+    let wrong = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
+    if named.is_none() {
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
+            // Whoever came with the captures may have put a pipe or a device there.
+            Ok(about) if !about.is_file() => return Err(wrong("is no regular file".to_owned())),
+            _ => {}
         }
-        Err(error) => return Err(Failure::Usage(format!("{}: cannot be read: {error}", path.display()))),
-    };
-    Config::parse(&text).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
+    }
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_CONFIG + 1).read_to_string(&mut text));
+    match read.map_err(|error| wrong(format!("cannot be read: {error}")))? as u64 {
+        length if length > MOST_CONFIG => Err(wrong("longer than the 1 MiB that is read".to_owned())),
+        _ => Config::parse(&text).map_err(|error| wrong(error.to_string())),
+    }
 }
