@@ -229,6 +229,41 @@ fn a_run_that_was_killed_goes_on() {
 }
 
 /// A tar archive of these files.
+/// The name of a set says where it lies; file systems have no room for all of that.
+#[test]
+fn sets_in_deep_folders_have_names_that_fit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    // No two alike: a copy is left out.
+    for (deepest, name, of) in [
+        ("x", "edge.pcap", "syn_refused.pcap"),
+        ("y", "edge.pcap", "tls_expired_leaf.pcap"),
+        ("x", "core.pcap", "dns_servfail_upstream.pcap"),
+        ("y", "core.pcap", "healthy_mix.pcap"),
+    ] {
+        let mut home = archive.clone();
+        home.extend((0..9).map(|depth| format!("{depth:040}")));
+        home.push(deepest);
+        fs::create_dir_all(&home).expect("made");
+        fs::copy(lab(of), home.join(name)).expect("copied");
+    }
+    for said_anew in ["4 analysed, 0 unchanged", "0 analysed, 4 unchanged"] {
+        let ran = batch(&archive, &["--fail-on", "never"]);
+        assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert!(said(&ran).contains(said_anew), "{}", said(&ran));
+    }
+    let fleet = fleet(&folder.path().join("out"));
+    let captures = fleet["captures"].as_array().expect("a list").iter();
+    let names: Vec<&str> = captures.map(|capture| capture["set"].as_str().expect("a name")).collect();
+    for end in ["x+edge", "y+edge", "x+core", "y+core"] {
+        assert_eq!(
+            names.iter().filter(|name| name.ends_with(end) && name.len() <= 180).count(),
+            1,
+            "{names:?}"
+        );
+    }
+}
+
 fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in members {

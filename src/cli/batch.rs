@@ -172,7 +172,7 @@ impl Batch {
         let folders = inside.and_then(Path::parent).into_iter().flat_map(Path::components);
         let mut parts: Vec<String> = folders.map(|part| report_name(Path::new(part.as_os_str()))).collect();
         parts.push(report_name(file));
-        parts.join("+")
+        shortened(parts.join("+"))
     }
 
     /// Analyses every set: the large ones one by one, the small ones side by side.
@@ -318,6 +318,20 @@ impl Batch {
         drop(out);
         Ok(pending.finish()?)
     }
+}
+
+/// Longest name of a set, bytes: file systems allow 255, and what is being written has a longer one.
+const LONGEST: usize = 180;
+
+/// The name, or as much of its end as may be behind a part of its hash: the end is the capture's own name.
+fn shortened(name: String) -> String {
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    let (hash, end) =
+        (hash.get(..16).unwrap_or_default(), name.ceil_char_boundary(name.len() + 17 - LONGEST));
+    format!("{hash}+{}", name.get(end..).unwrap_or_default())
 }
 
 /// Gives a file a second name, in one step when there is one of before; where the file system knows no second
