@@ -38,7 +38,7 @@ fn sealed(talk: &Talk, octet: u8, head: Vec<u8>, number: u16, frames: &[u8]) -> 
 /// A Handshake packet.
 fn handshake(talk: &Talk, side: usize, number: u16, frames: &[u8]) -> Vec<u8> {
     let mut head = talk.front(side, if talk.version == V2 { 0x31 } else { 0x21 });
-    head.extend((2 + frames.len() as u16 + 16 | 0x4000).to_be_bytes());
+    head.extend(((2 + frames.len() as u16 + 16) | 0x4000).to_be_bytes());
     sealed(talk, HANDSHAKE[side].1, head, number, frames)
 }
 
