@@ -31,7 +31,7 @@
 //! - A request on a used connection that the server closes within a second: it may have been closing before
 //!   the request came.
 //! - Probes by their path (`/healthz`, `/primary`): `health_check` follows those, and some are meant to fail.
-//! - Services that never answered in HTTP on a port that HTTP is not known by: they may speak something else.
+//! - Services that never answered in HTTP on a port that something else is known by: they may speak that.
 //! - Exchanges with bytes that the capture lacks, and those open at its end.
 //!
 //! # What it does not claim
@@ -51,6 +51,7 @@ use crate::app::http::{Closing, Exchange};
 use crate::app::http2::{error_name, grpc_status_name};
 use crate::detect::http_error::legs::{Lack, Leg, Moments};
 use crate::detect::http_error::routes::{Asked, Origin, Route, Routes};
+use crate::detect::ports::is_known;
 use crate::detect::rates::Rates;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -395,8 +396,8 @@ impl Detector for HttpError {
     ) -> Option<Draft<Problem>> {
         let (failed, of) = (case.failed, plural(case.total.max(case.failed), "request"));
         // A scanner speaks HTTP to what never does: what closes such a connection is no web server.
-        let speaks = PORTS.contains(&server.port) || book.notes.speak.get(server).is_some();
-        if *problem == Problem::Unanswered && !speaks {
+        let another = is_known(server.port) && !PORTS.contains(&server.port);
+        if *problem == Problem::Unanswered && another && book.notes.speak.get(server).is_none() {
             return None;
         }
         let scan = case.affected.clients.count() == 1 && case.counts.paths.count() >= self.sweep
@@ -479,8 +480,10 @@ impl Detector for HttpError {
     }
 }
 
-/// Ports that people expect plain HTTP on (RFC 9110 section 4.2.1; IANA's alternatives, proxies).
-const PORTS: [u16; 9] = [80, 81, 3128, 8000, 8008, 8080, 8081, 8088, 8888];
+/// Of the ports that services are known by, those of plain HTTP: its own (RFC 9110 section 4.2.1), IANA's
+/// alternatives, proxies, and APIs over it (Docker, etcd, WinRM, Elasticsearch, Kibana, WebLogic).
+const PORTS: [u16; 16] =
+    [80, 81, 591, 2375, 2379, 3128, 5000, 5601, 5985, 7001, 8000, 8008, 8080, 8081, 8888, 9200];
 
 /// A fault of WS-Management: its path, and SOAP 1.2 (RFC 3902) or an encrypted message (MS-WSMV section
 /// 2.2.9.1). Other services of SOAP send faults when they fail.

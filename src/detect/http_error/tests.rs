@@ -324,7 +324,8 @@ fn faults_of_winrm_that_works_are_information() {
     }
 }
 
-/// A scanner asks rlogin for a page. A web server that falls silent once answered, or has a port of HTTP.
+/// A scanner asks rlogin for a page. A web server that falls silent once answered, or has a port of HTTP, or one
+/// that nothing is known by.
 #[test]
 fn what_never_spoke_http_is_no_web_server() {
     let findings = |port: u16, answers: u64| {
@@ -345,7 +346,7 @@ fn what_never_spoke_http_is_no_web_server() {
         })
     };
     assert!(findings(513, 0).is_empty());
-    for (port, answers) in [(513, 1), (8080, 0)] {
+    for (port, answers) in [(513, 1), (8080, 0), (8083, 0)] {
         assert!(findings(port, answers)[0].severity > Severity::Info);
     }
 }
