@@ -209,7 +209,7 @@ macro_rules! settings {
 }
 
 settings! {
-    limits.memory_mib in 1, 1048576 true "memory, MiB, for which flows idle longest are closed; a run takes up to a fifth more, and 200 at least";
+    limits.memory_mib in 1, 1048576 true "memory, MiB, held within a fifth from 256 on by closing idle flows";
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
     limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by threads and packets";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";

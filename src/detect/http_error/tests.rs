@@ -324,8 +324,8 @@ fn faults_of_winrm_that_works_are_information() {
     }
 }
 
-/// A scanner asks rlogin for a page. A web server that falls silent once answered, or has a port of HTTP, or one
-/// that nothing is known by.
+/// A scanner asks rlogin for a page. A web server that falls silent once answered, or has a port of HTTP or
+/// one that nothing is known by.
 #[test]
 fn what_never_spoke_http_is_no_web_server() {
     let findings = |port: u16, answers: u64| {
