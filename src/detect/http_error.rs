@@ -27,7 +27,8 @@
 //!   them (REFUSED_STREAM, GOAWAY): clients try those again.
 //! - One client that fails at many paths, as scanners do: that is information.
 //! - WinRM sends its faults with 500 and a message (SOAP 1.2 part 2 section 7.5.2), also when it has no
-//!   output yet. Where the server answers most requests well, they belong to the dialogue: that is information.
+//!   output yet. Where the server answers most requests well, they belong to the dialogue: that is
+//!   information.
 //! - A request on a used connection that the server closes within a second: it may have been closing before
 //!   the request came.
 //! - Probes by their path (`/healthz`, `/primary`): `health_check` follows those, and some are meant to fail.
