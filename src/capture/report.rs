@@ -16,6 +16,8 @@ use crate::time::{Span, Timestamp};
 const MAX_DAMAGE: usize = 1_000;
 /// Interfaces listed per file; further ones are counted.
 const MAX_INTERFACES: usize = 65_536;
+/// Interfaces of a file whose names and filters are kept: both may be long, and are written out.
+const MAX_NAMED: usize = 1_024;
 /// Kinds of skipped blocks told apart per file; blocks of further kinds are counted together.
 const MAX_KINDS: usize = 64;
 
@@ -96,9 +98,9 @@ pub struct InterfaceReport {
     pub resolution: String,
     /// Seconds added to every timestamp.
     pub offset: i64,
-    /// Name.
+    /// Name; of the first 1024 interfaces of a file.
     pub name: Option<String>,
-    /// Capture filter.
+    /// Capture filter; of the first 1024.
     pub filter: Option<String>,
     /// Packets in the file.
     pub packets: u64,
@@ -168,6 +170,7 @@ impl FileReport {
             self.snap_length = interface.snap_length;
             self.resolution = resolution_name(interface.resolution);
         }
+        let named = self.interfaces.len() < MAX_NAMED;
         self.interfaces.push(InterfaceReport {
             number: self.interfaces.len() as u32,
             link_type: interface.link_type,
@@ -175,8 +178,8 @@ impl FileReport {
             snap_length: interface.snap_length,
             resolution: resolution_name(interface.resolution),
             offset: interface.offset,
-            name: interface.name.clone(),
-            filter: interface.filter.clone(),
+            name: interface.name.clone().filter(|_| named),
+            filter: interface.filter.clone().filter(|_| named),
             ..InterfaceReport::default()
         });
     }
@@ -257,6 +260,23 @@ mod tests {
         assert_eq!(overlap(file(0, 10), file(8, 20)), Some(Span(2)));
         assert_eq!(overlap(file(8, 20), file(20, 30)), None);
         assert_eq!(overlap(FileReport::default(), file(20, 30)), None);
+    }
+
+    #[test]
+    fn long_names_of_many_interfaces_are_not_all_kept() {
+        let mut report = FileReport::default();
+        let interface = Interface {
+            link_type: LinkType::NULL,
+            snap_length: 0,
+            resolution: 6,
+            offset: 0,
+            name: Some("\u{1}".repeat(1_024)),
+            filter: Some("\u{1}".repeat(1_024)),
+        };
+        (0..MAX_INTERFACES + 7).for_each(|_| report.add_interface(&interface));
+        let named = report.interfaces.iter().filter(|one| one.name.is_some() && one.filter.is_some());
+        assert_eq!((named.count(), report.interfaces.len()), (MAX_NAMED, MAX_INTERFACES));
+        assert_eq!(report.interfaces_unlisted, 7);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A `report.json` of before, as far as programs go on with it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,9 @@ use crate::dissect::Endpoint;
 use crate::flow::Spread;
 use crate::report::files::REPORT;
 use crate::time::Span;
+
+/// Longest report that is read, bytes: with all its lists full one takes less.
+const LONGEST: u64 = 256 << 20;
 
 /// A `report.json` that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -187,9 +191,18 @@ impl Stored {
     /// # Errors
     /// When it cannot be read, is no report, or of another schema.
     pub fn read(path: &Path) -> Result<Self, StoredError> {
+        Self::within(path, LONGEST)
+    }
+
+    fn within(path: &Path, most: u64) -> Result<Self, StoredError> {
         let path = report_at(path).unwrap_or_else(|| path.to_owned());
         let shown = || path.display().to_string();
-        let bytes = fs::read(&path).map_err(|error| StoredError::Read { path: shown(), error })?;
+        let failed = |error| StoredError::Read { path: shown(), error };
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+        if read.map_err(failed)? as u64 > most {
+            return Err(failed(io::Error::other(format!("it is longer than {} MiB", most >> 20))));
+        }
         let stored: Self =
             serde_json::from_slice(&bytes).map_err(|error| StoredError::Parse { path: shown(), error })?;
         match stored.schema_version.split('.').next() {
@@ -201,6 +214,8 @@ impl Stored {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::Config;
     use crate::report::json;
@@ -217,6 +232,10 @@ mod tests {
         assert_eq!(stored.capture.packets, report.capture.packets);
         assert_eq!(stored.findings.len(), report.findings.len());
         assert_eq!(stored.incidents.len(), report.incidents.len());
+        let length = path.metadata().expect("there").len();
+        assert!(Stored::within(&path, length).is_ok());
+        let error = Stored::within(&path, length - 1).expect_err("too long").to_string();
+        assert!(error.ends_with("cannot be read: it is longer than 0 MiB"), "{error}");
     }
 
     #[test]
