@@ -37,7 +37,7 @@
 
 use std::net::IpAddr;
 
-use crate::app::tls::{Alert, ChainFault, Sealed, TlsSession, alert_name, chain_faults};
+use crate::app::tls::{Alert, ChainFault, Phase, Sealed, TlsSession, alert_name, chain_faults};
 use crate::detect::described::{Described, Known, day};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -380,29 +380,36 @@ fn unseen(tls: &TlsSession) -> &'static str {
 }
 
 fn reaction(flow: &Flow, tls: &TlsSession) -> Reaction {
-    let Some(negotiation) = flow.negotiation() else { return Reaction::Other };
+    let certificate = tls.certificates_at[1].map_or(0, |at| at.packet);
+    let Some(negotiation) = flow.negotiation() else {
+        // QUIC ends a handshake by an alert alone (RFC 9001 section 4.8).
+        let ends = |alert: &&Alert| alert.phase != Phase::Established && alert.at.packet > certificate;
+        let alert = tls.alerts.iter().find(ends).filter(|alert| alert.direction == Direction::ToServer);
+        return objection(alert);
+    };
     if negotiation.end == NegotiationEnd::Complete {
         // Some clients look at the name when the handshake is done, and monitors want no more than that.
         let unused = tls.application_data.iter().all(Option::is_none);
         let closed = flow.tcp.as_ref().is_some_and(|tcp| tcp.is_closed());
         return if unused && closed { Reaction::Other } else { Reaction::WentOn };
     }
-    let certificate = tls.certificates_at[1].map_or(0, |at| at.packet);
     let ended = negotiation.ended.filter(|at| at.packet > certificate);
     let Some(ended) = ended.filter(|_| negotiation.by == Some(Direction::ToServer)) else {
         return Reaction::Other;
     };
     match negotiation.end {
-        NegotiationEnd::Alert => {
-            let alert = tls.alerts.iter().find(|alert| alert.at == ended);
-            match alert.and_then(|alert| alert.description) {
-                Some(number @ (42..=46 | 48)) => Reaction::Ended(Some(number)),
-                _ => Reaction::Other,
-            }
-        }
+        NegotiationEnd::Alert => objection(tls.alerts.iter().find(|alert| alert.at == ended)),
         NegotiationEnd::Fin | NegotiationEnd::Reset if negotiation.stage == Stage::ClientFlight => {
             Reaction::Ended(None)
         }
+        _ => Reaction::Other,
+    }
+}
+
+/// The client ended the session by this alert.
+fn objection(alert: Option<&Alert>) -> Reaction {
+    match alert.and_then(|alert| alert.description) {
+        Some(number @ (42..=46 | 48)) => Reaction::Ended(Some(number)),
         _ => Reaction::Other,
     }
 }
