@@ -13,7 +13,7 @@ use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::redaction::RedactArgs;
 use crate::cli::source::{Source, spare, time};
 use crate::cli::stdout::stdout;
-use crate::cli::why::none;
+use crate::cli::why::no_such;
 use crate::config::Config;
 use crate::dissect::{FiveTuple, dissect};
 use crate::extract::{
@@ -285,14 +285,14 @@ impl Extract {
             let incidents = report.incidents.iter();
             return match incidents.clone().find(|cited| cited.incident.id == id) {
                 Some(cited) => Ok(report.asked(cited)),
-                None => Err(none("incident", id, incidents.map(|cited| cited.incident.id.as_str()))),
+                None => Err(no_such("incident", id, incidents.map(|cited| cited.incident.id.as_str()))),
             };
         }
         match report.finding(id) {
             Some(ranked) => {
                 Ok(Asked { id: id.to_owned(), findings: vec![(ranked.id.as_str(), &ranked.finding)] })
             }
-            None => Err(none("finding", id, report.findings.iter().map(|ranked| ranked.id.as_str()))),
+            None => Err(no_such("finding", id, report.findings.iter().map(|ranked| ranked.id.as_str()))),
         }
     }
 

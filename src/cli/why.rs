@@ -102,13 +102,13 @@ impl Why {
         match &self.what {
             Topic::Finding(id) => {
                 let ids = report.findings.iter().map(|ranked| ranked.id.as_str());
-                let ranked = report.finding(id).ok_or_else(|| none("finding", id, ids))?;
+                let ranked = report.finding(id).ok_or_else(|| no_such("finding", id, ids))?;
                 self.finding(&report, ranked, out)?;
             }
             Topic::Incident(id) => {
                 let ids = report.incidents.iter().map(|cited| cited.incident.id.as_str());
                 let mut found = report.incidents.iter().filter(|cited| cited.incident.id == *id);
-                let cited = found.next().ok_or_else(|| none("incident", id, ids))?;
+                let cited = found.next().ok_or_else(|| no_such("incident", id, ids))?;
                 self.incident(&report, cited, out)?;
             }
             Topic::Flow(id) if gather.is_empty() => {
@@ -195,7 +195,7 @@ fn find(mut reader: Reader, file: Option<&str>, frame: u64) -> Result<PacketReco
 }
 
 /// There is no such thing, and which there are.
-pub(super) fn none<'r>(noun: &str, id: &str, ids: impl Iterator<Item = &'r str>) -> Failure {
+pub(super) fn no_such<'r>(noun: &str, id: &str, ids: impl Iterator<Item = &'r str>) -> Failure {
     let ids: Vec<&str> = ids.collect();
     let there = match ids.as_slice() {
         [] => format!("there is no {noun}"),

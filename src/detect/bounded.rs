@@ -278,10 +278,7 @@ impl<K: Ord + Hash + Clone, V: Default, const MOST: usize> Bounded<K, V, MOST> {
         if let Some(place) = self.place(tag, &key) {
             return Some(place);
         }
-        let hash = match known {
-            Some(hash) => hash,
-            None => hash(&key),
-        };
+        let hash = known.unwrap_or_else(|| hash(&key));
         if self.entries.len() > self.most + self.most / 4 {
             self.settle();
             if self.is_beyond(hash, &key) {

@@ -300,7 +300,11 @@ impl TlsCertificate {
                 Evidence::new(hello.at, Role::ClientHello, hello.sni.as_deref().unwrap_or("no server name"))
             });
             let chain = at.map(|at| Evidence::new(at, Role::Certificate, fault.sheet().name));
-            let end = flow.negotiation().filter(|_| blamed).and_then(|of| Some((of.ended?, of.end)));
+            let end = match flow.negotiation() {
+                Some(of) => of.ended.map(|at| (at, of.end)),
+                None => ended_by(tls).map(|alert| (alert.at, NegotiationEnd::Alert)),
+            };
+            let end = end.filter(|_| blamed);
             let end = end.map(|(at, end)| match end {
                 NegotiationEnd::Alert => {
                     let alert = tls.alerts.iter().find(|alert| alert.at == at).map(Alert::name);
@@ -382,10 +386,8 @@ fn unseen(tls: &TlsSession) -> &'static str {
 fn reaction(flow: &Flow, tls: &TlsSession) -> Reaction {
     let certificate = tls.certificates_at[1].map_or(0, |at| at.packet);
     let Some(negotiation) = flow.negotiation() else {
-        // QUIC ends a handshake by an alert alone (RFC 9001 section 4.8).
-        let ends = |alert: &&Alert| alert.phase != Phase::Established && alert.at.packet > certificate;
-        let alert = tls.alerts.iter().find(ends).filter(|alert| alert.direction == Direction::ToServer);
-        return objection(alert);
+        let alert = ended_by(tls).filter(|alert| alert.at.packet > certificate);
+        return objection(alert.filter(|alert| alert.direction == Direction::ToServer));
     };
     if negotiation.end == NegotiationEnd::Complete {
         // Some clients look at the name when the handshake is done, and monitors want no more than that.
@@ -404,6 +406,11 @@ fn reaction(flow: &Flow, tls: &TlsSession) -> Reaction {
         }
         _ => Reaction::Other,
     }
+}
+
+/// In QUIC an alert alone ends a handshake (RFC 9001 section 4.8).
+fn ended_by(tls: &TlsSession) -> Option<&Alert> {
+    tls.alerts.iter().find(|alert| alert.phase != Phase::Established)
 }
 
 /// The client ended the session by this alert.

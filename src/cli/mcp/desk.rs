@@ -18,7 +18,7 @@ use super::tools::{
 };
 use crate::capture::{CaptureLimits, Hashes, Reader};
 use crate::cli::explain::{self, Topic};
-use crate::cli::why::none;
+use crate::cli::why::no_such;
 use crate::config::Config;
 use crate::detect::{RULES, Rule};
 use crate::local::{self, Run};
@@ -95,7 +95,7 @@ impl Desk {
         let report = self.report(&asked.capture)?;
         let ids = || report.incidents.iter().map(|cited| cited.incident.id.as_str());
         if let Some(id) = asked.id.as_deref().filter(|id| !ids().any(|known| known == *id)) {
-            return Err(Problem::of(&named(&asked.capture), none("incident", id, ids()).to_string()));
+            return Err(Problem::of(&named(&asked.capture), no_such("incident", id, ids()).to_string()));
         }
         let wanted = |cited: &&CitedIncident| asked.id.as_ref().is_none_or(|id| cited.incident.id == *id);
         let incidents = report.incidents.iter().filter(wanted).map(json_of).collect::<Result<_, _>>()?;
@@ -108,7 +108,7 @@ impl Desk {
         let report = self.report(&asked.capture)?;
         let ids = report.findings.iter().map(|ranked| ranked.id.as_str());
         let ranked = report.finding(&asked.id).ok_or_else(|| {
-            Problem::of(&named(&asked.capture), none("finding", &asked.id, ids).to_string())
+            Problem::of(&named(&asked.capture), no_such("finding", &asked.id, ids).to_string())
         })?;
         let incident = incident_of(&report, &ranked.id).map(|cited| &cited.incident);
         let mut links = incident.iter().flat_map(|incident| &incident.links);

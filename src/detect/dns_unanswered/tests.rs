@@ -71,19 +71,23 @@ fn without_anything_in_both_directions_it_is_information() {
     assert_eq!(finding.confidence, Confidence::Likely);
 }
 
-/// The first resolver is dead, the second answers after the time-out.
-#[test]
-fn a_second_resolver_makes_it_a_warning_and_the_cost_is_the_wait() {
-    let findings = in_traffic(NAME, |lab| {
+/// The first resolver is dead, and the second is asked so many microseconds later, and answers.
+fn beside_another(later: u64) -> Vec<Finding> {
+    in_traffic(NAME, |lab| {
         let second = lab.server(54);
         for number in 0..9 {
             let name = format!("api{number}.shop.example");
             let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
             let at = 1_000_000 + number * 9_000_000;
             lab.udp(at, client, resolver, &dns::query(client.1, &name, dns::A));
-            lab.asks(at + 2_000_000, 7, second, (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
+            lab.asks(at + later, 7, second, (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
         }
-    });
+    })
+}
+
+#[test]
+fn a_second_resolver_makes_it_a_warning_and_the_cost_is_the_wait() {
+    let findings = beside_another(2_000_000);
     let finding = one(&findings, "silent", Severity::Warning);
     assert_eq!(finding.impact.seconds_lost, Span::millis(9 * 2_002));
     let said = finding.summary.contains("All were answered later, by 10.77.2.54:53, after 2.00");
@@ -267,18 +271,5 @@ fn a_resolver_silent_for_many_clients_is_a_warning() {
 /// A forwarder asks all its resolvers at once and takes the first answer: the dead one costs nobody anything.
 #[test]
 fn a_dead_resolver_beside_others_asked_at_once_is_information() {
-    let findings = |later: u64| {
-        in_traffic(NAME, |lab| {
-            let second = lab.server(54);
-            for number in 0..9 {
-                let name = format!("api{number}.shop.example");
-                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
-                let at = 1_000_000 + number * 9_000_000;
-                lab.udp(at, client, resolver, &dns::query(client.1, &name, dns::A));
-                lab.asks(at + later, 7, second, (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
-            }
-        })
-    };
-    one(&findings(60), "silent", Severity::Info);
-    one(&findings(2_000_000), "silent", Severity::Warning);
+    one(&beside_another(60), "silent", Severity::Info);
 }
