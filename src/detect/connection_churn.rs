@@ -20,7 +20,7 @@
 //! # References
 //! RFC 9112 section 9.3 (persistence); RFC 9293 section 3.6.1 (TIME-WAIT); pcaptriage: 50 connections, 1 s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -158,41 +158,94 @@ impl Detector for ConnectionChurn {
                 && share(habit.short, habit.connections) >= Severity::MOST
                 && habit.requests as f64 <= self.reuse * habit.connections as f64
         });
-        churns.map(|((server, client), _, habit)| churn(*server, *client, habit)).collect()
+        grouped(churns.map(|(key, _, habit)| (*key, habit)).collect())
+            .iter()
+            .map(|group| churn(group))
+            .collect()
     }
 }
 
-fn churn(server: Endpoint, client: IpAddr, habit: &Habit) -> Concluded<ConnectionChurn> {
+/// A client, the service that it opens connections to, and what it does with them.
+type Churner<'h> = ((Endpoint, IpAddr), &'h Habit);
+
+/// Those that have a client or a service in common are one: a pool that is too small has the same settings
+/// everywhere, and nobody reads a line for every pair.
+fn grouped(churners: Vec<Churner<'_>>) -> Vec<Vec<Churner<'_>>> {
+    let mut groups: Vec<usize> = (0..churners.len()).collect();
+    fn group_of(groups: &[usize], mut at: usize) -> usize {
+        while let Some(above) = groups.get(at).filter(|above| **above != at) {
+            at = *above;
+        }
+        at
+    }
+    let (mut servers, mut clients) = (BTreeMap::new(), BTreeMap::new());
+    for (at, ((server, client), _)) in churners.iter().enumerate() {
+        for known in [*servers.entry(server).or_insert(at), *clients.entry(client).or_insert(at)] {
+            let (known, own) = (group_of(&groups, known), group_of(&groups, at));
+            if let Some(above) = groups.get_mut(known.max(own)) {
+                *above = known.min(own);
+            }
+        }
+    }
+    let mut together: BTreeMap<usize, Vec<Churner<'_>>> = BTreeMap::new();
+    for (at, churner) in churners.into_iter().enumerate() {
+        together.entry(group_of(&groups, at)).or_default().push(churner);
+    }
+    together.into_values().collect()
+}
+
+fn churn(group: &[Churner<'_>]) -> Concluded<ConnectionChurn> {
+    let mut habit = Habit::default();
+    group.iter().for_each(|(_, other)| habit.absorb((*other).clone()));
     let mut case: Case<Cost> = Case::between(habit.active.0, habit.active.1);
-    for (at, port) in &habit.sample {
-        let client = Endpoint { address: client, port: *port };
-        case.affected.add(&FlowHead { id: at.packet, protocol: 6, client, server, path: Path::default() });
+    for ((server, client), habit) in group {
+        for (at, port) in &habit.sample {
+            let client = Endpoint { address: *client, port: *port };
+            let (id, server, path) = (at.packet, *server, Path::default());
+            case.affected.add(&FlowHead { id, protocol: 6, client, server, path });
+        }
     }
     (case.total, case.lost) = (habit.connections, habit.setup);
     case.counts =
         Cost { connections: habit.connections, requests: habit.requests, short: habit.short, tls: habit.tls };
+    let servers: BTreeSet<Endpoint> = group.iter().map(|((server, _), _)| *server).collect();
+    let clients: BTreeSet<IpAddr> = group.iter().map(|((_, client), _)| *client).collect();
+    let (server, client) = (only(&servers), only(&clients));
+    let who = client.map_or_else(|| plural(clients.len() as u64, "client"), |client| client.to_string());
+    let to = server.map_or_else(|| plural(servers.len() as u64, "service"), |server| server.to_string());
     let connections = plural(habit.connections, "connection");
-    let lasted = case.affected.active.span().as_secs_f64();
-    let rate = habit.connections as f64 / lasted.max(1.0);
+    let lasted = (habit.active.1.zip(habit.active.0)).map_or(Span::ZERO, |(last, first)| last - first);
+    let rate = habit.connections as f64 / lasted.as_secs_f64().max(1.0);
     let each = Span(habit.setup.0 / habit.connections.clamp(1, 1 << 40) as i64);
     let with = if habit.tls > 0 { "TCP and TLS handshakes" } else { "TCP handshakes" };
-    let title = format!("{client} opens {connections} to {server} for {}", plural(habit.requests, "request"));
-    let summary = format!(
-        "{client} opened {rate:.1} connections a second, {} of {connections} for less than a second. \
+    let open = if client.is_some() { "opens" } else { "open" };
+    let title = format!("{who} {open} {connections} to {to} for {}", plural(habit.requests, "request"));
+    let mut summary = format!(
+        "{who} opened {rate:.1} connections a second, {} of {connections} for less than a second. \
          Their {with} took {} in all, {each} each.",
         habit.short, habit.setup,
     );
+    if let Some(((server, client), most)) = group.iter().rev().max_by_key(|(_, habit)| habit.connections)
+        && group.len() > 1
+    {
+        summary += &format!(" Most are from {client} to {server}: {}.", most.connections);
+    }
     let shown = habit.sample.keys().map(|at| Evidence::new(*at, Role::Syn, ""));
     let draft = Draft::new(Only::Churn, title, summary)
         .subject(Subject {
-            client: Some(client.to_string()),
-            server: Some(server.address.to_string()),
-            port: Some(server.port),
+            client: client.map(|client| client.to_string()),
+            server: server.map(|server| server.address.to_string()),
+            port: server.map(|server| server.port),
             protocol: Some("tcp"),
             ..Subject::default()
         })
         .show(shown.collect::<Vec<_>>());
     (draft, case)
+}
+
+/// The one that there is, unless there are several.
+fn only<T: Ord>(several: &BTreeSet<T>) -> Option<&T> {
+    several.first().filter(|_| several.len() == 1)
 }
 
 #[cfg(test)]
@@ -209,17 +262,35 @@ mod tests {
         assert!(finding.impact.seconds_lost > Span::millis(200), "{:?}", finding.impact);
     }
 
-    #[test]
-    fn two_clients_are_two_findings() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..110 {
-                let mut talk = lab.talk(7 + number as u8 % 2, (9, 8080), 10 + number * 40, [30, 1_500]);
-                lab.http(&mut talk, 300);
-                talk.close(&mut lab.capture);
+    /// `(client, service)` of every connection in turn.
+    fn churned(pairs: &[(u8, u16)]) -> Vec<crate::detect::Finding> {
+        in_traffic(NAME, |lab| {
+            for number in 0..60 {
+                for (place, (client, port)) in pairs.iter().enumerate() {
+                    let at = 10 + (number * pairs.len() + place) as u64 * 40;
+                    let mut talk = lab.talk(*client, (9, *port), at as _, [30, 1_500]);
+                    lab.http(&mut talk, 300);
+                    talk.close(&mut lab.capture);
+                }
             }
-        });
-        assert_eq!(findings.len(), 2);
-        assert!(findings.iter().all(|finding| finding.severity == Severity::Info));
+        })
+    }
+
+    #[test]
+    fn clients_of_one_service_and_services_of_one_client_are_one_finding() {
+        let findings = churned(&[(7, 8080), (8, 8080)]);
+        let finding = one(&findings, "", Severity::Info);
+        assert!(finding.title.starts_with("2 clients open 120 connections to 10."), "{}", finding.title);
+        let findings = churned(&[(7, 8080), (7, 8081), (8, 8081)]);
+        let finding = one(&findings, "", Severity::Info);
+        let title = "2 clients open 180 connections to 2 services for 180 requests";
+        assert_eq!(finding.title, title);
+        assert_eq!((finding.impact.clients, finding.impact.services), (2, 2));
+    }
+
+    #[test]
+    fn clients_with_nothing_in_common_are_two_findings() {
+        assert_eq!(churned(&[(7, 8080), (8, 8081)]).len(), 2);
     }
 
     #[test]

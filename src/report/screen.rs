@@ -10,7 +10,7 @@ use crate::detect::Severity;
 use crate::humanize::{grouped, lasting, percent, plural, whole_seconds};
 use crate::report::announced::Announced;
 use crate::report::escape::terminal;
-use crate::report::model::{CitedFrame, CitedIncident, Report, Status};
+use crate::report::model::{CitedFrame, CitedIncident, RankedFinding, Report, Status};
 use crate::report::page::{BOLD, CYAN, DIM, GREEN, YELLOW, fitted, mark, styled, wrapped};
 use crate::time::{Span, Timestamp};
 
@@ -332,24 +332,35 @@ fn quiet(report: &Report, width: usize, room: usize) -> Vec<String> {
         lines.insert(0, format!("{BOLD}checked{BOLD:#}"));
         lines.insert(0, String::new());
     }
-    let mut known: Vec<String> = Vec::new();
-    for ranked in &report.findings {
-        let line = format!("  {}  {}", ranked.id, ranked.finding.title);
-        known.push(styled(wrapped(&line, width, "", 9, 1), &format!("  {}", ranked.id), CYAN).remove(0));
-    }
+    let known = worth_knowing(report, width);
     let left = room.saturating_sub(lines.len() + 3);
     if !known.is_empty() && left > 0 {
         lines.push(String::new());
         lines.push(format!("{BOLD}worth knowing{BOLD:#}"));
         let shown = known.len().min(left.min(8));
-        let more = known.len() - shown;
-        lines.extend(known.into_iter().take(shown));
+        let more: u64 = known.iter().skip(shown).map(|(_, count)| count).sum();
+        lines.extend(known.into_iter().take(shown).map(|(line, _)| line));
         if more > 0 {
-            lines.push(format!("  and {}: --all", plural(more as u64, "more finding")));
+            lines.push(format!("  and {}: --all", plural(more, "more finding")));
         }
     }
     lines.truncate(room);
     lines
+}
+
+/// A line for the first finding of every rule, and how many it stands for.
+fn worth_knowing(report: &Report, width: usize) -> Vec<(String, u64)> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    report.findings.iter().for_each(|ranked| *counts.entry(ranked.finding.rule()).or_default() += 1);
+    let first = |ranked: &RankedFinding| {
+        let count = counts.remove(&ranked.finding.rule())?;
+        let others = if count > 1 { format!(" (and {} like it)", grouped(count - 1)) } else { String::new() };
+        let line = format!("  {}  {}", ranked.id, ranked.finding.title);
+        let line = wrapped(&line, width.saturating_sub(others.len()), "", 9, 1);
+        let line = styled(line, &format!("  {}", ranked.id), CYAN).remove(0);
+        Some((line + &others, count))
+    };
+    report.findings.iter().filter_map(first).collect()
 }
 
 /// What works, what was not judged, what is missing, and where the rest is.
