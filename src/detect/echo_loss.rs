@@ -52,6 +52,9 @@ thresholds! {
         interval: f64 = 0.1 "s",
             "time between requests on average, below which hosts limit their answers",
             "Linux net.ipv4.icmp_ratelimit and icmp_msgs_per_sec, 1000 a second for all hosts together";
+        sweep: u64 = 5.0 "hosts",
+            "without an answer to one that pings them, from which they are one finding",
+            "missing_syn_ack: a sweep";
     }
 }
 
@@ -175,6 +178,28 @@ impl Detector for EchoLoss {
                 lost.chain(answer).collect::<Vec<_>>()
             });
         }
+    }
+
+    /// One that pings a whole network is one finding, and not one for every address that nobody has.
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        let unasked = std::mem::take(&mut book.notes);
+        let swept = book.group(self.sweep, |key, case| {
+            let silent = case.counts.answered == 0 && case.counts.lost > 0 && unasked.get(key).is_none();
+            Some(key.1).filter(|_| silent)
+        });
+        book.notes = unasked;
+        let sweep = |CaseGroup { by: asker, cases, case }: CaseGroup<IpAddr, Pings>| {
+            let title = format!("No answer to the pings of {asker} to {}", plural(cases, "host"));
+            let summary = format!(
+                "{} to {} got no answer in the capture.",
+                plural(case.counts.lost, "echo request"),
+                plural(cases, "host")
+            );
+            let client = Some(asker.to_string());
+            let subject = Subject { client, protocol: Some("icmp"), ..Subject::default() };
+            (Draft::new(Pattern::NoAnswer, title, summary).subject(subject), case)
+        };
+        swept.into_iter().map(sweep).collect()
     }
 
     fn judge(
@@ -320,6 +345,16 @@ mod tests {
     fn one_lost_ping_is_information() {
         let findings = in_traffic(NAME, |lab| pings(lab, 9, 50, 500, |number| number != 20));
         one(&findings, "loss", Severity::Info);
+    }
+
+    #[test]
+    fn a_sweep_without_answers_is_one_finding() {
+        let findings = in_traffic(NAME, |lab| {
+            (9..29).for_each(|host| pings(lab, host, if host == 9 { 30 } else { 3 }, 1_000, |_| host == 9));
+        });
+        let finding = one(&findings, "no_answer", Severity::Info);
+        assert!(finding.title.ends_with("to 19 hosts"), "{}", finding.title);
+        assert!(finding.summary.starts_with("57 echo requests to 19 hosts"), "{}", finding.summary);
     }
 
     /// A mirror records every request and every answer twice.
