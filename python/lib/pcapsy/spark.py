@@ -41,6 +41,9 @@ SAID = "part int, what string, message binary"
 #: Stands for a partition where the message is the summary of a chunk.
 SUMMARY = -1
 
+#: Bytes of the captures that a task of stage 1 reads, where that makes more tasks than there are partitions.
+TASK_BYTES = 64 << 20
+
 #: Messages of rows that are read at a time.
 AT_ONCE = 64
 
@@ -100,7 +103,9 @@ def analyze(
     plan = _native.Plan(listed(paths), text, chunk_kib, parts)
     tasks, chunks = planned(plan)
     with ExitStack() as stack:
-        frame = spark.createDataFrame(tasks, TASKS).repartitionByRange(max(len(tasks), 1), "task")
+        # A task of Spark costs more than a chunk: each takes many, one after the other.
+        most = max(parts, sum(task[2] * task[-2] for task in tasks) // TASK_BYTES)
+        frame = spark.createDataFrame(tasks, TASKS).repartitionByRange(max(min(len(tasks), most), 1), "task")
         stage1 = frame.mapInArrow(dissector(text, chunk_kib, parts), RECORDS)
         stage1 = stage1.persist(StorageLevel.DISK_ONLY)
         stack.callback(stage1.unpersist)
