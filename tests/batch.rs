@@ -195,6 +195,23 @@ fn a_capture_that_fails_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_capture_without_packets_is_read_to_its_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let archive = folder.path().join("archive");
+    fs::create_dir(&archive).expect("made");
+    let bytes = fs::read(lab("healthy_mix.pcap")).expect("committed");
+    fs::write(archive.join("quiet_night.pcap"), &bytes[..24]).expect("written");
+    let ran = batch(&archive, &[]);
+    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    let capture = &fleet(&folder.path().join("out"))["captures"][0];
+    assert_eq!(
+        (&capture["status"], &capture["not_read"]),
+        (&"not_assessed".into(), &Value::Null),
+        "{capture}"
+    );
+}
+
+#[test]
 fn a_run_that_was_killed_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let archive = archive(folder.path());

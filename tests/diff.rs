@@ -113,6 +113,16 @@ fn a_report_stands_for_its_capture() {
     assert_eq!(found["services"], of_captures["services"]);
     let (found, code) = diff(&lab("healthy_mix.pcap"), &report.join("report.json"));
     assert_eq!((found["incidents_new"].as_array().map(Vec::len), code), (Some(1), Some(1)));
+
+    // What is missing from a report is missing from what it is compared with.
+    let (cut, report) = (folder.path().join("cut.pcap"), folder.path().join("cut"));
+    let bytes = fs::read(lab("healthy_mix.pcap")).expect("committed");
+    fs::write(&cut, &bytes[..bytes.len() - 9]).expect("written");
+    pcapsy(&["analyze".as_ref(), "-q".as_ref(), "--out".as_ref(), &report, &cut]);
+    let ran = pcapsy(&["diff".as_ref(), &report, &lab("healthy_mix.pcap")]);
+    assert_eq!(ran.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(said.contains("cut.pcap") && said.contains(" at offset "), "{said}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::diff::{self, Observer, Profile};
 use crate::report::capture::unread;
 use crate::report::escape::write_json;
 use crate::report::model::Report;
-use crate::report::stored::report_at;
+use crate::report::stored::{Stored, report_at};
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
@@ -62,7 +62,12 @@ impl Diff {
     /// What an input shows, and whether all of it could be read.
     fn profile(&self, input: &Path) -> Result<(Profile, bool), Failure> {
         if let Some(report) = report_at(input) {
-            return Ok((Profile::read(&report)?, true));
+            let stored = Stored::read(&report)?;
+            let whole = !stored.verdict.incomplete;
+            for reason in stored.verdict.reasons.iter().filter(|_| !whole) {
+                complain(&format!("{}: {reason}", report.display()));
+            }
+            return Ok((Profile::stored(stored), whole));
         }
         let source = Source::one(input, self.keylog.clone(), self.reading.clone());
         let config = source.config()?;

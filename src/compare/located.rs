@@ -113,6 +113,8 @@ type ByConversation = HashMap<[FiveTuple; 2], Tallies>;
 pub struct Losses {
     /// Names of the two points, and the conversations as both know them.
     pairs: Vec<([String; 2], ByConversation)>,
+    /// Packets of conversations beyond those that are remembered.
+    passed_over: u64,
 }
 
 /// The flows of a point that lost something, found while it is analysed.
@@ -149,6 +151,7 @@ impl Losses {
         });
         let Some((_, conversations)) = self.pairs.get_mut(place) else { return };
         if conversations.len() >= MOST && !conversations.contains_key(&event.conversation) {
+            self.passed_over += 1;
             return;
         }
         let tallies = conversations.entry(event.conversation).or_default();
@@ -162,6 +165,11 @@ impl Losses {
     /// Nothing was lost or made up: no analysis can be placed.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    /// Packets that no incident can be placed by: their conversations are beyond those remembered.
+    pub(super) fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     /// What the analysis of these points, which are one capture, has to look for.

@@ -65,6 +65,8 @@ pub struct Comparison {
     /// Incidents, and findings of none, of the points' own analyses that happened between two points; those
     /// of the first point first.
     pub incidents: Vec<Located>,
+    /// Packets lost or made up in conversations beyond the 65536 of a pair that incidents are placed by.
+    pub not_placed: u64,
 }
 
 /// How far a comparison has come.
@@ -112,7 +114,7 @@ impl Comparison {
             pairs.push(Pair::compare(a, b, limits, &mut |event| events(event), step)?);
         }
         let points = gauged.into_iter().map(|gauged| gauged.seen).collect();
-        Ok(Self { schema_version: "1.1", points, pairs, incidents: Vec::new() })
+        Ok(Self { schema_version: "1.2", points, pairs, incidents: Vec::new(), not_placed: 0 })
     }
 
     /// Analyses the `inputs` of the points, or the one whose interfaces they are, with the lines of a key
@@ -144,6 +146,7 @@ impl Comparison {
             located.extend(losses.locate(points, &Report::new(&outcome, config), &known));
         }
         self.incidents = located::merged(located);
+        self.not_placed = losses.passed_over();
         Ok(())
     }
 

@@ -37,6 +37,12 @@ pub fn write(comparison: &Comparison, all: bool, width: usize, out: &mut impl Wr
         lines.push(String::new());
         lines.extend(of_incident(incident, width));
     }
+    if comparison.not_placed > 0 {
+        let packets = plural(comparison.not_placed, "packet");
+        let text = format!("{packets} of further conversations: too many to look for in incidents");
+        lines.push(String::new());
+        lines.extend(part("left out", &text, width));
+    }
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     out.flush()
 }

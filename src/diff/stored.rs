@@ -11,11 +11,7 @@ use crate::report::stored::{Stored, StoredError, StoredIncident, StoredService};
 
 impl Profile {
     /// Of a `report.json`: without what only a capture shows, and with percentiles instead of times.
-    ///
-    /// # Errors
-    /// When it cannot be read, is no report, or of another schema.
-    pub fn read(path: &Path) -> Result<Self, StoredError> {
-        let stored = Stored::read(path)?;
+    pub fn stored(stored: Stored) -> Self {
         let capture = Capture {
             files: stored.capture.files.into_iter().map(|file| file.path).collect(),
             packets: stored.capture.packets,
@@ -25,7 +21,7 @@ impl Profile {
         };
         let known = |StoredIncident { id, key, severity, title, .. }| Known { id, key, severity, title };
         let incidents = stored.incidents.into_iter().map(known).collect();
-        Ok(Self { capture, incidents, services: stored.services.iter().map(measured).collect(), seen: None })
+        Self { capture, incidents, services: stored.services.iter().map(measured).collect(), seen: None }
     }
 }
 

@@ -40,7 +40,7 @@ fn lines(fleet: &Fleet, width: usize) -> Vec<String> {
         ("clean", "clean"),
         ("degraded", "with nothing found, but a limit acted"),
         ("incomplete", "with nothing found in what could be read"),
-        ("not_assessed", "mostly traffic that no detector judges"),
+        ("not_assessed", "without packets, or mostly traffic that no detector judges"),
     ] {
         let count = fleet.captures.iter().filter(|capture| capture.status == status).count();
         if count > 0 {

@@ -110,7 +110,7 @@ pub enum Status {
     Degraded,
     /// Nothing was found, but an input or a part of one could not be read.
     Incomplete,
-    /// Nothing was found, but most of the traffic is nothing that a detector judges.
+    /// Nothing was found, but most of the traffic is nothing that a detector judges, or there is none.
     NotAssessed,
 }
 
@@ -350,16 +350,17 @@ impl Answer {
         let assessed = Assessed::new(outcome);
         let worst = findings.iter().map(|ranked| ranked.finding.severity).max();
         let (mut reasons, capped) = (unread(outcome), &outcome.capped);
-        if outcome.totals.packets == 0 {
+        let (incomplete, degraded) = (!reasons.is_empty(), !capped.is_empty());
+        let empty = outcome.totals.packets == 0;
+        if empty {
             reasons.push("there are no packets to judge".to_owned());
         }
-        let (incomplete, degraded) = (!reasons.is_empty(), !capped.is_empty());
         reasons.extend(capped.iter().map(|cap| format!("{}: {} over {}", cap.what, cap.count, cap.setting)));
         let status = match worst {
             Some(Severity::Warning | Severity::Critical) => Status::Findings,
             _ if incomplete => Status::Incomplete,
             _ if degraded => Status::Degraded,
-            _ if !assessed.is_enough() => Status::NotAssessed,
+            _ if empty || !assessed.is_enough() => Status::NotAssessed,
             _ => Status::Clean,
         };
         Self {
@@ -416,7 +417,7 @@ mod tests {
         assert_eq!(status(&outcome), Status::Findings);
         outcome.verdicts.clear();
         outcome.totals.packets = 0;
-        assert_eq!(status(&outcome), Status::Incomplete, "an empty capture proves nothing");
+        assert_eq!(status(&outcome), Status::NotAssessed, "an empty capture proves nothing");
     }
 
     #[test]

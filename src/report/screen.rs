@@ -69,7 +69,7 @@ pub(super) fn header(report: &Report, width: usize) -> Vec<String> {
     if said.is_empty() {
         said.push("nothing found".to_owned());
     }
-    if verdict.status == Status::NotAssessed {
+    if verdict.status == Status::NotAssessed && report.capture.packets > 0 {
         said.push(format!("only {} can be judged", verdict.assessed.words()));
     }
     if verdict.incomplete {

@@ -115,7 +115,7 @@ impl Page<'_> {
             @for (count, severity) in counted {
                 @if count > 0 { span.count { (grouped(count)) " " (badge(severity)) } " " }
             }
-            @if verdict.status == Status::NotAssessed {
+            @if verdict.status == Status::NotAssessed && self.report.capture.packets > 0 {
                 span { "Only " (verdict.assessed.words()) " can be judged. " }
             }
             @if verdict.degraded { span { "Limits acted. " } }
