@@ -43,6 +43,7 @@
 //! HTTP/2.
 
 mod legs;
+mod probes;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -385,7 +386,7 @@ impl Detector for HttpError {
             to.sort_unstable();
             told.insert((path.1, to)).then_some((draft, case))
         });
-        moved.collect()
+        moved.chain(probes::of_one_client(book, self.errors)).collect()
     }
 
     fn judge(

@@ -87,6 +87,15 @@ fn a_server_that_closes_instead_of_answering() {
     assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (4, 8));
 }
 
+#[test]
+fn one_client_that_asks_what_never_speaks_http_is_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        (9..16).for_each(|server| asks(lab, 7, server, "/a", 10 + u64::from(server) * 50, 4, ""));
+    });
+    let finding = one(&findings, "unanswered", Severity::Info);
+    assert!(finding.title.starts_with("7 services end the connections of 10."), "{}", finding.title);
+}
+
 /// The client resets the transfer, or the server's idle FIN crosses the next request.
 #[test]
 fn what_the_client_ends_is_no_failure_of_the_server() {
