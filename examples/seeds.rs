@@ -26,7 +26,7 @@ type Seeds = fn(&[u8], &[Seen], &Keys) -> Vec<Vec<u8>>;
 
 /// Every target.
 const TARGETS: [(&str, Seeds); 7] = [
-    ("analysis", small_files),
+    ("analysis", files),
     ("app", streams),
     ("capture", files),
     ("dissect", frames),
@@ -45,7 +45,7 @@ struct Seen {
 
 fn main() -> io::Result<()> {
     let folder = std::env::args_os().nth(1).map_or_else(|| "fuzz/seeds".into(), PathBuf::from);
-    let mut written = [0; TARGETS.len()];
+    let (mut written, mut known) = ([0; TARGETS.len()], BTreeSet::new());
     for path in captures()? {
         let Ok((packets, keys)) = packets(&path) else { continue };
         let file = fs::read(&path)?;
@@ -56,6 +56,11 @@ fn main() -> io::Result<()> {
             for (number, seed) in seeds(&file, &packets, &keys).into_iter().take(MOST).enumerate() {
                 fs::write(folder.join(format!("{name}-{number}")), seed)?;
                 *count += 1;
+            }
+        }
+        if file.len() > LONGEST {
+            for (number, seed) in talks(&packets, &keys, &mut known).into_iter().enumerate() {
+                fs::write(folder.join("analysis").join(format!("{name}-talk-{number}")), seed)?;
             }
         }
     }
@@ -181,19 +186,30 @@ fn files(file: &[u8], _: &[Seen], _: &Keys) -> Vec<Vec<u8>> {
     if file.len() <= LONGEST { vec![file.to_vec()] } else { Vec::new() }
 }
 
-/// The file, or when that is too long, one conversation with each port of a service, behind its keys.
-fn small_files(file: &[u8], packets: &[Seen], keys: &Keys) -> Vec<Vec<u8>> {
-    if file.len() <= LONGEST {
-        return vec![file.to_vec()];
-    }
-    let mut ports = BTreeSet::new();
-    let new = conversations(packets).into_iter().filter(|packets| ports.insert(port(packets)));
+/// Files of one conversation each, behind its keys: of every port of a service and beginning of what is said one.
+fn talks(packets: &[Seen], keys: &Keys, known: &mut BTreeSet<(u16, Vec<u8>, bool)>) -> Vec<Vec<u8>> {
+    let kind = |conversation: &[&Seen]| {
+        let ports = conversation.first().map_or((0, 0), |seen| ends(seen).1);
+        let said = conversation.iter().map(|seen| said_in(seen)).find(|bytes| !bytes.is_empty());
+        let said = said.unwrap_or_default();
+        (ports.0.min(ports.1), said.get(..2).unwrap_or(said).to_vec(), log_of(said, keys).is_some())
+    };
+    let service = |port: u16| port > 0 && port < 10_000;
+    let new = conversations(packets).into_iter().filter(|packets| {
+        let kind = kind(packets);
+        service(kind.0) && !kind.1.is_empty() && known.insert(kind)
+    });
     new.map(|packets| pcapng(&packets, keys)).collect()
 }
 
-fn port(conversation: &[&Seen]) -> u16 {
-    let ports = conversation.first().map_or((0, 0), |seen| ends(seen).1);
-    ports.0.min(ports.1)
+/// What is known of the secrets of a session by its first octets.
+fn log_of(said: &[u8], keys: &Keys) -> Option<Vec<u8>> {
+    let random = match said {
+        [22, 3, _, _, _, 1, ..] => said.get(11..)?.first_chunk().copied(),
+        _ => pcapsy::app::quic::client_random(said),
+    };
+    let log = keys.lines(&[random?].into());
+    (!log.is_empty()).then(|| log.to_vec())
 }
 
 /// As much of a conversation as an input may have, as a file.
@@ -213,12 +229,7 @@ fn pcapng(conversation: &[&Seen], keys: &Keys) -> Vec<u8> {
     let resolution = [9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0];
     block(&mut file, 1, &[words(&[first.link_type.into(), 0]).as_slice(), &resolution].concat(), &[]);
     let said = conversation.iter().map(|seen| said_in(seen)).find(|bytes| !bytes.is_empty());
-    let random = said.and_then(|bytes| match bytes {
-        [22, 3, _, _, _, 1, ..] => bytes.get(11..)?.first_chunk().copied(),
-        _ => pcapsy::app::quic::client_random(bytes),
-    });
-    let log = random.map(|random| keys.lines(&[random].into())).unwrap_or_default();
-    if !log.is_empty() {
+    if let Some(log) = said.and_then(|said| log_of(said, keys)) {
         block(&mut file, 10, &words(&[0x544c_534b, log.len() as u32]), &log);
     }
     for seen in conversation.iter().filter(|seen| seen.link_type == first.link_type) {
@@ -278,10 +289,7 @@ fn said_in(seen: &Seen) -> &[u8] {
 
 /// The datagrams of conversations that begin as QUIC does, behind what is known of the secrets.
 fn datagrams(_: &[u8], packets: &[Seen], keys: &Keys) -> Vec<Vec<u8>> {
-    let log = |first: &[u8]| {
-        let random = pcapsy::app::quic::client_random(first);
-        random.map(|random| keys.lines(&[random].into()).to_vec()).unwrap_or_default()
-    };
+    let log = |first: &[u8]| log_of(first, keys).unwrap_or_default();
     said(packets, pcapsy::app::quic::looks_like_quic, log)
 }
 
