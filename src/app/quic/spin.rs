@@ -124,10 +124,25 @@ mod tests {
 
     #[test]
     fn late_packets_are_no_changes() {
-        let late = |side, heard, number| answers(side, heard) != (side == ToServer && number == 40);
-        let (clean, late) = (talk(300, |side, heard, _| answers(side, heard)), talk(300, late));
-        assert_eq!(late.wrong, 1);
-        assert_eq!(late.spun().map(|spun| spun.least), clean.spun().map(|spun| spun.least));
+        for (late, told) in [(1, true), (2, false)] {
+            let (mut spin, mut now) = (Spin::default(), Timestamp(0));
+            for round in 0..10 {
+                let bit = if round & 1 == 0 { 0x40 } else { 0x60 };
+                let mut packet = |direction, first, wait| {
+                    spin.packet(direction, first, PacketRef { packet: 1, time: now });
+                    now = now + Span::millis(wait);
+                };
+                packet(ToServer, bit, 1);
+                if (5..5 + late).contains(&round) {
+                    packet(ToServer, bit ^ SPIN, 0);
+                }
+                packet(ToServer, bit, 19);
+                packet(ToClient, bit, 6);
+            }
+            assert_eq!((spin.wrong, spin.changes), (late, [9; 2]));
+            let least = [Span::millis(6), Span::millis(20)];
+            assert_eq!(spin.spun().map(|spun| spun.least), told.then_some(least));
+        }
     }
 
     /// RFC 9000 section 17.4: for each packet, or for each connection.
