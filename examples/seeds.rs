@@ -186,7 +186,7 @@ fn files(file: &[u8], _: &[Seen], _: &Keys) -> Vec<Vec<u8>> {
     if file.len() <= LONGEST { vec![file.to_vec()] } else { Vec::new() }
 }
 
-/// Files of one conversation each, behind its keys: of every port of a service and beginning of what is said one.
+/// Files of one conversation each, behind its keys: one for every port of a service and what is said first.
 fn talks(packets: &[Seen], keys: &Keys, known: &mut BTreeSet<(u16, Vec<u8>, bool)>) -> Vec<Vec<u8>> {
     let kind = |conversation: &[&Seen]| {
         let ports = conversation.first().map_or((0, 0), |seen| ends(seen).1);

@@ -1,5 +1,5 @@
-//! Any bytes as TLS with keys, any content in records that the keys open, and any bytes as what a block cipher
-//! opens.
+//! Any bytes as TLS with keys, any content in records that the keys open, and any bytes as what a block
+//! cipher opens.
 #![no_main]
 
 #[path = "../input.rs"]

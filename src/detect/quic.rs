@@ -38,8 +38,8 @@
 //!
 //! # What it does not claim
 //! That a filter drops UDP: the server may not serve QUIC. What is said after the handshake is encrypted; a
-//! reset that comes once looks like any other datagram. A client that moves on purpose takes another ID, which
-//! only keys show.
+//! reset that comes once looks like any other datagram. A client that moves on purpose takes another ID,
+//! which only keys show.
 //!
 //! # References
 //! RFC 9000 sections 6, 8.1, 9, 10.3 and 14; RFC 9001 section 4.8; RFC 9002 section 6.2; RFC 8305.

@@ -17,8 +17,8 @@
 //!
 //! # What it leaves alone
 //! close_notify, user_canceled, warnings after which the session goes on (unrecognized_name), and encrypted
-//! alerts after the handshake, which close a session as a rule. A decode_error in an established session behind
-//! the other side's FIN: OpenSSL says so to whoever closes without close_notify.
+//! alerts after the handshake, which close a session as a rule. A decode_error in an established session
+//! behind the other side's FIN: OpenSSL says so to whoever closes without close_notify.
 //!
 //! # What it does not claim
 //! Which trust store rejected a chain, or what an encrypted alert says.

@@ -1,5 +1,5 @@
-//! Packets of QUIC, sealed with the keys that everybody can derive, or with given ones (RFC 9001 section 5, RFC
-//! 9369).
+//! Packets of QUIC, sealed with the keys that everybody can derive, or with given ones (RFC 9001 section 5,
+//! RFC 9369).
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};

@@ -47,8 +47,8 @@ pub struct Quic {
     pub other_connections: u32,
     /// Initial packets that could not be opened: cut short, or of a connection whose beginning is not there.
     pub unread: u32,
-    /// What the server is called by, as far as its packets say or keys show, from [`Quic::TELLING`] octets on;
-    /// at most [`Quic::IDS`].
+    /// What the server is called by, as far as its packets say or keys show, from [`Quic::TELLING`] octets
+    /// on; at most [`Quic::IDS`].
     pub server_ids: Vec<Vec<u8>>,
     /// What the latency spin bit says, where it is on.
     pub spin: Option<Spun>,

@@ -14,8 +14,8 @@ use crate::time::{Span, Timestamp};
 const SPIN: u8 = 0x20;
 /// Changes of each side from which a connection is taken to spin: both values, twice.
 const LEAST_CHANGES: u32 = 4;
-/// Changes for each packet with a bit that no side that spins would send: late packets are rare, and at random
-/// every second one is wrong.
+/// Changes for each packet with a bit that no side that spins would send: late packets are rare, and at
+/// random every second one is wrong.
 const CHANGES_FOR_WRONG: u32 = 16;
 
 /// What a connection that spins says of its round trip.

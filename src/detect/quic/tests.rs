@@ -372,8 +372,8 @@ fn connections_that_moved_are_known_by_their_ids() {
         until(lab, 15_000);
     });
     let finding = one(&findings, "moved", Severity::Info);
-    let wanted = "2 connections from another port, 1 of them from another address, by the same connection ID. \
-                  No packet of the server follows 1 of them.";
+    let wanted = "2 connections from another port, 1 of them from another address, by the same connection \
+                  ID. No packet of the server follows 1 of them.";
     assert!(finding.summary.ends_with(wanted), "{}", finding.summary);
 }
 
