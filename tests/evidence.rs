@@ -250,6 +250,7 @@ fn untimed(bytes: &[u8], form: &[u8]) -> Vec<u8> {
 
 /// What the evidence of a capture does not show again, and why.
 const KNOWN: &[(&str, &str)] = &[
+    ("dot_servfail_keys", "evidence leaves out the keys of TLS"),
     ("http_error_inside_tls", "evidence leaves out the keys of TLS"),
     ("quic_expired_keys", "evidence leaves out the keys of TLS; what they seal may look like text"),
     ("tls13_expired_keys", "evidence leaves out the keys of TLS"),

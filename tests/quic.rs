@@ -136,6 +136,36 @@ fn versions_names_and_protocols_of_quic_are_tsharks() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Round trips by the latency spin bit.
+#[derive(Default)]
+struct Spinning(Vec<[pcapsy::time::Span; 2]>);
+
+impl Rows for Spinning {
+    fn flow(&mut self, flow: &Flow) {
+        let quic = flow.tls.as_deref().and_then(|tls| tls.quic.as_deref());
+        self.0.extend(quic.and_then(|quic| Some(quic.spin?.least)));
+    }
+}
+
+/// A real stack whose packets a relay delays by a time that its truth file states.
+#[test]
+fn round_trips_by_the_spin_bit_are_the_relays() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures/quic_moved.pcap");
+    let truth = fs::read_to_string(path.with_extension("toml")).expect("committed");
+    let wanted: f64 = truth
+        .lines()
+        .find_map(|line| line.strip_prefix("# Round trip ")?.split(' ').next()?.parse().ok())
+        .expect("a round trip");
+    let mut spinning = Spinning::default();
+    local::analyze(std::slice::from_ref(&path), &Config::default(), Run::default(), &mut spinning, &|_| {})
+        .unwrap_or_else(|error| panic!("{error}"));
+    let trips: Vec<f64> =
+        spinning.0.iter().map(|[client, server]| (client.0 + server.0) as f64 / 1e6).collect();
+    println!("round trips by the spin bit: {trips:.1?} ms, of the relay: {wanted} ms");
+    assert!(trips.len() >= 3, "{trips:?}");
+    assert!(trips.iter().all(|trip| (0.95..1.3).contains(&(trip / wanted))), "{trips:?}, not {wanted}");
+}
+
 /// What keys open of QUIC: `certificate 4d`, `close 301 reason`, `close of the application 256 reason`.
 #[derive(Default)]
 struct Inside {

@@ -12,6 +12,7 @@ mod support;
 mod crowd;
 mod dice;
 mod flood;
+mod quic;
 mod short;
 mod sink;
 mod web;
@@ -30,6 +31,7 @@ const KINDS: &str = "\
   small     DNS and a SYN flood
   flood     a SYN flood alone, every SYN from another source
   elephant  one connection
+  quic      20000 QUIC connections at a time, and nothing else
   many      short connections, every other one left open; 5 million in 4G";
 
 fn main() -> Result<()> {
@@ -44,6 +46,7 @@ fn main() -> Result<()> {
         "elephant" => web::crowd(Traffic::elephant(), seed),
         "small" => flood::crowd(true, seed),
         "flood" => flood::crowd(false, seed),
+        "quic" => quic::crowd(seed),
         "many" => short::crowd(seed),
         _ => return Err(usage()),
     };

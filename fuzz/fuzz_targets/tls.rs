@@ -1,4 +1,5 @@
-//! Any bytes as TLS with keys, and any content in records that the keys open.
+//! Any bytes as TLS with keys, any content in records that the keys open, and any bytes as what a block
+//! cipher opens.
 #![no_main]
 
 #[path = "../input.rs"]
@@ -30,6 +31,10 @@ fn hello(kind: u8, rest: &[u8]) -> Vec<u8> {
     [&[22, 3, 3], all.to_be_bytes().as_slice(), &[kind, 0, 0, length], &body].concat()
 }
 
+/// Suites of TLS 1.2 with AES-CBC, and whether both sides encrypt first: by two bits of the first octet. The
+/// keys of 1.2 open any blocks to something.
+const BLOCKS: [Option<(u8, bool)>; 4] = [None, Some((0x2f, false)), Some((0x2f, true)), Some((0x3d, false))];
+
 fn seal(secret: u8, number: u64, content: &[u8], kind: u8) -> Vec<u8> {
     let secret = Hkdf::<Sha256>::from_prk(&[secret; 32]).expect("32 octets");
     let (mut key, mut nonce) = ([0; 16], [0; 12]);
@@ -49,12 +54,25 @@ fuzz_target!(|bytes: &[u8]| {
         let line = format!("{word} {} {}", "07".repeat(32), format!("{value:02x}").repeat(32));
         assert_eq!(keys.learn(line.as_bytes(), 0), 1);
     }
+    let master = format!("CLIENT_RANDOM {} {}", "07".repeat(32), "09".repeat(48));
+    assert_eq!(keys.learn(master.as_bytes(), 0), 1);
     // Any bytes are a key log, too.
     keys.learn(bytes, 0);
     let mut tls = TlsParser::with_keys(Some(keys));
     let at = |number| PacketRef { packet: number, time: Timestamp(number as i64) };
-    tls.data(Direction::ToServer, &hello(1, &[0, 0, 2, 0x13, 1, 1, 0]), at(1));
-    tls.data(Direction::ToClient, &hello(2, &[0, 0x13, 1, 0, 0, 6, 0, 43, 0, 2, 3, 4]), at(2));
+    let blocks = BLOCKS[usize::from(bytes.first().map_or(0, |first| first >> 1 & 3))];
+    let extensions: &[u8] = if blocks.is_some_and(|(_, first)| first) { &[0, 4, 0, 22, 0, 0] } else { &[] };
+    let (asks, suite) = match blocks {
+        Some((suite, _)) => {
+            ([&[0, 0, 2, 0, suite, 1, 0], extensions].concat(), [&[0, 0, suite, 0], extensions].concat())
+        }
+        None => (vec![0, 0, 2, 0x13, 1, 1, 0], vec![0, 0x13, 1, 0, 0, 6, 0, 43, 0, 2, 3, 4]),
+    };
+    tls.data(Direction::ToServer, &hello(1, &asks), at(1));
+    tls.data(Direction::ToClient, &hello(2, &suite), at(2));
+    if blocks.is_some() {
+        Direction::BOTH.iter().for_each(|side| tls.data(*side, &[20, 3, 3, 0, 1, 1], at(2)));
+    }
     // Which secret each side seals with, and the number of its next record.
     let mut sides = [(0, 0), (2, 0)];
     for (number, Piece { to_server, lost, bytes }) in (3..).zip(input::pieces(bytes)) {
@@ -62,6 +80,11 @@ fuzz_target!(|bytes: &[u8]| {
         let (secret, record) = &mut sides[direction.index()];
         // A piece without loss is the content of a record; of others some are bytes, and some are missing.
         match lost {
+            0..=3 if blocks.is_some() => {
+                let content = bytes.get(..16_000).unwrap_or(bytes);
+                let head = [&[20 + lost, 3, 3], (content.len() as u16).to_be_bytes().as_slice()].concat();
+                tls.data(direction, &[&head, content].concat(), at(number));
+            }
             0..=3 => {
                 let content = bytes.get(..16_000).unwrap_or(bytes);
                 tls.data(direction, &seal(*secret, *record, content, 20 + lost), at(number));

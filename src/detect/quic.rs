@@ -19,6 +19,9 @@
 //!   It stands in an Initial packet, or in a Handshake packet that keys open.
 //! - `reset`: datagrams of the server differ and end in the same 16 octets. Only the token of a stateless
 //!   reset does that.
+//! - `moved`: datagrams from another address or port of the client call the server by the connection ID that
+//!   it chose in a handshake of the capture, or gave the client later where keys show that. IDs of fewer than
+//!   four octets tell nothing. This is information.
 //!
 //! From `insistent` handshakes of a server on it is more than information. A fall-back is a warning when it
 //! costs `felt` on average; a race against TCP costs little.
@@ -35,10 +38,14 @@
 //!
 //! # What it does not claim
 //! That a filter drops UDP: the server may not serve QUIC. What is said after the handshake is encrypted; a
-//! reset that comes once looks like any other datagram.
+//! reset that comes once looks like any other datagram. A client that moves on purpose takes another ID,
+//! which only keys show.
 //!
 //! # References
-//! RFC 9000 sections 6, 8.1, 10.3 and 14; RFC 9001 section 4.8; RFC 9002 section 6.2; RFC 8305.
+//! RFC 9000 sections 6, 8.1, 9, 10.3 and 14; RFC 9001 section 4.8; RFC 9002 section 6.2; RFC 8305.
+
+mod begun;
+mod moved;
 
 use std::net::IpAddr;
 
@@ -50,7 +57,10 @@ use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, HandshakeOutcome};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
+
+use begun::Begun;
+use moved::Moved;
 
 thresholds! {
     /// Counts QUIC handshakes by server.
@@ -125,6 +135,12 @@ variants! {
             not_claimed: &["that all stateless resets were found: one alone cannot be told"],
             doubted_by: &[],
         }
+        Moved "moved" Info {
+            could_be: &["a NAT gave the client another port after a pause", "the client changed its network"],
+            next: &["compare the pauses in front of it with the UDP time-out of the NAT"],
+            not_claimed: &["that all moves were found: a client that moves on purpose takes another ID"],
+            doubted_by: &[],
+        }
     }
 }
 
@@ -145,6 +161,11 @@ counts! {
         over_tcp: u64,
         /// Version Negotiation, Retry or reset packets.
         packets: u64,
+        /// Connections that went on from elsewhere, those of them from another address, and those to which no
+        /// packet of the server came there.
+        moved: u64,
+        addresses: u64,
+        unheard: u64,
         client_versions: Distinct<u32, 8>,
         server_versions: Distinct<u32, 8>,
         errors: Distinct<u64, 4>,
@@ -177,40 +198,6 @@ impl Merge for Attempt {
     }
 }
 
-/// The first packet of a second.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct First(Option<PacketRef>);
-
-impl Merge for First {
-    fn absorb(&mut self, other: Self) {
-        self.0 = self.0.into_iter().chain(other.0).min_by_key(|at| (at.time, at.packet));
-    }
-}
-
-merged! {
-    /// When somebody's connections began: by the hash of who and whereto, and the second.
-    pub(super) struct Begun(Bounded<(u64, i64), First, { 1 << 15 }>);
-}
-
-impl Begun {
-    fn add(&mut self, who: u64, at: PacketRef) {
-        if let Some(first) = self.0.observe(who, (who, second(at.time))) {
-            first.absorb(First(Some(at)));
-        }
-    }
-
-    /// The first that began between.
-    fn between(&self, who: u64, from: Timestamp, until: Timestamp) -> Option<PacketRef> {
-        let seconds = (second(from)..=second(until)).take(64);
-        let begun = seconds.filter_map(|second| self.0.get(&(who, second))?.1.0);
-        begun.filter(|at| (from..=until).contains(&at.time)).min_by_key(|at| (at.time, at.packet))
-    }
-}
-
-fn second(time: Timestamp) -> i64 {
-    time.0.div_euclid(1_000_000_000)
-}
-
 merged! {
     /// What it keeps beside its cases.
     pub(super) struct Notes {
@@ -221,6 +208,7 @@ merged! {
         over_quic: Begun,
         /// Those over IPv4, by the client's link address and the port.
         over_ipv4: Begun,
+        moved: Moved,
     }
 }
 
@@ -242,9 +230,15 @@ impl Detector for Quic {
     type Notes = Notes;
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
-        let Some(tls) = flow.tls.as_deref() else { return };
+        let Some(tls) = flow.tls.as_deref() else {
+            let called = flow.upgrade.as_deref().and_then(|upgrade| upgrade.called);
+            return called.into_iter().for_each(|called| book.notes.moved.stray(flow, called));
+        };
         match tls.quic.as_deref() {
-            Some(quic) => self.handshake(flow, tls, quic, book),
+            Some(quic) => {
+                book.notes.moved.session(flow, tls, quic);
+                self.handshake(flow, tls, quic, book);
+            }
             None => over_tcp(flow, book),
         }
     }
@@ -261,6 +255,9 @@ impl Detector for Quic {
                 continue;
             }
             self.attempt(server, attempt, &notes, book, context);
+        }
+        for (server, moved) in notes.moved.conclude() {
+            book.case((server, Way::Moved)).into_iter().for_each(|case| case.absorb(moved.clone()));
         }
         // Where any server answers, each that does not is a finding of its own.
         let answers = book.totals().any(|(_, _, judged)| judged.answered > 0);
@@ -327,6 +324,10 @@ impl Detector for Quic {
                     plural(counts.packets, "datagram"),
                 ),
             ),
+            Way::Moved => (
+                format!("QUIC connections to {server} went on from another address or port"),
+                moved::summary(counts, &clients),
+            ),
         };
         let severity = match way {
             _ if failed < self.insistent => Severity::Info,
@@ -338,7 +339,7 @@ impl Detector for Quic {
                 Severity::Warning
             }
             Way::Unanswered | Way::Closed => case.severity(failed),
-            Way::FallBack | Way::Version | Way::Retry | Way::Reset => {
+            Way::FallBack | Way::Version | Way::Retry | Way::Reset | Way::Moved => {
                 case.severity(failed).min(Severity::Warning)
             }
         };

@@ -17,7 +17,8 @@
 //!
 //! # What it leaves alone
 //! close_notify, user_canceled, warnings after which the session goes on (unrecognized_name), and encrypted
-//! alerts after the handshake, which close a session as a rule.
+//! alerts after the handshake, which close a session as a rule. A decode_error in an established session
+//! behind the other side's FIN: OpenSSL says so to whoever closes without close_notify.
 //!
 //! # What it does not claim
 //! Which trust store rejected a chain, or what an encrypted alert says.
@@ -101,7 +102,7 @@ impl Detector for TlsAlert {
         let Some(tls) = &flow.tls else { return };
         let server = (flow.server, tls.server_name().to_owned());
         book.judged(&server);
-        let Some(alert) = failure(tls) else { return };
+        let Some(alert) = failure(tls).filter(|alert| !is_farewell(flow, alert)) else { return };
         let Some(case) = book.case((server, Description(alert.description), alert.direction)) else { return };
         case.flow(flow, [alert.at]);
         case.failed += 1;
@@ -182,6 +183,15 @@ fn failure(tls: &TlsSession) -> Option<Alert> {
         Some(Alert { at, direction, level: None, description: None, phase: Phase::Handshake })
     };
     tls.fatal_alert().or_else(refused)
+}
+
+/// OpenSSL from 3.0 on takes a FIN without close_notify for an end in the middle of a record, and says so to
+/// a peer that has closed.
+fn is_farewell(flow: &Flow, alert: &Alert) -> bool {
+    const DECODE_ERROR: u8 = 50;
+    let closed = flow.tcp.as_deref().and_then(|tcp| tcp.side(alert.direction.reverse()).fin);
+    let late = closed.is_some_and(|fin| fin.packet < alert.at.packet);
+    late && alert.phase == Phase::Established && alert.description == Some(DECODE_ERROR)
 }
 
 /// What commonly stands behind an alert, by sender (RFC 8446 section 6.2).

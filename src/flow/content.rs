@@ -10,7 +10,7 @@ use crate::app::tls::{Recognition, TlsParser, TlsSession, looks_like_tls};
 use crate::app::upgrade::{Dialogue, ProxyHeader};
 use crate::capture::Keys;
 use crate::dissect::{Direction, PacketRef};
-use crate::flow::{FlowHead, Greeting, Service, Turn, Turns, Upgrade};
+use crate::flow::{Called, FlowHead, Greeting, Service, Turn, Turns, Upgrade};
 use crate::time::Timestamp;
 
 /// Bytes kept per direction until the protocol is known: HTTP is told when the first line is whole.
@@ -37,6 +37,8 @@ enum Kind {
     Ssh,
     Datagrams,
     Quic(Box<QuicReader>),
+    /// What may be the rest of a QUIC connection.
+    Called(Box<Called>),
     Other,
     /// What each direction delivered, in order: bytes, or `None` for one that is missing.
     #[cfg(test)]
@@ -168,6 +170,9 @@ impl Content {
 
     /// What stood before the protocol of the connection.
     pub(super) fn upgrade(&self) -> Option<Box<Upgrade>> {
+        if let Kind::Called(called) = &self.kind {
+            return Some(Box::new(Upgrade { called: Some(**called), ..Upgrade::default() }));
+        }
         let before = self.before.as_deref();
         let dialogue = match &self.kind {
             Kind::Plain(of) => Some(&of.0),
@@ -178,7 +183,7 @@ impl Content {
         let tunnel =
             before.is_some_and(|before| before.http.is_some()) && !matches!(self.kind, Kind::Http2(_));
         let any = proxied.is_some() || starttls.is_some() || tunnel;
-        any.then(|| Box::new(Upgrade { proxied, starttls, tunnel }))
+        any.then(|| Box::new(Upgrade { proxied, starttls, tunnel, called: None }))
     }
 
     /// The application said goodbye: what follows ends nothing.
@@ -274,7 +279,7 @@ impl Content {
             Kind::Recorded(directions) => {
                 directions[direction.index()].extend(bytes.iter().copied().map(Some))
             }
-            Kind::Datagrams | Kind::Quic(_) | Kind::Ssh | Kind::Other => {}
+            Kind::Datagrams | Kind::Quic(_) | Kind::Called(_) | Kind::Ssh | Kind::Other => {}
         }
     }
 
@@ -312,7 +317,7 @@ impl Content {
             Kind::Recorded(directions) => {
                 directions[direction.index()].extend(std::iter::repeat_n(None, length as usize));
             }
-            Kind::Datagrams | Kind::Quic(_) | Kind::Ssh | Kind::Other => {}
+            Kind::Datagrams | Kind::Quic(_) | Kind::Called(_) | Kind::Ssh | Kind::Other => {}
         }
     }
 
@@ -342,7 +347,8 @@ impl Content {
             return;
         }
         if !known && !dns::looks_like_dns(bytes) {
-            self.kind = Kind::Other;
+            let called = Called::read(direction, bytes, at);
+            self.kind = called.map_or(Kind::Other, |called| Kind::Called(Box::new(called)));
             return;
         }
         if let Ok(message) = dns::parse(bytes) {

@@ -55,5 +55,5 @@ pub use streams::StreamId;
 pub use table::FlowTable;
 pub use times::{Histogram, Spread, Times};
 pub use turns::{Turn, Turns};
-pub use upgrade::Upgrade;
+pub use upgrade::{Called, Upgrade};
 pub use waits::{Breaker, Closure, Crossing, FatalPause, Pause, Reopened, Unanswered, Waits};

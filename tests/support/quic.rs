@@ -176,8 +176,13 @@ impl Quic {
 
     /// The server's flight, the client's, and some data; `delay` microseconds for each way.
     pub fn answers(&mut self, lab: &mut Lab, delay: u64) {
-        self.wait(delay);
         self.ids[SERVER] = filler(self.seed ^ 2, 8);
+        self.answers_as(lab, delay);
+    }
+
+    /// The same of a server that has its name.
+    pub fn answers_as(&mut self, lab: &mut Lab, delay: u64) {
+        self.wait(delay);
         let hello = tls::server_hello(true, self.seed)[5..].to_vec();
         let flight = [ACK, &crypto(0, &hello)].concat();
         let datagram = [self.initial(SERVER, &flight, 150), self.handshake(SERVER, 900)].concat();

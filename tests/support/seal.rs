@@ -1,4 +1,5 @@
-//! Initial packets of QUIC, sealed with the keys that everybody can derive (RFC 9001 section 5, RFC 9369).
+//! Packets of QUIC, sealed with the keys that everybody can derive, or with given ones (RFC 9001 section 5,
+//! RFC 9369).
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -24,35 +25,55 @@ fn expand<const N: usize>(secret: &[u8], label: &str) -> [u8; N] {
     key
 }
 
+/// The label of a version's keys.
+fn label(version: u32, what: &str) -> String {
+    format!("{}{what}", if version == V2 { "quicv2 " } else { "quic " })
+}
+
 /// Seals `body` behind `head`, which ends before the length; `id` is what the client chose for the server.
 /// Side 0 is the client. Versions that are not known are sealed as the first.
-pub fn seal(
+pub fn seal(version: u32, id: &[u8], side: usize, mut head: Vec<u8>, number: u32, body: Vec<u8>) -> Vec<u8> {
+    let known = SALTS.iter().find(|(known, _)| *known == version);
+    let salt = known.map_or(SALTS[0].1, |(_, salt)| *salt);
+    let (secret, _) = Hkdf::<Sha256>::extract(Some(&salt), id);
+    let secret = expand(&secret, ["client in", "server in"][side]);
+    head.extend(((body.len() + 20) as u16 | 0x4000).to_be_bytes());
+    protect(version, &secret, head, number, body)
+}
+
+/// Seals `body` with a traffic secret under AES-128-GCM; `head` ends before the number, which takes four
+/// octets.
+pub fn protect(version: u32, secret: &[u8; 32], head: Vec<u8>, number: u32, body: Vec<u8>) -> Vec<u8> {
+    protect_updated(version, [secret; 2], head, number, body)
+}
+
+/// The secret that follows when keys are updated (RFC 9001 section 6.1).
+pub fn updated(version: u32, secret: &[u8; 32]) -> [u8; 32] {
+    expand(secret, &label(version, "ku"))
+}
+
+/// The same where the header is of one secret, the first, and the content of one that followed it.
+pub fn protect_updated(
     version: u32,
-    id: &[u8],
-    side: usize,
+    secrets: [&[u8; 32]; 2],
     mut head: Vec<u8>,
     number: u32,
     mut body: Vec<u8>,
 ) -> Vec<u8> {
-    let known = SALTS.iter().find(|(known, _)| *known == version);
-    let salt = known.map_or(SALTS[0].1, |(_, salt)| *salt);
-    let label = |what: &str| format!("{}{what}", if version == V2 { "quicv2 " } else { "quic " });
-    let (secret, _) = Hkdf::<Sha256>::extract(Some(&salt), id);
-    let secret: [u8; 32] = expand(&secret, ["client in", "server in"][side]);
+    let [of_header, secret] = secrets;
     let number = number.to_be_bytes();
-    head.extend(((body.len() + 20) as u16 | 0x4000).to_be_bytes());
     let at = head.len();
     head.extend(number);
-    let mut nonce: [u8; 12] = expand(&secret, &label("iv"));
+    let mut nonce: [u8; 12] = expand(secret, &label(version, "iv"));
     nonce.iter_mut().skip(8).zip(number).for_each(|(one, other)| *one ^= other);
-    let key = Aes128Gcm::new(&expand::<16>(&secret, &label("key")).into());
+    let key = Aes128Gcm::new(&expand::<16>(secret, &label(version, "key")).into());
     let tag = key.encrypt_inout_detached(&nonce.into(), &head, body.as_mut_slice().into());
     let mut packet = [&head[..], &body, &tag.expect("sealed")].concat();
     let mut mask = [0; 16];
     mask.copy_from_slice(&packet[at + 4..at + 20]);
     let mut mask = aes::Block::from(mask);
-    Aes128::new(&expand::<16>(&secret, &label("hp")).into()).encrypt_block(&mut mask);
-    packet[0] ^= mask[0] & 0x0f;
+    Aes128::new(&expand::<16>(of_header, &label(version, "hp")).into()).encrypt_block(&mut mask);
+    packet[0] ^= mask[0] & if packet[0] & 0x80 == 0 { 0x1f } else { 0x0f };
     packet[at..at + 4].iter_mut().zip(&mask[1..]).for_each(|(octet, mask)| *octet ^= mask);
     packet
 }

@@ -12,6 +12,8 @@ pub(super) enum Frame<'p> {
     Crypto { offset: u64, bytes: &'p [u8] },
     /// Bytes of a stream.
     Stream { id: u64, offset: u64, bytes: &'p [u8] },
+    /// What the side may be called by from now on.
+    NewId(&'p [u8]),
     /// CONNECTION_CLOSE with its error code: of the application, or of the transport.
     Close { application: bool, code: u64, reason: &'p [u8] },
 }
@@ -36,6 +38,12 @@ pub(super) fn frames(space: Space, mut bytes: &[u8]) -> impl Iterator<Item = Fra
                 0x08..=0x0f => {
                     let (frame, rest) = stream(kind, rest)?;
                     (Some(frame), rest)
+                }
+                // NEW_CONNECTION_ID: two integers, an ID, a token of 16 octets.
+                0x18 => {
+                    let (length, rest) = integers(rest, 2)?.split_first()?;
+                    let (id, rest) = rest.split_at_checked(usize::from(*length))?;
+                    (Some(Frame::NewId(id)), rest.get(16..)?)
                 }
                 0x1c | 0x1d => {
                     let application = kind == 0x1d;
@@ -68,11 +76,6 @@ fn behind(kind: u64, rest: &[u8]) -> Option<&[u8]> {
     match kind {
         // NEW_TOKEN, and DATAGRAM with a length (RFC 9221).
         0x07 | 0x31 => Some(sized(rest)?.1),
-        // NEW_CONNECTION_ID: two integers, an ID, a token of 16 octets.
-        0x18 => {
-            let (length, rest) = integers(rest, 2)?.split_first()?;
-            rest.get(usize::from(*length) + 16..)
-        }
         // PATH_CHALLENGE and PATH_RESPONSE.
         0x1a | 0x1b => rest.get(8..),
         // The others are integers: RESET_STREAM, STOP_SENDING, MAX_DATA and what follows it,

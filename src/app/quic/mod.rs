@@ -15,6 +15,7 @@ mod questions;
 mod reader;
 mod rewrite;
 mod session;
+mod spin;
 mod version;
 
 pub use header::looks_like_quic;
@@ -23,4 +24,5 @@ pub(in crate::app) use number::offered_versions;
 pub use reader::{Message, QuicReader};
 pub use rewrite::{Mask, Rewriter, blank_parameters};
 pub use session::{Close, Quic, Space, error_name};
+pub use spin::Spun;
 pub use version::version_name;

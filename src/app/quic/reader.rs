@@ -10,6 +10,7 @@ use crate::app::quic::number::versions;
 use crate::app::quic::opener::{Agreed, Asked, Opener};
 use crate::app::quic::questions::Questions;
 use crate::app::quic::session::{Close, Quic, Space};
+use crate::app::quic::spin::Spin;
 use crate::app::quic::version::{Kind, Version};
 use crate::app::tls::{Opened, Sealed, TlsParser, TlsSession};
 use crate::capture::Keys;
@@ -69,6 +70,7 @@ pub struct QuicReader {
     recent_next: usize,
     /// Beginning, length and end of the server's last datagram with a short header.
     last_short: ([u8; 8], usize, [u8; 16]),
+    spin: Spin,
 }
 
 impl Default for QuicReader {
@@ -90,6 +92,7 @@ impl Default for QuicReader {
             recent: [0; RECENT],
             recent_next: 0,
             last_short: Default::default(),
+            spin: Spin::default(),
         }
     }
 }
@@ -114,6 +117,7 @@ impl QuicReader {
     /// No datagram follows: what was read.
     pub fn finish(mut self) -> TlsSession {
         self.open_early();
+        self.quic.spin = self.spin.spun();
         let opened = self.opener.map(|opener| opener.opened).filter(|opened| *opened != Opened::default());
         TlsSession { quic: Some(Box::new(self.quic)), opened: opened.map(Box::new), ..self.tls.finish() }
     }
@@ -330,6 +334,7 @@ impl QuicReader {
             Some((_, content)) => {
                 self.answered(front.version, at);
                 self.server_id = Some(front.source.to_vec());
+                self.quic.calls(front.source);
                 self.frames(Direction::ToClient, Space::Initial, &content, at);
                 self.open_early();
             }
@@ -428,6 +433,11 @@ impl QuicReader {
                     let reason = reason.get(..Close::REASON).unwrap_or(reason).escape_ascii().to_string();
                     self.close(Close { at, direction, space, application, code, reason });
                 }
+                Frame::NewId(id) => {
+                    if direction == Direction::ToClient {
+                        self.quic.calls(id);
+                    }
+                }
                 Frame::Stream { id, offset, bytes } => {
                     if self.is_dns() {
                         let messages = self.questions.add(direction, id, offset, bytes);
@@ -463,6 +473,7 @@ impl QuicReader {
     /// A packet with a short header, the whole datagram or the end of one.
     fn short(&mut self, direction: Direction, bytes: &[u8], alone: bool, at: PacketRef) {
         let index = direction.index();
+        self.spin.packet(direction, bytes.first().copied().unwrap_or_default(), at);
         let session = self.tls.session_mut();
         let known = match direction {
             Direction::ToServer => self.server_id.as_ref(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::quic::spin::Spun;
 use crate::app::tls::alert_name;
 use crate::dissect::{Direction, PacketRef};
 
@@ -46,6 +47,11 @@ pub struct Quic {
     pub other_connections: u32,
     /// Initial packets that could not be opened: cut short, or of a connection whose beginning is not there.
     pub unread: u32,
+    /// What the server is called by, as far as its packets say or keys show, from [`Quic::TELLING`] octets
+    /// on; at most [`Quic::IDS`].
+    pub server_ids: Vec<Vec<u8>>,
+    /// What the latency spin bit says, where it is on.
+    pub spin: Option<Spun>,
 }
 
 /// The packet number spaces (RFC 9000 section 12.3).
@@ -81,11 +87,23 @@ impl Quic {
     pub const VERSIONS: usize = 8;
     /// Flights kept.
     pub const FLIGHTS: usize = 8;
+    /// IDs of the server kept: its first, and those that it gives a client beforehand.
+    pub const IDS: usize = 8;
+    /// Octets from which an ID tells a connection from others of its server.
+    pub const TELLING: usize = 4;
 
     /// The client sent its first flight again and again, and no answer reached it.
     pub fn is_unanswered(&self) -> bool {
         let nothing = self.negotiations == 0 && self.retries == 0 && self.answered.is_none();
         nothing && !self.heard && self.flight_count > 1
+    }
+
+    /// The server has another name.
+    pub(super) fn calls(&mut self, id: &[u8]) {
+        let new = id.len() >= Self::TELLING && !self.server_ids.iter().any(|known| known == id);
+        if new && self.server_ids.len() < Self::IDS {
+            self.server_ids.push(id.to_vec());
+        }
     }
 
     pub(super) fn tried(&mut self, version: u32) {

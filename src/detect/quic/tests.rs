@@ -330,6 +330,84 @@ fn connections_that_the_server_has_forgotten() {
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
+/// A connection that works; ten seconds later its client goes on, from wherever `moves` puts it.
+fn goes_on(lab: &mut Lab, client: u8, answered: bool, moves: impl Fn(&mut Talk)) {
+    let mut talk = Talk::new(lab, client, (30, 443), 10);
+    talk.asks(lab, SHOP);
+    talk.answers(lab, 9_000);
+    talk.wait(10_000_000);
+    moves(&mut talk);
+    for _ in 0..3 {
+        let data = talk.short(CLIENT, 60);
+        talk.record(lab, CLIENT, &data);
+        talk.wait(18_000);
+        if answered {
+            let data = talk.short(SERVER, 1_100);
+            talk.record(lab, SERVER, &data);
+        }
+    }
+}
+
+#[test]
+fn connections_that_moved_are_known_by_their_ids() {
+    let port = |talk: &mut Talk| talk.ends[CLIENT].1 += 1_000;
+    let address = |talk: &mut Talk| talk.ends[CLIENT].0 = [10, 77, 1, 200].into();
+    let findings = in_traffic(NAME, |lab| {
+        (0..3).for_each(|client| goes_on(lab, 20 + client, true, port));
+        until(lab, 15_000);
+    });
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    let finding = one(&findings, "moved", Severity::Info);
+    let wanted = "3 clients went on with 3 connections from another port, by the same connection ID. The \
+                  server's packets follow them there.";
+    assert_eq!(finding.summary, wanted);
+    assert_eq!(finding.title, "QUIC connections to 10.77.2.30:443 went on from another address or port");
+    assert!(
+        finding.evidence.iter().any(|one| one.fields.contains("10.0 s after the last packet")),
+        "{finding:#?}"
+    );
+    let findings = in_traffic(NAME, |lab| {
+        goes_on(lab, 20, false, address);
+        goes_on(lab, 21, true, port);
+        until(lab, 15_000);
+    });
+    let finding = one(&findings, "moved", Severity::Info);
+    let wanted = "2 connections from another port, 1 of them from another address, by the same connection \
+                  ID. No packet of the server follows 1 of them.";
+    assert!(finding.summary.ends_with(wanted), "{}", finding.summary);
+}
+
+#[test]
+fn other_connections_have_not_moved() {
+    let findings = in_traffic(NAME, |lab| {
+        let other = |talk: &mut Talk| {
+            talk.ends[CLIENT].1 += 1_000;
+            talk.ids[SERVER] = b"another!".to_vec();
+        };
+        goes_on(lab, 20, true, other);
+        // As long as it begins alike.
+        goes_on(lab, 21, true, |talk| {
+            talk.ends[CLIENT].1 += 1_000;
+            *talk.ids[SERVER].last_mut().expect("an ID") ^= 1;
+        });
+        goes_on(lab, 22, true, |_| {});
+        goes_on(lab, 23, true, |talk| {
+            talk.ends[CLIENT].1 += 1_000;
+            talk.ends[SERVER].1 = 8443;
+        });
+        // Three octets are no name.
+        let mut talk = Talk::new(lab, 24, (30, 443), 10);
+        talk.asks(lab, SHOP);
+        talk.ids[SERVER] = b"abc".to_vec();
+        talk.answers_as(lab, 9_000);
+        talk.wait(10_000_000).ends[CLIENT].1 += 1_000;
+        let data = talk.short(CLIENT, 60);
+        talk.record(lab, CLIENT, &data);
+        until(lab, 15_000);
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
 #[test]
 fn traffic_without_quic() {
     says_nothing(NAME, &["healthy", "healthy_happy_eyeballs", "dns_unanswered", "missing_syn_ack_silent"]);

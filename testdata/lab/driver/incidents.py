@@ -21,6 +21,7 @@ INCIDENTS = {
     "dns_servfail_upstream": "dns_servfail",
     "dns_slow": "dns_slow",
     "dns_truncated_blocked": "dns_truncation",
+    "dot_servfail_keys": "dns_servfail",
     "duplicate_ip": "duplicate_ip",
     "firewall_forgets_rst": "idle_timeout",
     "firewall_forgets_silent": "idle_timeout",

@@ -1,4 +1,5 @@
-"""A QUIC server or client on aioquic, as a process of a host: `serve PORT CHAIN KEY [retry]`, `ask ADDRESS PORT NAME SECONDS [ROOT]`.
+"""A QUIC server or client on aioquic, as a process of a host: `serve PORT CHAIN KEY [retry]`, `ask ADDRESS PORT NAME SECONDS [ROOT]`,
+`talk ADDRESS PORT NAME TIMES [move]`, which asks so often on one connection, half of it from another port.
 
 The client prints `answered`, `silent` when the time is over, or `failed` and why. With a root certificate it checks the server's.
 Its secrets go to the file that SSLKEYLOGFILE names.
@@ -56,4 +57,21 @@ async def asking(address, port, name, seconds, root=None):
         print(f"failed: {error!r}")
 
 
-asyncio.run({"serve": serving, "ask": asking}[sys.argv[1]](*sys.argv[2:]))
+async def talking(address, port, name, times, move=None):
+    configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name=name, verify_mode=ssl.CERT_NONE)
+    async with connect(address, int(port), configuration=configuration) as connection:
+        for number in range(int(times)):
+            if move and number == int(times) // 2:
+                # Another socket under the same connection: what a NAT does to a client that was silent for long.
+                before = connection._transport
+                await asyncio.get_running_loop().create_datagram_endpoint(lambda: connection, local_addr=("::", 0))
+                before.abort()
+            reader, writer = await connection.create_stream()
+            writer.write(b"GET /\r\n")
+            writer.write_eof()
+            if await reader.read() != PAGE:
+                return print("cut")
+        print("answered")
+
+
+asyncio.run({"talk": talking, "serve": serving, "ask": asking}[sys.argv[1]](*sys.argv[2:]))

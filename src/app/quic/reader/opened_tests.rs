@@ -133,6 +133,21 @@ fn without_keys_nothing_is_tried_and_early_data_is_named() {
 }
 
 #[test]
+fn names_that_a_server_gives_beforehand_are_known() {
+    let (talk, mut reader) = connected(V1, b"h3");
+    let given = |id: &[u8]| [&[0x18, 1, 0, id.len() as u8], id, &[7; 16]].concat();
+    for (number, id) in [(0, &b"second"[..]), (1, b"new"), (2, b"second")] {
+        reader.datagram(ToClient, &data(&talk, SERVER, number, &given(id)), at(6, 40));
+    }
+    reader.datagram(ToServer, &data(&talk, CLIENT, 1, &given(b"client's")), at(7, 41));
+    (3..40).for_each(|number| {
+        reader.datagram(ToClient, &data(&talk, SERVER, number, &given(&[number as u8; 8])), at(8, 42));
+    });
+    let ids = facts(reader).1.server_ids;
+    assert_eq!((&ids[..2], ids.len()), (&[b"server".to_vec(), b"second".to_vec()][..], Quic::IDS));
+}
+
+#[test]
 fn dns_of_the_streams_comes_out() {
     for (protocol, wanted) in [(&b"doq"[..], 2), (b"h3", 0)] {
         let (talk, mut reader) = connected(V1, protocol);

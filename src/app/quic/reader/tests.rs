@@ -58,6 +58,30 @@ fn a_handshake_of_either_version() {
     }
 }
 
+/// The bit of short headers, with the round trips to both sides: 4 ms and 20 ms.
+#[test]
+fn a_connection_that_spins_tells_its_round_trips() {
+    for spins in [true, false] {
+        let (mut talk, mut reader) = (talk(V1), QuicReader::default());
+        reader.datagram(ToServer, &asks(&mut talk), at(1, 0));
+        reader.datagram(ToClient, &answers(&mut talk), at(2, 20));
+        let (mut now, mut bit) = (24, 0);
+        for _ in 0..10 {
+            for (side, direction, trip) in [(CLIENT, ToServer, 20), (SERVER, ToClient, 4)] {
+                let mut packet = talk.short(side, 60);
+                packet[0] |= bit;
+                // Several of a flight have the same.
+                reader.datagram(direction, &packet, at(3, now));
+                reader.datagram(direction, &packet, at(3, now + 1));
+                now += trip;
+            }
+            bit ^= if spins { 0x20 } else { 0 };
+        }
+        let spun = facts(reader).1.spin;
+        assert_eq!(spun.map(|spun| spun.least), spins.then_some([Span::millis(4), Span::millis(20)]));
+    }
+}
+
 /// RFC 9001 appendix A.3: nobody has to have the client's packet but for the ID in it.
 #[test]
 fn the_server_hello_of_rfc_9001() {

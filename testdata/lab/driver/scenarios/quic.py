@@ -116,3 +116,20 @@ def healthy_quic_keys(lab):
                 wanted(plain.over_quic(client, 10, ipv6, checked=True), "answered")
                 wanted(retrying.over_quic(client, 10, ipv6, checked=True), "answered")
     lab.truth.shows = "quic && x509ce.dNSName == \"" + HOST + "\""
+
+
+@scenario
+def quic_moved(lab):
+    """Three clients ask fourteen times on one QUIC connection each; two of them go on from another port in the middle, as behind a NAT."""
+    site = lab.site(rtt=36, jitter=0.3)
+    server = Server(lab, site, "server")
+
+    def talk(client, *move):
+        wanted(client.run(sys.executable, PEER, "talk", server.node.v4, 443, HOST, 14, *move, timeout=40).strip(), "answered")
+
+    clients = [site.client(f"client{number}") for number in (1, 2, 3)]
+    with lab.capture(site, "client side"):
+        together(*(lambda client=client, move=move: talk(client, *move) for client, move in zip(clients, ([], ["move"], ["move"]))))
+        time.sleep(0.5)
+    lab.truth.expect("quic", variant="moved", server=server.node.v4, port=443, mentions="2 connections from another port")
+    lab.truth.shows = f"quic.spin_bit == 1 && ip.addr == {server.node.v4}"

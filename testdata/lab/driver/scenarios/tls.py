@@ -1,14 +1,16 @@
 """TLS handshakes that fail, and closings that look like it."""
 
 import os
+import ssl
 import time
 from contextlib import contextmanager
 
+from .. import names
 from ..capture import dumpcap
 from ..certs import Authority
 from ..lab import scenario
 from ..net import run, until
-from ..services import Service, thread
+from ..services import Service, connect, thread
 from ..web import Nginx, curl
 
 HOST = "pay.lab.example"
@@ -289,3 +291,32 @@ def tls_closed_well(lab):
             place.ask(3, *version, *place.root())
             place.ask(3, *version, "-6", *place.root(), ipv6=True)
     lab.truth.shows = "tcp.port == 443 && tls.record.content_type == 21"
+
+
+@scenario
+def dot_servfail_keys(lab):
+    """A resolver answers SERVFAIL for one zone over TLS, other names resolve, and the file has the keys."""
+    place = Place(lab, 24)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*place.authority.leaf("leaf", HOST))
+    trusting = ssl.create_default_context(cafile=place.authority.path("root.pem"))
+
+    def resolve(connection):
+        with context.wrap_socket(connection, server_side=True) as secured:
+            while length := secured.recv(2):
+                query = secured.recv(int.from_bytes(length))
+                answer = names.answer(query, code=2) if b"orders" in query else names.answer(query, [place.server.v4])
+                secured.sendall(len(answer).to_bytes(2) + answer)
+
+    Service(place.server, 853, resolve)
+    with keys_in_file(lab, place.site, "client side"):
+        trusting.keylog_filename = os.environ["SSLKEYLOGFILE"]
+        for client in place.clients:
+            with trusting.wrap_socket(connect(client, place.server, 853), server_hostname=HOST) as secured:
+                for number, host in enumerate(["www", "db.orders", "mail", "db.orders", "web.orders"], 1):
+                    query = names.question(f"{host}.lab.example", names.A, number)
+                    secured.sendall(len(query).to_bytes(2) + query)
+                    secured.recv(2 + int.from_bytes(secured.recv(2)))
+                    time.sleep(0.2)
+    lab.truth.expect("dns_servfail", severity="warning", server=place.server.v4, port=853, mentions="lab.example", failed=6)
+    lab.truth.shows = "tls && dns.flags.response == 1 && dns.flags.rcode == 2"
