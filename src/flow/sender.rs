@@ -43,6 +43,13 @@ pub(super) struct Timing {
 }
 
 impl Timing {
+    /// The sender repeats at once what an ACK asks it for (RFC 5681 section 3.2): a round trip later it is
+    /// here. A half and a few milliseconds allow for a changing path.
+    fn is_prompt(&self, segment: &Segment, hint: PacketRef) -> bool {
+        let within = self.to_sender.map_or(SHORTEST_TIMEOUT, |trip| Span(trip.0 * 3 / 2) + Span::millis(5));
+        segment.at.time - hint.time <= within
+    }
+
     /// RFC 6298 with Linux's floor.
     fn timeout(&self, spread: Span) -> Span {
         let estimate = self.full.unwrap_or(Span::ZERO) + spread;
@@ -188,6 +195,11 @@ impl Sender {
 
     pub(super) fn next(&self) -> Option<Seq> {
         self.next
+    }
+
+    /// The lowest number captured, and the time stamp beside it.
+    pub(super) fn beginning(&self) -> Option<(Seq, Option<u32>)> {
+        self.start.map(|start| (start.seq, start.stamp))
     }
 
     pub(super) fn rtt(&self) -> &RoundTrip {
