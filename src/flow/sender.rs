@@ -43,11 +43,11 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// The sender repeats at once what an ACK asks it for (RFC 5681 section 3.2): a round trip later it is
-    /// here. A half and a few milliseconds allow for a changing path.
+    /// A sender repeats at once what an ACK asks it for (RFC 5681 section 3.2): a round trip later it is here.
+    /// Another one and the shortest time-out allow for queues that have grown since the shortest was measured.
     fn is_prompt(&self, segment: &Segment, hint: PacketRef) -> bool {
-        let within = self.to_sender.map_or(SHORTEST_TIMEOUT, |trip| Span(trip.0 * 3 / 2) + Span::millis(5));
-        segment.at.time - hint.time <= within
+        let trips = Span(self.to_sender.map_or(0, |trip| trip.0.saturating_mul(2)));
+        segment.at.time - hint.time <= trips + SHORTEST_TIMEOUT
     }
 
     /// RFC 6298 with Linux's floor.
