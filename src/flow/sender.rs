@@ -43,13 +43,6 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// A sender repeats at once what an ACK asks it for (RFC 5681 section 3.2): a round trip later it is here.
-    /// Another one and the shortest time-out allow for queues that have grown since the shortest was measured.
-    fn is_prompt(&self, segment: &Segment, hint: PacketRef) -> bool {
-        let trips = Span(self.to_sender.map_or(0, |trip| trip.0.saturating_mul(2)));
-        segment.at.time - hint.time <= trips + SHORTEST_TIMEOUT
-    }
-
     /// RFC 6298 with Linux's floor.
     fn timeout(&self, spread: Span) -> Span {
         let estimate = self.full.unwrap_or(Span::ZERO) + spread;

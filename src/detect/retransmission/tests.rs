@@ -167,33 +167,6 @@ fn no_wait_is_measured_with_a_clock_that_cannot_be_right() {
     }
 }
 
-/// The first of four segments is lost on its way here. It comes again a round trip after the duplicate ACKs that
-/// ask for it, or when the timer has run out.
-#[test]
-fn what_comes_long_after_duplicate_acks_follows_a_time_out() {
-    for (wait, words) in [(200, "(1 fast)"), (620, "(1 after 1 time-out)")] {
-        let findings = in_traffic(NAME, |lab| {
-            let mut talk = lab.talk(7, (9, 80), 10, [30, 100_000]);
-            talk.handshake(&mut lab.capture);
-            talk.exchange(&mut lab.capture, &filler(1, 300), 400);
-            let lost = talk.lose(SERVER, &filler(2, 1_200));
-            for number in 3..6 {
-                let after = talk.segment(SERVER, ACK, &filler(number, 500));
-                talk.record(&mut lab.capture, &after);
-                talk.sent(&after);
-                talk.wait(40);
-                talk.ack(&mut lab.capture, CLIENT, &[]);
-            }
-            talk.wait(wait * 1_000);
-            let again = talk.resend(&mut lab.capture, &lost);
-            talk.received(&again);
-            talk.catch_up(SERVER);
-            talk.ack(&mut lab.capture, CLIENT, &[]);
-        });
-        assert!(findings.len() == 1 && findings[0].summary.contains(words), "{wait}: {findings:#?}");
-    }
-}
-
 /// The client closed; the server's last words get no answer.
 #[test]
 fn nobody_waits_for_a_goodbye_after_the_others_fin() {

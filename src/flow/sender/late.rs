@@ -88,11 +88,7 @@ impl Sender {
                 self.recovery.filter(|(_, until)| segment.seq.before(*until)).map(|(cause, _)| cause);
             if let Some(cause) = recovering {
                 cause
-            } else if self.evidence.is_some_and(|evidence| {
-                let prompt =
-                    self.last_hint.into_iter().chain([evidence]).any(|hint| timing.is_prompt(segment, hint));
-                prompt || delay < timing.timeout(Span::ZERO)
-            }) {
+            } else if self.evidence.is_some() {
                 EventKind::FastRetransmission
             } else if delay >= timing.timeout(Span::ZERO) {
                 EventKind::TimeoutRetransmission
