@@ -458,8 +458,9 @@ fn unheard(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Book<Ret
     let Some(end) = end.filter(|end| end.tries >= TRIES && end.last.time - end.first.time >= PATIENCE) else {
         return;
     };
-    // It acknowledges what did not pass here: the other side is there (see `asymmetric_flow`).
-    if tcp.side(direction.reverse()).acked_progress > 0 {
+    // A SYN is no data. What acknowledges packets that did not pass here is `asymmetric_flow`.
+    let asks = tcp.handshake.syn_count > 0 || tcp.side(direction).data_segments == 0;
+    if asks || tcp.side(direction.reverse()).acked_progress > 0 {
         return;
     }
     let Some(case) = book.case((flow.server, direction)) else { return };

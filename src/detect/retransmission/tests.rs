@@ -1,5 +1,5 @@
 use super::*;
-use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
+use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, says_nothing, silent};
 use crate::support::capture::Capture;
 use crate::support::filler;
 use crate::support::scenes::Lab;
@@ -354,4 +354,5 @@ fn data_that_nobody_in_the_capture_answers_is_information() {
     let finding = one(&findings(5, false), "rto", Severity::Info);
     assert!(finding.summary.contains("the same data 6 times in all, for 9.30 s"), "{}", finding.summary);
     assert!(findings(2, false).is_empty() && findings(5, true).is_empty());
+    says_nothing(NAME, &["missing_syn_ack_silent", "missing_syn_ack_silent_classic"]);
 }
