@@ -36,6 +36,28 @@ pub fn plural(count: u64, noun: &str) -> String {
     }
 }
 
+/// A number of units that are named in the plural: `1 flow`, `7 flows`.
+pub fn units(count: u64, unit: &str) -> String {
+    plural(count, unit.strip_suffix('s').unwrap_or(unit))
+}
+
+/// How often: `once`, `twice`, `7 times`.
+pub fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => plural(count, "time"),
+    }
+}
+
+/// `part` of `whole` things as the subject of a sentence: `All packets`, `37 % of the packets`.
+pub fn part_of(part: u64, whole: u64, nouns: &str) -> String {
+    match part {
+        _ if part == whole => format!("All {nouns}"),
+        _ => format!("{} of the {nouns}", percent(part, whole)),
+    }
+}
+
 /// `part` of `whole`, from 0 to 1; 0 of nothing.
 pub fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
@@ -68,6 +90,13 @@ mod tests {
         assert_eq!(lasting(Span::secs(1_003)), "16 min 43 s");
         assert_eq!(lasting(Span::secs(8_040)), "2 h 14 min");
         assert_eq!(lasting(Span::secs(233_114_086)), "2 698 d 1 h");
+    }
+
+    #[test]
+    fn all_and_one_have_words_of_their_own() {
+        assert_eq!([1, 2, 3].map(times), ["once", "twice", "3 times"]);
+        assert_eq!(part_of(3, 3, "packets"), "All packets");
+        assert_eq!(part_of(1, 4, "packets"), "25 % of the packets");
     }
 
     #[test]

@@ -88,7 +88,10 @@ fn is_beyond(meet: Meet, cause: &Finding, symptom: &Finding) -> bool {
 
 fn why(meet: Meet, share: f64, symptom: &Finding) -> String {
     let scope = &symptom.scope;
-    let of = |count: u64, noun: &str| format!("{} of its {}", percent_of(share), plural(count, noun));
+    let of = |count: u64, noun: &str| match count {
+        1 => format!("its {noun} is the same"),
+        _ => format!("{} of its {}", percent_of(share), plural(count, noun)),
+    };
     match meet {
         Meet::Flows => of(scope.flows.count, "flow"),
         Meet::Service => of(scope.servers.count, "service"),

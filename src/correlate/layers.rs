@@ -6,8 +6,9 @@ use crate::correlate::board::{Board, Sum};
 use crate::correlate::contrast;
 use crate::correlate::incident::Incident;
 use crate::correlate::place::Layer;
+use crate::correlate::scoreboard::Tally;
 use crate::detect::{Rule, Severity, Verdict};
-use crate::humanize::{grouped, percent, plural, share};
+use crate::humanize::{grouped, percent, plural, share, units};
 
 /// Whether a layer works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -19,7 +20,7 @@ pub enum State {
     Degraded,
     /// A critical incident.
     Broken,
-    /// Nothing of it could be judged: that is no praise.
+    /// Nothing of it could be judged, or nothing of it went well: that is no praise.
     NotSeen,
 }
 
@@ -44,6 +45,13 @@ pub struct LayerState {
     pub state: State,
     /// How that is known: the incidents, the numbers, or what is missing.
     pub reason: String,
+}
+
+impl LayerState {
+    /// Something of it was judged: the reason has its numbers.
+    pub fn was_judged(&self) -> bool {
+        self.state != State::NotSeen || self.reason != nothing(self.layer)
+    }
 }
 
 /// All layers, bottom up.
@@ -81,9 +89,12 @@ fn state(
         .max();
     match (judged, numbers(layer, board)) {
         (None, _) => LayerState { layer, state: State::NotSeen, reason: nothing(layer).to_owned() },
+        (_, Some(numbers)) if !has_worked(layer, board) => {
+            LayerState { layer, state: State::NotSeen, reason: numbers }
+        }
         (Some(_), Some(numbers)) => LayerState { layer, state: State::Ok, reason: numbers },
         (Some((count, unit)), None) => {
-            LayerState { layer, state: State::Ok, reason: format!("{} {unit} judged", grouped(count)) }
+            LayerState { layer, state: State::Ok, reason: format!("{} judged", units(count, unit)) }
         }
     }
 }
@@ -114,14 +125,11 @@ fn numbers(layer: Layer, board: &Board) -> Option<String> {
             }
             Some(text + &again(&all))
         }
-        Layer::Tls if all.handshakes.of > 0 => {
-            let of = all.handshakes.of;
-            Some(format!("{} of {} completed", grouped(all.handshakes.well()), plural(of, "handshake")))
-        }
+        Layer::Tls if all.handshakes.of > 0 => Some(tally(&all.handshakes, "handshake", "completed")),
         Layer::Dns => {
             let lookups = board.lookups();
             let tally = lookups.attempts;
-            let answered = format!("{} of {} answered", grouped(tally.well()), plural(tally.of, "lookup"));
+            let answered = self::tally(&tally, "lookup", "answered");
             let within = lookups.first_byte.spread().map(|spread| format!(", p95 {}", spread.p95));
             (tally.of > 0).then(|| answered + &within.unwrap_or_default())
         }
@@ -130,6 +138,27 @@ fn numbers(layer: Layer, board: &Board) -> Option<String> {
             Some(format!("first byte after {} (p95 {})", first.median, first.p95))
         }
         _ => None,
+    }
+}
+
+/// `7 of 9 lookups answered`. Where a part failed and is no incident, that is said.
+fn tally(tally: &Tally, noun: &str, done: &str) -> String {
+    let numbers = format!("{} of {} {done}", grouped(tally.well()), plural(tally.of, noun));
+    let failed = share(tally.of - tally.well().min(tally.of), tally.of) > Severity::PART;
+    if failed { format!("no incident, and {numbers}") } else { numbers }
+}
+
+/// Something of the layer went well: without that, no incident is no praise.
+fn has_worked(layer: Layer, board: &Board) -> bool {
+    let all = board.connections();
+    match layer {
+        Layer::Transport => all.attempts.of == 0 || all.not_opened < all.attempts.of,
+        Layer::Tls => all.handshakes.of == 0 || all.handshakes.well() > 0,
+        Layer::Dns => {
+            let lookups = board.lookups().attempts;
+            lookups.of == 0 || lookups.well() > 0
+        }
+        _ => true,
     }
 }
 

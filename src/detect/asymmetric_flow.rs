@@ -168,7 +168,7 @@ impl Detector for AsymmetricFlow {
     };
     const CASES: usize = 1 << 14;
     const EXPLAINS: &'static [Explains] =
-        &[Explains::by(Meet::Flows, &["retransmission", "rst_storm", "http_error"]).when(&["state", "path"])];
+        &[Explains::by(Meet::Flows, &["rst_storm"]).when(&["state", "path"])];
     type Variant = Difference;
     type Key = (Endpoint, Sign);
     type Counts = Uneven;

@@ -129,7 +129,7 @@ impl CaptureDisorder {
         let title = match (back, case.flows()) {
             (0, 0) => return None,
             (0, _) => format!("{repaired} recorded before what they answer"),
-            (times, _) => format!("Time goes backwards {} in the capture", plural(times, "time")),
+            (steps, _) => format!("Time goes backwards {} in the capture", times(steps)),
         };
         let mut summary = Vec::new();
         if back > 0 {
@@ -156,10 +156,10 @@ fn clock(totals: &Totals) -> Option<Draft<Disorder>> {
     let days = |nanos: i64| plural(nanos.unsigned_abs() / 86_400_000_000_000, "day");
     let fault = totals.clock_fault();
     let (title, summary) = if totals.jumps > 0 {
-        let jumps = plural(totals.jumps, "time");
+        let jumps = times(totals.jumps);
         let back = match totals.jumps_back {
             0 => String::new(),
-            times => format!(" The jump goes back {}.", plural(times, "time")),
+            back => format!(" The jump goes back {}.", times(back)),
         };
         (
             format!("Time jumps {jumps} by up to {}", days(totals.jump_most)),

@@ -80,7 +80,7 @@ impl Detector for CaptureMidstream {
         if share(running, all) < self.share {
             return None;
         }
-        let title = format!("{} of the connections began before the capture", percent(running, all));
+        let title = format!("{} began before the capture", part_of(running, all, "connections"));
         let mut summary = format!(
             "The capture has no handshake of {} of {}. Their window scale and MSS are unknown.",
             grouped(running),

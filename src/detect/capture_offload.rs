@@ -103,8 +103,7 @@ impl Detector for CaptureOffload {
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
         let named = |(count, what): &(u64, &str)| format!("{} {what}", plural(*count, "packet"));
         let summary = format!(
-            "The capture holds {}. They are in {} of {} ({}). Packet sizes are not judged in those \
-             directions.",
+            "The capture holds {}, in {} of {} ({}). Packet sizes are not judged in those directions.",
             kinds.map(named).collect::<Vec<_>>().join(" and "),
             grouped(affected),
             plural(flows, "connection"),

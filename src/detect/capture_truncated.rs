@@ -99,7 +99,7 @@ impl Detector for CaptureTruncated {
         }
         let headers = totals.clipped_headers;
         let hidden = headers > 0 && share(headers, totals.packets) >= self.header_share;
-        let title = format!("{} of the packets are cut short", percent(totals.clipped, totals.packets));
+        let title = format!("{} are cut short", part_of(totals.clipped, totals.packets, "packets"));
         let cut = plural(totals.clipped, "packet");
         let mut summary = format!("The capture holds only the beginning of {cut}.");
         if headers > 0 {

@@ -284,9 +284,9 @@ impl Detector for ConnectionRefused {
         }
         book.not_judged_many("refused over IPv6 and opened over IPv4 right after", results.overtaken);
         book.not_judged_many("more attempts over IPv6 than are kept apart", results.unknown);
-        let (mut by_host, mut by_service): (BTreeMap<_, u64>, BTreeMap<_, u64>) = Default::default();
+        let (mut by_host, mut by_service): (BTreeMap<_, [u64; 2]>, BTreeMap<_, u64>) = Default::default();
         for ((host, client, port), count, ()) in tries.iter() {
-            *by_host.entry((*host, *client)).or_default() += count;
+            by_host.entry((*host, *client)).or_default().absorb([count, 1]);
             *by_service.entry(Endpoint { address: *host, port: *port }).or_default() += u64::from(count > 1);
         }
         let opens = |address: &IpAddr| hosts.get(address).is_some_and(|host| host.opened > 0);
@@ -305,7 +305,10 @@ impl Detector for ConnectionRefused {
         let mut concluded: Vec<Concluded<Self>> = scans.into_iter().map(scan).collect();
         concluded.extend(sought.into_iter().map(seek));
         concluded.extend(dead.into_iter().map(|group| {
-            let insists = |((host, _), count): &(&(IpAddr, IpAddr), &u64)| *host == group.by && **count > 1;
+            // Who goes through the ports needs none of them.
+            let insists = |((host, _), [count, ports]): &(&(IpAddr, IpAddr), &[u64; 2])| {
+                *host == group.by && *count > 1 && *ports < self.sweep
+            };
             let insisting = by_host.iter().filter(insists).count() as u64;
             self.host(group, insisting)
         }));

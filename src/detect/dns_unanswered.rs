@@ -25,7 +25,8 @@
 //!
 //! # What it leaves alone
 //! - Responses of any code: those are answers (see `dns_servfail`).
-//! - Multicast DNS, LLMNR and the NetBIOS name service, where nobody has to answer. NOTIFY and UPDATE.
+//! - Multicast DNS, LLMNR, the NetBIOS name service and lookups that are sent to a group or to everybody, where
+//!   nobody has to answer. NOTIFY and UPDATE.
 //! - Queries shortly before the end of the capture that were sent once, or recorded twice.
 //! - Queries whose response is recorded before them, as where several queues of a network card are read.
 //! - Datagrams to port 53 without a question in a class that exists.
@@ -44,7 +45,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
-use crate::detect::lookups::{Answered, Got, shown};
+use crate::detect::lookups::{Answered, Got, asks_resolver, shown};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead, Service};
@@ -196,8 +197,8 @@ impl Detector for DnsUnanswered {
     }
 
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
-        if !transaction.is_lookup(flow.server.port) {
-            return book.not_judged("no lookup: NetBIOS, NOTIFY, UPDATE, or no question");
+        if !asks_resolver(transaction, flow) {
+            return book.not_judged("no lookup: NetBIOS, NOTIFY, UPDATE, multicast, or no question");
         }
         let Some(query) = transaction.query else {
             if let Some(response) = transaction.response {

@@ -9,6 +9,7 @@ use crate::app::dns::Transaction;
 use crate::detect::answers::{Answers, Visits};
 use crate::detect::lookups::asks_for_name;
 use crate::detect::scope::network;
+use crate::detect::translations::Translations;
 use crate::detect::{Bounded, Distinct, Merge, merged};
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead};
@@ -24,6 +25,8 @@ merged! {
         pub(super) visits: Visits,
         /// Answers by name, type and resolver.
         pub(super) answers: Answers,
+        /// Conversations on both sides of an address translation.
+        pub(super) translations: Translations,
         /// Flows of which a direction has damaged packets only, by their ends.
         damaged: Bounded<(Endpoint, Endpoint), (), { 1 << 12 }>,
         /// Directions of flows with damaged packets only, and others.
@@ -42,6 +45,7 @@ impl Heard {
     /// Takes the packets of a flow.
     pub fn flow(&mut self, flow: &Flow) {
         self.visits.flow(flow);
+        self.translations.flow(flow);
         let [to_server, to_client] = Direction::BOTH.map(|direction| flow.half(direction).packets);
         if to_server + to_client == 0 {
             return;

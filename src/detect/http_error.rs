@@ -33,7 +33,8 @@
 //!   the request came.
 //! - Probes by their path (`/healthz`, `/primary`): `health_check` follows those, and some are meant to fail.
 //! - Services that never answered in HTTP on a port that something else is known by: they may speak that.
-//! - Exchanges with bytes that the capture lacks, and those open at its end.
+//! - Exchanges with bytes that the capture lacks, and those open at its end. Requests that were sent again
+//!   and never acknowledged.
 //!
 //! # What it does not claim
 //! Why the server failed, or that the network did. Whether the client got the answer at another try.
@@ -51,7 +52,7 @@ use std::net::IpAddr;
 
 use crate::app::http::{Closing, Exchange};
 use crate::app::http2::{error_name, grpc_status_name};
-use crate::detect::http_error::legs::{Lack, Leg, Moments};
+use crate::detect::http_error::legs::{Lack, Leg, Moments, upstream};
 use crate::detect::http_error::routes::{Asked, Origin, Route, Routes};
 use crate::detect::ports::is_known;
 use crate::detect::rates::Rates;
@@ -200,7 +201,8 @@ impl Problem {
                 // A stream is ended on purpose; a connection may have been closing before the request came.
                 let used = exchange.error.is_none() && exchange.depth > 1 && after < Span::secs(1);
                 let late = closing.at.packet > asked.packet;
-                (late && !used && exchange.request_whole).then_some(Self::Unanswered)
+                let arrived = exchange.request_whole && !exchange.undelivered;
+                (late && !used && arrived).then_some(Self::Unanswered)
             }
         }
     }
@@ -316,7 +318,10 @@ impl Detector for HttpError {
             return book.not_judged("streams that the server refused, which clients try again");
         }
         if problem.is_none() && exchange.status.is_none() {
-            return book.not_judged("no answer before the client closed, or before the capture ended");
+            return book.not_judged(match exchange.undelivered {
+                true => "requests that were sent again, and never acknowledged",
+                false => "no answer before the client closed, or before the capture ended",
+            });
         }
         book.judged(&flow.server);
         if exchange.status.is_some() || exchange.version == 2 {
@@ -500,26 +505,6 @@ fn is_winrm_fault(exchange: &Exchange) -> bool {
 /// `They are`; `12 of them are` when not all are.
 fn which(count: u64, of: u64) -> String {
     if count == of { "They are".to_owned() } else { format!("{count} of them are") }
-}
-
-/// What the server's own address asked for while these requests waited, and did not get.
-fn upstream<'b>(server: Endpoint, case: &Case<Failures>, book: &'b Book<HttpError>) -> Vec<&'b Leg> {
-    // The proxy's clock is the capture's: what differs is what its process takes.
-    const SLACK: Span = Span::millis(50);
-    let own = book.notes.legs.iter().map(|((asks, leg), ..)| (asks, leg));
-    let mut legs: Vec<&Leg> = own
-        .filter(|(asks, leg)| **asks == server.address && leg.to != server)
-        .map(|(_, leg)| leg)
-        .filter(|leg| {
-            case.counts.moments.0.iter().any(|(from, until)| {
-                let late = leg.until.time + SLACK >= *until;
-                let within = if leg.what == Lack::Late { late } else { leg.until.time <= *until + SLACK };
-                *from <= leg.from.time + SLACK && leg.from.time <= *until && within
-            })
-        })
-        .collect();
-    legs.sort_by_key(|leg| leg.from.packet);
-    legs
 }
 
 impl HttpError {

@@ -67,9 +67,18 @@ pub(super) fn lowercase(name: &str) -> Cow<'_, str> {
     }
 }
 
+/// A resolver was asked for something. A group or everybody on the link is no resolver (RFC 1112, RFC 919).
+pub(super) fn asks_resolver(transaction: &Transaction, flow: &FlowHead) -> bool {
+    let everybody = match flow.server.address {
+        IpAddr::V4(address) => address.is_broadcast() || address.is_multicast(),
+        IpAddr::V6(address) => address.is_multicast(),
+    };
+    transaction.is_lookup(flow.server.port) && !everybody
+}
+
 /// An Internet name was asked for in a lookup. CHAOS names say what software a server runs.
 pub(super) fn asks_for_name(transaction: &Transaction, flow: &FlowHead) -> bool {
-    transaction.is_lookup(flow.server.port) && transaction.qclass == 1
+    asks_resolver(transaction, flow) && transaction.qclass == 1
 }
 
 /// Who asked for a name, by hash, and the second of the answer.

@@ -25,8 +25,8 @@
 //! - SYNs with the low TTLs of a route trace.
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
-//! - Silent ports of one host, many silent or late services of one client, or hosts that it asks on one port
-//!   are one finding. It is information when a client tries many ports of few hosts, one address after the
+//! - Silent ports of one host, several silent hosts of one client, or services that answer it late are one
+//!   finding. It is information when a client tries many ports of few hosts, one address after the
 //!   other, addresses all over the Internet once each, or does not repeat its SYNs.
 //! - Ports that no service is known by: a single try of one client there is information, and so are several
 //!   ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
@@ -41,7 +41,7 @@
 //! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5; RFC 2385 section 3 and RFC 5925 section
 //! 7.4 (what cannot be verified is discarded).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::detect::ports::{is_known, is_random};
@@ -157,7 +157,7 @@ const SEVERAL: u64 = 2;
 /// protocols of printers (515, 631, 9100). A judgement.
 const LOOKS: u64 = 3;
 
-/// Silent hosts of one port that one client asks, from which they are one finding.
+/// Silent hosts that one client asks, from which they are one finding.
 const HOSTS: u64 = 5;
 
 /// Linux and Windows send three SYNs and more before they give up.
@@ -208,7 +208,10 @@ impl Detector for MissingSynAck {
         }
         let waited = match opened {
             true => opened_after(handshake, *first),
-            false => handshake.connect_time.unwrap_or(last.time - first.time),
+            // Until the last packet of the handshake, whoever sent it.
+            false => {
+                handshake.syn_acks.last().map_or(last.time, |reply| reply.time.max(last.time)) - first.time
+            }
         };
         let trips = tcp.sides.iter().filter_map(|side| side.min_rtt);
         let trips = trips.fold(Span::ZERO, |sum, trip| Span(sum.0.saturating_add(trip.0)));
@@ -258,14 +261,21 @@ impl Detector for MissingSynAck {
         let silent = |key: &(Endpoint, Outcome)| key.1 == Outcome::Silent;
         let asked_by =
             book.group(self.sweep, |key, case| case.affected.clients.only().copied().filter(|_| silent(key)));
-        let on_port = book.group(HOSTS, |key, case| {
-            case.affected.clients.only().filter(|_| silent(key)).map(|client| (*client, key.0.port))
-        });
-        let on_port = on_port.into_iter().map(|CaseGroup { by: (client, _), cases, case }| {
-            client_sweep(CaseGroup { by: client, cases, case })
-        });
         let peers = book.group(HOSTS, |key, case| {
             case.affected.clients.only().copied().filter(|_| silent(key) && is_stray(key.0, case, heard))
+        });
+        let mut hosts: BTreeMap<IpAddr, BTreeMap<IpAddr, u64>> = BTreeMap::new();
+        for (key, case) in book.cases().filter(|(key, _)| silent(key)) {
+            if let Some(client) = case.affected.clients.only() {
+                *hosts.entry(*client).or_default().entry(key.0.address).or_default() += 1;
+            }
+        }
+        // Many ports of one host are about that host.
+        hosts.values_mut().for_each(|hosts| hosts.retain(|_, ports| *ports < HOSTS));
+        hosts.retain(|_, hosts| hosts.len() as u64 >= HOSTS);
+        let on_hosts = book.group(1, |key, case| {
+            let client = case.affected.clients.only().filter(|_| silent(key))?;
+            hosts.get(client).is_some_and(|hosts| hosts.contains_key(&key.0.address)).then_some(*client)
         });
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
@@ -277,8 +287,8 @@ impl Detector for MissingSynAck {
         asked_by
             .into_iter()
             .chain(peers)
+            .chain(on_hosts)
             .map(client_sweep)
-            .chain(on_port)
             .chain(on_host)
             .chain(late)
             .collect()
@@ -325,12 +335,16 @@ impl Detector for MissingSynAck {
             count => format!("{} captured, none quotes these SYNs", plural(count, "ICMP packet")),
         };
         let summary = format!(
-            "{} to {server} from {} {shown}. The clients sent {}{}. {} to this service opened{}. {icmp}.",
+            "{} to {server} from {} {shown}. {} sent {}{}. {} to this service opened{}. {icmp}.",
             plural(case.flows(), "connection"),
             case.clients(),
+            if case.affected.clients.count() == 1 { "The client" } else { "The clients" },
             plural(case.counts.syns, "SYN"),
             waited(case.lost),
-            plural(opened, if outcome == Outcome::Late { "other connection" } else { "connection" }),
+            match (opened, if outcome == Outcome::Late { "other connection" } else { "connection" }) {
+                (0, noun) => format!("No {noun}"),
+                (opened, noun) => plural(opened, noun),
+            },
             if outcome == Outcome::Late { " in time" } else { "" },
         );
         let severity = match outcome {
@@ -458,7 +472,11 @@ fn traces_route(flow: &Flow, handshake: &Handshake) -> bool {
 
 fn evidence(handshake: &Handshake, first: PacketRef) -> Vec<Evidence> {
     let after = |at: &PacketRef, of: &str| format!("{} after the first{of}", at.time - first.time);
-    let syns = handshake.syns.iter().map(|syn| Evidence::new(*syn, Role::Syn, after(syn, "")));
+    let syn = |syn: &PacketRef| match *syn == first {
+        true => Evidence::new(*syn, Role::Syn, ""),
+        false => Evidence::new(*syn, Role::Syn, after(syn, "")),
+    };
+    let syns = handshake.syns.iter().map(syn);
     let replies =
         handshake.syn_acks.iter().map(|reply| Evidence::new(*reply, Role::SynAck, after(reply, " SYN")));
     syns.chain(replies).collect()

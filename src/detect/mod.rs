@@ -28,6 +28,7 @@ pub mod scale;
 mod scope;
 #[cfg(test)]
 mod testing;
+mod translations;
 
 pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};
 pub use bounded::{Bounded, Distinct, hash_of};
@@ -47,7 +48,7 @@ pub use quality::{Gate, Quality, QualityIssue};
 pub use rule::{Group, Rule, Setting, Threshold, Thresholds, Variant, VariantSheet};
 pub use scope::{Affected, Interval, Members, Scope};
 
-use crate::humanize::{percent, plural, share};
+use crate::humanize::{part_of, percent, plural, share, times};
 use counts::counts;
 use merge::merged;
 use rule::{thresholds, variants};
@@ -121,7 +122,8 @@ macro_rules! detectors {
             /// Every detector's verdict on what was counted in all partitions, in the order of [`RULES`].
             pub fn finish(&self, books: Books, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
                 let context = &Context { heard: &books.heard, ..*context };
-                let verdicts = [$(books.$module.finish(&self.$module, context),)*];
+                let mut verdicts = [$(books.$module.finish(&self.$module, context),)*];
+                books.heard.translations.fold(verdicts.iter_mut());
                 RULES.iter().zip(verdicts).collect()
             }
         }

@@ -15,9 +15,11 @@
 //!   from `warning_seconds` without progress.
 //! - A first copy whose checksum holds for the bytes of its repeat, and not for its own, was damaged on the
 //!   way. Its receiver discarded it.
+//! - Data that was sent `4` times over 3 s, in a capture without a packet of the other side, is information.
 //! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
 //!   outstanding.
-//! - One client that repeats data to `services` services or more, each a warning, is one finding.
+//! - One client that repeats data to `services` services or more, each a warning, is one finding. So are
+//!   several ports of one host: their packets share a path.
 //! - With a clock that cannot be right (see `capture_disorder`) no time counts, and the share is information.
 //! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that
 //!   repairs it. Its share is of the time between the first and the last segment with data.
@@ -25,7 +27,8 @@
 //! # What it leaves alone
 //! Duplicate observations, keep-alives, window probes, and segments that were only reordered. What was
 //! first sent after a RST of the same side, and up to 64 bytes first sent after the other side's FIN:
-//! nobody waits. Repeated SYNs belong to `missing_syn_ack`. A connection whose SYN comes again behind its
+//! nobody waits. Repeated SYNs belong to `missing_syn_ack`. Data behind a handshake whose end the server
+//! never saw belongs to `asymmetric_flow`. A connection whose SYN comes again behind its
 //! data was recorded once and is replayed: no sender repeats a SYN that was answered (RFC 9293 section
 //! 3.10.7.3).
 //!
@@ -37,12 +40,12 @@
 //! RFC 9293 section 3.1 (checksum); RFC 5681; RFC 6298; RFC 6675; RFC 8985; RFC 2883 and RFC 3522 for repeats
 //! that were not needed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{EventKind, Flow, LossPlace, Reset, TcpEvent, TcpFlow};
+use crate::flow::{EventKind, Flow, HandshakeOutcome, LossPlace, Reset, TcpEvent, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -112,6 +115,14 @@ const NOT_CLAIMED: &[&str] = &["congestion", "which link loses packets"];
 const DOUBTS: &[QualityIssue] =
     &[QualityIssue::Drops, QualityIssue::Missed, QualityIssue::SuperFrames, QualityIssue::Disorder];
 
+/// Tries of one segment, and the time from the first to the last, from which nobody answers it: as
+/// `path_outage` has them.
+const TRIES: u32 = 4;
+const PATIENCE: Span = Span::secs(3);
+
+/// Ports of one host, from which they are one finding.
+const PORTS: u64 = 2;
+
 /// What a side says when the other one closed is no longer than this. An alert of TLS is 23 to 53 bytes (RFC
 /// 5246 section 6.2.3), and a response that somebody waits for is longer as a rule.
 const GOODBYE: u32 = 64;
@@ -134,6 +145,10 @@ counts! {
         lost_after_capture: u64,
         /// How long the affected transfers took.
         transfers: Span,
+        /// Connections without a packet of the other side, tries of their data, and how long.
+        unheard: u64,
+        unheard_tries: u64,
+        unheard_for: Span,
     }
 }
 
@@ -143,6 +158,19 @@ counts! {
         flows: [u64; 2],
         segments: [u64; 2],
     }
+}
+
+/// What services have in common that lose packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Shared {
+    host: Option<IpAddr>,
+    /// `None` for several clients.
+    client: Option<IpAddr>,
+    direction: Direction,
+}
+
+fn way(direction: Direction) -> &'static str {
+    if direction == Direction::ToServer { "to" } else { "from" }
 }
 
 impl Losses {
@@ -182,10 +210,14 @@ impl Losses {
     /// Where the first copies were lost, and which repeats were not needed. Each gets one sentence, if there
     /// is something to say.
     fn remarks(&self) -> String {
+        let first = |of: u64| match of {
+            1 => "The first copy of one".to_owned(),
+            of => format!("The first copies of {of}"),
+        };
         let place = match (self.lost_before_capture, self.lost_after_capture) {
             (0, 0) => " The frames do not show on which side of the capture point.".to_owned(),
-            (0, after) => format!(" The first copies of {after} passed the capture point."),
-            (before, 0) => format!(" The first copies of {before} never reached the capture point."),
+            (0, after) => format!(" {} passed the capture point.", first(after)),
+            (before, 0) => format!(" {} never reached the capture point.", first(before)),
             (before, after) => format!(
                 " The first copies of {before} never reached the capture point, those of {after} passed it."
             ),
@@ -234,6 +266,7 @@ impl Detector for Retransmission {
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
         if flow.is_one_way() {
+            Direction::BOTH.into_iter().for_each(|direction| unheard(flow, tcp, direction, book));
             return book.not_judged("one direction only");
         }
         if is_replayed(flow, tcp) {
@@ -248,7 +281,8 @@ impl Detector for Retransmission {
         for direction in Direction::BOTH {
             let side = tcp.side(direction);
             let repeats = &side.retransmissions;
-            if repeats.data() == 0 {
+            let unheard = tcp.handshake.outcome == HandshakeOutcome::AckLost;
+            if repeats.data() == 0 || unheard && direction == Direction::ToServer {
                 continue;
             }
             let Some(case) = book.case((flow.server, direction)) else { continue };
@@ -284,33 +318,25 @@ impl Detector for Retransmission {
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let timed = context.totals.clock_fault().is_none();
-        let mut sent: BTreeMap<(IpAddr, Direction), Sent> = BTreeMap::new();
-        let mut warned = BTreeSet::new();
-        for (key, case) in book.cases() {
-            let total = book.total(&key.0).1.cloned().unwrap_or_default();
-            let client = case
-                .affected
-                .clients
-                .only()
-                .filter(|_| self.severity(case, total.segments[key.1.index()], timed) > Severity::Info);
-            if let Some(client) = client {
-                warned.insert(*key);
-                sent.entry((*client, key.1)).or_default().absorb(total);
-            }
-        }
-        let groups = book.group(self.services, |key, case| {
-            let client = case.affected.clients.only().filter(|_| warned.contains(key));
-            client.map(|client| (*client, key.1))
-        });
-        let whole = |CaseGroup { by: (client, direction), cases, case }| {
-            let sent = sent.get(&(client, direction)).cloned().unwrap_or_default();
-            let way = if direction == Direction::ToServer { "to" } else { "from" };
-            let what = format!("{way} {}", plural(cases, "service"));
-            let draft = self.draft(&case, &what, direction, &sent, timed);
-            let subject = Subject { server: None, port: None, ..Subject::of(&case) };
-            (draft.subject(subject).services(cases).count("services", cases), case)
+        let warned = |(key, case): (&Self::Key, &Case<Losses>)| {
+            let sent = book.total(&key.0).1.cloned().unwrap_or_default();
+            let severity = self.severity(case, sent.segments[key.1.index()], timed);
+            (severity > Severity::Info).then_some((*key, sent))
         };
-        groups.into_iter().map(whole).collect()
+        let warned: BTreeMap<Self::Key, Sent> = book.cases().filter_map(warned).collect();
+        let client = |case: &Case<Losses>| case.affected.clients.only().copied();
+        // What one client alone sees at many services is its own way; at ports of one host it is one path.
+        let of_client = |key: &Self::Key, case: &Case<Losses>| {
+            let client = client(case).filter(|_| warned.contains_key(key))?;
+            Some(Shared { host: None, client: Some(client), direction: key.1 })
+        };
+        let of_host = |key: &Self::Key, case: &Case<Losses>| {
+            let shared = Shared { host: Some(key.0.address), client: client(case), direction: key.1 };
+            warned.contains_key(key).then_some(shared)
+        };
+        let mut concluded = self.grouped(book, self.services, &warned, timed, of_client);
+        concluded.extend(self.grouped(book, PORTS, &warned, timed, of_host));
+        concluded
     }
 
     fn judge(
@@ -322,16 +348,46 @@ impl Detector for Retransmission {
     ) -> Option<Draft<Cause>> {
         let (server, direction) = *key;
         if case.counts.needed() == 0 {
-            return None;
+            return (case.counts.unheard > 0).then(|| unanswered(server, direction, &case.counts));
         }
         let sent = book.total(&server).1.cloned().unwrap_or_default();
         let timed = context.totals.clock_fault().is_none();
-        let way = if direction == Direction::ToServer { "to" } else { "from" };
-        Some(self.draft(case, &format!("{way} {server}"), direction, &sent, timed))
+        Some(self.draft(case, &format!("{} {server}", way(direction)), direction, &sent, timed))
     }
 }
 
 impl Retransmission {
+    /// Cases that share something, as one finding each.
+    fn grouped(
+        &self,
+        book: &mut Book<Self>,
+        least: u64,
+        warned: &BTreeMap<(Endpoint, Direction), Sent>,
+        timed: bool,
+        by: impl Fn(&(Endpoint, Direction), &Case<Losses>) -> Option<Shared>,
+    ) -> Vec<Concluded<Self>> {
+        let mut sums: BTreeMap<Shared, Sent> = BTreeMap::new();
+        for (key, case) in book.cases() {
+            if let Some((shared, sent)) = by(key, case).zip(warned.get(key)) {
+                sums.entry(shared).or_default().absorb(sent.clone());
+            }
+        }
+        let whole = |CaseGroup { by: shared, cases, case }| {
+            let Shared { host, direction, .. } = shared;
+            let sent = sums.get(&shared).cloned().unwrap_or_default();
+            let what = match host {
+                Some(host) => format!("{} {} of {host}", way(direction), plural(cases, "port")),
+                None => format!("{} {}", way(direction), plural(cases, "service")),
+            };
+            let subject = Subject::of(&case);
+            let server = subject.server.clone().filter(|_| host.is_some());
+            let draft = self.draft(&case, &what, direction, &sent, timed);
+            let draft = draft.subject(Subject { server, port: None, ..subject });
+            (draft.services(cases).count("services", cases), case)
+        };
+        book.group(least, by).into_iter().map(whole).collect()
+    }
+
     /// How much the repeats among so many segments matter.
     fn severity(&self, case: &Case<Losses>, segments: u64, timed: bool) -> Severity {
         let (losses, needed) = (&case.counts, case.counts.needed());
@@ -394,6 +450,55 @@ impl Retransmission {
             _ => draft.could_first_be("a link or a device on the path damages packets"),
         }
     }
+}
+
+/// The capture has `direction` only, and what it repeats to the end.
+fn unheard(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Book<Retransmission>) {
+    let end = tcp.waits.as_ref().and_then(|waits| waits.unanswered[direction.index()]);
+    let Some(end) = end.filter(|end| end.tries >= TRIES && end.last.time - end.first.time >= PATIENCE) else {
+        return;
+    };
+    // A SYN is no data. What acknowledges packets that did not pass here is `asymmetric_flow`.
+    let asks = tcp.handshake.syn_count > 0 || tcp.side(direction).data_segments == 0;
+    if asks || tcp.side(direction.reverse()).acked_progress > 0 {
+        return;
+    }
+    let Some(case) = book.case((flow.server, direction)) else { return };
+    case.flow(flow, [end.first, end.last]);
+    case.counts.unheard += 1;
+    case.counts.unheard_tries += u64::from(end.tries);
+    case.counts.unheard_for += end.last.time - end.first.time;
+    case.show(0, flow.id, || {
+        let last = format!("try {}", end.tries);
+        [
+            Evidence::new(end.first, Role::Original, format!("{} bytes", end.ip_length)),
+            Evidence::new(end.last, Role::Retransmission, last),
+        ]
+    });
+}
+
+/// What that is, when there is nothing else.
+fn unanswered(server: Endpoint, direction: Direction, counts: &Losses) -> Draft<Cause> {
+    let flows = plural(counts.unheard, "connection");
+    let tries = plural(counts.unheard_tries, "time");
+    let (side, other) = match direction {
+        Direction::ToServer => ("client", "server"),
+        Direction::ToClient => ("server", "client"),
+    };
+    let title = format!("Data {} {server} is sent again and again without an answer", way(direction));
+    let summary = format!(
+        "In {flows} the {side} sent the same data {tries} in all, for {}. The capture holds no packet of the \
+         {other} there.",
+        counts.unheard_for,
+    );
+    Draft::new(Cause::Rto, title, summary)
+        .severity(Severity::Info)
+        .direction(direction)
+        .gate(QualityIssue::OneWay.gate(&flows))
+        .could_be([
+            "the other side is gone or cut off",
+            "its packets take another path than this capture point",
+        ])
 }
 
 /// The first copy was sent when nobody waited for it: a few bytes after the other side's FIN, as an alert of

@@ -443,6 +443,15 @@ impl RstStorm {
     }
 }
 
+/// `All resets`, `12 of the resets`.
+fn of_resets(count: u64, all: u64) -> String {
+    if count == all {
+        "All resets".to_owned()
+    } else {
+        format!("{} of the resets", crate::humanize::grouped(count))
+    }
+}
+
 fn client_draft(client: IpAddr, case: &Case<Resets>, sure: bool, others: u64, of_others: u64) -> Draft<Kind> {
     let resets = case.counts.all();
     let beside = match others {
@@ -450,12 +459,11 @@ fn client_draft(client: IpAddr, case: &Case<Resets>, sure: bool, others: u64, of
         _ => format!(" Of {} by others {of_others} were reset.", plural(others, "connection")),
     };
     let summary = format!(
-        "{resets} of {} that ended, to {}, were reset within {}. {} of the resets came from the servers' \
-         addresses.{beside}",
+        "{resets} of {} that ended, to {}, were reset within {}. {} came from the servers' addresses.{beside}",
         plural(case.total, "connection"),
         case.affected.servers.of("service"),
         case.affected.active.span(),
-        case.counts.by_server,
+        of_resets(case.counts.by_server, resets),
     );
     let title = format!("{} of {client} were reset", plural(resets, "connection"));
     let draft = Draft::new(case.counts.kind(), title, summary)
@@ -469,11 +477,10 @@ fn draft(server: &str, storm: &Case<Resets>, beside: &str) -> Draft<Kind> {
     let (resets, kind) = (storm.counts.all(), storm.counts.kind());
     let title = format!("{} of {server} were reset", plural(resets, "connection"));
     let summary = format!(
-        "{resets} of {} that ended were reset within {}. {} of the resets came from the server's address. \
-         {} {}.{beside}",
+        "{resets} of {} that ended were reset within {}. {} came from the server's address. {} {}.{beside}",
         plural(storm.total, "connection"),
         storm.affected.active.span(),
-        storm.counts.by_server,
+        of_resets(storm.counts.by_server, resets),
         storm.clients(),
         if kind == Kind::Refused { "could not connect" } else { "lost connections" },
     );

@@ -7,8 +7,9 @@
 //!
 //! # How it decides
 //! A repeat counts when the packets prove that it was not needed: the receiver reports the bytes as
-//! duplicate, an ACK echoes a timestamp older than the repeat, or an ACK that covers it had passed before. By
-//! what made most of them:
+//! duplicate, an ACK echoes a timestamp older than the repeat, or an ACK that covers it had passed before.
+//! Without timestamps, an ACK proves it that comes sooner than three quarters of the shortest round trip, or
+//! covers a part of the repeat. By what made most of them:
 //! - `delay`: the timer ran out, and the answer to the first copy came after the repeat.
 //! - `acknowledgement`: the timer or a tail loss probe, and the first copy was never acknowledged by itself:
 //!   its ACK was lost, or came too late.
@@ -112,7 +113,7 @@ impl Needless {
         self.bytes += u64::from(event.length);
         match (event.kind, event.spurious) {
             (EventKind::FastRetransmission, _) => self.by_reordering += 1,
-            (_, Some(SpuriousProof::EarlierEcho)) => self.by_delay += 1,
+            (_, Some(SpuriousProof::EarlierEcho | SpuriousProof::EarlyAck)) => self.by_delay += 1,
             _ => self.by_acknowledgement += 1,
         }
     }
@@ -218,6 +219,7 @@ fn evidence(event: &TcpEvent) -> impl Iterator<Item = Evidence> {
     let why = match event.spurious {
         Some(SpuriousProof::DuplicateSack) => "duplicate SACK: the bytes had arrived",
         Some(SpuriousProof::EarlierEcho) => "echoes a timestamp older than the repeat",
+        Some(SpuriousProof::EarlyAck) => "comes too soon for the repeat, or covers a part of it",
         Some(SpuriousProof::AlreadyAcked) | None => "had acknowledged the bytes",
     };
     let proof = event.proof.map(|at| Evidence::new(at, Role::Ack, why));
@@ -231,7 +233,7 @@ mod tests {
     use crate::detect::testing::{fires, in_traffic, one, says_nothing};
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER};
+    use crate::support::tcp::{ACK, CLIENT, SERVER, Segment};
 
     const NAME: &str = SpuriousRetransmission::RULE.name;
 
@@ -259,6 +261,60 @@ mod tests {
             talk.ack(&mut lab.capture, SERVER, &[(segment.seq, segment.seq.wrapping_add(400))]);
             talk.wait(3_000);
         }
+    }
+
+    /// Hosts without time stamps: four segments are held back, time out, and come again as two. The ACKs of the
+    /// first copies come in their turn.
+    #[test]
+    fn acks_that_come_too_soon_answer_the_first_copies() {
+        let findings = |rule: &str, held: bool| {
+            in_traffic(rule, |lab| {
+                let mut talk = lab.talk(7, (9, 9092), 100, [20_000, 30]);
+                for round in 0..14 {
+                    if round == 0 {
+                        talk.handshake(&mut lab.capture);
+                    }
+                    talk.send(&mut lab.capture, SERVER, ACK, &filler(round, 700));
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                }
+                let sent: Vec<_> = (0..4)
+                    .map(|number| talk.send_lost(&mut lab.capture, SERVER, &filler(90 + number, 700)))
+                    .collect();
+                talk.wait(300_000);
+                let both = filler(90, 700).into_iter().chain(filler(91, 700)).collect::<Vec<_>>();
+                let again = Segment { payload: both, ..sent[0].clone() };
+                talk.record(&mut lab.capture, &again);
+                talk.wait(if held { 12_000 } else { 41_000 });
+                if held {
+                    talk.received(&sent[0]);
+                } else {
+                    talk.received(&again);
+                }
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+                talk.wait(200_000);
+                talk.received(&sent[3]);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+                lab.capture
+                    .packets
+                    .iter_mut()
+                    .for_each(|packet| packet.frame = without_stamps(&packet.frame));
+            })
+        };
+        let finding = one(&findings(NAME, true), "delay", Severity::Info);
+        assert!(finding.evidence.iter().any(|one| one.fields.contains("too soon")), "{finding:#?}");
+        assert!(findings(NAME, false).is_empty() && !findings("retransmission", false).is_empty());
+    }
+
+    /// The frame with its TCP time stamps made padding: 12 octets of options in all segments but SYNs.
+    fn without_stamps(frame: &[u8]) -> Vec<u8> {
+        let mut frame = frame.to_vec();
+        let options = 54..(34 + usize::from(frame[46] >> 4) * 4).min(frame.len());
+        let stamps = options.clone().find(|at| frame.get(*at..*at + 2) == Some(&[8, 10]));
+        if let Some(at) = stamps {
+            frame[at..at + 10].fill(1);
+        }
+        frame
     }
 
     #[test]

@@ -20,6 +20,8 @@
 //! clients without a name try once each, when they or one client alone close after the server's flight, and
 //! for one client without a name where nobody succeeds.
 //!
+//! Plain text of one client to several ports is one finding.
+//!
 //! A client that goes on in plain text after the refusal has not failed: that is information, and nothing at
 //! all for PostgreSQL and FTP, whose clients ask everywhere.
 //!
@@ -39,6 +41,7 @@
 //! protocols over TLS); RFC 3207 section 4 (454); RFC 4511 section 4.14.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::app::tls::{TlsSession, chain_faults};
 use crate::app::upgrade::{PlainProtocol, StartTls, Verdict};
@@ -61,6 +64,9 @@ thresholds! {
 
 /// Ports of protocols that begin with TLS (IANA service names: https, ldaps, ftps, imaps, pop3s, sips, ...).
 const TLS_PORTS: [u16; 14] = [443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 5061, 5671, 8443];
+
+/// Ports for TLS that one client speaks plain text to, from which they are one finding.
+const SERVICES: usize = 3;
 
 /// A TTL differs by more than load balancing over equal paths shifts it.
 const OTHER_TTL: u8 = 2;
@@ -191,6 +197,7 @@ impl Detector for TlsAbort {
             (*all, *completed) = (*all + judged, *completed + handshakes.completed);
         }
         let mut concluded = Vec::new();
+        let mut plain: BTreeMap<(IpAddr, bool), Vec<_>> = BTreeMap::new();
         for ((server, way, by), mut case) in book.take(|_, _| true) {
             let (total, same) = book.total(&server);
             let same = same.map_or(0, |same| same.completed);
@@ -203,11 +210,26 @@ impl Detector for TlsAbort {
                 }
                 // Plain text was judged nowhere else: it failed among all that the port was asked.
                 case.total = all + case.failed;
+                if let Some(client) = case.affected.clients.only() {
+                    let probe = self.severity(&server.1, way, by, &case, completed) == Severity::Info;
+                    plain.entry((*client, probe)).or_default().push((server, case, same, completed));
+                    continue;
+                }
             }
             if way == Way::StarttlsRefused {
                 case.total = all + case.failed + case.counts.went_on;
             }
             concluded.push((self.draft(&server, way, by, &case, same, completed), case));
+        }
+        for ((client, probe), cases) in plain {
+            if cases.len() >= SERVICES {
+                concluded.push(plain_texts(client, probe, cases.into_iter().map(|(_, case, ..)| case)));
+                continue;
+            }
+            for (server, case, same, completed) in cases {
+                let draft = self.draft(&server, Way::PlainText, Direction::ToServer, &case, same, completed);
+                concluded.push((draft, case));
+            }
         }
         concluded
     }
@@ -309,6 +331,26 @@ impl TlsAbort {
         }
     }
 
+    fn severity(&self, name: &str, way: Way, by: Direction, case: &Case<Ends>, completed: u64) -> Severity {
+        let clients = case.affected.clients.count();
+        let unknown = name.is_empty() && case.failed < 2 * clients;
+        // Load balancers check so, several of them at times, and without a name.
+        let leaves = way == Way::NoAlert && by == Direction::ToServer;
+        let probe = match way {
+            Way::PlainText => unknown,
+            _ if leaves => clients == 1 || name.is_empty(),
+            _ => unknown || (clients == 1 && name.is_empty() && completed == 0),
+        };
+        match way {
+            _ if case.failed < self.insistent => Severity::Info,
+            Way::StarttlsRefused => case.severity(case.failed),
+            _ if probe => Severity::Info,
+            Way::ResetAfterHello | Way::NotTls if !name.is_empty() => case.severity(case.failed),
+            Way::NoAlert if !leaves && !name.is_empty() => case.severity(case.failed),
+            _ => case.severity(case.failed).min(Severity::Warning),
+        }
+    }
+
     fn draft(
         &self,
         (server, name): &(Endpoint, String),
@@ -384,26 +426,9 @@ impl TlsAbort {
         } else if others > 0 {
             summary += &format!(" {} for other names went well at this server.", plural(others, "session"));
         }
-        let clients = case.affected.clients.count();
-        let unknown = name.is_empty() && case.failed < 2 * clients;
-        // Load balancers check so, several of them at times, and without a name.
-        let leaves = way == Way::NoAlert && by == Direction::ToServer;
-        let probe = match way {
-            Way::PlainText => unknown,
-            _ if leaves => clients == 1 || name.is_empty(),
-            _ => unknown || (clients == 1 && name.is_empty() && completed == 0),
-        };
-        let severity = match way {
-            _ if case.failed < self.insistent => Severity::Info,
-            Way::StarttlsRefused => case.severity(case.failed),
-            _ if probe => Severity::Info,
-            Way::ResetAfterHello | Way::NotTls if !name.is_empty() => case.severity(case.failed),
-            Way::NoAlert if !leaves && !name.is_empty() => case.severity(case.failed),
-            _ => case.severity(case.failed).min(Severity::Warning),
-        };
         let subject = Subject { name: (!name.is_empty()).then(|| name.clone()), ..Subject::of(case) };
         let draft = Draft::new(way, title, summary)
-            .severity(severity)
+            .severity(self.severity(name, way, by, case, completed))
             .confidence(match way {
                 Way::NotTls | Way::PlainText | Way::StarttlsRefused => Confidence::Confirmed,
                 Way::ResetAfterHello | Way::NoAlert => Confidence::Likely,
@@ -428,6 +453,34 @@ impl TlsAbort {
             _ => draft,
         }
     }
+}
+
+/// One client that speaks plain text to many ports for TLS.
+fn plain_texts(
+    client: IpAddr,
+    probe: bool,
+    cases: impl ExactSizeIterator<Item = Case<Ends>>,
+) -> Concluded<TlsAbort> {
+    let services = cases.len() as u64;
+    let mut all: Case<Ends> = Case::default();
+    for case in cases {
+        all.total += case.total;
+        all.absorb(case);
+    }
+    let title = format!("{client} speaks plain text to {}", plural(services, "TLS port"));
+    let summary = format!(
+        "The client could not use {}: {} began with plain text and were turned away.",
+        plural(services, "service"),
+        plural(all.failed, "connection"),
+    );
+    let severity = if probe { Severity::Info } else { all.severity(all.failed).min(Severity::Warning) };
+    let draft = Draft::new(Way::PlainText, title, summary)
+        .severity(severity)
+        .direction(Direction::ToServer)
+        .subject(Subject { server: None, port: None, ..Subject::of(&all) })
+        .services(services)
+        .count("services", services);
+    (draft, all)
 }
 
 /// A client that rejects such a chain is told of elsewhere.

@@ -185,7 +185,7 @@ impl Detector for ZeroWindow {
             case.clients(),
             case.lost,
             Span::millis(counts.longest_ms.get() as i64),
-            plural(counts.probes, "time"),
+            if counts.probes == 0 { "never".to_owned() } else { times(counts.probes) },
         );
         let severity = match reader {
             Reader::Server if PRINTERS.contains(&server.port) => Severity::Info,

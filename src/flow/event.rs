@@ -131,6 +131,10 @@ pub enum SpuriousProof {
     DuplicateSack,
     /// The first ACK that covers it echoes a timestamp older than the retransmission (RFC 3522).
     EarlierEcho,
+    /// Without time stamps: the ACK that covers it came too soon after it for any round trip, or covers a
+    /// part of it. A receiver acknowledges all that it got in order (RFC 9293 section 3.10.7.4): that ACK
+    /// answers an earlier copy (as RFC 5682 concludes).
+    EarlyAck,
     /// An ACK that covers it passed the capture point before the sender can have needed to repeat.
     AlreadyAcked,
 }

@@ -30,6 +30,10 @@ impl EventLog {
         Some(self.events.len() - 1)
     }
 
+    pub(super) fn get(&self, index: usize) -> Option<&TcpEvent> {
+        self.events.get(index)
+    }
+
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut TcpEvent> {
         self.events.get_mut(index)
     }

@@ -7,6 +7,7 @@ use crate::flow::content::Content;
 use crate::flow::retries::Retries;
 use crate::flow::streams::StreamId;
 use crate::flow::tcp::Connection;
+use crate::flow::tcp::observed::numbers;
 use crate::flow::{
     ConnState, Echoes, End, Flow, FlowLimits, Half, HandshakeOutcome, IcmpError, LinkUse, Roles, TcpFlow,
 };
@@ -315,6 +316,8 @@ impl Attempt {
             flow.handshake.syn_count = 1;
             flow.handshake.outcome = HandshakeOutcome::Silent;
             flow.handshake.options[0] = Some(tcp.options);
+            let stamp = tcp.options.timestamps.map(|(value, _)| value);
+            flow.numbers = numbers([Some((tcp.seq, stamp)), None]);
             flow.conn_state = ConnState::S0;
             flow.history = "S".to_owned();
             flow.handshake.syn_window = tcp.window;

@@ -334,6 +334,9 @@ impl Handshake {
 pub struct TcpFlow {
     /// The handshake.
     pub handshake: Handshake,
+    /// Hash of the numbers that both sides began with, the same on both sides of an address translation; 0
+    /// when they are not known.
+    pub numbers: u64,
     /// Zeek's `conn_state`.
     pub conn_state: ConnState,
     /// Zeek's `history`.

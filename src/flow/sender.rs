@@ -190,6 +190,11 @@ impl Sender {
         self.next
     }
 
+    /// The lowest number captured, and the time stamp beside it.
+    pub(super) fn beginning(&self) -> Option<(Seq, Option<u32>)> {
+        self.start.map(|start| (start.seq, start.stamp))
+    }
+
     pub(super) fn rtt(&self) -> &RoundTrip {
         &self.rtt
     }

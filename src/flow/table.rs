@@ -461,8 +461,11 @@ impl FlowTable {
         let head = open.content.roles(open.flow.head());
         let closing = open.flow.tcp.as_ref().and_then(|tcp| tcp.closing());
         let unheard = end == End::Evicted || open.flow.has_missing_bytes();
+        let waits = open.flow.tcp.as_ref().and_then(|tcp| tcp.waits.as_ref());
+        let undelivered = waits.is_some_and(|waits| waits.unanswered[Direction::ToServer.index()].is_some());
         for mut exchange in open.content.close_exchanges(closing) {
             exchange.unheard |= unheard && !(exchange.request_whole && exchange.response_whole);
+            exchange.undelivered = undelivered;
             self.finished.push(Row::exchange(exchange, head, time));
         }
         self.hits.transactions += open.content.overflow();

@@ -1,6 +1,6 @@
 //! One TCP connection: handshake, both senders, windows, resets, and its bytes in order.
 
-mod observed;
+pub(super) mod observed;
 
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Ip, PacketRecord, Seq, Tcp, checksum};
@@ -19,6 +19,7 @@ use crate::flow::{
     EventKind, HandshakeOutcome, IcmpError, Reset, ResetClass, TcpFlow, TcpSide, Turns, Vantage,
 };
 use crate::time::{Span, Timestamp};
+use observed::numbers;
 
 /// What the receive window of one side looks like.
 #[derive(Debug, Default)]
@@ -568,6 +569,7 @@ impl Connection {
             flow.sides[index] = TcpSide { stalled: stalled(&events, direction, side.transfer), ..side };
         }
         flow.handshake = handshake;
+        flow.numbers = numbers(self.senders.each_ref().map(Sender::beginning));
         flow.conn_state = state;
         flow.history = self.history.into_text();
         flow.vantage = vantage;

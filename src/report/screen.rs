@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::correlate::{BlastRadius, Incident, SERVICES, State};
 use crate::detect::Severity;
-use crate::humanize::{grouped, lasting, percent, plural, whole_seconds};
+use crate::humanize::{grouped, lasting, percent, plural, units, whole_seconds};
 use crate::report::announced::Announced;
 use crate::report::escape::terminal;
 use crate::report::model::{CitedFrame, CitedIncident, RankedFinding, Report, Status};
@@ -305,7 +305,7 @@ fn labelled(label: &str, text: &str, width: usize, most: usize) -> Vec<String> {
 /// Nothing at warning or above: what was checked, and how well it went.
 fn quiet(report: &Report, width: usize, room: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    let judged = report.layers.iter().filter(|layer| layer.state != State::NotSeen);
+    let judged = report.layers.iter().filter(|layer| layer.was_judged());
     for layer in judged {
         let text = format!("{}: {}", layer.state.words(), layer.reason);
         lines.extend(labelled(layer.layer.words(), &text, width, 2));
@@ -421,7 +421,6 @@ fn not_judged(report: &Report) -> String {
     let mut reasons: Vec<((&str, &str), u64)> = reasons.into_iter().collect();
     reasons.sort_by(|(a_why, a), (b_why, b)| b.cmp(a).then_with(|| a_why.cmp(b_why)));
     let shown = reasons.iter().take(2);
-    let counted = |unit: &str, count| plural(count, unit.strip_suffix('s').unwrap_or(unit));
-    parts.extend(shown.map(|((reason, unit), count)| format!("{}: {reason}", counted(unit, *count))));
+    parts.extend(shown.map(|((reason, unit), count)| format!("{}: {reason}", units(*count, unit))));
     parts.join("; ")
 }

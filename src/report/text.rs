@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use textwrap::Options;
 
 use crate::detect::Finding;
-use crate::humanize::{grouped, lasting, plural};
+use crate::humanize::{grouped, lasting, plural, units};
 use crate::report::escape::terminal;
 use crate::report::filter::ranges;
 use crate::report::labels::Labels;
@@ -201,7 +201,7 @@ impl<'o> Page<'o> {
         }
         self.heading("looked for and not found")?;
         for ruled_out in &report.ruled_out {
-            let counted = format!("0 of {} {}", grouped(ruled_out.assessed), ruled_out.unit);
+            let counted = format!("0 of {}", units(ruled_out.assessed, ruled_out.unit));
             self.item(ruled_out.detector, 24, &format!("{counted}: {}", ruled_out.summary))?;
         }
         Ok(())
@@ -213,7 +213,7 @@ impl<'o> Page<'o> {
         }
         self.heading("could not be judged")?;
         for missing in &report.not_assessed {
-            let counted = format!("{} {}", grouped(missing.count), missing.unit);
+            let counted = units(missing.count, &missing.unit);
             self.item(missing.detector, 24, &format!("{counted}: {}", missing.reason))?;
         }
         Ok(())

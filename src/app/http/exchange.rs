@@ -82,6 +82,9 @@ pub struct Exchange {
     pub closed: Option<Closing>,
     /// Bytes of it were not captured, or left out for their memory: what is missing says nothing.
     pub unheard: bool,
+    /// What the requests' side sent last was sent again and never acknowledged: a request that got no answer
+    /// may not have arrived.
+    pub undelivered: bool,
     /// When it was finished, by the capture's clock.
     pub(crate) done: Timestamp,
 }

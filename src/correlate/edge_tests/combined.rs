@@ -9,7 +9,7 @@ use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Segment, Talk};
 use crate::support::tls;
 
 /// Each is a capture of its own.
-pub(super) const SCENES: [fn(&mut Lab); 11] = [
+pub(super) const SCENES: [fn(&mut Lab); 12] = [
     |lab| many(lab, 8_080, forged),
     |lab| many(lab, 8_081, reset_before_the_answer),
     |lab| many(lab, 443, alert_and_reset),
@@ -20,6 +20,7 @@ pub(super) const SCENES: [fn(&mut Lab); 11] = [
     |lab| many(lab, 8_085, nobody_there_any_more),
     |lab| many(lab, 5_443, lost_hello),
     |lab| many(lab, 8_087, nobody_reads),
+    |lab| many(lab, 8_088, answer_lost),
     names,
 ];
 
@@ -62,6 +63,20 @@ fn forged(talk: &mut Talk, lab: &mut Lab) {
     reset(talk, lab, SERVER, Some(243));
     talk.wait(300);
     talk.send_lost(&mut lab.capture, SERVER, &filler(4, 900));
+}
+
+/// The server gives up on an answer of which the second half is lost again and again.
+fn answer_lost(talk: &mut Talk, lab: &mut Lab) {
+    talk.handshake(&mut lab.capture);
+    talk.send(&mut lab.capture, CLIENT, ACK, GET);
+    talk.turn(CLIENT);
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n";
+    talk.send(&mut lab.capture, SERVER, ACK, &[head, &filler(3, 900)[..]].concat());
+    talk.turn(SERVER);
+    talk.ack(&mut lab.capture, CLIENT, &[]);
+    let lost = talk.send_lost(&mut lab.capture, SERVER, &filler(4, 900));
+    tries(talk, lab, &lost, 4);
+    reset(talk, lab, SERVER, None);
 }
 
 fn reset_before_the_answer(talk: &mut Talk, lab: &mut Lab) {

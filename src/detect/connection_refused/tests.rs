@@ -84,6 +84,20 @@ fn a_scan_is_one_finding_for_information() {
     assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 0);
 }
 
+/// Each of them twice, as a scanner does that gets no answer it understands.
+#[test]
+fn scans_of_several_clients_are_information() {
+    let findings = in_traffic(NAME, |lab| {
+        for port in 0..40u16 {
+            for client in 0..2u8 {
+                let at = 10 + u64::from(port) * 30 + u64::from(client) * 7;
+                (0..2).for_each(|again| refused(lab, 7 + client, (9, 1_000 + port), at + 3_000 * again));
+            }
+        }
+    });
+    one(&findings, "host", Severity::Info);
+}
+
 /// Three strangers try a port once each: nobody needs it.
 #[test]
 fn single_attempts_of_several_clients_are_information() {

@@ -48,6 +48,23 @@ fn queries_before_the_end_of_the_capture_are_not_judged() {
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
+/// As routers do that know no resolver.
+#[test]
+fn a_question_to_everybody_is_asked_of_no_resolver() {
+    let findings = |resolver: [u8; 4]| {
+        in_traffic(NAME, |lab| {
+            lab.resolves(1_000, "www.shop.example");
+            for number in 0..9 {
+                let (client, resolver) = ((lab.client(7), lab.next_port()), (resolver.into(), 53));
+                let query = dns::query(client.1, &format!("api{}.shop.example", number / 3), dns::A);
+                lab.udp(20_000 + number * 3_000_000, client, resolver, &query);
+            }
+        })
+    };
+    assert_eq!(findings([10, 77, 3, 53]).len(), 1);
+    assert!(findings([255, 255, 255, 255]).is_empty() && findings([224, 0, 0, 9]).is_empty());
+}
+
 /// Queries from other sockets for the same name are tries of one lookup.
 #[test]
 fn several_tries_are_one_lookup() {

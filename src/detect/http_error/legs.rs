@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::http2::grpc_status_name;
+use crate::detect::http_error::{Failures, HttpError};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// When requests failed: first byte of the request, last byte of what came of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -60,4 +61,28 @@ impl Lack {
             Self::Grpc(status) => format!("answered {requests} with {}", grpc_status_name(status)),
         }
     }
+}
+
+/// What the server's own address asked for while these requests waited, and did not get.
+pub(super) fn upstream<'b>(
+    server: Endpoint,
+    case: &Case<Failures>,
+    book: &'b Book<HttpError>,
+) -> Vec<&'b Leg> {
+    // The proxy's clock is the capture's: what differs is what its process takes.
+    const SLACK: Span = Span::millis(50);
+    let own = book.notes.legs.iter().map(|((asks, leg), ..)| (asks, leg));
+    let mut legs: Vec<&Leg> = own
+        .filter(|(asks, leg)| **asks == server.address && leg.to != server)
+        .map(|(_, leg)| leg)
+        .filter(|leg| {
+            case.counts.moments.0.iter().any(|(from, until)| {
+                let late = leg.until.time + SLACK >= *until;
+                let within = if leg.what == Lack::Late { late } else { leg.until.time <= *until + SLACK };
+                *from <= leg.from.time + SLACK && leg.from.time <= *until && within
+            })
+        })
+        .collect();
+    legs.sort_by_key(|leg| leg.from.packet);
+    legs
 }

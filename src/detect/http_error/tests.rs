@@ -113,6 +113,34 @@ fn what_the_client_ends_is_no_failure_of_the_server() {
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
+/// The requests are lost behind the capture point: what the server closes is an idle connection. Another one
+/// arrives, and the process ends over it.
+#[test]
+fn a_request_that_never_arrived_is_no_failure_of_the_server() {
+    let findings = |arrives: bool| {
+        in_traffic(NAME, |lab| {
+            for number in 0..5 {
+                let mut talk = lab.talk(7, (9, 8000), 10 + number * 900, [30, 1_500]);
+                talk.handshake(&mut lab.capture);
+                let request = b"GET /items HTTP/1.1\r\nHost: a\r\n\r\n";
+                let lost = talk.send_lost(&mut lab.capture, CLIENT, request);
+                for number in 0..5 {
+                    talk.wait(300_000 << number);
+                    talk.resend(&mut lab.capture, &lost);
+                }
+                if arrives {
+                    talk.received(&lost);
+                }
+                talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+            }
+        })
+    };
+    one(&findings(true), "unanswered", Severity::Critical);
+    assert!(findings(false).is_empty());
+}
+
 #[test]
 fn a_path_that_another_server_answers_with_404() {
     let findings = in_traffic(NAME, |lab| {

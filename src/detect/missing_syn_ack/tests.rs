@@ -70,6 +70,15 @@ fn digests_in_the_frames_are_the_first_explanation() {
     assert!(!first("lost_return", [false, false], true).contains("TCP-MD5"));
 }
 
+/// The SYN-ACKs come at once, and the client goes on asking for seconds.
+#[test]
+fn a_client_waits_as_long_as_it_asks() {
+    let findings = in_scene(NAME, "missing_syn_ack_lost_return");
+    let finding = one(&findings, "lost_return", Severity::Critical);
+    let waited = finding.impact.seconds_lost.0 / finding.impact.failed_transactions.max(1) as i64;
+    assert!(Span(waited) >= Span::secs(3), "{finding:#?}");
+}
+
 /// A client that asks so often at a millisecond, three seconds apart, and gets no answer.
 fn asks(lab: &mut Lab, client: u8, server: (u8, u16), at: u64, syns: u64) {
     let mut talk = lab.talk(client, server, at, [30, 500]);

@@ -1,9 +1,9 @@
 use super::*;
-use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
+use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, says_nothing, silent};
 use crate::support::capture::Capture;
 use crate::support::filler;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, Segment};
+use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, SYN, Segment};
 
 const NAME: &str = Retransmission::RULE.name;
 
@@ -271,23 +271,88 @@ fn headers_of_a_packet_that_was_recorded_repeat_nothing() {
     }
 }
 
+/// A request that is sent again and again and never acknowledged.
+fn in_vain(lab: &mut Lab, client: u8, server: (u8, u16), at: u64) {
+    let mut talk = lab.talk(client, server, at, [30, 6_000]);
+    talk.handshake(&mut lab.capture);
+    let request = talk.send_lost(&mut lab.capture, CLIENT, &filler(server.1.into(), 200));
+    for number in 0..5 {
+        talk.wait(300_000 << number);
+        talk.resend(&mut lab.capture, &request);
+    }
+}
+
 #[test]
 fn services_that_one_client_alone_repeats_data_to_are_one_finding() {
     let findings = |services: u8| {
         in_traffic(NAME, |lab| {
-            for server in 0..services {
-                let mut talk = lab.talk(7, (20 + server, 443), 10 + 900 * u64::from(server), [30, 6_000]);
-                talk.handshake(&mut lab.capture);
-                let request = talk.send_lost(&mut lab.capture, CLIENT, &filler(server.into(), 200));
-                for number in 0..5 {
-                    talk.wait(300_000 << number);
-                    talk.resend(&mut lab.capture, &request);
-                }
-            }
+            (0..services).for_each(|server| in_vain(lab, 7, (20 + server, 443), 10 + 900 * u64::from(server)))
         })
     };
     assert_eq!(findings(9).len(), 9);
     let finding = one(&findings(12), "rto", Severity::Warning);
     assert_eq!((finding.impact.services, finding.subject.server.clone()), (12, None));
     assert!(finding.title.contains("to 12 services"), "{}", finding.title);
+}
+
+#[test]
+fn ports_of_one_host_on_one_path_are_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..7).for_each(|number| in_vain(lab, 7, (9, 3_333 + number), 10 + 900 * u64::from(number)))
+    });
+    let finding = one(&findings, "rto", Severity::Warning);
+    assert_eq!((finding.impact.services, finding.subject.port), (7, None));
+    assert!(finding.title.contains("to 7 ports of 10."), "{}", finding.title);
+    // Each client has a path of its own.
+    let findings = in_traffic(NAME, |lab| {
+        (0..3).for_each(|number| in_vain(lab, 7 + number, (9, 3_333 + u16::from(number)), 10))
+    });
+    assert_eq!(findings.len(), 3, "{findings:#?}");
+}
+
+/// The server goes on repeating its SYN-ACK: it never had the connection, and so none of its data.
+#[test]
+fn data_behind_a_handshake_that_never_ended_is_told_elsewhere() {
+    for (rule, count) in [(NAME, 0), ("asymmetric_flow", 1)] {
+        let findings = in_traffic(rule, |lab| {
+            let mut talk = lab.talk(7, (9, 443), 10, [30, 6_000]);
+            let syn = talk.send(&mut lab.capture, CLIENT, SYN, b"");
+            talk.turn(CLIENT);
+            let reply = talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+            talk.turn(SERVER);
+            assert!(syn.seq.wrapping_add(1) == reply.ack);
+            talk.ack(&mut lab.capture, CLIENT, &[]);
+            let request = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, 200));
+            for number in 0..5 {
+                talk.wait(300_000 << number);
+                talk.resend(&mut lab.capture, &request);
+                talk.wait(40_000);
+                talk.record(&mut lab.capture, &reply);
+            }
+        });
+        assert_eq!(findings.len(), count, "{rule}: {findings:#?}");
+    }
+}
+
+/// Textbook captures of a time-out show one side alone: that is not nothing.
+#[test]
+fn data_that_nobody_in_the_capture_answers_is_information() {
+    let findings = |tries: u32, heard: bool| {
+        in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 1_043), 10, [30, 6_000]);
+            let data = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, 648));
+            for number in 0..tries {
+                talk.wait(300_000 << number);
+                let again = Segment {
+                    ack: data.ack.wrapping_add(if heard { number * 90 } else { 0 }),
+                    ..data.clone()
+                };
+                talk.record(&mut lab.capture, &again);
+            }
+        })
+    };
+    let finding = one(&findings(5, false), "rto", Severity::Info);
+    assert!(finding.summary.contains("the same data 6 times in all, for 9.30 s"), "{}", finding.summary);
+    assert!(findings(2, false).is_empty() && findings(5, true).is_empty());
+    says_nothing(NAME, &["missing_syn_ack_silent", "missing_syn_ack_silent_classic"]);
 }

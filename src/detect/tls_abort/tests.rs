@@ -100,6 +100,24 @@ fn plain(lab: &mut Lab, number: u8, port: u16, answer: &[u8]) {
     talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
 }
 
+/// A scanner, or a proxy that is told the wrong scheme: what they have in common is the client.
+#[test]
+fn plain_text_of_one_client_to_many_ports_is_one_finding() {
+    let bad: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+    let findings = |ports: &[u16], times: u64| {
+        in_traffic(NAME, |lab| {
+            for port in ports {
+                (0..times).for_each(|_| plain(lab, 1, *port, bad));
+            }
+        })
+    };
+    let finding = one(&findings(&[443, 636, 993, 8443], 1), "plain_text", Severity::Info);
+    assert!(finding.title.ends_with("speaks plain text to 4 TLS ports"), "{}", finding.title);
+    assert_eq!((finding.impact.services, finding.impact.failed_transactions), (4, 4));
+    one(&findings(&[443, 636, 993], 4), "plain_text", Severity::Warning);
+    assert_eq!(findings(&[443, 636], 1).len(), 2);
+}
+
 #[test]
 fn plain_text_on_a_port_for_tls() {
     let bad: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";

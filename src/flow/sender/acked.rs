@@ -8,6 +8,9 @@ use crate::flow::log::EventLog;
 use crate::flow::{EventKind, LossPlace, SpuriousProof, UndeliveredSegment};
 use crate::time::Span;
 
+/// Round trips from which the shortest is known. A judgement.
+const TRIPS: u64 = 8;
+
 impl Sender {
     /// An acknowledgement of this number can be of this stream.
     pub(in crate::flow) fn is_near(&self, ack: Seq) -> bool {
@@ -127,6 +130,9 @@ impl Sender {
                 if earlier && !sent.sacked {
                     self.prove_spurious(event, SpuriousProof::EarlierEcho, at, log);
                 }
+                if echo.is_none() && !sent.sacked && self.answers_earlier_copy(event, ack, at, log) {
+                    self.prove_spurious(event, SpuriousProof::EarlyAck, at, log);
+                }
             }
             if !sent.sacked {
                 self.deliver(sent.ip_length, sent.length, sent.last(), sent.arrived_whole());
@@ -158,6 +164,17 @@ impl Sender {
                 self.last_hint = None;
             }
         }
+    }
+
+    /// An ACK without a time stamp covers what was repeated, and no round trip is so short, or the repeat was
+    /// larger than what it covers.
+    fn answers_earlier_copy(&self, event: Option<usize>, ack: Seq, at: PacketRef, log: &EventLog) -> bool {
+        let Some(event) = event.and_then(|index| log.get(index)) else { return false };
+        let wire = event.length <= u32::from(self.side.mss.unwrap_or(0));
+        let part = wire && ack.after(event.seq) && ack.before(event.seq.plus(event.length));
+        let (trip, samples) = (self.rtt.min(), self.rtt.samples().1);
+        let soon = trip.is_some_and(|trip| at.time - event.at.time < Span(trip.0 - trip.0 / 4));
+        event.loss == LossPlace::After && (part || soon && samples >= TRIPS)
     }
 
     /// The peer has what the capture lacks: the capture missed it, the network did not.

@@ -1,13 +1,26 @@
 //! What the capture shows more than once: copies, frames that the link layer sent again, other legs.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::Connection;
-use crate::dissect::{Direction, Ip, PacketRecord, PacketRef, Tcp};
+use crate::dissect::{Direction, Ip, PacketRecord, PacketRef, Seq, Tcp};
 use crate::flow::EventKind;
 use crate::flow::sent::Segment;
 
 /// Numbers of one connection are no further apart: sixteen times the largest window without scaling. A
 /// judgement.
 const NEAR: u32 = 1 << 20;
+
+/// Hash of the numbers that both sides began with, whoever is the client. Of one side alone the number is too
+/// short to be its own, unless it stands beside a time stamp. 0 when they are not known.
+pub(in crate::flow) fn numbers(sides: [Option<(Seq, Option<u32>)>; 2]) -> u64 {
+    let [low, high] = match sides {
+        [Some((one, _)), Some((other, _))] => [one.0.min(other.0), one.0.max(other.0)],
+        [Some((seq, Some(stamp))), None] | [None, Some((seq, Some(stamp)))] => [seq.0, !stamp],
+        _ => return 0,
+    };
+    xxh3_64(&(u64::from(low) << 32 | u64::from(high)).to_le_bytes()).max(1)
+}
 
 impl Connection {
     /// The packet that this one is another observation of.

@@ -91,6 +91,7 @@ pub(super) fn reason(row: EventRow<'_>) -> String {
         let shown = event.proof.map(|at| format!(" by {}", frame(at))).unwrap_or_default();
         match proof {
             SpuriousProof::DuplicateSack => format!("; not needed: reported as duplicate{shown}"),
+            SpuriousProof::EarlyAck => format!("; not needed: an earlier copy was acknowledged{shown}"),
             SpuriousProof::EarlierEcho => format!("; not needed: an older copy was acknowledged{shown}"),
             SpuriousProof::AlreadyAcked => format!("; not needed: acknowledged before{shown}"),
         }
