@@ -102,9 +102,10 @@ impl<'a> TlsRow<'a> {
         Some(format!("{name} by {}{colon}{}", side(close.direction), close.reason))
     }
 
-    /// To who sends in a direction, and back.
-    fn trip(self, direction: Direction) -> Option<Span> {
-        Some(self.quic()?.spin?.least[direction.index()])
+    /// To the client and back, and to the server and back.
+    fn spin_rtt(self) -> Option<Span> {
+        let [client, server] = self.quic()?.spin?.least;
+        Some(client + server)
     }
 
     fn opened(self) -> Option<&'static str> {
@@ -214,11 +215,8 @@ const SESSION: &[Column<Tls>] = columns! { Tls:
     "quic_close" Text "error with which a side closed a QUIC connection, in an Initial packet or read with \
         keys, who did, and the reason given, others than ASCII escaped: H3_INTERNAL_ERROR by resp: no memory"
         = |row| row.closed_with();
-    "orig_spin_rtt" F64 "least round trip from the capture point to the client by the latency spin bit of \
-        QUIC, with what the client waits before it sends, s; null where the bit does not spin"
-        = |row| row.trip(Direction::ToServer);
-    "resp_spin_rtt" F64 "the same to the server: both together are the round trip"
-        = |row| row.trip(Direction::ToClient);
+    "spin_rtt" F64 "least round trip by the latency spin bit of QUIC, with what both sides wait before they \
+        send, s; null where the bit does not spin" = |row| row.spin_rtt();
     "orig_lost" Bool "missing bytes ended the reading of the client's side" = |row| row.session.lost[0];
     "resp_lost" Bool "missing bytes ended the reading of the server's side" = |row| row.session.lost[1];
     "opened" Text "how far keys opened the encrypted records: whole, or why not all of them: no_keys, suite, \
