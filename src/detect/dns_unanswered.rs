@@ -25,8 +25,8 @@
 //!
 //! # What it leaves alone
 //! - Responses of any code: those are answers (see `dns_servfail`).
-//! - Multicast DNS, LLMNR, the NetBIOS name service and lookups that are sent to a group or to everybody, where
-//!   nobody has to answer. NOTIFY and UPDATE.
+//! - Multicast DNS, LLMNR, the NetBIOS name service and lookups that are sent to a group or to everybody,
+//!   where nobody has to answer. NOTIFY and UPDATE.
 //! - Queries shortly before the end of the capture that were sent once, or recorded twice.
 //! - Queries whose response is recorded before them, as where several queues of a network card are read.
 //! - Datagrams to port 53 without a question in a class that exists.

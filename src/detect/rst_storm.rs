@@ -459,7 +459,8 @@ fn client_draft(client: IpAddr, case: &Case<Resets>, sure: bool, others: u64, of
         _ => format!(" Of {} by others {of_others} were reset.", plural(others, "connection")),
     };
     let summary = format!(
-        "{resets} of {} that ended, to {}, were reset within {}. {} came from the servers' addresses.{beside}",
+        "{resets} of {} that ended, to {}, were reset within {}. {} came from the servers' \
+         addresses.{beside}",
         plural(case.total, "connection"),
         case.affected.servers.of("service"),
         case.affected.active.span(),

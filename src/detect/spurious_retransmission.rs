@@ -263,8 +263,8 @@ mod tests {
         }
     }
 
-    /// Hosts without time stamps: four segments are held back, time out, and come again as two. The ACKs of the
-    /// first copies come in their turn.
+    /// Hosts without time stamps: four segments are held back, time out, and come again as two. The ACKs of
+    /// the first copies come in their turn.
     #[test]
     fn acks_that_come_too_soon_answer_the_first_copies() {
         let findings = |rule: &str, held: bool| {

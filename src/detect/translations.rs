@@ -1,6 +1,6 @@
-//! Conversations that the capture shows on both sides of an address translation (RFC 3022), as where a router,
-//! a balancer or a node with containers is recorded on all its interfaces: the same packets with other
-//! addresses or ports, forwarded in between. What is found on the second side was found before.
+//! Conversations that the capture shows on both sides of an address translation (RFC 3022), as where a
+//! router, a balancer or a node with containers is recorded on all its interfaces: the same packets with
+//! other addresses or ports, forwarded in between. What is found on the second side was found before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
