@@ -1,8 +1,8 @@
 //! Field sections (RFC 9113 section 8.3), decoded by `hpack` (RFC 7541) field by field.
 //!
-//! What a section costs follows from its octets: an octet or two can stand for a field of a whole table, which
-//! `hpack` copies when its name is used again. It builds the tables of Huffman's code for every string, so it
-//! is given strings that are decoded.
+//! What a section costs follows from its octets: an octet or two can stand for a field of a whole table,
+//! which `hpack` copies when its name is used again. It builds the tables of Huffman's code for every string,
+//! so it is given strings that are decoded.
 
 use std::borrow::Cow;
 
