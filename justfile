@@ -24,4 +24,4 @@ fuzz seconds="60":
 
 # Damage 20 000 captures at random and analyse them with one thread and with two
 mutants:
-    PCAPSY_MUTANTS=20000 cargo test --test mutants -- --nocapture
+    PCAPSY_MUTANTS=20000 cargo test --config 'profile.dev.package.pcapsy.opt-level=1' --test mutants -- --nocapture

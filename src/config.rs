@@ -78,9 +78,9 @@ impl Config {
         self.thresholds_of(RULES)
     }
 
-    /// The detectors with the thresholds in force.
+    /// The detectors with the thresholds in force, and tables as large as the memory allows.
     pub fn detectors(&self) -> Detectors {
-        Detectors::new(&self.detect)
+        Detectors::new(&self.detect).narrowed(self.limits.table_halvings())
     }
 
     fn thresholds_of(&self, rules: &'static [Rule]) -> BTreeMap<&'static str, BTreeMap<&'static str, f64>> {
@@ -120,8 +120,8 @@ impl Config {
 pub struct Limits {
     /// Memory of the whole run, MiB; pages of mapped captures do not count. Open flows may take what stream
     /// numbers, packets and rows under way, the program itself and a quarter for the tables of the detectors
-    /// leave. Above that, those that were silent longest are closed, open connections last. Below 256 the
-    /// program and those tables may need more than that.
+    /// leave. Above that, those that were silent longest are closed, open connections last. In little memory
+    /// the tables keep fewer keys and threads share them. Below 64 the program may need more than that.
     pub memory_mib: u32,
     /// Bytes of capture per unit of parallel work, KiB; less in little memory.
     pub chunk_kib: u32,
@@ -209,7 +209,7 @@ macro_rules! settings {
 }
 
 settings! {
-    limits.memory_mib in 1, 1048576 true "memory, MiB, held within a fifth from 256 on by closing idle flows";
+    limits.memory_mib in 1, 1048576 true "memory, MiB, held within a half from 64 on by closing idle flows";
     limits.chunk_kib in 16, 1048576 false "bytes of capture per unit of parallel work, KiB";
     limits.round_chunks in 0, 65536 false "chunks per round; 0 chooses by threads and packets";
     limits.partitions in 1, 4096 false "partitions that the flows are hashed into";

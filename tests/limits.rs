@@ -225,6 +225,34 @@ fn little_room_for_reassembly() {
     stays_healthy(&capture, "limits.reassembly_kib", Limits { reassembly_kib: 1, ..Limits::default() });
 }
 
+/// More clients, servers and names than the tables of the detectors keep in so little memory.
+#[test]
+fn little_room_for_what_detectors_remember() {
+    let mut capture = Capture::default();
+    for number in 0..2_500u32 {
+        let begin = u64::from(number) * 40_000;
+        let (client, resolver, server) = (host(1, number), (host(3, number % 4), 53), host(2, number));
+        let (name, id, IpAddr::V4(address)) = (format!("www{number}.shop.example"), number as u16, server)
+        else {
+            unreachable!("of version 4")
+        };
+        let response = dns::response(id, &name, dns::A, dns::NOERROR, &[address.octets()]);
+        capture.record(begin, datagram((client, 50_000), resolver, &dns::query(id, &name, dns::A)));
+        capture.record(begin + 9_000, datagram(resolver, (client, 50_000), &response));
+        let mut talk = Talk::new((client, 40_000), (server, 443), begin + 12_000, [30, 9_000]);
+        talk.handshake(&mut capture);
+        tls::handshake13(&mut talk, &mut capture, &name);
+        tls::exchange(&mut talk, &mut capture, 3_000);
+        tls::close(&mut talk, &mut capture, true);
+    }
+    goes_on(&mut capture);
+    let (outcome, _) =
+        stays_healthy(&capture, "limits.memory_mib", Limits { memory_mib: 4, ..Limits::default() });
+    let not_assessed = outcome.verdicts.iter().flat_map(|(_, verdict)| &verdict.not_assessed);
+    let mut full = not_assessed.filter(|why| why.reason.contains("than are kept apart"));
+    assert!(full.next().is_some(), "no table was full");
+}
+
 #[test]
 fn few_numbered_streams() {
     let mut capture = Capture::default();
@@ -378,13 +406,15 @@ fn a_packet_costs_the_same_however_many_came_before() {
 }
 
 /// The captures of the adversaries, for a program that is built for speed:
-/// `PCAPSY_ADVERSARIES=FOLDER cargo test --test limits -- --ignored`, then `benches/adversaries`.
+/// `PCAPSY_ADVERSARIES=FOLDER cargo test --test limits -- --ignored`, then `benches/adversaries`. All of them
+/// take 10 GB; `PCAPSY_ADVERSARY=WORDS` writes those that have the words in their name.
 #[test]
 #[ignore = "writes files"]
 fn adversaries_are_written() {
     let Some(folder) = std::env::var_os("PCAPSY_ADVERSARIES") else { return };
-    let folder = std::path::Path::new(&folder);
-    for (name, make) in support::adversary::ALL {
+    let (folder, words) = (std::path::Path::new(&folder), std::env::var("PCAPSY_ADVERSARY"));
+    let words = words.unwrap_or_default();
+    for (name, make) in support::adversary::ALL.iter().filter(|(name, _)| name.contains(&words)) {
         for packets in [10_000, 100_000, 1_000_000] {
             let path = folder.join(format!("{}-{packets}.pcap", name.replace(['/', ' '], "_")));
             fs::write(path, make(packets).pcap()).expect("written");

@@ -1,5 +1,6 @@
 //! Where outputs go, and what is there after a bad day: a full disk, a kill, a folder of somebody else.
 #![cfg(unix)]
+#![allow(clippy::print_stdout)]
 
 use std::fs;
 use std::io::Write;
@@ -285,7 +286,8 @@ fn a_disk_that_is_full_leaves_the_old_report() {
     assert_eq!(said(&ran), "pcapsy: cannot write x.csv: file too large\n");
     assert_eq!(fs::read_to_string(folder.path().join("x.csv")).expect("there"), "old");
     assert_eq!(entries(folder.path()), ["report", "x.csv"]);
-    assert!((5..110).contains(&failed), "{failed}");
+    println!("{failed} runs that ended for want of room left the old report");
+    assert!((50..110).contains(&failed), "{failed}");
 }
 
 #[test]
@@ -324,6 +326,7 @@ fn a_run_that_is_killed_leaves_one_whole_report() {
             (swapped, *aim) = (swapped + 1, *aim * 2 / 3);
         }
     }
+    println!("{killed} runs killed: {kept} left the old report, {swapped} had put the new one in its place");
     assert!(killed >= 10 && kept >= 10 && swapped >= 10, "{killed} killed, {kept} kept, {swapped} swapped");
     assert!(start(folder.path(), &new(), Stdio::null()).wait().expect("ran").success());
     assert_eq!(whole(&report), text(&new()));

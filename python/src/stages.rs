@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use pcapsy::capture::{ChunkHead, Compression, Keys, Reader};
 use pcapsy::config::Config;
-use pcapsy::detect::Detectors;
 use pcapsy::flow::Row;
 use pcapsy::pipeline::exchange::{self, Travels};
 use pcapsy::pipeline::{
@@ -303,8 +302,7 @@ impl Tracker {
         }
         let tracking = current.get_or_insert_with(|| Tracking {
             number,
-            partition: Partition::new(0, config.flow_limits(), Detectors::new(&config.detect))
-                .with_keys(keys.clone()),
+            partition: Partition::new(0, config.flow_limits(), config.detectors()).with_keys(keys.clone()),
             chunk,
             records: Records::default(),
             rows: Vec::new(),

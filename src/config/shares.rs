@@ -16,6 +16,9 @@ const STREAM: u64 = 40;
 /// Memory with a partition's tables of the detectors in it, bytes: they take up to a quarter of that in a
 /// flood, or among many lookups.
 const PARTITION: u64 = 64 << 20;
+/// Memory of a set of the detectors' tables when those are full that a mix of lookups and a flood fills,
+/// bytes: measured.
+const TABLES: u64 = 64 << 20;
 /// Memory of a packet that ends a flow, bytes: its record and the flow's row, once to be written and once
 /// more of the next round.
 const ROW: u64 = 6 << 10;
@@ -42,6 +45,16 @@ impl Limits {
     /// about a quarter of the memory.
     pub(crate) fn used_partitions(&self) -> usize {
         (self.memory() / PARTITION).max(2).min(u64::from(self.partitions.max(1))) as usize
+    }
+
+    /// Sets of the detectors' tables: as many threads have their own as fit a quarter of the memory.
+    pub(crate) fn table_sets(&self) -> usize {
+        (self.memory() / 4 / TABLES).max(1) as usize
+    }
+
+    /// How often the keys that a table may keep are halved, so that one set fits a quarter of the memory.
+    pub(crate) fn table_halvings(&self) -> u32 {
+        (0..).find(|halvings| TABLES >> halvings <= self.memory() / 4).unwrap_or(0)
     }
 
     /// Memory for incomplete IP datagrams, bytes: as much as asked for, an eighth of the memory at most.
@@ -85,6 +98,7 @@ mod tests {
         assert_eq!(limits.chunk_bytes(), 512 << 10);
         assert_eq!(limits.for_fragments(), 32 << 20);
         assert_eq!(limits.used_partitions(), 16);
+        assert_eq!((limits.table_sets(), limits.table_halvings()), (4, 0));
         assert!(limits.for_flows(0) >= 640 << 20);
     }
 
@@ -95,6 +109,8 @@ mod tests {
             let streams = u64::from(limits.numbered_streams());
             let parts = limits.for_flows(streams) + streams * STREAM + limits.for_fragments() as u64;
             assert!(parts <= limits.memory(), "{memory_mib} MiB: {parts}");
+            let tables = limits.table_sets() as u64 * (TABLES >> limits.table_halvings());
+            assert!(tables <= limits.memory() / 4, "{memory_mib} MiB: {tables}");
             assert!(limits.for_flows(u64::MAX) >= limits.memory() / 8);
             assert!(streams > 0 && limits.most_chunks() > 0 && limits.round_packets() > 0);
         }

@@ -259,4 +259,10 @@ impl<D: Detector> Merge for Book<D> {
         other.not_judged.into_iter().for_each(|(reason, count)| self.add_not_judged(reason, count));
         self.notes.absorb(other.notes);
     }
+
+    fn narrow(&mut self, halvings: u32) {
+        self.cases.narrow(halvings);
+        self.totals.narrow(halvings);
+        self.notes.narrow(halvings);
+    }
 }

@@ -28,6 +28,9 @@ pub fn hash_of<T: Serialize + ?Sized>(value: &T) -> u64 {
     postcard::to_allocvec(value).map_or(0, |bytes| xxhash_rust::xxh3::xxh3_64(&bytes))
 }
 
+/// Keys that a table keeps however little memory there is; a table of fewer keeps all of them.
+const LEAST: usize = 512;
+
 /// A key, how often it was observed, and its value.
 #[derive(Clone, Debug)]
 struct Entry<K, V> {
@@ -290,7 +293,14 @@ impl<K: Ord + Hash + Clone, V: Default, const MOST: usize> Bounded<K, V, MOST> {
 }
 
 impl<K: Ord + Hash + Clone, V: Default + Merge, const MOST: usize> Merge for Bounded<K, V, MOST> {
+    fn narrow(&mut self, halvings: u32) {
+        self.most = (self.most >> halvings).max(self.most.min(LEAST));
+    }
+
     fn absorb(&mut self, mut other: Self) {
+        // One that nothing was counted in may not have been narrowed.
+        let most = self.most.min(other.most);
+        (self.most, other.most) = (most, most);
         // The larger one stays as it is.
         if self.entries.len() < other.entries.len() {
             std::mem::swap(self, &mut other);
@@ -478,6 +488,34 @@ mod tests {
         assert!((16..=48).contains(&upper), "{upper} of 64 from the upper half");
         assert_eq!(table.lost(), 10_000 - 64);
         assert!(kept.iter().all(|address| !table.covers(u64::MAX) && table.get(address).is_some()));
+    }
+
+    /// Tables of fewer keys keep the same ones as a whole one that is cut down, in whatever order they merge.
+    #[test]
+    fn narrowed_tables_keep_the_lowest_hashes_of_all() {
+        let table = |keys: std::ops::Range<u32>, halvings| {
+            let mut table: Bounded<u32, u64> = Bounded::default();
+            table.narrow(halvings);
+            keys.for_each(|key| *table.count(key).unwrap_or(&mut 0) += 1);
+            table
+        };
+        let kept = |table: Bounded<u32, u64>| -> Vec<u32> { table.iter().map(|(key, ..)| *key).collect() };
+        let all = kept(table(0..6_000, 0));
+        for (halvings, most) in [(1, 2_048), (3, 512), (40, 512)] {
+            assert_eq!(kept(table(0..6_000, halvings)), all[..most]);
+            for (first, second) in [(halvings, halvings), (0, halvings), (halvings, 0)] {
+                let mut parts: Bounded<u32, u64> = Bounded::default();
+                parts.absorb(table(0..2_500, first));
+                parts.absorb(table(2_500..6_000, second));
+                assert_eq!(parts.observed(), 6_000);
+                assert_eq!(parts.lost(), 6_000 - most as u64);
+                assert_eq!(kept(parts), all[..most], "{first} {second}");
+            }
+        }
+        let mut small: Bounded<u32, u64, 64> = Bounded::default();
+        small.narrow(3);
+        (0..100).for_each(|key| *small.count(key).unwrap_or(&mut 0) += 1);
+        assert_eq!(small.iter().count(), 64, "a small one keeps all");
     }
 
     /// All keys share a hash, as the clients of one service do: the lowest stay, in whatever order they came.

@@ -9,6 +9,9 @@ use crate::time::Span;
 pub trait Merge {
     /// Takes the other's counts in.
     fn absorb(&mut self, other: Self);
+
+    /// Halves the keys that tables may keep, so many times. Comes before anything is counted.
+    fn narrow(&mut self, _halvings: u32) {}
 }
 
 impl Merge for () {
@@ -73,6 +76,10 @@ macro_rules! merged {
             fn absorb(&mut self, other: Self) {
                 $($crate::detect::Merge::absorb(&mut self.$field, other.$field);)*
             }
+
+            fn narrow(&mut self, halvings: u32) {
+                $($crate::detect::Merge::narrow(&mut self.$field, halvings);)*
+            }
         }
     };
     ($(#[$doc:meta])* $vis:vis struct $name:ident($type:ty);) => {
@@ -83,6 +90,10 @@ macro_rules! merged {
         impl $crate::detect::Merge for $name {
             fn absorb(&mut self, other: Self) {
                 $crate::detect::Merge::absorb(&mut self.0, other.0);
+            }
+
+            fn narrow(&mut self, halvings: u32) {
+                $crate::detect::Merge::narrow(&mut self.0, halvings);
             }
         }
     };

@@ -75,9 +75,10 @@ macro_rules! detectors {
         pub const EXPLAINS: &[(&str, &[Explains])] =
             &[$((stringify!($module), <$module::$detector as Detector>::EXPLAINS),)*];
 
-        /// All detectors: the thresholds in force.
+        /// All detectors: the thresholds in force, and how much they may remember.
         #[derive(Clone, Debug)]
         pub struct Detectors {
+            halvings: u32,
             $($module: $module::$detector,)*
         }
 
@@ -91,7 +92,22 @@ macro_rules! detectors {
         impl Detectors {
             /// Detectors with these thresholds.
             pub fn new(configured: &Configured) -> Self {
-                Self {$($module: Thresholds::new(configured.get(stringify!($module))),)*}
+                Self {
+                    halvings: 0,
+                    $($module: Thresholds::new(configured.get(stringify!($module))),)*
+                }
+            }
+
+            /// The same with tables of fewer keys, halved so many times.
+            pub fn narrowed(self, halvings: u32) -> Self {
+                Self { halvings, ..self }
+            }
+
+            /// Books in which nothing was counted.
+            pub fn books(&self) -> Books {
+                let mut books = Books::default();
+                books.narrow(self.halvings);
+                books
             }
 
             /// A DNS transaction was finished.
@@ -132,6 +148,11 @@ macro_rules! detectors {
             fn absorb(&mut self, other: Self) {
                 self.heard.absorb(other.heard);
                 $(self.$module.absorb(other.$module);)*
+            }
+
+            fn narrow(&mut self, halvings: u32) {
+                self.heard.narrow(halvings);
+                $(self.$module.narrow(halvings);)*
             }
         }
     };

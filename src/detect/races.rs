@@ -51,6 +51,11 @@ impl<C: State> Merge for Races<C> {
         self.racers.absorb(other.racers);
         self.winners.absorb(other.winners);
     }
+
+    fn narrow(&mut self, halvings: u32) {
+        self.racers.narrow(halvings);
+        self.winners.narrow(halvings);
+    }
 }
 
 impl<C: State> Races<C> {

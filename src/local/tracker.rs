@@ -29,7 +29,7 @@ pub(super) struct Tracker {
 
 /// What the detectors counted, by thread: rows of any partition may be counted together, and what a table
 /// turns away need not be merged. Nobody waits for a lock, because a thread shows one partition's rows at a
-/// time.
+/// time; where memory does not suffice for a set of tables for every thread, some share one.
 struct ByThread {
     detectors: Detectors,
     states: Vec<Mutex<PartitionState>>,
@@ -47,17 +47,17 @@ impl Tracker {
     pub(super) fn new(config: &Config, keys: &Keys) -> Self {
         let count = config.limits.used_partitions();
         let limits = config.flow_limits();
-        let partition = |index| Partition::new(index, limits, config.detectors()).with_keys(keys.clone());
+        let detectors = config.detectors();
+        let sets = rayon::current_num_threads().min(config.limits.table_sets());
+        let states = (0..sets).map(|_| Mutex::new(PartitionState::new(&detectors))).collect();
+        let partition = |index| Partition::new(index, limits, detectors.clone()).with_keys(keys.clone());
         Self {
             partitions: (0..count).map(partition).collect(),
             limiter: Limiter::new(&config.limits),
             numbers: StreamNumbers::new(count, config.limits.numbered_streams()),
             waiting: Vec::new(),
             ready: Vec::new(),
-            books: ByThread {
-                detectors: config.detectors(),
-                states: (0..rayon::current_num_threads()).map(|_| Mutex::default()).collect(),
-            },
+            books: ByThread { detectors, states },
         }
     }
 

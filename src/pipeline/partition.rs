@@ -49,7 +49,7 @@ pub struct Tracked {
 impl Partition {
     /// An empty partition; `index` is its place in the lists of a [`Batch`].
     pub fn new(index: usize, limits: FlowLimits, detectors: Detectors) -> Self {
-        let (table, state) = (FlowTable::new(limits), PartitionState::default());
+        let (table, state) = (FlowTable::new(limits), PartitionState::new(&detectors));
         Self { index, table, detectors, state, last: (0, Timestamp::MIN) }
     }
 
@@ -176,6 +176,11 @@ pub struct PartitionState {
 }
 
 impl PartitionState {
+    /// For what these detectors count.
+    pub fn new(detectors: &Detectors) -> Self {
+        Self { books: detectors.books(), ..Self::default() }
+    }
+
     /// These rows were finished.
     pub fn show(&mut self, rows: &[Row], detectors: &Detectors) {
         for row in rows {

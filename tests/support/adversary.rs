@@ -37,6 +37,8 @@ pub const ALL: &[Adversary] = &[
     ("names of pointers to pointers", pointers),
     ("HTTP/2 requests that nobody answers", streams),
     ("HTTP/2 fields of a whole table by two octets", table),
+    ("HTTP/2 values of a whole table by one octet", values),
+    ("HTTP/2 strings of one coded octet", coded_strings),
     ("HTTP/2 CONTINUATION frames without end", continuations),
     ("compressed certificates of 128 KiB", certificates),
     ("QUIC connections of one pair of ports", connections),
@@ -317,22 +319,39 @@ fn streams(packets: u32) -> Capture {
     capture
 }
 
-fn table(packets: u32) -> Capture {
-    const LENGTH: usize = 60_000;
+/// A string that is not coded.
+fn long_string(octet: u8, length: usize) -> Vec<u8> {
+    let over = length - 127;
+    let digits = [0x7f, over as u8 | 0x80, (over >> 7) as u8 | 0x80, (over >> 14) as u8];
+    [&digits[..], &vec![octet; length]].concat()
+}
+
+/// A table of 64 KiB and a field that goes into it, and then packets of whole frames with this section.
+fn tables(packets: u32, field: &[u8], section: &[u8], frames: u32) -> Capture {
     let mut capture = Capture::default();
     let mut talk = speaks_http2(&mut capture);
-    let over = LENGTH - 127;
-    let digits = [0x7f, over as u8 | 0x80, (over >> 7) as u8 | 0x80, (over >> 14) as u8];
-    // A table of 64 KiB, and a name that fills it.
-    let section = [&[0x3f, 0xe1, 0xff, 3, 0x40][..], &digits, &vec![b'n'; LENGTH], &[0]].concat();
-    talk.stream(&mut capture, CLIENT, &http2::frame(1, 5, 1, &section));
+    let begin = [&[0x3f, 0xe1, 0xff, 3, 0x40][..], field].concat();
+    talk.stream(&mut capture, CLIENT, &http2::frame(1, 5, 1, &begin));
     for index in 0..packets {
         talk.wait(3);
-        // The name again, with another value: it takes the place of the one before.
-        let section = [0x7e, 0].repeat(40);
-        talk.send(&mut capture, CLIENT, ACK, &http2::frame(1, 5, 2 * index + 3, &section));
+        let frame = |stream| http2::frame(1, 5, 2 * (index * frames + stream) + 3, section);
+        talk.send(&mut capture, CLIENT, ACK, &(0..frames).flat_map(frame).collect::<Vec<u8>>());
     }
     capture
+}
+
+/// The name again, with another value: it takes the place of the one before.
+fn table(packets: u32) -> Capture {
+    tables(packets, &[long_string(b'n', 60_000), vec![0]].concat(), &[0x7e, 0].repeat(40), 1)
+}
+
+fn values(packets: u32) -> Capture {
+    tables(packets, &[b"\x05:path".to_vec(), long_string(b' ', 60_000)].concat(), &[0xbe], 8)
+}
+
+/// Names and values of an octet each, in Huffman's code.
+fn coded_strings(packets: u32) -> Capture {
+    tables(packets, &[0, 0], &[0, 0x81, 0x1f, 0x81, 0x1f].repeat(40), 1)
 }
 
 fn continuations(packets: u32) -> Capture {

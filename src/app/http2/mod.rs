@@ -5,8 +5,10 @@
 
 mod fields;
 pub(crate) mod frame;
+pub(crate) mod huffman;
 mod parser;
 
+pub(crate) use fields::LONGEST_NAME;
 pub use fields::grpc_status_name;
 pub use frame::{error_name, looks_like_http2};
 pub use parser::Http2Parser;

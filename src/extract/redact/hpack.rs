@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use super::http::{is_named, is_plain, path};
-use super::huffman;
 use super::secrets::{LONGEST_WORD, Secrets, is_kept, octet_range};
+use crate::app::http2::{LONGEST_NAME, huffman};
 
 /// Largest dynamic table that is followed.
 const MAX_TABLE: usize = 1 << 16;
@@ -150,7 +150,7 @@ impl Sections {
                             }
                         })?;
                         at = next;
-                        name
+                        (name.len() <= LONGEST_NAME).then_some(name)?
                     };
                     let (value, next) = string(block, at, |value| self::value(secrets, &name, value))?;
                     at = next;

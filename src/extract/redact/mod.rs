@@ -28,7 +28,6 @@ mod headers;
 mod hpack;
 mod http;
 mod http2;
-mod huffman;
 mod proxy;
 mod quic;
 mod secrets;

@@ -19,7 +19,7 @@ const LENGTHS: [u8; 256] = [
 const LONGEST: u8 = 30;
 
 /// Bits of an octet's code.
-pub(super) fn bits(octet: u8) -> u8 {
+pub(crate) fn bits(octet: u8) -> u8 {
     LENGTHS[usize::from(octet)]
 }
 
@@ -44,7 +44,7 @@ static CODES: LazyLock<Codes> = LazyLock::new(|| {
 });
 
 /// What a string says; `None` when it is not coded as it should be.
-pub(super) fn decode(coded: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode(coded: &[u8]) -> Option<Vec<u8>> {
     let (mut octets, mut code, mut length) = (Vec::new(), 0_u32, 0_u8);
     for octet in coded {
         for bit in (0..8).rev() {
@@ -65,7 +65,7 @@ pub(super) fn decode(coded: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The code of some octets.
-pub(super) fn encode(octets: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(octets: &[u8]) -> Vec<u8> {
     let (mut coded, mut pending, mut count) = (Vec::new(), 0_u64, 0_u8);
     for octet in octets {
         pending = pending << bits(*octet) | u64::from(CODES.of[usize::from(*octet)]);
