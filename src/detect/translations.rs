@@ -22,7 +22,8 @@ struct Side {
     last: Timestamp,
     /// Lowest TTL of each direction; `None` for one that was not captured.
     ttl: [Option<u8>; 2],
-    /// Numbers of TCP prove it, which nobody else has.
+    /// Numbers of both sides prove it, which nobody else has. One side's do not: scanners send one number to
+    /// all, and a RST that refuses a SYN has 0 (RFC 9293 section 3.10.7.1).
     numbered: bool,
 }
 
@@ -91,7 +92,10 @@ impl Translations {
                 first: flow.first.time,
                 last: flow.last.time,
                 ttl: Direction::BOTH.map(|direction| flow.half(direction).ttl.map(|(least, _)| least)),
-                numbered: flow.protocol == 6,
+                numbered: flow.tcp.as_ref().is_some_and(|tcp| {
+                    let answered = tcp.handshake.syn_count > 0 && tcp.handshake.syn_ack_count > 0;
+                    answered || tcp.sides.iter().all(|side| side.data_segments > 0)
+                }),
             });
         }
     }
@@ -125,27 +129,42 @@ impl Translations {
     }
 }
 
+/// Findings looked at for what may have been found before: those of one server, mostly one or two.
+const LOOKED_AT: usize = 64;
+
 fn fold(findings: &mut Vec<Finding>, before: &Before) {
+    let (mut by_flow, mut by_server): (BTreeMap<u64, Vec<usize>>, BTreeMap<&str, Vec<usize>>) =
+        Default::default();
+    for (place, finding) in findings.iter().enumerate() {
+        finding.scope.flows.sample.iter().for_each(|flow| by_flow.entry(*flow).or_default().push(place));
+        finding
+            .scope
+            .servers
+            .sample
+            .iter()
+            .for_each(|server| by_server.entry(server).or_default().push(place));
+    }
     let mut repeats = Vec::new();
     for (place, finding) in findings.iter().enumerate() {
         let flows = &finding.scope.flows.sample;
-        let behind: Vec<&(u64, Endpoint)> = flows.iter().filter_map(|flow| before.get(flow)).collect();
+        let behind = flows.iter().filter_map(|flow| before.get(flow));
+        let behind: Vec<(u64, String)> = behind.map(|(flow, server)| (*flow, server.to_string())).collect();
         // All of it, unless more conversations were captured than are kept apart.
-        if behind.len() * 2 <= flows.len() {
+        let Some((flow, server)) = behind.first().filter(|_| behind.len() * 2 > flows.len()) else {
             continue;
-        }
+        };
         let told = |other: &Finding| {
             let (known, servers) = (&other.scope.flows.sample, &other.scope.servers.sample);
-            let about = |(flow, server): &&(u64, Endpoint)| {
-                known.binary_search(flow).is_ok() || servers.contains(&server.to_string())
+            let about = |(flow, server): &(u64, String)| {
+                known.binary_search(flow).is_ok() || servers.contains(server)
             };
             (other.variant, other.subject.direction) == (finding.variant, finding.subject.direction)
                 && behind.iter().all(about)
         };
-        let first = findings.iter().enumerate().find(|(other, one)| *other != place && told(one));
-        if let Some((first, _)) = first {
-            repeats.push((place, first));
-        }
+        let near = by_flow.get(flow).into_iter().chain(by_server.get(server.as_str()));
+        let first = near.flat_map(|places| places.iter().take(LOOKED_AT)).filter(|other| **other != place);
+        let first = first.filter(|other| findings.get(**other).is_some_and(told)).min();
+        repeats.extend(first.map(|first| (place, *first)));
     }
     let repeated: BTreeSet<usize> = repeats.iter().map(|(place, _)| *place).collect();
     let mut told: BTreeMap<usize, (BTreeSet<String>, Severity)> = BTreeMap::new();
@@ -200,7 +219,7 @@ mod tests {
     use crate::support::dns;
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER};
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Talk};
     use std::net::Ipv4Addr;
 
     type Place = (Ipv4Addr, u16);
@@ -288,6 +307,21 @@ mod tests {
             finding.gates.iter().any(|gate| gate.prevents.starts_with("1 conversation is")),
             "{finding:#?}"
         );
+    }
+
+    /// Who scans sends the same numbers to everybody, and a closed port has none of its own.
+    #[test]
+    fn two_hosts_that_refuse_a_scanner_are_two() {
+        let findings = in_traffic("connection_refused", |lab| {
+            for (host, at) in [(9, 10_000), (11, 12_000)] {
+                let (client, server) = ((lab.client(7), 40_001), (lab.server(host), 8_080));
+                let mut talk = Talk::new(client, server, at, [300, 900]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+            }
+        });
+        assert_eq!(findings.len(), 2, "{findings:#?}");
     }
 
     /// The address of a resolver stands for another one behind it; or a forwarder asks two at a time.
