@@ -133,8 +133,8 @@ impl Translations {
 const LOOKED_AT: usize = 64;
 
 fn fold(findings: &mut Vec<Finding>, before: &Before) {
-    let (mut by_flow, mut by_server): (BTreeMap<u64, Vec<usize>>, BTreeMap<&str, Vec<usize>>) =
-        Default::default();
+    let mut by_flow: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    let mut by_server: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (place, finding) in findings.iter().enumerate() {
         finding.scope.flows.sample.iter().for_each(|flow| by_flow.entry(*flow).or_default().push(place));
         finding
