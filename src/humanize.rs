@@ -52,10 +52,7 @@ pub fn times(count: u64) -> String {
 
 /// `part` of `whole` things as the subject of a sentence: `All packets`, `37 % of the packets`.
 pub fn part_of(part: u64, whole: u64, nouns: &str) -> String {
-    match part {
-        _ if part == whole => format!("All {nouns}"),
-        _ => format!("{} of the {nouns}", percent(part, whole)),
-    }
+    if part == whole { format!("All {nouns}") } else { format!("{} of the {nouns}", percent(part, whole)) }
 }
 
 /// `part` of `whole`, from 0 to 1; 0 of nothing.

@@ -64,8 +64,8 @@ impl Diff {
         if let Some(report) = report_at(input) {
             let stored = Stored::read(&report)?;
             let whole = !stored.verdict.incomplete;
-            for reason in stored.verdict.reasons.iter().filter(|_| !whole) {
-                complain(&format!("{}: {reason}", report.display()));
+            if !whole {
+                stored.verdict.reasons.iter().for_each(|it| complain(&format!("{}: {it}", report.display())));
             }
             return Ok((Profile::stored(stored), whole));
         }

@@ -9,6 +9,7 @@
 //! `connections` connections of one client to one service that carried requests, half of them shorter than
 //! `short`, and at most `reuse` requests for each of them. It is information: nothing fails. The cost is the
 //! time from the first SYN to the SYN-ACK and, for TLS, from the ClientHello to the complete handshake.
+//! Pairs that have a client or a service in common are one finding.
 //!
 //! # What it leaves alone
 //! Connections without an answered request: refused, silent, scans, probes. Those that the capture does not

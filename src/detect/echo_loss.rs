@@ -10,7 +10,8 @@
 //!   answered. A warning.
 //! - `size`: all that were lost are larger than any that was answered, `sizes` or more. Information: the path
 //!   or the host passes no larger datagrams; see `mtu_blackhole` for what it does to connections.
-//! - `no_answer`: none was answered. Information: many hosts and devices answer no ping.
+//! - `no_answer`: none was answered. Information: many hosts and devices answer no ping. `sweep` of them that
+//!   one host pings are one finding.
 //!
 //! # What it leaves alone
 //! - Requests in the last seconds of the capture.
@@ -29,6 +30,7 @@
 
 use std::net::IpAddr;
 
+use crate::detect::scope::is_group;
 use crate::detect::*;
 use crate::dissect::Direction;
 use crate::flow::{Echoes, Flow};
@@ -54,7 +56,7 @@ thresholds! {
             "Linux net.ipv4.icmp_ratelimit and icmp_msgs_per_sec, 1000 a second for all hosts together";
         sweep: u64 = 5.0 "hosts",
             "without an answer to one that pings them, from which they are one finding",
-            "missing_syn_ack: a sweep";
+            "missing_syn_ack: hosts behind one device, or silent for one client";
     }
 }
 
@@ -155,7 +157,7 @@ impl Detector for EchoLoss {
                 book.not_judged_many("a flood, which hosts answer in part", echoes.judged());
                 continue;
             }
-            if is_group(asked) {
+            if is_for_all(asked) {
                 continue;
             }
             for _ in 0..echoes.judged() {
@@ -282,12 +284,9 @@ impl Pings {
     }
 }
 
-/// Nobody has to answer for a group or for all.
-fn is_group(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast() || address.octets()[3] == 255,
-        IpAddr::V6(address) => address.is_multicast(),
-    }
+/// Nobody has to answer for a group or for all. An address that ends in 255 is the broadcast of most networks.
+fn is_for_all(address: IpAddr) -> bool {
+    is_group(address) || matches!(address, IpAddr::V4(address) if address.octets()[3] == 255)
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@
 //! - 4xx: an answer to the client, and no outage. 501 and 505 reject the request itself.
 //! - Other statuses of gRPC: they answer the caller. Streams that the server refuses before it begins with
 //!   them (REFUSED_STREAM, GOAWAY): clients try those again.
-//! - One client that fails at many paths, as scanners do: that is information.
+//! - One client that fails at many paths, as scanners do: that is information. So are services that never
+//!   speak HTTP and close what one client asks: five of them are one finding.
 //! - WinRM sends its faults with 500 and a message (SOAP 1.2 part 2 section 7.5.2), also when it has no
 //!   output yet. Where the server answers most requests well, they belong to the dialogue: that is
 //!   information.

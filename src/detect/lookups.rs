@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{ExtendedError, Transaction, error_name};
+use crate::detect::scope::is_group;
 use crate::detect::{Bounded, Distinct, Merge, hash_of, merged};
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -67,13 +68,9 @@ pub(super) fn lowercase(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// A resolver was asked for something. A group or everybody on the link is no resolver (RFC 1112, RFC 919).
+/// A resolver was asked for something. A group or everybody on the link is no resolver.
 pub(super) fn asks_resolver(transaction: &Transaction, flow: &FlowHead) -> bool {
-    let everybody = match flow.server.address {
-        IpAddr::V4(address) => address.is_broadcast() || address.is_multicast(),
-        IpAddr::V6(address) => address.is_multicast(),
-    };
-    transaction.is_lookup(flow.server.port) && !everybody
+    transaction.is_lookup(flow.server.port) && !is_group(flow.server.address)
 }
 
 /// An Internet name was asked for in a lookup. CHAOS names say what software a server runs.

@@ -101,10 +101,10 @@ def analyze(
     parts = partitions or 4 * max(spark.sparkContext.defaultParallelism, 1)
     spark.conf.set("spark.sql.execution.arrow.maxBytesPerBatch", str(16 << 20))
     plan = _native.Plan(listed(paths), text, chunk_kib, parts)
-    tasks, chunks = planned(plan)
+    tasks, chunks, size = planned(plan)
     with ExitStack() as stack:
         # A task of Spark costs more than a chunk: each takes many, one after the other.
-        most = max(parts, sum(task[2] * task[-2] for task in tasks) // TASK_BYTES)
+        most = max(parts, size // TASK_BYTES)
         frame = spark.createDataFrame(tasks, TASKS).repartitionByRange(max(min(len(tasks), most), 1), "task")
         stage1 = frame.mapInArrow(dissector(text, chunk_kib, parts), RECORDS)
         stage1 = stage1.persist(StorageLevel.DISK_ONLY)
@@ -138,11 +138,11 @@ def ddl(types: Columns) -> str:
     return ", ".join(f"`{column}` {TYPES[kind][0]}" for column, kind in types)
 
 
-def planned(plan: _native.Plan) -> tuple[list[tuple[Any, ...]], int]:
-    """The tasks of stage 1, and how many chunks they have. A compressed file is one task: nobody can begin to
-    read it in the middle."""
+def planned(plan: _native.Plan) -> tuple[list[tuple[Any, ...]], int, int]:
+    """The tasks of stage 1, how many chunks they have, and how many bytes. A compressed file is one task: nobody
+    can begin to read it in the middle."""
     tasks: list[list[Any]] = []
-    chunks = 0
+    chunks = size = 0
     while (chunk := plan.next_chunk()) is not None:
         file, path, alone, offset, length, head = chunk
         if not alone and tasks and tasks[-1][3] == file:
@@ -151,7 +151,8 @@ def planned(plan: _native.Plan) -> tuple[list[tuple[Any, ...]], int]:
             base = plan.files[file][1]
             tasks.append([len(tasks), chunks, 1, file, base, path, alone, offset, length, bytearray(head)])
         chunks += 1
-    return [tuple(task) for task in tasks], chunks
+        size += length
+    return [tuple(task) for task in tasks], chunks, size
 
 
 def summaries(stage1: DataFrame, chunks: int) -> list[bytes]:
