@@ -234,7 +234,7 @@ fn refusals(packets: u32) -> Capture {
     for index in 0..packets / 2 {
         // Four clients of two services each.
         let (server, port) = (address(8, index / 8), [80, 443][index as usize / 4 % 2]);
-        let client = (address(9, index % 4).into(), 40_000 + (index / 4) as u16);
+        let client = (address(9, index % 4).into(), 40_000 + (index / 4 % 20_000) as u16);
         let mut talk = Talk::new(client, (server.into(), port), u64::from(index) * 20, [3, 9]);
         talk.send(&mut capture, CLIENT, SYN, b"");
         talk.turn(CLIENT);

@@ -30,6 +30,7 @@ mod http;
 mod http2;
 mod proxy;
 mod quic;
+mod runs;
 mod secrets;
 mod streams;
 mod tls;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::dialogue::Spoken;
+use super::runs::Runs;
 use super::secrets::Secrets;
 use super::{dns, http, http2, proxy, tls, zero};
 use crate::app::http2::looks_like_http2;
@@ -41,14 +42,13 @@ struct Stream {
     /// Sequence number of its first byte.
     base: u32,
     bytes: Vec<u8>,
-    /// Where bytes were captured, in order and apart.
-    filled: Vec<(usize, usize)>,
+    captured: Runs,
 }
 
 impl Streams {
     /// Bytes of a direction that are kept.
     pub const MOST: usize = 1 << 20;
-    /// Bytes of all streams.
+    /// Bytes of all streams, with what each of them takes itself.
     pub const ALL: usize = 64 << 20;
     /// Room in front of the first byte of a connection whose beginning was not captured, for bytes that come
     /// late.
@@ -69,26 +69,24 @@ impl Streams {
             }
             _ => return,
         };
-        let streams = self.by_key.entry((tuple, record.path.hash)).or_default();
-        if tcp.flags.syn() && streams.last().is_none_or(|last| last.initial != Some(tcp.seq.0)) {
-            let (initial, base) = (Some(tcp.seq.0), tcp.seq.0.wrapping_add(1));
-            streams.push(Stream {
-                first: record.packet,
-                initial,
-                base,
-                bytes: Vec::new(),
-                filled: Vec::new(),
-            });
-        }
         let payload = payload(raw, record);
-        if payload.is_empty() {
+        let known = self.by_key.get(&(tuple, record.path.hash)).and_then(|streams| streams.last());
+        let begins = tcp.flags.syn() && known.is_none_or(|last| last.initial != Some(tcp.seq.0));
+        let begun = match (begins, known) {
+            (true, _) => Some(Stream::new(record.packet, Some(tcp.seq.0), tcp.seq.0.wrapping_add(1))),
+            (false, None) => Some(Stream::new(record.packet, None, tcp.seq.0.wrapping_sub(Self::LATE))),
+            (false, Some(_)) => None,
+        };
+        if payload.is_empty() && !begins {
             return;
         }
-        if streams.is_empty() {
-            let base = tcp.seq.0.wrapping_sub(Self::LATE);
-            let first = record.packet;
-            streams.push(Stream { first, initial: None, base, bytes: Vec::new(), filled: Vec::new() });
+        if begun.is_some() && self.held + Stream::PLACE > Self::ALL {
+            self.beyond += payload.len() as u64;
+            return;
         }
+        let streams = self.by_key.entry((tuple, record.path.hash)).or_default();
+        self.held += begun.as_ref().map_or(0, |_| Stream::PLACE);
+        streams.extend(begun);
         let Some(stream) = streams.last_mut() else { return };
         let start = stream.place(sequence(record));
         let end = start.saturating_add(payload.len());
@@ -150,7 +148,8 @@ impl Streams {
     pub(super) fn payload(&self, record: &PacketRecord, new: &mut [u8]) {
         let Some(tuple) = FiveTuple::of(record) else { return };
         let streams = self.by_key.get(&(tuple, record.path.hash)).map_or(&[][..], Vec::as_slice);
-        let Some(stream) = streams.iter().rev().find(|stream| stream.first <= record.packet) else { return };
+        let begun = streams.partition_point(|stream| stream.first <= record.packet);
+        let Some(stream) = begun.checked_sub(1).and_then(|last| streams.get(last)) else { return };
         let start = stream.place(sequence(record));
         let kept = start.checked_add(new.len()).and_then(|end| stream.bytes.get(start..end));
         if let Some(kept) = kept {
@@ -175,6 +174,13 @@ fn sequence(record: &PacketRecord) -> u32 {
 }
 
 impl Stream {
+    /// Bytes of memory that it takes without its own, with its place among the others.
+    const PLACE: usize = 256;
+
+    fn new(first: u64, initial: Option<u32>, base: u32) -> Self {
+        Self { first, initial, base, bytes: Vec::new(), captured: Runs::default() }
+    }
+
     fn place(&self, sequence: u32) -> usize {
         sequence.wrapping_sub(self.base) as usize
     }
@@ -185,46 +191,18 @@ impl Stream {
         if self.bytes.len() < end {
             self.bytes.resize(end, 0);
         }
-        let mut at = start;
-        let overlapping = self.filled.iter().copied().filter(|(from, to)| *from < end && *to > start);
-        let mut holes = Vec::new();
-        for (from, to) in overlapping {
-            if at < from {
-                holes.push((at, from));
-            }
-            at = at.max(to);
-        }
-        if at < end {
-            holes.push((at, end));
-        }
-        for (from, to) in holes {
+        for (from, to) in self.captured.add(start, end) {
             if let (Some(place), Some(new)) =
                 (self.bytes.get_mut(from..to), payload.get(from - start..to - start))
             {
                 place.copy_from_slice(new);
             }
-            let index = self.filled.partition_point(|(known, _)| *known < from);
-            self.filled.insert(index, (from, to));
         }
-        self.filled.dedup_by(|later, earlier| {
-            let joined = later.0 <= earlier.1;
-            if joined {
-                earlier.1 = earlier.1.max(later.1);
-            }
-            joined
-        });
-    }
-
-    /// Where the captured run around a place ends.
-    fn end_of(filled: &[(usize, usize)], at: usize) -> usize {
-        let behind = filled.partition_point(|(from, _)| *from <= at);
-        let run = behind.checked_sub(1).and_then(|index| filled.get(index));
-        run.map_or(at, |(_, to)| (*to).max(at))
     }
 
     /// The bytes up to the first hole.
     fn head(&self) -> &[u8] {
-        self.filled.first().and_then(|(from, to)| self.bytes.get(*from..*to)).unwrap_or_default()
+        self.captured.first().and_then(|(from, to)| self.bytes.get(from..to)).unwrap_or_default()
     }
 
     /// Length of a PROXY header in front.
@@ -237,19 +215,19 @@ impl Stream {
 
     fn redact(&mut self, secrets: &Secrets, is_dns: bool, spoken: Option<Spoken>) {
         let proxy = self.behind_proxy();
-        let Self { bytes, filled, .. } = self;
-        let Some((first, end)) = filled.first().copied() else { return };
+        let Self { bytes, captured, .. } = self;
+        let Some((first, end)) = captured.first() else { return };
         let (header, first) = (first..first + proxy, first + proxy);
         if let Some(header) = bytes.get_mut(header).filter(|header| !header.is_empty()) {
             proxy::redact(secrets, header);
         }
-        let known = |from: usize, to: usize| from >= to || Self::end_of(filled, from) >= to;
+        let known = |from: usize, to: usize| from >= to || captured.end_of(from) >= to;
         let head = bytes.get(first..end).unwrap_or_default();
         // A record may be what a capture begins with: its header names nobody.
         let record = matches!(head, [20..=24, 3, 0..=4, ..]);
-        let starts: Vec<usize> = filled.iter().map(|(from, _)| (*from).max(first)).collect();
+        let starts: Vec<usize> = captured.starts().map(|from| from.max(first)).collect();
         let is_http = |from: &usize| {
-            let run = bytes.get(*from..Self::end_of(filled, *from)).unwrap_or_default();
+            let run = bytes.get(*from..captured.end_of(*from)).unwrap_or_default();
             crate::app::http::looks_like_http(run) != Recognition::No
         };
         let mut goes_on = None;
@@ -266,7 +244,7 @@ impl Stream {
             }
         } else if starts.iter().any(is_http) {
             let goes_over = |rest: &[u8]| looks_like_tls(rest) == Recognition::Yes || is_http2(rest);
-            goes_on = http::redact(secrets, bytes, &starts, |at| Self::end_of(filled, at), goes_over);
+            goes_on = http::redact(secrets, bytes, &starts, |at| captured.end_of(at), goes_over);
         } else {
             greeting(secrets, bytes, first, end);
         }
