@@ -25,6 +25,16 @@ fn usage_errors_are_2_and_go_to_stderr() {
 }
 
 #[test]
+fn who_gives_a_capture_and_no_command_is_told_which() {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("x.pcap"), "").expect("file");
+    let (code, stdout, stderr) = pcapsy_in(folder.path(), &["x.pcap"]);
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert!(stderr.contains("tip: to analyse it: pcapsy analyze x.pcap\n"), "{stderr}");
+    assert!(!pcapsy_in(folder.path(), &["y.pcap"]).2.contains("to analyse it"));
+}
+
+#[test]
 fn missing_inputs_are_3_and_leave_nothing_behind() {
     let folder = tempfile::tempdir().expect("folder");
     for command in ["analyze", "flows", "info"] {

@@ -30,6 +30,9 @@ mod top;
 mod why;
 mod writing;
 
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 pub use memory::out_of_memory;
@@ -120,7 +123,9 @@ pub fn run() -> Exit {
     signals::install();
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
-        Err(message) => return show(&message).unwrap_or_else(|error| Failure::Output(error).tell()),
+        Err(message) => {
+            return show(&advised(message)).unwrap_or_else(|error| Failure::Output(error).tell());
+        }
     };
     let result = match command {
         Command::Analyze(command) => command.run(),
@@ -152,6 +157,17 @@ pub fn run() -> Exit {
         Command::Man(command) => command.run(),
     };
     result.unwrap_or_else(Failure::tell)
+}
+
+/// Who gives a file where a command is expected wants it analysed.
+fn advised(mut message: clap::Error) -> clap::Error {
+    let said = match message.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(said)) if Path::new(said).exists() => said.clone(),
+        _ => return message,
+    };
+    let tip = format!("to analyse it: pcapsy analyze {said}").into();
+    message.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    message
 }
 
 /// What clap has to say instead of running a command: help, the version, or what is wrong.

@@ -68,7 +68,8 @@ mod tests {
                 let end = (at..100).find(|at| !known[*at]).unwrap_or(100);
                 prop_assert_eq!(runs.end_of(at), end);
             }
-            let starts: Vec<usize> = (0..100).filter(|at| known[*at] && (*at == 0 || !known[at - 1])).collect();
+            let begins = |at: &usize| known[*at] && (*at == 0 || !known[at - 1]);
+            let starts: Vec<usize> = (0..100).filter(begins).collect();
             prop_assert_eq!(runs.starts().collect::<Vec<_>>(), starts.clone());
             prop_assert_eq!(runs.first().map(|(from, _)| from), starts.first().copied());
         }
