@@ -284,7 +284,8 @@ impl Pings {
     }
 }
 
-/// Nobody has to answer for a group or for all. An address that ends in 255 is the broadcast of most networks.
+/// Nobody has to answer for a group or for all. An address that ends in 255 is the broadcast of most
+/// networks.
 fn is_for_all(address: IpAddr) -> bool {
     is_group(address) || matches!(address, IpAddr::V4(address) if address.octets()[3] == 255)
 }

@@ -130,7 +130,8 @@ impl Merge for Affected {
     }
 }
 
-/// Several hosts have it: a multicast group or everybody on the link (RFC 1112, RFC 4291 section 2.7, RFC 919).
+/// Several hosts have it: a multicast group or everybody on the link (RFC 1112, RFC 4291 section 2.7, RFC
+/// 919).
 pub(super) fn is_group(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_broadcast() || address.is_multicast(),
