@@ -19,7 +19,8 @@
 //! somebody needed, is critical. It is a warning from `warning_share` and `warning_lookups` on: one lost
 //! datagram is everyday traffic. What nobody asks for again is information: tunnels and telemetry carry data
 //! in names and wait for no answer. A resolver that answers none of several clients is a warning all the
-//! same. It is information where another resolver had been asked at the same time, and answered within 1 s.
+//! same, and so is one with a site-local address, which no network has any more. It is information where
+//! another resolver had been asked at the same time, and answered within 1 s.
 //!
 //! Where ICMP errors came back for queries, the finding says which and from whom.
 //!
@@ -29,6 +30,7 @@
 //!   where nobody has to answer. NOTIFY and UPDATE.
 //! - Queries shortly before the end of the capture that were sent once, or recorded twice.
 //! - Queries whose response is recorded before them, as where several queues of a network card are read.
+//! - Queries that the capture shows again behind an address translation, within 10 ms.
 //! - Datagrams to port 53 without a question in a class that exists.
 //!
 //! # What it does not claim
@@ -39,8 +41,8 @@
 //! # References
 //! resolv.conf(5): `timeout` 5 s, `attempts` 2; RFC 1035 section 4.2.1; RFC 9520 section 3.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +143,8 @@ type Question = (Endpoint, IpAddr, String, u16);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Tries {
     case: Case<Silence>,
+    /// Id and port of the query, which a translation leaves as they are as a rule.
+    query: (u16, u16),
     first: PacketRef,
     last: PacketRef,
     watched_until: Timestamp,
@@ -224,6 +228,7 @@ impl Detector for DnsUnanswered {
         let question: Question = (flow.server, flow.client.address, name, transaction.qtype);
         let hash = hash_of(&question);
         let Some(tries) = book.notes.tries.observe(hash, (question, query.packet)) else { return };
+        tries.query = (transaction.id, flow.client.port);
         tries.first = query;
         tries.last = transaction.repeats.last().copied().unwrap_or(query);
         tries.watched_until = transaction.watched_until;
@@ -252,7 +257,13 @@ impl Detector for DnsUnanswered {
                 unanswered,
             );
         }
-        for ((question, _), tries) in book.notes.tries.take_if(|_, _| true) {
+        let all = book.notes.tries.take_if(|_, _| true);
+        let behind = behind_translation(&all);
+        for ((question, _), tries) in all {
+            if behind.contains(&tries.first.packet) {
+                book.not_judged("the query is recorded before an address translation as well");
+                continue;
+            }
             questions.entry(question).or_default().push(tries);
         }
         let mut resolvers: BTreeMap<(IpAddr, String, u16), u64> = BTreeMap::new();
@@ -330,8 +341,13 @@ impl Detector for DnsUnanswered {
         } else {
             Severity::Info
         };
+        let nobody = matches!(resolver.address, IpAddr::V6(address) if is_site_local(address));
+        let severity = if nobody { severity.min(Severity::Warning) } else { severity };
         let draft = Draft::new(extent, title, summary).severity(severity).count("answered", answered);
         let draft = match extent {
+            Extent::Silent if nobody => draft.could_be([
+                "no resolver is configured: Windows then asks fec0:0:0:ffff::1 to ::3, which nobody has",
+            ]),
             Extent::Silent if told.iter().any(|(_, reporter)| *reporter == resolver.address) => {
                 draft.could_be(["nothing listens on the port", "a rule of the host rejects the queries"])
             }
@@ -369,6 +385,14 @@ impl DnsUnanswered {
             return book.not_judged("the response is recorded before the query");
         }
         let got = book.notes.answered.after(*client, &asked_for(name, *qtype), from, self.fail_over);
+        // Or it had the answer already, of another that it asked at the same time.
+        let got = match (
+            got,
+            book.notes.answered.after(*client, &asked_for(name, *qtype), from - FAIL_OVER, FAIL_OVER),
+        ) {
+            (Got::Never, Got::At(_, resolver)) if resolver != question.0 => Got::At(from, resolver),
+            (got, _) => got,
+        };
         // The client's next query, to anybody, says that it had given up waiting for the one before.
         let (waited, watched) = (last.last.time - from, last.watched_until - last.last.time);
         let asked_again = tries.len() > 1 || waited >= self.again;
@@ -392,6 +416,38 @@ impl DnsUnanswered {
             case.counts.until_answered += time - from;
         }
     }
+}
+
+/// First packets of queries that were recorded before, from another address: forwarded in between, their TTL
+/// is of no use where the whole path is one host.
+fn behind_translation(all: &[((Question, u64), Tries)]) -> BTreeSet<u64> {
+    type Copy<'a> = (&'a Endpoint, &'a str, u16, (u16, u16));
+    let mut copies: BTreeMap<Copy<'_>, Vec<(PacketRef, IpAddr)>> = BTreeMap::new();
+    for (((resolver, client, name, qtype), _), tries) in all {
+        let copy = (resolver, name.as_str(), *qtype, tries.query);
+        copies.entry(copy).or_default().push((tries.first, *client));
+    }
+    let mut behind = BTreeSet::new();
+    for mut sent in copies.into_values() {
+        sent.sort_unstable();
+        for pair in sent.windows(2) {
+            if let [(first, client), (later, other)] = pair
+                && client != other
+                && later.time - first.time <= FORWARDED
+            {
+                behind.insert(later.packet);
+            }
+        }
+    }
+    behind
+}
+
+/// A host keeps a packet no longer before it forwards it, as `translations` has it.
+const FORWARDED: Span = Span::millis(10);
+
+/// Deprecated, and routed nowhere (RFC 3879 section 4).
+fn is_site_local(address: Ipv6Addr) -> bool {
+    address.segments().first().is_some_and(|first| first & 0xffc0 == 0xfec0)
 }
 
 const NOERROR: u16 = 0;
@@ -428,9 +484,12 @@ fn later(case: &Case<Silence>) -> String {
     }
     let mut resolvers: Vec<Endpoint> = later_resolvers.iter().copied().collect();
     resolvers.sort();
-    let mean = mean(case);
+    let (when, after) = match mean(case) {
+        Span::ZERO => ("already", String::new()),
+        mean => ("later", format!(", after {mean} on average")),
+    };
     format!(
-        " {} answered later, by {}, after {mean} on average.",
+        " {} answered {when}, by {}{after}.",
         match *answered_later {
             all if all == case.failed => "All were".to_owned(),
             1 => "1 was".to_owned(),

@@ -190,6 +190,9 @@ impl Detector for MissingSynAck {
             return book.not_judged("began before the capture");
         };
         let silent = handshake.outcome == HandshakeOutcome::Silent;
+        // Not all SYNs are kept; where nothing else was said, the last packet is one.
+        let more = silent && handshake.syn_count as usize > handshake.syns.len();
+        let last = if more { &flow.last } else { last };
         let repeated = handshake.syn_count > 1 && last.time - first.time >= self.patience;
         if silent && !repeated && flow.watched_until - last.time < self.patience {
             return book.not_judged("the capture ended too soon after the SYN");
@@ -309,6 +312,7 @@ impl Detector for MissingSynAck {
         }
         // The server answered each of them at once: packets were lost.
         let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
+        let asked_once = outcome == Outcome::Late && case.counts.repeated == 0;
         let (title, shown) = match outcome {
             Outcome::Silent => {
                 (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point")
@@ -324,6 +328,10 @@ impl Detector for MissingSynAck {
             Outcome::Late if unlucky => (
                 format!("Connections to {server} open only after a repeated SYN-ACK"),
                 "got an answer at once, and opened only after a repeat",
+            ),
+            Outcome::Late if asked_once => (
+                format!("Connections to {server} open only after a repeated SYN-ACK"),
+                "got a late answer, and opened only after a repeat of it",
             ),
             Outcome::Late => (
                 format!("{server} answers a SYN only after a repeat"),

@@ -26,11 +26,12 @@
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives, window probes, and segments that were only reordered. What was
-//! first sent after a RST of the same side, and up to 64 bytes first sent after the other side's FIN:
-//! nobody waits. Repeated SYNs belong to `missing_syn_ack`. Data behind a handshake whose end the server
-//! never saw belongs to `asymmetric_flow`. A connection whose SYN comes again behind its
-//! data was recorded once and is replayed: no sender repeats a SYN that was answered (RFC 9293 section
-//! 3.10.7.3).
+//! first sent after a RST or the FIN of the same side, what is repeated after a RST of the other side, and
+//! up to 64 bytes first sent after its FIN: nobody waits. One byte that is the first of a connection which
+//! began before the capture, and comes again after 10 s or more, is a keep-alive. Repeated SYNs belong to
+//! `missing_syn_ack`. Data behind a handshake whose end the server never saw belongs to `asymmetric_flow`. A
+//! connection whose SYN comes again behind its data was recorded once and is replayed: no sender repeats a
+//! SYN that was answered (RFC 9293 section 3.10.7.3).
 //!
 //! # What it does not claim
 //! Congestion, or which link loses packets. A loss is before or behind the capture point, or cannot be
@@ -141,6 +142,7 @@ counts! {
         corrupted: u64,
         /// Of the close, for which nobody waits.
         closing: u64,
+        keep_alives: u64,
         lost_before_capture: u64,
         lost_after_capture: u64,
         /// How long the affected transfers took.
@@ -180,7 +182,7 @@ impl Losses {
 
     /// Repeats that a loss made necessary.
     fn needed(&self) -> u64 {
-        self.repeats().saturating_sub(self.spurious + self.path_mtu + self.closing)
+        self.repeats().saturating_sub(self.spurious + self.path_mtu + self.closing + self.keep_alives)
     }
 
     fn cause(&self) -> Cause {
@@ -235,13 +237,17 @@ impl Losses {
             0 => String::new(),
             count => format!(" Of the end of connections that were closed or reset already were {count}."),
         };
+        let keep_alives = match self.keep_alives {
+            0 => String::new(),
+            count => format!(" Keep-alives were {count}."),
+        };
         let corrupted = match self.corrupted {
             0 => String::new(),
             count => format!(
                 " The first copies of {count} were damaged on the way: their checksums fit the repeats."
             ),
         };
-        place + &spurious + &path_mtu + &closing + &corrupted
+        place + &spurious + &path_mtu + &closing + &keep_alives + &corrupted
     }
 }
 
@@ -290,7 +296,8 @@ impl Detector for Retransmission {
                 let own = tcp.events.iter().filter(|event| event.direction == direction);
                 own.filter(|event| event.kind.is_data_retransmission())
             };
-            let costs = |event: &TcpEvent| !event.path_mtu && !is_over(tcp, event);
+            let costs =
+                |event: &TcpEvent| !event.path_mtu && !is_over(tcp, event) && !is_keep_alive(tcp, event);
             let stalled = tcp.stalled_by(direction, costs);
             case.flow_events(flow, events().map(|event| event.at));
             case.lost += stalled;
@@ -298,6 +305,11 @@ impl Detector for Retransmission {
             let closing =
                 events().filter(|event| event.spurious.is_none() && !event.path_mtu && is_over(tcp, event));
             losses.closing += closing.count() as u64;
+            let probes = events().filter(|event| {
+                let needed = event.spurious.is_none() && !event.path_mtu && !is_over(tcp, event);
+                needed && is_keep_alive(tcp, event)
+            });
+            losses.keep_alives += probes.count() as u64;
             losses.fast += repeats.fast;
             losses.timeout += repeats.timeout;
             losses.time_outs += repeats.time_outs;
@@ -501,13 +513,30 @@ fn unanswered(server: Endpoint, direction: Direction, counts: &Losses) -> Draft<
         ])
 }
 
-/// The first copy was sent when nobody waited for it: a few bytes after the other side's FIN, as an alert of
-/// TLS, or anything after its own RST.
+/// Nobody waits for it: the first copy is a few bytes after the other side's FIN, as an alert of TLS, or
+/// anything after its own RST or FIN, behind which no data can be (RFC 9293 section 3.10.4). Or the other
+/// side reset the connection before the repeat.
 fn is_over(tcp: &TcpFlow, event: &TcpEvent) -> bool {
     let first = event.original.unwrap_or(event.at).packet;
-    let closed = tcp.side(event.direction.reverse()).fin.is_some_and(|fin| fin.packet < first);
-    let own = |reset: &Reset| reset.direction == event.direction && reset.at.packet < first;
-    closed && event.length <= GOODBYE || tcp.resets.iter().any(own)
+    let closed = |direction| tcp.side(direction).fin.is_some_and(|fin| fin.packet < first);
+    // Before a hole no first copy was seen: it may be older than the FIN.
+    let seen = event.original.is_some() && event.loss != LossPlace::Before;
+    let reset = |reset: &Reset| {
+        reset.at.packet < if reset.direction == event.direction { first } else { event.at.packet }
+    };
+    closed(event.direction.reverse()) && event.length <= GOODBYE
+        || seen && closed(event.direction)
+        || tcp.resets.iter().any(reset)
+}
+
+/// Between two keep-alives; a first time-out is a second (RFC 6298 section 2). A judgement.
+const KEEP_ALIVE: Span = Span::secs(10);
+
+/// A keep-alive of one byte (RFC 1122 section 4.2.3.6) that the capture begins with looks like data.
+fn is_keep_alive(tcp: &TcpFlow, event: &TcpEvent) -> bool {
+    let first = tcp.side(event.direction).transfer.map(|(first, _)| first);
+    let began = tcp.handshake.syn_count + tcp.handshake.syn_ack_count > 0;
+    !began && event.length == 1 && event.delay >= KEEP_ALIVE && first.is_some() && first == event.original
 }
 
 /// A SYN came again after data of its sender: by time, since files of two capture points follow each other.

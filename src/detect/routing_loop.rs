@@ -10,7 +10,8 @@
 //! A packet with the same addresses, identification, length, transport header and payload was seen three
 //! times or more with the same link addresses, VLAN and interface, and its TTL fell each time. Where the link
 //! has no addresses, it takes six times. Packets are put together by the network that they were sent to.
-//! - `persistent`: nothing of the destination followed.
+//! - `persistent`: nothing of the destination followed. Information where no packet came by more than five
+//!   times, none until its TTL ended, and no router says that it did: a loop lets go of none before.
 //! - `transient`: the destination answered later, as when routes change. Information.
 //!
 //! # What it leaves alone
@@ -77,6 +78,14 @@ counts! {
         time_exceeded: u64,
         /// Where the packets were sent.
         destinations: Distinct<IpAddr, 64>,
+    }
+}
+
+impl Rounds {
+    /// Packets stayed in the loop until their TTL ended, or came by too often for what a host does that
+    /// forwards its own packets to itself.
+    fn ended(&self) -> bool {
+        self.died > 0 || self.time_exceeded > 0 || self.most_sightings.get() >= 2 * u64::from(Laps::PROOF)
     }
 }
 
@@ -155,6 +164,10 @@ impl Detector for RoutingLoop {
         };
         let packets = plural(counts.packets, "packet");
         let (title, then) = match outcome {
+            Outcome::Persistent if !counts.ended() => (
+                format!("Packets to {to} came by several times"),
+                " None came by until its TTL ended: they may have arrived.",
+            ),
             Outcome::Persistent => {
                 (format!("Packets to {to} go round and do not arrive"), " The destination did not answer.")
             }
@@ -179,10 +192,11 @@ impl Detector for RoutingLoop {
             Laps::PROOF,
         );
         let summary = match outcome {
-            Outcome::Persistent => summary,
-            Outcome::Transient => summary.replacen("could not reach", "had packets go round to", 1),
+            Outcome::Persistent if counts.ended() => summary,
+            _ => summary.replacen("could not reach", "had packets go round to", 1),
         };
         let severity = match outcome {
+            Outcome::Persistent if !counts.ended() => Severity::Info,
             Outcome::Persistent => case.severity(case.failed).max(Severity::Warning),
             Outcome::Transient => Severity::Info,
         };
@@ -229,6 +243,30 @@ mod tests {
             let finding = one(&findings, "persistent", Severity::Warning);
             assert!(finding.summary.contains("fell by 2 a round"), "{}", finding.summary);
         }
+    }
+
+    /// A host that shares its connection sends each answer four times, the TTL one lower each time.
+    #[test]
+    fn packets_that_leave_the_loop_are_not_lost_in_it() {
+        let findings = |sightings: u8| {
+            in_traffic(NAME, |lab| {
+                for id in 1..4 {
+                    let ip = Ip { source: lab.server(9), destination: lab.client(7), ttl: 128, id };
+                    let mut frame = ethernet(ONE, OTHER, None, &ip.udp(53, 40_000, &id.to_be_bytes()));
+                    for sighting in 0..sightings {
+                        let micros = u64::from(id) * 900_000 + u64::from(sighting) * 6;
+                        lab.capture.record(micros, frame.clone());
+                        frame = routed(&frame, OTHER, ONE);
+                    }
+                }
+            })
+        };
+        let finding = findings(5);
+        let finding = one(&finding, "persistent", Severity::Info);
+        assert!(finding.title.ends_with("came by several times"), "{finding:#?}");
+        assert!(!finding.summary.contains("could not reach"), "{}", finding.summary);
+        let finding = findings(127);
+        assert!(one(&finding, "persistent", Severity::Warning).title.ends_with("do not arrive"));
     }
 
     #[test]

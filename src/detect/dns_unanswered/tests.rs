@@ -191,6 +191,70 @@ fn another_resolver_asked_is_asking_again() {
     assert!(findings.iter().all(|finding| finding.severity == Severity::Critical), "{findings:#?}");
 }
 
+/// A host with containers: every query leaves the bridge with the address of the host.
+#[test]
+fn a_translated_query_is_the_same_query() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..9u64 {
+            let (port, resolver) = (lab.next_port(), (lab.resolver(), 53));
+            let query = dns::query(port, &format!("api{number}.shop.example"), dns::A);
+            for again in [0, 5_000_000] {
+                let at = 20_000 + number * 9_000_000 + again;
+                lab.udp(at, (lab.client(7), port), resolver, &query);
+                lab.udp(at + 57, (lab.client(8), port), resolver, &query);
+            }
+        }
+        let mut talk = lab.talk(7, (9, 80), 130_000, [30, 900]);
+        lab.http(&mut talk, 300);
+    });
+    let finding = one(&findings, "silent", Severity::Critical);
+    assert!(finding.summary.starts_with("1 client got no response to 9 of 9"), "{}", finding.summary);
+    assert_eq!(finding.counts[0].value, 18, "{:?}", finding.counts);
+}
+
+/// The addresses that Windows asks when it has no resolver.
+#[test]
+fn a_site_local_resolver_is_no_outage() {
+    let findings = |resolver: &str| {
+        in_traffic(NAME, |lab| {
+            let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+            for number in 0..9u64 {
+                let port = lab.next_port();
+                let query = dns::query(port, &format!("api{number}.shop.example"), dns::A);
+                for again in [0, 5_000_000] {
+                    let at = 20_000 + number * 9_000_000 + again;
+                    lab.udp(at, (address("2001:db8::7"), port), (address(resolver), 53), &query);
+                }
+            }
+            let mut talk = lab.talk(7, (9, 80), 130_000, [30, 900]);
+            lab.http(&mut talk, 300);
+        })
+    };
+    let windows = findings("fec0:0:0:ffff::1");
+    assert!(one(&windows, "silent", Severity::Warning).alternatives[0].contains("no resolver is configured"));
+    one(&findings("2001:db8:53::1"), "silent", Severity::Critical);
+}
+
+/// Some answers of the second resolver come just before the query to the dead one.
+#[test]
+fn what_another_resolver_had_answered_costs_nothing() {
+    let findings = |before: i64| {
+        in_traffic(NAME, |lab| {
+            let second = lab.server(54);
+            for number in 0..9i64 {
+                let name = format!("api{number}.shop.example");
+                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
+                let at = 10_000_000 + number * 9_000_000;
+                lab.udp(at as u64, client, resolver, &dns::query(client.1, &name, dns::A));
+                let asked = if number % 2 == 0 { at - before } else { at + 20_000 };
+                lab.asks(asked as u64, 7, second, (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
+            }
+        })
+    };
+    one(&findings(20_000), "silent", Severity::Info);
+    one(&findings(4_000_000), "silent", Severity::Warning);
+}
+
 /// Opcode 0, and a question count that no question follows.
 #[test]
 fn datagrams_without_a_question_are_no_lookups() {

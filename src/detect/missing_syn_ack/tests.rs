@@ -219,6 +219,57 @@ fn many_ports_of_one_host_are_one_finding_for_information() {
     assert!(!finding.summary.contains("waited"), "{}", finding.summary);
 }
 
+/// More SYNs than are kept.
+#[test]
+fn the_wait_is_up_to_the_last_syn() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 8886), 100, [20_000, 30]);
+        let syn = talk.segment(CLIENT, SYN, b"");
+        for _ in 0..50 {
+            talk.record(&mut lab.capture, &syn);
+            talk.wait(200_000);
+        }
+        lab.resolves(30_000_000, "www.shop.example");
+        let mut talk = lab.talk(7, (9, 80), 31_000_000, [20_000, 30]);
+        lab.http(&mut talk, 300);
+    });
+    let finding = one(&findings, "silent", Severity::Warning);
+    assert!(finding.summary.contains("50 SYNs and waited 9.8"), "{}", finding.summary);
+}
+
+/// The SYN came once: what was repeated is the answer.
+#[test]
+fn a_late_answer_to_one_syn_is_no_answer_to_a_repeated_one() {
+    for syns in [1, 2] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..3 {
+                let mut talk = lab.talk(7, (9, 8886), 100 + number * 400, [20_000, 30]);
+                for _ in 0..syns {
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(2_000_000);
+                }
+                let syn = talk.segment(CLIENT, SYN, b"");
+                talk.sent(&syn);
+                talk.received(&syn);
+                let syn_ack = talk.segment(SERVER, SYN | ACK, b"");
+                talk.record(&mut lab.capture, &syn_ack);
+                talk.wait(1_010_000);
+                talk.record(&mut lab.capture, &syn_ack);
+                talk.sent(&syn_ack);
+                talk.received(&syn_ack);
+                talk.wait(40_000);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"");
+                talk.exchange(&mut lab.capture, b"GET / HTTP/1.1\r\n\r\n", 300);
+                talk.close(&mut lab.capture);
+            }
+        });
+        let finding = one(&findings, "late", Severity::Warning);
+        let of_the_answer = finding.title.ends_with("open only after a repeated SYN-ACK");
+        assert_eq!(of_the_answer, syns == 1, "{finding:#?}");
+    }
+}
+
 /// A server that answers each SYN at once. In every so-manyth connection it repeats its SYN-ACK a second
 /// later, and the ACK comes so long after that.
 fn unlucky(every: u64, delays: [u64; 2], answered: u64) -> Vec<Finding> {

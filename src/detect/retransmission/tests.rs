@@ -3,7 +3,7 @@ use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, says_no
 use crate::support::capture::Capture;
 use crate::support::filler;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, SYN, Segment};
+use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, SYN, Segment};
 
 const NAME: &str = Retransmission::RULE.name;
 
@@ -189,6 +189,59 @@ fn nobody_waits_for_a_goodbye_after_the_others_fin() {
     one(&findings(false, 31), "rto", Severity::Warning);
     one(&findings(true, 900), "rto", Severity::Warning);
     assert!(findings(true, 31).is_empty());
+}
+
+/// The client reset, or the server had sent its FIN, when the server sends what it then repeats.
+#[test]
+fn nobody_waits_on_a_connection_that_is_over() {
+    for over in [None, Some(CLIENT), Some(SERVER)] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 443), 10, [30, 40_000]);
+            talk.handshake(&mut lab.capture);
+            talk.exchange(&mut lab.capture, &filler(1, 600), 1_200);
+            if over == Some(SERVER) {
+                talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+                talk.turn(CLIENT);
+            }
+            let data = talk.send_lost(&mut lab.capture, SERVER, &filler(2, 900));
+            for number in 0..5 {
+                if over == Some(CLIENT) {
+                    let reset = talk.segment(CLIENT, RST, b"");
+                    talk.record(&mut lab.capture, &reset);
+                }
+                talk.wait(300_000 << number);
+                talk.resend(&mut lab.capture, &data);
+            }
+        });
+        match over {
+            None => _ = one(&findings, "rto", Severity::Warning),
+            Some(_) => assert!(findings.is_empty(), "{over:?}: {findings:#?}"),
+        }
+    }
+}
+
+/// A connection from before the capture that is idle: its client sends a byte that the server has already,
+/// every 45 s, and the answers do not come.
+#[test]
+fn a_keep_alive_that_the_capture_begins_with_is_no_data() {
+    let findings = |length: usize, pause: u64| {
+        in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 443), 10, [30, 40_000]);
+            talk.handshake(&mut lab.capture);
+            lab.capture.packets.clear();
+            let byte = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, length));
+            for _ in 0..3 {
+                talk.wait(pause);
+                talk.resend(&mut lab.capture, &byte);
+            }
+            talk.received(&byte);
+            talk.turn(SERVER);
+            talk.ack(&mut lab.capture, SERVER, &[]);
+        })
+    };
+    assert!(findings(1, 45_000_000).is_empty());
+    one(&findings(1, 600_000), "rto", Severity::Warning);
+    one(&findings(2, 45_000_000), "rto", Severity::Warning);
 }
 
 #[test]
