@@ -36,7 +36,7 @@ class Site:
 
     def __init__(self, lab, rtt, rules=(), jitter=0.0, rate=None, wan_mtu=1500, skew=0.5):
         """`rtt` in ms, of which the share `skew` is on the way to the server."""
-        self.lab = lab
+        self.lab, self.rtt = lab, rtt
         self.random = variation.choose(lab.name)
         # No two scenarios have the same addresses, so that nothing can be tuned to one.
         self.octet = self.random.randrange(16, 250)
