@@ -79,7 +79,9 @@ class Site:
         number = number or self.random.choice([free for free in range(10, 250) if free not in taken])
         taken.add(number)
         node.number, node.lan = number, lan
-        node.set(**variation.settings(self.lab.name + name))
+        settings = variation.settings(self.lab.name + name)
+        node.set(**settings)
+        self.lab.truth.selective &= settings.get("net.ipv4.tcp_sack") != 0
         node.v4, node.v6 = str(lan.v4[number]), str(lan.v6[number])
         self.plug(node, mac)
         return node
