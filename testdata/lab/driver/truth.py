@@ -77,8 +77,11 @@ class Truth:
     def _count_losses(self, relay, kernels):
         for event in self.events:
             if "way" in event:
-                lost = relay[event.pop("way")].get("dropped_data", 0)
-                least = lost // 2 if event.pop("merged") else lost
+                counts = relay[event.pop("way")]
+                lost = counts.get("dropped_data", 0)
+                # A repeat that is lost before the capture point shows only by its own repeat.
+                shown = lost if self.sees_all else lost - counts.get("dropped_again", 0)
+                least = shown // 2 if event.pop("merged") else shown
                 # Without SACK a sender goes back to the first hole and sends what arrived, too.
                 most = 0 if self.selective else kernels["RetransSegs"]
                 event |= {"least": least, "most": max(most, lost + max(3, lost // 3))}
