@@ -22,6 +22,8 @@
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
 //! have been needed belong to `retransmission`.
 //!
+//! Repeats behind a RST in their sender's name: whom it reset acknowledges nothing any more.
+//!
 //! # What it does not claim
 //! Loss of data, or which device held the packets back.
 //!
@@ -159,15 +161,19 @@ impl Detector for SpuriousRetransmission {
             }
         }
         for direction in Direction::BOTH {
-            let repeats = tcp.side(direction).retransmissions.spurious;
+            let own = tcp.resets.iter().filter(|reset| reset.direction == direction);
+            let reset = own.map(|reset| reset.at.packet).min().unwrap_or(u64::MAX);
+            let needless = || {
+                let own = tcp.events.iter().filter(move |event| event.direction == direction);
+                own.filter(|event| event.spurious.is_some() && event.kind.is_data_retransmission())
+            };
+            let behind = needless().filter(|event| event.at.packet > reset).count() as u64;
+            let repeats = tcp.side(direction).retransmissions.spurious.saturating_sub(behind);
             if repeats == 0 {
                 continue;
             }
             let Some(case) = book.case((flow.server, direction)) else { continue };
-            let events = || {
-                let own = tcp.events.iter().filter(move |event| event.direction == direction);
-                own.filter(|event| event.spurious.is_some() && event.kind.is_data_retransmission())
-            };
+            let events = || needless().filter(|event| event.at.packet < reset);
             case.flow_events(flow, events().map(|event| event.at));
             case.counts.repeats += repeats;
             events().for_each(|event| case.counts.add(event));
@@ -233,7 +239,7 @@ mod tests {
     use crate::detect::testing::{fires, in_traffic, one, says_nothing};
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER, Segment};
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, Segment};
 
     const NAME: &str = SpuriousRetransmission::RULE.name;
 
@@ -328,6 +334,32 @@ mod tests {
     fn many_of_them_are_a_warning() {
         let findings = in_traffic(NAME, |lab| acks_lost(lab, 30));
         one(&findings, "acknowledgement", Severity::Warning);
+    }
+
+    /// A device resets the client in the server's name for its ACK, and the server repeats what it sent.
+    #[test]
+    fn what_is_repeated_to_a_client_that_was_reset_is_not_it() {
+        let findings = |is_reset: bool| {
+            in_traffic(NAME, |lab| {
+                for client in 0..5 {
+                    let mut talk = lab.talk(20 + client, (9, 8447), 100, [30, 9_000]);
+                    talk.handshake(&mut lab.capture);
+                    let answer = talk.send(&mut lab.capture, SERVER, ACK, &filler(1, 700));
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                    let reset = Segment { ttl: 250, ..talk.segment(SERVER, RST, b"") };
+                    if is_reset {
+                        talk.record(&mut lab.capture, &reset);
+                    }
+                    for number in 0..6 {
+                        talk.wait(300_000 << number);
+                        talk.resend(&mut lab.capture, &answer);
+                    }
+                }
+            })
+        };
+        one(&findings(false), "acknowledgement", Severity::Warning);
+        assert!(findings(true).is_empty(), "{:#?}", findings(true));
     }
 
     #[test]
