@@ -8,8 +8,9 @@
 //! # How it decides
 //! A repeat counts when the packets prove that it was not needed: the receiver reports the bytes as
 //! duplicate, an ACK echoes a timestamp older than the repeat, or an ACK that covers it had passed before.
-//! Without timestamps, an ACK proves it that comes sooner than three quarters of the shortest round trip, or
-//! covers a part of the repeat. By what made most of them:
+//! Without timestamps, an ACK proves it that comes sooner than three quarters of the shortest round trip (a
+//! quarter, where duplicate ACKs asked for the repeat), or covers a part of the repeat. By what made most of
+//! them:
 //! - `delay`: the timer ran out, and the answer to the first copy came after the repeat.
 //! - `acknowledgement`: the timer or a tail loss probe, and the first copy was never acknowledged by itself:
 //!   its ACK was lost, or came too late.
@@ -310,6 +311,44 @@ mod tests {
         let finding = one(&findings(NAME, true), "delay", Severity::Info);
         assert!(finding.evidence.iter().any(|one| one.fields.contains("too soon")), "{finding:#?}");
         assert!(findings(NAME, false).is_empty() && !findings("retransmission", false).is_empty());
+    }
+
+    /// Hosts without time stamps: duplicate ACKs ask for a segment, and the ACK of all comes some time after
+    /// the repeat. The round trip was 40 ms.
+    #[test]
+    fn what_duplicate_acks_ask_for_is_lost_unless_its_ack_comes_at_once() {
+        let findings = |rule: &str, micros: u64| {
+            in_traffic(rule, |lab| {
+                let mut talk = lab.talk(7, (9, 9092), 100, [20_000, 30]);
+                talk.handshake(&mut lab.capture);
+                for round in 0..14 {
+                    talk.send(&mut lab.capture, SERVER, ACK, &filler(round, 700));
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                }
+                let sent: Vec<_> = (0..4)
+                    .map(|number| talk.send_lost(&mut lab.capture, SERVER, &filler(90 + number, 700)))
+                    .collect();
+                talk.wait(40_000);
+                for _ in 0..3 {
+                    talk.wait(50);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                }
+                talk.resend(&mut lab.capture, &sent[0]);
+                talk.wait(micros);
+                talk.received(&sent[3]);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+                lab.capture
+                    .packets
+                    .iter_mut()
+                    .for_each(|packet| packet.frame = without_stamps(&packet.frame));
+            })
+        };
+        one(&findings(NAME, 3_000), "reordering", Severity::Info);
+        for micros in [19_000, 29_000, 40_000] {
+            assert!(findings(NAME, micros).is_empty(), "{micros}");
+            assert!(!findings("retransmission", micros).is_empty(), "{micros}");
+        }
     }
 
     /// The frame with its TCP time stamps made padding: 12 octets of options in all segments but SYNs.
