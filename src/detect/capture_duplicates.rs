@@ -387,6 +387,24 @@ mod tests {
         assert_eq!(one(&findings, "", Severity::Info).impact.failed_transactions, 0);
     }
 
+    /// Two routers send a SYN without timestamps to each other: all laps take longer than a link lookup.
+    #[test]
+    fn every_lap_of_a_syn_in_a_loop_is_a_copy() {
+        let mut laps = 0;
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 80), 10, [30, 6_000]);
+            let mut syn = talk.segment(CLIENT, SYN, b"");
+            syn.stamps = None;
+            laps = u64::from(syn.ttl);
+            while syn.ttl > 0 {
+                talk.record(&mut lab.capture, &syn);
+                talk.wait(5_000);
+                syn.ttl -= 1;
+            }
+        });
+        assert_eq!(one(&findings, "", Severity::Info).counts[0].value, laps - 1);
+    }
+
     /// A tail loss probe of a FIN, by a host without timestamps and identifications.
     #[test]
     fn a_fin_that_is_probed_for_is_no_copy() {
@@ -403,6 +421,32 @@ mod tests {
             }
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// The server's timer and the client's SYN ask for the same bytes within one tick of the time stamps.
+    #[test]
+    fn a_syn_ack_that_a_syn_asks_for_is_no_copy() {
+        for stamps in [true, false] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..20 {
+                    let mut talk = lab.talk(7, (9, 80), 10 + number * 400, [30, 6_000]);
+                    let mut syn = talk.segment(CLIENT, SYN, b"");
+                    syn.stamps = syn.stamps.filter(|_| stamps);
+                    talk.record(&mut lab.capture, &syn);
+                    talk.sent(&syn);
+                    let mut answer = talk.segment(SERVER, SYN | ACK, b"");
+                    (answer.id, answer.stamps) = (0, answer.stamps.filter(|_| stamps));
+                    talk.record(&mut lab.capture, &answer);
+                    talk.wait(1_000_000);
+                    talk.record(&mut lab.capture, &answer);
+                    talk.wait(40);
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(25);
+                    talk.record(&mut lab.capture, &answer);
+                }
+            });
+            assert!(findings.is_empty(), "{findings:#?}");
+        }
     }
 
     /// The same question from the same port twice: the client sends it, nothing copies it.

@@ -8,8 +8,9 @@
 //! # How it decides
 //! A repeat counts when the packets prove that it was not needed: the receiver reports the bytes as
 //! duplicate, an ACK echoes a timestamp older than the repeat, or an ACK that covers it had passed before.
-//! Without timestamps, an ACK proves it that comes sooner than three quarters of the shortest round trip, or
-//! covers a part of the repeat. By what made most of them:
+//! Without timestamps, an ACK proves it that comes sooner than three quarters of the shortest round trip (a
+//! quarter, where duplicate ACKs asked for the repeat), or covers a part of the repeat. By what made most of
+//! them:
 //! - `delay`: the timer ran out, and the answer to the first copy came after the repeat.
 //! - `acknowledgement`: the timer or a tail loss probe, and the first copy was never acknowledged by itself:
 //!   its ACK was lost, or came too late.
@@ -21,6 +22,8 @@
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
 //! have been needed belong to `retransmission`.
+//!
+//! Repeats behind a RST in their sender's name: whom it reset acknowledges nothing any more.
 //!
 //! # What it does not claim
 //! Loss of data, or which device held the packets back.
@@ -159,15 +162,19 @@ impl Detector for SpuriousRetransmission {
             }
         }
         for direction in Direction::BOTH {
-            let repeats = tcp.side(direction).retransmissions.spurious;
+            let own = tcp.resets.iter().filter(|reset| reset.direction == direction);
+            let reset = own.map(|reset| reset.at.packet).min().unwrap_or(u64::MAX);
+            let needless = || {
+                let own = tcp.events.iter().filter(move |event| event.direction == direction);
+                own.filter(|event| event.spurious.is_some() && event.kind.is_data_retransmission())
+            };
+            let behind = needless().filter(|event| event.at.packet > reset).count() as u64;
+            let repeats = tcp.side(direction).retransmissions.spurious.saturating_sub(behind);
             if repeats == 0 {
                 continue;
             }
             let Some(case) = book.case((flow.server, direction)) else { continue };
-            let events = || {
-                let own = tcp.events.iter().filter(move |event| event.direction == direction);
-                own.filter(|event| event.spurious.is_some() && event.kind.is_data_retransmission())
-            };
+            let events = || needless().filter(|event| event.at.packet < reset);
             case.flow_events(flow, events().map(|event| event.at));
             case.counts.repeats += repeats;
             events().for_each(|event| case.counts.add(event));
@@ -233,7 +240,7 @@ mod tests {
     use crate::detect::testing::{fires, in_traffic, one, says_nothing};
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER, Segment};
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, Segment};
 
     const NAME: &str = SpuriousRetransmission::RULE.name;
 
@@ -306,6 +313,44 @@ mod tests {
         assert!(findings(NAME, false).is_empty() && !findings("retransmission", false).is_empty());
     }
 
+    /// Hosts without time stamps: duplicate ACKs ask for a segment, and the ACK of all comes some time after
+    /// the repeat. The round trip was 40 ms.
+    #[test]
+    fn what_duplicate_acks_ask_for_is_lost_unless_its_ack_comes_at_once() {
+        let findings = |rule: &str, micros: u64| {
+            in_traffic(rule, |lab| {
+                let mut talk = lab.talk(7, (9, 9092), 100, [20_000, 30]);
+                talk.handshake(&mut lab.capture);
+                for round in 0..14 {
+                    talk.send(&mut lab.capture, SERVER, ACK, &filler(round, 700));
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                }
+                let sent: Vec<_> = (0..4)
+                    .map(|number| talk.send_lost(&mut lab.capture, SERVER, &filler(90 + number, 700)))
+                    .collect();
+                talk.wait(40_000);
+                for _ in 0..3 {
+                    talk.wait(50);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                }
+                talk.resend(&mut lab.capture, &sent[0]);
+                talk.wait(micros);
+                talk.received(&sent[3]);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+                lab.capture
+                    .packets
+                    .iter_mut()
+                    .for_each(|packet| packet.frame = without_stamps(&packet.frame));
+            })
+        };
+        one(&findings(NAME, 3_000), "reordering", Severity::Info);
+        for micros in [19_000, 29_000, 40_000] {
+            assert!(findings(NAME, micros).is_empty(), "{micros}");
+            assert!(!findings("retransmission", micros).is_empty(), "{micros}");
+        }
+    }
+
     /// The frame with its TCP time stamps made padding: 12 octets of options in all segments but SYNs.
     fn without_stamps(frame: &[u8]) -> Vec<u8> {
         let mut frame = frame.to_vec();
@@ -328,6 +373,32 @@ mod tests {
     fn many_of_them_are_a_warning() {
         let findings = in_traffic(NAME, |lab| acks_lost(lab, 30));
         one(&findings, "acknowledgement", Severity::Warning);
+    }
+
+    /// A device resets the client in the server's name for its ACK, and the server repeats what it sent.
+    #[test]
+    fn what_is_repeated_to_a_client_that_was_reset_is_not_it() {
+        let findings = |is_reset: bool| {
+            in_traffic(NAME, |lab| {
+                for client in 0..5 {
+                    let mut talk = lab.talk(20 + client, (9, 8447), 100, [30, 9_000]);
+                    talk.handshake(&mut lab.capture);
+                    let answer = talk.send(&mut lab.capture, SERVER, ACK, &filler(1, 700));
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                    let reset = Segment { ttl: 250, ..talk.segment(SERVER, RST, b"") };
+                    if is_reset {
+                        talk.record(&mut lab.capture, &reset);
+                    }
+                    for number in 0..6 {
+                        talk.wait(300_000 << number);
+                        talk.resend(&mut lab.capture, &answer);
+                    }
+                }
+            })
+        };
+        one(&findings(false), "acknowledgement", Severity::Warning);
+        assert!(findings(true).is_empty(), "{:#?}", findings(true));
     }
 
     #[test]

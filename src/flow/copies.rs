@@ -146,6 +146,13 @@ impl Copies {
         let original = self.original(&seen, packet, ip, tcp, other);
         if original.is_some() {
             self.found += 1;
+            // In a loop, the next lap is compared with this one.
+            let lap = |earlier: &&mut Seen| earlier.same == seen.same && seen.ttl < earlier.ttl;
+            if tcp.flags.syn()
+                && let Some(earlier) = self.recent.iter_mut().rev().find(lap)
+            {
+                *earlier = seen;
+            }
             return original;
         }
         self.counting_ids |= self.last_id.is_some_and(|id| id != ip.id) && ip.id != 0;
@@ -276,10 +283,9 @@ impl Copies {
         if other_way {
             return apart <= OTHER_WAY;
         }
-        // A SYN between two SYN-ACKs asks for the second.
-        let asked_for = tcp.flags.is_syn_ack() && !same_clock_proves && other > earlier.at.packet;
-        if control && asked_for && !same_id_proves {
-            return apart <= SAME_WAY;
+        // A SYN between two SYN-ACKs asks for the second, also within one tick of the time stamps.
+        if tcp.flags.is_syn_ack() && other > earlier.at.packet {
+            return self.found > 0 && apart <= SAME_WAY;
         }
         // A FIN is probed for after two round trips, which can be shorter (RFC 8985 section 7.2).
         let probed = tcp.flags.0 & 0x02 == 0 && self.found == 0;

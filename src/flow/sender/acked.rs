@@ -167,13 +167,15 @@ impl Sender {
     }
 
     /// An ACK without a time stamp covers what was repeated, and no round trip is so short, or the repeat was
-    /// larger than what it covers.
+    /// larger than what it covers. What duplicate ACKs ask for was overtaken, and comes soon if it comes at
+    /// all; after a loss queues drain, and round trips become shorter.
     fn answers_earlier_copy(&self, event: Option<usize>, ack: Seq, at: PacketRef, log: &EventLog) -> bool {
         let Some(event) = event.and_then(|index| log.get(index)) else { return false };
         let wire = event.length <= u32::from(self.side.mss.unwrap_or(0));
         let part = wire && ack.after(event.seq) && ack.before(event.seq.plus(event.length));
         let (trip, samples) = (self.rtt.min(), self.rtt.samples().1);
-        let soon = trip.is_some_and(|trip| at.time - event.at.time < Span(trip.0 - trip.0 / 4));
+        let quarters = if event.kind == EventKind::FastRetransmission { 1 } else { 3 };
+        let soon = trip.is_some_and(|trip| at.time - event.at.time < Span(trip.0 / 4 * quarters));
         event.loss == LossPlace::After && (part || soon && samples >= TRIPS)
     }
 

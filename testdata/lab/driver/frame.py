@@ -12,7 +12,7 @@ class Frame:
 
     def __init__(self, data, way, now):
         self.bytes, self.way, self.now = data, way, now
-        self.protocol = self.size = self.payload = self.flags = 0
+        self.protocol = self.size = self.payload = self.flags = self.seq = 0
         self.source = self.target = None
         self.ports = ()
         kind = data[12:14]
@@ -37,7 +37,7 @@ class Frame:
         if self.protocol in (6, 17) and len(segment) >= 8:
             self.ports = struct.unpack_from("!HH", segment)
         if self.protocol == 6 and len(segment) >= 20:
-            self.flags = segment[13]
+            self.seq, self.flags = struct.unpack_from("!I", segment, 4)[0], segment[13]
             self.payload = len(segment) - (segment[12] >> 4) * 4
 
     @property

@@ -66,6 +66,7 @@ class Relay:
         os.nice(-10)
         self.counts = {TO_SERVER: Counter(), TO_CLIENT: Counter()}
         self.queue, self.number = [], 0
+        self.ends = {}
         self.last = dict.fromkeys(self.taps, 0.0)
         self.free = dict.fromkeys(self.taps, 0.0)
         self.random = random.Random(7)
@@ -98,9 +99,12 @@ class Relay:
         counts = self.counts[frame.way]
         counts["frames"] += 1
         verdicts = [rule.judge(frame, self.phase) for rule in self.rules]
+        again = frame.payload > 0 and self._passed_before(frame)
         if DROP in verdicts:
             counts["dropped"] += 1
             counts["dropped_data"] += frame.payload > 0
+            if again:
+                counts["dropped_again"] += 1
             return
         due = frame.now + self.delays[frame.way] + self.random.random() * self.jitter
         if self.rate:
@@ -116,6 +120,16 @@ class Relay:
         if not any(what == "late" for what, _ in chosen):
             due = self.last[frame.way] = max(due, self.last[frame.way])
         self._send(due, frame)
+
+    def _passed_before(self, frame):
+        """It repeats what came this way before."""
+        key = frame.way, frame.conversation
+        end = frame.seq + frame.payload
+        ahead = (end - self.ends.get(key, frame.seq)) & 0xFFFFFFFF
+        new = 0 < ahead < 1 << 31
+        if new:
+            self.ends[key] = end
+        return not new
 
     def _send(self, due, frame):
         self.number += 1

@@ -36,7 +36,7 @@ class Site:
 
     def __init__(self, lab, rtt, rules=(), jitter=0.0, rate=None, wan_mtu=1500, skew=0.5):
         """`rtt` in ms, of which the share `skew` is on the way to the server."""
-        self.lab = lab
+        self.lab, self.rtt = lab, rtt
         self.random = variation.choose(lab.name)
         # No two scenarios have the same addresses, so that nothing can be tuned to one.
         self.octet = self.random.randrange(16, 250)
@@ -79,7 +79,9 @@ class Site:
         number = number or self.random.choice([free for free in range(10, 250) if free not in taken])
         taken.add(number)
         node.number, node.lan = number, lan
-        node.set(**variation.settings(self.lab.name + name))
+        settings = variation.settings(self.lab.name + name)
+        node.set(**settings)
+        self.lab.truth.selective &= settings.get("net.ipv4.tcp_sack") != 0
         node.v4, node.v6 = str(lan.v4[number]), str(lan.v6[number])
         self.plug(node, mac)
         return node

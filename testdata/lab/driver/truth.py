@@ -20,6 +20,8 @@ class Truth:
         self.shows = None
         # Whether every segment that was sent again passes the capture point.
         self.sees_all = True
+        # Whether all hosts acknowledge selectively.
+        self.selective = True
         # What the kernels had sent again shortly before the capture ended, and shortly after.
         self.resent = 0, 0
 
@@ -58,7 +60,7 @@ class Truth:
             if not frames:
                 raise RuntimeError(f"no frame of {capture.name} is {self.shows}; relay: {relay}")
             lines += [f"shows = {quoted(self.shows)}", f"frames = {frames}"]
-        self._count_losses(relay)
+        self._count_losses(relay, kernels)
         if self.sees_all:
             least, most = self.resent
             many = {"count": most} if least == most else {"least": least, "most": most}
@@ -72,12 +74,17 @@ class Truth:
                 lines += ["", f"[[{name}]]", *fields(table)]
         return "\n".join(lines) + "\n"
 
-    def _count_losses(self, relay):
+    def _count_losses(self, relay, kernels):
         for event in self.events:
             if "way" in event:
-                lost = relay[event.pop("way")].get("dropped_data", 0)
-                least = lost // 2 if event.pop("merged") else lost
-                event |= {"least": least, "most": lost + max(3, lost // 3)}
+                counts = relay[event.pop("way")]
+                lost = counts.get("dropped_data", 0)
+                # A repeat that is lost before the capture point shows only by its own repeat.
+                shown = lost if self.sees_all else lost - counts.get("dropped_again", 0)
+                least = shown // 2 if event.pop("merged") else shown
+                # Without SACK a sender goes back to the first hole and sends what arrived, too.
+                most = 0 if self.selective else kernels["RetransSegs"]
+                event |= {"least": least, "most": max(most, lost + max(3, lost // 3))}
 
 
 def fields(table):
