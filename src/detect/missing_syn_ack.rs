@@ -8,10 +8,13 @@
 //! # How it decides
 //! `silent`: SYNs without SYN-ACK, RST or ICMP error. The client asked again `patience` after the first one
 //! or later, or the capture goes on for as long after the last one. And the capture holds other packets of
-//! the host, or packets for the client's network: without any, an answer may have passed elsewhere.
+//! the host, or packets for the client's network: without any, an answer may have passed elsewhere. It did
+//! not reach a client that asks three times and more: those attempts count, a warning at most, when they
+//! are to few hosts and no connection opened without its SYN-ACK.
 //! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server
 //! repeated its SYN-ACK after the client's ACK. `late`: opened after a repeat of SYN or SYN-ACK, at least
-//! `late` after the first SYN, and later than the round trips of the connection explain.
+//! `late` after the first SYN, and later than the round trips of the connection explain. Without a repeat in
+//! the capture that is information.
 //!
 //! Its severity follows from the connections whose client repeated its SYN. A single SYN is information, and
 //! so are SYN-ACKs that the server sent at once and had to repeat.
@@ -41,12 +44,15 @@
 //! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5; RFC 2385 section 3 and RFC 5925 section
 //! 7.4 (what cannot be verified is discarded).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod sweeps;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::detect::missing_syn_ack::sweeps::{client_sweep, insists, late_client, sweep, waited};
 use crate::detect::ports::{is_known, is_random};
 use crate::detect::races::Races;
-use crate::detect::scope::{is_neighbourhood, is_scattered, network};
+use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, Handshake, HandshakeOutcome};
@@ -59,7 +65,7 @@ thresholds! {
             "how long a SYN must go without an answer before silence means something",
             "RFC 6298 section 2.1: the initial retransmission time-out";
         late: Span = 1.0 "s",
-            "connect time with at least one repeated SYN, from which it is late",
+            "connect time from which it is late; without a repeat it is information",
             "RFC 6298 section 2.1: one repeat of the SYN";
         sweep: u64 = 15.0 "services",
             "silent services of one client or one host, from which they are one finding",
@@ -128,6 +134,8 @@ counts! {
         authenticated_by_one: u64,
         /// Late ones that the server had answered at once.
         answered: u64,
+        /// Connections whose server repeated its SYN-ACK.
+        answered_again: u64,
     }
 }
 
@@ -147,6 +155,11 @@ merged! {
     /// What it keeps beside its cases.
     pub(super) struct Notes {
         races: Races<Attempts>,
+        /// Hosts that clients ask again and again, and no packet of which, nor one for the clients, is in the
+        /// capture.
+        unheard: Distinct<IpAddr, { HOSTS as usize }>,
+        /// Connections that began before the capture, and one direction of which is not in it.
+        one_way: u64,
     }
 }
 
@@ -159,6 +172,9 @@ const LOOKS: u64 = 3;
 
 /// Silent hosts that one client asks, from which they are one finding.
 const HOSTS: u64 = 5;
+
+/// What stands beside a finding about a host that is not heard at all.
+const UNHEARD: &str = "the capture holds no packet of the host";
 
 /// Linux and Windows send three SYNs and more before they give up.
 const PERSISTENT: u64 = 3;
@@ -187,6 +203,7 @@ impl Detector for MissingSynAck {
         let Some(tcp) = &flow.tcp else { return };
         let handshake = &tcp.handshake;
         let Some((first, last)) = handshake.syns.first().zip(handshake.syns.last()) else {
+            book.notes.one_way += u64::from(flow.is_one_way());
             return book.not_judged("began before the capture");
         };
         let silent = handshake.outcome == HandshakeOutcome::Silent;
@@ -239,6 +256,7 @@ impl Detector for MissingSynAck {
             u64::from(answered.is_some_and(|answered| asked != Some(answered)));
         let at_once = handshake.connect_time.is_some_and(|time| time < self.late);
         case.counts.answered += u64::from(outcome == Outcome::Late && at_once);
+        case.counts.answered_again += u64::from(handshake.syn_ack_count > 1);
         case.show(-waited.0, flow.id, || evidence(handshake, *first));
     }
 
@@ -251,14 +269,25 @@ impl Detector for MissingSynAck {
         }
         let heard = context.heard;
         let receivers = heard.receivers();
-        let unheard = book.take(|(server, outcome), case| {
+        let unheard = |(server, outcome): &Self::Key, case: &Case<Attempts>| {
             let answers = || {
                 let networks = case.affected.clients.iter().map(|client| network(*client));
                 let beside = networks.filter_map(|network| receivers.get(&network)).flatten();
                 beside.into_iter().any(|address| *address != server.address)
             };
             *outcome == Outcome::Silent && !heard.sent(server.address) && !answers()
+        };
+        let mut hosts = Distinct::default();
+        book.cases().filter(|(key, case)| unheard(key, case)).for_each(|((server, _), _)| {
+            hosts.add(server.address);
         });
+        // Many would be a dark network, or a capture of one direction.
+        let one_way = book.notes.one_way > 0 || book.totals().any(|(.., total)| total.reply_unseen > 0);
+        let told = hosts.count() < HOSTS && !one_way;
+        let unheard = book.take(|key, case| unheard(key, case) && !(told && insists(case)));
+        if told {
+            book.notes.unheard = hosts;
+        }
         let flows = unheard.iter().map(|(_, case)| case.flows()).sum();
         book.not_judged_many("no packet of the host, and none for the client, is in the capture", flows);
         let silent = |key: &(Endpoint, Outcome)| key.1 == Outcome::Silent;
@@ -313,6 +342,8 @@ impl Detector for MissingSynAck {
         // The server answered each of them at once: packets were lost.
         let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
         let asked_once = outcome == Outcome::Late && case.counts.repeated == 0;
+        // No repeat was captured: clients repeat a SYN after one second, or three.
+        let alone = asked_once && !unlucky && case.counts.answered_again == 0;
         let (title, shown) = match outcome {
             Outcome::Silent => {
                 (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point")
@@ -325,6 +356,9 @@ impl Detector for MissingSynAck {
                 format!("{server} does not see the end of the handshake"),
                 "were acknowledged, and the server went on repeating its SYN-ACK",
             ),
+            Outcome::Late if alone => {
+                (format!("{server} answers SYNs late"), "opened late: the SYN-ACK took a second or more")
+            }
             Outcome::Late if unlucky => (
                 format!("Connections to {server} open only after a repeated SYN-ACK"),
                 "got an answer at once, and opened only after a repeat",
@@ -356,10 +390,13 @@ impl Detector for MissingSynAck {
             if outcome == Outcome::Late { " in time" } else { "" },
         );
         let severity = match outcome {
-            Outcome::Late if unlucky => Severity::Info,
+            Outcome::Late if unlucky || alone => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent if case.flows() == 1 && is_stray(server, case, context.heard) => Severity::Info,
+            Outcome::Silent if is_unheard(server.address, book) => {
+                case.severity(case.counts.repeated).min(Severity::Warning)
+            }
             Outcome::Silent | Outcome::LostReturn => case.severity(case.counts.repeated),
         };
         let mut draft = Draft::new(outcome, title, summary).count("opened", opened).severity(severity);
@@ -368,6 +405,9 @@ impl Detector for MissingSynAck {
         }
         if let Some(keys) = keys(&case.counts) {
             draft = draft.could_first_be(keys);
+        }
+        if outcome == Outcome::Silent && is_unheard(server.address, book) {
+            draft = draft.gate(QualityIssue::OneWay.gate(UNHEARD));
         }
         Some(match unseen_replies(book).filter(|_| outcome == Outcome::Silent) {
             Some(gate) => draft.gate(gate),
@@ -385,8 +425,7 @@ impl MissingSynAck {
             HandshakeOutcome::AckLost => Some(Outcome::AckLost),
             HandshakeOutcome::Established => {
                 // A refusal or a challenge is an answer, too.
-                let repeated = handshake.syn_count.max(handshake.syn_ack_count) > 1;
-                let late = repeated && waited >= self.late && handshake.answer.is_none();
+                let late = waited >= self.late && handshake.answer.is_none();
                 // A path over satellites takes as long, and makes clients repeat their SYNs.
                 (late && (waited - trips).0 >= self.late.0 / 2).then_some(Outcome::Late)
             }
@@ -419,6 +458,14 @@ impl MissingSynAck {
         let scan = case.counts.repeated == 0 || cases >= self.sweep && !insisted || knocks() || looks();
         let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
         let draft = sweep(&mut case, scan, title).services(cases).count("services", cases);
+        let draft = match is_unheard(server, book) {
+            true => {
+                let severity = if scan { Severity::Info } else { case.severity(case.counts.repeated) };
+                let gate = QualityIssue::OneWay.gate(UNHEARD);
+                draft.severity(severity.min(Severity::Warning)).gate(gate)
+            }
+            false => draft,
+        };
         let draft = match scan {
             true => draft.could_be([
                 "a port scan, an inventory or port knocking",
@@ -429,6 +476,11 @@ impl MissingSynAck {
         };
         (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
     }
+}
+
+/// Its clients ask again and again, and that is all the capture holds.
+fn is_unheard(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
+    book.notes.unheard.iter().any(|unheard| *unheard == host)
 }
 
 /// A port that no service is known by, and a host that the client has no other connection to: a peer that is
@@ -516,79 +568,6 @@ fn unseen_replies(book: &Book<MissingSynAck>) -> Option<Gate> {
         ),
         ..QualityIssue::OneWay.gate("")
     })
-}
-
-/// One client asks many services: many ports of few hosts, or host after host, are nobody's daily work.
-fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
-    let CaseGroup { by: client, cases, mut case } = group;
-    let mut hosts: Distinct<IpAddr> = Distinct::default();
-    case.affected.servers.iter().for_each(|server| hosts.add(server.address));
-    let services = case.affected.servers.iter();
-    let (known, strange): (Vec<&Endpoint>, Vec<_>) = services.partition(|service| !is_random(**service));
-    let ports = strange.iter().map(|service| service.port).collect::<BTreeSet<_>>().len();
-    // A way out that is broken is broken for the ports that people use.
-    let peers = ports > known.len() && 2 * ports > strange.len();
-    let near = cases >= 5 * hosts.count() || is_neighbourhood(&hosts);
-    let scan = !insists(&case) || near || peers || is_scattered(&hosts, case.flows());
-    let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
-    let draft = sweep(&mut case, scan, title)
-        .services(cases)
-        .count("services", cases)
-        .count("hosts", hosts.count())
-        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
-        .could_be(match scan {
-            true => ["a port scan or an inventory", "a peer-to-peer application with stale peers"],
-            false => ["the client's way out is broken", "a filter drops what the client sends"],
-        })
-        .next(&["ask who runs the client", "capture one hop further, to see how far the SYNs come"]);
-    (draft, case)
-}
-
-/// Several services answer one client late: what they share is its way to them.
-fn late_client(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
-    let CaseGroup { by: client, cases, case } = group;
-    let summary = format!(
-        "{} to {} opened only after at least one repeated SYN. The client sent {}{}.",
-        plural(case.flows(), "connection"),
-        plural(cases, "service"),
-        plural(case.counts.syns, "SYN"),
-        waited(case.lost),
-    );
-    let title = format!("{} answer {client} only after a repeated SYN", plural(cases, "service"));
-    let draft = Draft::new(Outcome::Late, title, summary)
-        .severity(case.severity(case.flows()).min(Severity::Warning))
-        .services(cases)
-        .count("services", cases)
-        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
-        .could_be(["SYNs are lost near the client: its access line, a NAT with a full table or a limit"])
-        .next(&["capture one hop further, to see how far the SYNs come"]);
-    (draft, case)
-}
-
-/// The clients repeated their SYNs, as a client does that wants an answer.
-fn insists(case: &Case<Attempts>) -> bool {
-    case.counts.syns >= PERSISTENT * case.flows()
-}
-
-/// ` and waited 9.00 s in all`; nothing for clients of which no wait was seen.
-fn waited(lost: Span) -> String {
-    if lost > Span::ZERO { format!(" and waited {lost} in all") } else { String::new() }
-}
-
-fn sweep(case: &mut Case<Attempts>, scan: bool, title: String) -> Draft<Outcome> {
-    let how = if scan { ", as a scan does" } else { "" };
-    let summary = format!(
-        "{} sent {}{}{how}. No answer of any kind was seen at this capture point.",
-        plural(case.flows(), "connection attempt"),
-        plural(case.counts.syns, "SYN"),
-        waited(case.lost),
-    );
-    if scan {
-        // Nobody waits for the answers to a scan.
-        (case.lost, case.failed) = (Span::ZERO, 0);
-    }
-    let severity = if scan { Severity::Info } else { case.severity(case.counts.repeated) };
-    Draft::new(Outcome::Silent, title, summary).severity(severity).confidence(Confidence::Likely)
 }
 
 #[cfg(test)]

@@ -22,9 +22,11 @@
 //! hangs; where only the latter speak for it, it is possible.
 //!
 //! `silent`: no ICMP message named the size. `icmp_ignored`: one did, and the sender sent the same size
-//! again. `receiver_view`: the capture stands behind the limit and sees what remains: a hole of whole
-//! segments that is never filled, smaller segments or numbers behind it, and no full segment in that
-//! direction. The receiver asks for the hole for a time, or other connections show that the direction lives.
+//! again. Of UDP that takes three messages over three seconds and more, and is a warning: what the datagrams
+//! are for is not known. `receiver_view`: the capture stands behind the limit and sees what remains: a hole
+//! of whole segments that is never filled, smaller segments or numbers behind it, and no full segment in
+//! that direction. The receiver asks for the hole for a time, or other connections show that the direction
+//! lives.
 //!
 //! # What it leaves alone
 //! Path MTU discovery that works. Random loss, where a datagram of the size arrives at last.
@@ -35,6 +37,7 @@
 //! # References
 //! RFC 1191; RFC 8201; RFC 2923; RFC 4821.
 
+use crate::detect::pmtud::keeps_size;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, IcmpError, TcpFlow, UndeliveredSegment};
@@ -99,6 +102,8 @@ counts! {
         arrived: u64,
         /// Connections whose bytes arrived at last, in smaller pieces.
         resolved: u64,
+        /// Messages about UDP that is too big.
+        messages: u64,
         missing_bytes: u64,
         smallest_failing_bytes: Least,
         largest_passing_bytes: Most,
@@ -184,7 +189,7 @@ impl Detector for MtuBlackhole {
     type Notes = ();
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
-        let Some(tcp) = &flow.tcp else { return };
+        let Some(tcp) = &flow.tcp else { return datagrams(flow, book) };
         if flow.is_one_way() {
             return book.not_judged("one direction only");
         }
@@ -222,6 +227,9 @@ impl Detector for MtuBlackhole {
         context: &Context<'_>,
     ) -> Option<Draft<View>> {
         let (server, direction, view) = *key;
+        if case.counts.messages > 0 {
+            return Some(too_big(server, direction, case));
+        }
         let margin = if view == View::Receiver { RECOVERY } else { OPENS };
         if case.counts.shown == 0 && !case.counts.goes_on(margin, direction, book.total(&server).1) {
             return None;
@@ -289,6 +297,55 @@ impl MtuBlackhole {
         });
         draft.could_be(SMALLER_MTU.iter().copied().chain(fitting))
     }
+}
+
+/// UDP that goes on with datagrams that are too big, although messages say so.
+fn datagrams(flow: &Flow, book: &mut Book<MtuBlackhole>) {
+    for direction in Direction::BOTH {
+        let Some(told) = keeps_size(flow, direction) else { continue };
+        book.judged(&flow.server);
+        let Some(case) = book.case((flow.server, direction, View::IcmpIgnored)) else { continue };
+        case.flow_events(flow, told.iter().map(|error| error.at));
+        case.failed += 1;
+        let limit = &mut case.counts;
+        limit.messages += told.len() as u64 + flow.icmp_errors_dropped;
+        for error in &told {
+            let sizes = error.icmp.quoted.map(|quoted| quoted.ip.length).zip(error.icmp.mtu);
+            let Some((length, mtu)) = sizes else { continue };
+            limit.smallest_failing_bytes.add(length);
+            limit.largest_passing_bytes.add(mtu);
+        }
+        case.show(-(told.len() as i64), flow.id, || {
+            let said = |error: &&IcmpError| {
+                let length = error.icmp.quoted.map_or(0, |quoted| quoted.ip.length);
+                let mtu = error.icmp.mtu.unwrap_or(0);
+                Evidence::new(error.at, Role::Icmp, format!("next-hop MTU {mtu}, quotes {length} bytes"))
+            };
+            told.iter().take(8).map(said).collect::<Vec<_>>()
+        });
+    }
+}
+
+fn too_big(server: Endpoint, direction: Direction, case: &Case<SizeLimit>) -> Draft<View> {
+    let limit = &case.counts;
+    let (failing, mtu) = (limit.smallest_failing_bytes.get(), limit.largest_passing_bytes.get());
+    let way = if direction == Direction::ToServer { "to" } else { "from" };
+    let title = format!("UDP {way} {server} stays above the MTU of the path, {mtu} bytes");
+    let summary = format!(
+        "{} got {} within {}: {mtu} bytes is what passes. Datagrams of {failing} bytes and more came again \
+         and again, and each was dropped.",
+        plural(case.flows(), "flow"),
+        plural(limit.messages, "ICMP message"),
+        case.affected.active.span(),
+    );
+    Draft::new(View::IcmpIgnored, title, summary)
+        .direction(direction)
+        .severity(Severity::Warning)
+        .confidence(Confidence::Likely)
+        .could_be([
+            "the application sets don't-fragment, and does not learn from the messages",
+            "the messages do not reach the socket: a tunnel or a translator stands between",
+        ])
 }
 
 /// What a capture between the limit and the receiver shows.

@@ -10,7 +10,8 @@
 //! sender of that packet went on, and nothing that is larger than the MTU stayed undelivered.
 //!
 //! # What it leaves alone
-//! - Senders that go on with the same size (see `mtu_blackhole`, `icmp_ignored`).
+//! - Senders that go on with the same size (see `mtu_blackhole`, `icmp_ignored`): for datagrams other than
+//!   of TCP that is three messages over three seconds. QUIC probes sizes of its own accord (RFC 8899).
 //! - MTUs that cannot be: below 68 bytes for IPv4 (RFC 791), below 1280 for IPv6 (RFC 8200).
 //!
 //! # What it does not claim
@@ -23,7 +24,8 @@ use std::net::IpAddr;
 
 use crate::detect::*;
 use crate::dissect::Direction;
-use crate::flow::{Flow, IcmpError};
+use crate::flow::{Flow, IcmpError, Service};
+use crate::time::Span;
 
 thresholds! {
     /// Counts flows that were told an MTU, by who said it.
@@ -96,6 +98,10 @@ impl Detector for Pmtud {
                 let mut undelivered = side.sizes.undelivered.iter();
                 undelivered.any(|segment| segment.ip_length > mtu && segment.resolved_with.is_none())
             });
+            if keeps_size(flow, direction).is_some() {
+                book.not_judged("the sender went on with datagrams that are too big");
+                continue;
+            }
             let went_on = sent.last.is_some_and(|last| last.packet > first.at.packet);
             if stuck || !went_on {
                 book.not_judged("nothing smaller was seen");
@@ -147,6 +153,26 @@ impl Detector for Pmtud {
         );
         Some(Draft::new(Worked::Worked, title, summary))
     }
+}
+
+/// Messages about datagrams that are too big, when they are of UDP and come again and again: the sender has
+/// had the time to learn. QUIC tries sizes on purpose.
+pub(super) fn keeps_size(flow: &Flow, direction: Direction) -> Option<Vec<&IcmpError>> {
+    const MESSAGES: usize = 3;
+    const LASTING: Span = Span::secs(3);
+    const UDP: u8 = 17;
+    if flow.protocol != UDP || flow.service == Some(Service::Quic) {
+        return None;
+    }
+    let too_big = |error: &&IcmpError| {
+        let mtu = error.icmp.mtu.filter(|mtu| *mtu >= if error.icmp.v6 { 1280 } else { 68 });
+        let quoted = error.icmp.quoted.map(|quoted| quoted.ip.length);
+        error.quoted == direction && mtu.zip(quoted).is_some_and(|(mtu, length)| length > mtu)
+    };
+    let told: Vec<&IcmpError> = flow.icmp_errors.iter().filter(too_big).collect();
+    let times = told.iter().map(|error| error.at.time);
+    let lasting = times.clone().max()? - times.min()?;
+    (told.len() >= MESSAGES && lasting >= LASTING).then_some(told)
 }
 
 fn was(segments: u64) -> String {

@@ -24,6 +24,10 @@
 //! A server among others of its port and network is the subject when its own RSTs ended `few` connections
 //! and `share` of all, whatever the time between them, and less than a twentieth of theirs.
 //!
+//! A server is the subject, too, when it reset `few` connections and nine in ten of all that ended, each with
+//! a request unanswered: the first one, or one that had waited a second. That is said where no detector of
+//! the protocol does, as a warning at most; for ports that no service is known by it is information.
+//!
 //! Several RSTs of one connection count once. Those whose TTL or link address is not that of their sender's
 //! other packets are counted apart: a device sent them.
 //!
@@ -44,10 +48,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::detect::ports::is_random;
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, Reset, ResetClass};
+use crate::flow::{Flow, HandshakeOutcome, Reset, ResetClass, TcpFlow, Turns};
 use crate::time::{Span, Timestamp};
 
 thresholds! {
@@ -161,6 +166,8 @@ merged! {
         clients: Bounded<IpAddr, (), { 1 << 15 }>,
         /// Reset connections of a client that had opened.
         lost: Bounded<IpAddr, Case<Resets>, { 1 << 12 }>,
+        /// Connections that their server reset in place of an answer.
+        unanswered: Bounded<Endpoint, Case<Resets>, { 1 << 12 }>,
     }
 }
 
@@ -236,6 +243,11 @@ impl Detector for RstStorm {
         {
             take(case, flow, reset);
         }
+        if is_unanswered(flow, tcp, reset)
+            && let Some(case) = book.notes.unanswered.count(flow.server)
+        {
+            take(case, flow, reset);
+        }
         if let Some(case) = book.case((flow.server, second)) {
             take(case, flow, reset);
         }
@@ -288,6 +300,7 @@ impl Detector for RstStorm {
             }
         }
         concluded.extend(self.siblings(book, &services, &mut stormy));
+        concluded.extend(self.unanswered(book, &by_second, &mut stormy, context.heard));
         concluded.extend(self.clients(book, &services, &stormy));
         concluded
     }
@@ -321,7 +334,54 @@ fn is_from_elsewhere(flow: &Flow, reset: &Reset) -> bool {
         || links.len() > 1 && links.iter().any(|link| link.first.packet == reset.at.packet)
 }
 
+/// Share of a server's connections that makes a few resets no accident. A judgement.
+const NEARLY_ALL: f64 = 0.9;
+
+/// A request that waited so long was no goodbye: those are answered by a RST at once.
+const WAITED: Span = Span::secs(1);
+
+/// The server reset the connection in place of an answer. HTTP, TLS and DNS have detectors of their own.
+fn is_unanswered(flow: &Flow, tcp: &TcpFlow, reset: &Reset) -> bool {
+    let open = |turns: &Turns| {
+        let waited = turns.open.map(|turn| reset.at.time - turn.request.time);
+        waited.is_some_and(|waited| turns.answered == 0 || waited >= WAITED)
+    };
+    reset.direction == Direction::ToClient
+        && flow.service.is_none()
+        && tcp.handshake.outcome == HandshakeOutcome::Established
+        && tcp.turns.as_deref().is_some_and(open)
+}
+
 impl RstStorm {
+    /// Servers that reset nearly all of their connections in place of an answer, however few.
+    fn unanswered(
+        &self,
+        book: &mut Book<Self>,
+        by_second: &BTreeMap<Endpoint, BySecond>,
+        stormy: &mut BTreeSet<Endpoint>,
+        heard: &Heard,
+    ) -> Vec<Concluded<Self>> {
+        let mut concluded = Vec::new();
+        for (server, mut case) in book.notes.unanswered.take_if(|_, case| case.counts.all() >= self.few) {
+            let failed = case.counts.all();
+            let ended = by_second.get(&server).map_or(0, |seconds| seconds.values().sum());
+            let known = book.notes.knows(server) && !stormy.contains(&server);
+            if !known || share(failed, ended) < NEARLY_ALL {
+                continue;
+            }
+            case.total = ended;
+            let strange = is_random(server) || heard.is_scan(&case.affected.clients, server.address);
+            let severity = match strange {
+                true => Severity::Info,
+                false => Severity::of_failures(failed, ended, case.affected.clients.count(), Span::ZERO),
+            };
+            let told = draft(&server.to_string(), &case, " The last request of each was not answered.");
+            concluded.push((told.severity(severity.min(Severity::Warning)), case));
+            stormy.insert(server);
+        }
+        concluded
+    }
+
     /// Servers that reset most of their connections, where those of the same port and network do not.
     fn siblings(
         &self,

@@ -13,7 +13,13 @@
 //! - `slow`: late answers.
 //! - `backend`: the median is `factor` times that of a server of the same network, port and name, which is
 //!   quick.
-//! - `silent`: the server acknowledged the request, and the client closed the connection without an answer.
+//! - `silent`: the server acknowledged the request, and the client closed the connection without an answer;
+//!   or waited `poll` or more until the end of the capture, on a connection on which the server never sent
+//!   anything.
+//!
+//! Of HTTP in plain text one wait of `poll` is enough for information, when nothing looks like long polling.
+//! A protocol that is not known is judged where the server never says anything on any of these connections,
+//! after `poll`, and is information: some go one way.
 //!
 //! Late answers are a warning when half of the requests or more get one, five at least, and the protocol is
 //! HTTP in plain text, or the siblings are quick. Clients that give up after one and the same time, their
@@ -124,6 +130,10 @@ const SHORT_REQUEST: u64 = 64;
 const SHORT_ANSWER: u64 = 100;
 /// Head and body of an answer that says only that there is nothing.
 const EMPTY_ANSWER: u64 = 600;
+/// Segments of a client that asks once. Who sends more, and wants no answer, sends logs or a file.
+const ASKS: u64 = 4;
+/// Nobody waits longer for the first byte (Firefox, `network.http.response.timeout`, and Chrome: 300 s).
+const PATIENCE: Span = Span::secs(300);
 /// Telnet, rlogin, shell: people type.
 const TYPED: [u16; 4] = [22, 23, 513, 514];
 
@@ -143,6 +153,10 @@ counts! {
     struct Lateness {
         late_answers: u64,
         given_up: u64,
+        /// Of those, the ones that still waited when the capture ended.
+        pending: u64,
+        /// Of those, the ones of a protocol that is not known.
+        unknown: u64,
         late_http: u64,
         late_tls: u64,
         shortest_wait_us: Least,
@@ -196,19 +210,41 @@ impl SlowServer {
         }
     }
 
-    /// The client closed the connection instead of waiting on: after how long.
-    fn given_up(&self, flow: &Flow, turns: &Turns) -> Option<(Turn, Closing, Span)> {
-        let (turn, closing) = turns.open.zip(turns.closing)?;
-        let asks = match flow.service {
-            Some(Service::Http) => true,
-            Some(Service::Tls) => turn.request_bytes >= SHORT_REQUEST && turns.answered > 0,
-            _ => false,
+    /// A request that the server acknowledged and did not answer until the client closed the connection, or
+    /// the capture ended.
+    fn given_up(&self, flow: &Flow, turns: &Turns) -> Option<Unanswered> {
+        let turn = turns.open.filter(|turn| turn.ack.is_some() && !turn.repeated)?;
+        let mute = flow.half(Direction::ToClient).payload_bytes == 0;
+        let once = flow.tcp.as_ref()?.side(Direction::ToServer).data_segments <= ASKS;
+        let (asks, least) = match (flow.service, turns.closing) {
+            (Some(Service::Http), Some(_)) => (true, self.late),
+            (Some(Service::Tls), Some(_)) => {
+                (turn.request_bytes >= SHORT_REQUEST && turns.answered > 0, self.late)
+            }
+            (Some(Service::Http), None) => (mute, self.poll),
+            (None, _) => (mute && once, self.poll),
+            _ => (false, self.poll),
         };
-        let waited = closing.at.time - turn.request.time;
-        let client = closing.direction == Direction::ToServer && closing.at.packet > turn.request.packet;
-        let heard = turn.ack.is_some() && !turn.repeated;
-        (asks && client && heard && waited >= self.late).then_some((turn, closing, waited))
+        let ends = match turns.closing {
+            Some(Closing { at, direction: Direction::ToServer, .. }) if at.packet > turn.request.packet => {
+                at.time
+            }
+            Some(_) => return None,
+            None => flow.watched_until,
+        };
+        let waited = ends - turn.request.time;
+        // Who has not closed by then is not in the capture any more: a part of one, or a filter.
+        let there = turns.closing.is_some() || waited <= PATIENCE;
+        (asks && there && waited >= least).then_some(Unanswered { turn, closing: turns.closing, waited })
     }
+}
+
+/// A request without an answer.
+struct Unanswered {
+    turn: Turn,
+    /// The client's end of the connection; `None` when it still waited.
+    closing: Option<Closing>,
+    waited: Span,
 }
 
 impl Detector for SlowServer {
@@ -272,9 +308,9 @@ impl Detector for SlowServer {
                 lost += Span(waited.0.saturating_mul(count as i64));
             }
         }
-        if let Some((.., waited)) = given_up {
+        if let Some(given_up) = &given_up {
             profile.requests += 1;
-            lost += waited;
+            lost += given_up.waited;
         }
         profile.late = late;
         let shown: Vec<&Turn> = turns
@@ -297,7 +333,9 @@ impl Detector for SlowServer {
         let seen = shown.iter().flat_map(|turn| [Some(turn.request), turn.response]).flatten();
         case.flow(
             flow,
-            seen.chain(given_up.iter().flat_map(|(turn, closing, _)| [turn.request, closing.at])),
+            seen.chain(given_up.iter().flat_map(|of| {
+                [Some(of.turn.request), of.closing.map(|closing| closing.at)].into_iter().flatten()
+            })),
         );
         case.failed += late + u64::from(given_up.is_some());
         case.lost += lost;
@@ -314,22 +352,24 @@ impl Detector for SlowServer {
             counts.shortest_wait_us.add(micros(waited));
             counts.longest_wait_us.add(micros(waited));
         }
-        if let Some((.., waited)) = given_up {
+        if let Some(given_up) = &given_up {
             counts.given_up += 1;
-            counts.shortest_given_up_us.add(micros(waited));
-            counts.longest_given_up_us.add(micros(waited));
+            counts.pending += u64::from(given_up.closing.is_none());
+            counts.unknown += u64::from(flow.service.is_none());
+            counts.shortest_given_up_us.add(micros(given_up.waited));
+            counts.longest_given_up_us.add(micros(given_up.waited));
         }
-        let open = given_up.as_ref().map(|(turn, ..)| turn);
+        let open = given_up.as_ref().map(|of| &of.turn);
         for ack in
             shown.iter().copied().chain(open).filter_map(|turn| Some(turn.ack?.time - turn.request.time))
         {
             counts.longest_ack_us.add(micros(ack));
         }
         let longest = shown.iter().filter_map(|turn| turn.waited()).max();
-        let rank = longest.max(given_up.map(|(.., waited)| waited)).unwrap_or_default();
+        let rank = longest.max(given_up.as_ref().map(|of| of.waited)).unwrap_or_default();
         case.show(-rank.0, flow.id, || {
             let late = shown.into_iter().flat_map(|turn| evidence(turn, None));
-            let open = given_up.iter().flat_map(|(turn, closing, _)| evidence(turn, Some(*closing)));
+            let open = given_up.iter().flat_map(|of| evidence(&of.turn, of.closing));
             late.chain(open).collect::<Vec<_>>()
         });
     }
@@ -345,7 +385,7 @@ impl Detector for SlowServer {
                 siblings.push((*server, median(profile)));
             }
         }
-        let cases = book.take(|_, case| case.failed >= self.answers);
+        let cases = book.take(|_, case| case.failed >= self.answers || self.is_long(&case.counts));
         let judged = cases.into_iter().filter_map(|(server, mut case)| {
             let profile = book.total(&server).1?;
             case.total = profile.requests.max(case.failed);
@@ -354,6 +394,9 @@ impl Detector for SlowServer {
             let siblings = siblings.filter(|(other, _)| notes.same_service(server, *other));
             let sibling = siblings.min_by_key(|(_, median)| *median);
             let held = notes.on_purpose(server);
+            if case.failed < self.answers && held > 0 {
+                return None;
+            }
             let draft = self.verdict(server, &case, profile, sibling.copied(), held)?;
             Some((draft, case))
         });
@@ -362,6 +405,14 @@ impl Detector for SlowServer {
 }
 
 impl SlowServer {
+    /// Somebody waited long for an answer of HTTP in plain text: that is worth a word though it is one.
+    fn is_long(&self, counts: &Lateness) -> bool {
+        let late = counts.late_http > 0 && counts.late_http == counts.late_answers;
+        let long = |wait: Most| span(wait.get()) >= self.poll;
+        late && long(counts.longest_wait_us)
+            || counts.given_up > counts.unknown && long(counts.longest_given_up_us)
+    }
+
     /// Waits from `shortest` to `longest` are those of one timer.
     fn is_timer(&self, shortest: Span, longest: Span) -> bool {
         (longest - shortest).as_secs_f64() <= self.spread * longest.as_secs_f64()
@@ -402,16 +453,19 @@ impl SlowServer {
             false => format!("{shortest} to {longest}"),
         };
         let (extent, severity, title, fate) = if counts.given_up >= counts.late_answers {
-            let failed = timer && !polls;
+            let told = case.failed >= self.answers && counts.pending + counts.unknown == 0;
+            let failed = timer && !polls && told;
             let severity = if failed { case.severity(case.failed) } else { Severity::Info };
             let given_up = counts.given_up;
-            let title = format!("{server} answers {given_up} of {of} with nothing before clients give up");
-            (
-                Extent::Silent,
-                severity,
-                title,
-                format!("closed the connection after {waits} without an answer"),
-            )
+            let title = match counts.pending == given_up {
+                true => format!("{server} does not answer {given_up} of {of}"),
+                false => format!("{server} answers {given_up} of {of} with nothing before clients give up"),
+            };
+            let fate = match counts.pending {
+                0 => format!("closed the connection after {waits} without an answer"),
+                _ => format!("waited {waits} without an answer"),
+            };
+            (Extent::Silent, severity, title, fate)
         } else if let Some((other, quick)) = sibling {
             let severity = match often && (readable || 2 * counts.late_tls >= counts.late_answers) && !polls {
                 true => Severity::Warning,
@@ -454,7 +508,13 @@ impl SlowServer {
             );
         }
         let median = (own.0 / 1_000_000).unsigned_abs();
-        Some(Draft::new(extent, title, summary).severity(severity).count("median_wait_ms", median))
+        let draft = Draft::new(extent, title, summary).severity(severity).count("median_wait_ms", median);
+        Some(match extent == Extent::Silent && counts.unknown > 0 {
+            true => draft
+                .confidence(Confidence::Possible)
+                .could_first_be("the protocol goes one way: logs, metrics, print jobs want no answer"),
+            false => draft,
+        })
     }
 }
 

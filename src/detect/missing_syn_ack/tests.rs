@@ -2,7 +2,7 @@ use super::*;
 use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
 use crate::support::capture::Capture;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Segment};
+use crate::support::tcp::{ACK, CLIENT, PSH, RST, SERVER, SYN, Segment};
 
 const NAME: &str = MissingSynAck::RULE.name;
 
@@ -116,11 +116,51 @@ fn a_syn_that_nobody_repeats_is_information() {
 }
 
 #[test]
-fn silence_of_a_direction_that_is_not_captured_is_not_known() {
+fn a_capture_of_nothing_but_syns_that_are_repeated_is_no_clean_one() {
     let findings = in_traffic(NAME, |lab| {
         (0..9).for_each(|number| asks(lab, 7, (9, 445), 20 + number * 900, 4));
     });
-    assert!(findings.is_empty(), "{findings:#?}");
+    let finding = one(&findings, "silent", Severity::Warning);
+    assert!(finding.gates.iter().any(|gate| gate.prevents.contains("no packet of the host")), "{finding:#?}");
+    // One attempt, three SYNs.
+    let findings = in_traffic(NAME, |lab| asks(lab, 7, (9, 445), 20, 3));
+    one(&findings, "silent", Severity::Warning);
+}
+
+#[test]
+fn silence_of_a_direction_that_is_not_captured_is_not_known() {
+    // Who does not ask three times may have its answer.
+    let once = in_traffic(NAME, |lab| {
+        (0..9).for_each(|number| asks(lab, 7, (9, 445), 20 + number * 900, 2));
+    });
+    // Another connection of the same capture point opens without its SYN-ACK.
+    let one_way = in_traffic(NAME, |lab| {
+        asks(lab, 7, (9, 445), 20, 4);
+        let mut talk = lab.talk(7, (10, 80), 40, [30, 500]);
+        for (flags, data) in [(SYN, &b""[..]), (ACK, b""), (ACK | PSH, b"GET / HTTP/1.1\r\n\r\n")] {
+            let sent = talk.segment(CLIENT, flags, data);
+            talk.record(&mut lab.capture, &sent);
+            talk.wait(1_000);
+        }
+    });
+    // One that was running sends all the time, and nothing comes back.
+    let running = in_traffic(NAME, |lab| {
+        asks(lab, 7, (9, 445), 20, 4);
+        let mut talk = lab.talk(7, (10, 80), 40, [30, 500]);
+        for _ in 0..9 {
+            let sent = talk.segment(CLIENT, ACK | PSH, b"one more of many");
+            talk.record(&mut lab.capture, &sent);
+            talk.wait(1_000);
+            talk.sent(&sent);
+        }
+    });
+    // A dark network: addresses that nobody has.
+    let dark = in_traffic(NAME, |lab| {
+        (0..9).for_each(|number| asks(lab, number + 20, (number + 90, 445), 20 + u64::from(number) * 90, 3));
+    });
+    for findings in [once, one_way, running, dark] {
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
 }
 
 #[test]
@@ -428,4 +468,24 @@ fn a_client_that_is_late_everywhere_is_one_finding() {
     let finding = findings(8);
     assert!(one(&finding, "late", Severity::Warning).title.starts_with("8 services"), "{finding:#?}");
     assert_eq!((finding.len(), findings(3).len()), (1, 3));
+}
+
+/// The SYN-ACK takes three seconds, and nobody repeats the SYN; what follows takes `trip` ms.
+#[test]
+fn a_syn_ack_that_comes_late_without_a_repeat_is_information() {
+    let findings = |trip: u64| {
+        in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 443), 20, [30, trip * 500]);
+            talk.send(&mut lab.capture, CLIENT, SYN, b"");
+            talk.wait(3_000_000);
+            talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+            talk.turn(SERVER);
+            talk.send(&mut lab.capture, CLIENT, ACK, b"");
+            (0..3).for_each(|_| talk.exchange(&mut lab.capture, b"GET / HTTP/1.1\r\n\r\n", 300));
+            talk.close(&mut lab.capture);
+        })
+    };
+    let finding = one(&findings(20), "late", Severity::Info);
+    assert!(finding.title.ends_with("answers SYNs late"), "{}", finding.title);
+    assert!(findings(3_000).is_empty(), "a way so long");
 }

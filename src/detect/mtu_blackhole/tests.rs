@@ -3,6 +3,7 @@
 use super::*;
 use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
 use crate::support::filler;
+use crate::support::frame::{Ip, ethernet};
 use crate::support::scenes::Lab;
 use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, SYN, Segment, Talk};
 
@@ -207,4 +208,40 @@ fn uploads_that_never_arrive_are_told_by_the_numbers_behind_them() {
     assert_eq!(finding.impact.failed_transactions, 3);
     // One that fell silent has left; three at once may have left together.
     assert!(findings(1, true).is_empty() && findings(3, false).is_empty());
+}
+
+/// Eight datagrams of UDP, one every `every` milliseconds; a router says of the first `told` that they are
+/// too big.
+fn told_again_and_again(detector: &str, every: u64, told: u16) -> Vec<Finding> {
+    in_traffic(detector, |lab| {
+        for number in 0..8u16 {
+            let length = if number < told { 1_400 } else { 1_100 };
+            let ip = Ip { source: lab.client(7), destination: lab.server(9), ttl: 64, id: 7 + number };
+            let packet = ip.udp(40_000, 4_500, &vec![7; length]);
+            let at = u64::from(number) * every * 1_000;
+            lab.capture.record(at, ethernet([2; 6], [4; 6], None, &packet));
+            if number < told {
+                let router = Ip { source: lab.router(), destination: lab.client(7), ttl: 63, id: 3 };
+                let message = router.icmp_error(3, 4, 1_280, &packet);
+                lab.capture.record(at + 900, ethernet([4; 6], [2; 6], None, &message));
+            }
+        }
+    })
+}
+
+#[test]
+fn udp_that_stays_too_big_is_said_and_is_no_discovery_that_worked() {
+    let findings = told_again_and_again(NAME, 1_000, 6);
+    let finding = one(&findings, "icmp_ignored", Severity::Warning);
+    assert!(finding.title.contains("1280 bytes"), "{}", finding.title);
+    assert!(told_again_and_again("pmtud", 1_000, 6).is_empty());
+}
+
+/// What was under way when the first message came, and a sender that learns from it.
+#[test]
+fn udp_that_learns_is_left_alone() {
+    for (every, told) in [(100, 6), (1_000, 2)] {
+        assert!(told_again_and_again(NAME, every, told).is_empty());
+        assert_eq!(told_again_and_again("pmtud", every, told).len(), 1);
+    }
 }

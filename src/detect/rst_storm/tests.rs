@@ -1,9 +1,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
-use crate::detect::testing::{fires, silent};
+use crate::detect::testing::{fires, in_traffic, one, silent};
 use crate::dissect::{DefragStats, PacketRef};
 use crate::flow::{Reset, TcpFlow};
+use crate::support::filler;
+use crate::support::scenes::Lab;
+use crate::support::tcp::{ACK, CLIENT, RST, SERVER};
 use crate::time::Span;
 
 const NAME: &str = RstStorm::RULE.name;
@@ -231,4 +234,50 @@ fn what_a_scanner_provokes_is_information() {
         findings.into_iter().find(|finding| finding.title.contains(":513")).expect("a storm").severity
     };
     assert_eq!((of_513(400), of_513(20)), (Severity::Info, Severity::Critical));
+}
+
+/// Connections to a database, one every ten seconds: `answered` requests, and one that the server answers by
+/// a RST after so many ms.
+fn reset_on_request(lab: &mut Lab, server: (u8, u16), connections: u64, answered: u64, after: u64) {
+    for number in 0..connections {
+        let mut talk = lab.talk(7, server, 10 + number * 10_000, [30, 500]);
+        talk.handshake(&mut lab.capture);
+        (0..answered).for_each(|_| talk.exchange(&mut lab.capture, &filler(1, 200), 400));
+        talk.send(&mut lab.capture, CLIENT, ACK, &filler(2, 200));
+        talk.turn(CLIENT);
+        talk.ack(&mut lab.capture, SERVER, &[]);
+        talk.wait(after * 1_000);
+        talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+    }
+}
+
+#[test]
+fn a_few_connections_that_are_reset_in_place_of_an_answer_are_said() {
+    for (answered, after) in [(0, 20), (3, 2_000)] {
+        let findings = in_traffic(NAME, |lab| reset_on_request(lab, (9, 5432), 6, answered, after));
+        let finding = one(&findings, "abort", Severity::Warning);
+        assert!(finding.summary.contains("was not answered"), "{}", finding.summary);
+        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (6, 6));
+    }
+    let peer = in_traffic(NAME, |lab| reset_on_request(lab, (9, 51_413), 6, 0, 20));
+    one(&peer, "abort", Severity::Info);
+}
+
+#[test]
+fn habits_and_accidents_are_no_resets_in_place_of_an_answer() {
+    // A goodbye that is answered by a RST, as of LDAP.
+    let goodbye = in_traffic(NAME, |lab| reset_on_request(lab, (9, 389), 6, 3, 1));
+    let few = in_traffic(NAME, |lab| reset_on_request(lab, (9, 5432), 4, 0, 20));
+    let some = in_traffic(NAME, |lab| {
+        reset_on_request(lab, (9, 5432), 6, 0, 20);
+        for number in 0..4 {
+            let mut talk = lab.talk(8, (9, 5432), 500 + number * 10_000, [30, 500]);
+            talk.handshake(&mut lab.capture);
+            talk.exchange(&mut lab.capture, &filler(1, 200), 400);
+            talk.close(&mut lab.capture);
+        }
+    });
+    for findings in [goodbye, few, some] {
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
 }

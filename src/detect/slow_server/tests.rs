@@ -290,3 +290,90 @@ fn a_relay_that_acknowledges_for_the_server_clears_no_network() {
     assert!(summary(90_000).contains("acknowledges in its place"), "{}", summary(90_000));
     assert!(summary(400).contains("The network's share"), "{}", summary(400));
 }
+
+/// Connections to `port` on which the client asks once, and the host acknowledges. They are closed after a
+/// wait, or go on; the capture does for 100 s.
+fn hangs(lab: &mut Lab, port: u16, count: u64, request: &[u8], closed_after: Option<u64>) {
+    for number in 0..count {
+        let mut talk = opened(lab, (9, port), 10 + number * 400);
+        talk.send(&mut lab.capture, CLIENT, ACK, request);
+        talk.turn(CLIENT);
+        talk.ack(&mut lab.capture, SERVER, &[]);
+        if let Some(seconds) = closed_after {
+            talk.wait(seconds * 1_000_000);
+            talk.close(&mut lab.capture);
+        }
+    }
+    let mut other = opened(lab, (10, 80), 100_000);
+    turn(lab, &mut other, 200, 5, 900);
+    other.close(&mut lab.capture);
+}
+
+const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A browser that hangs, recorded until somebody stopped the capture.
+#[test]
+fn one_request_that_hangs_is_said() {
+    let findings = in_traffic(NAME, |lab| hangs(lab, 8080, 1, GET, None));
+    let finding = one(&findings, "silent", Severity::Info);
+    assert!(finding.title.ends_with("does not answer 1 of 1 request"), "{}", finding.title);
+    let findings = in_traffic(NAME, |lab| hangs(lab, 8080, 1, GET, Some(60)));
+    assert!(one(&findings, "silent", Severity::Info).title.contains("before clients give up"));
+    // A part of a capture: nobody waits for so long.
+    let findings = in_traffic(NAME, |lab| {
+        hangs(lab, 8080, 1, GET, None);
+        opened(lab, (10, 81), 900_000).close(&mut lab.capture);
+    });
+    assert!(findings.is_empty(), "{findings:#?}");
+    // One that the client did not wait for.
+    let findings = in_traffic(NAME, |lab| hangs(lab, 8080, 1, GET, Some(4)));
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn one_answer_that_comes_late_in_plain_text_is_said() {
+    let one_of = |target: &str, after: u64| {
+        in_traffic(NAME, |lab| {
+            let mut talk = opened(lab, (9, 8080), 10);
+            asked(lab, &mut talk, target, after, NEWS);
+            talk.close(&mut lab.capture);
+        })
+    };
+    one(&one_of("/report", 20_000), "slow", Severity::Info);
+    for quiet in [one_of("/report", 4_000), one_of("/events?poll=1", 20_000)] {
+        assert!(quiet.is_empty(), "{quiet:#?}");
+    }
+}
+
+/// A protocol that is not known, and a server that never says anything.
+#[test]
+fn requests_of_any_protocol_that_hang_are_information() {
+    for closed_after in [None, Some(60)] {
+        let findings = in_traffic(NAME, |lab| hangs(lab, 5432, 5, &filler(1, 200), closed_after));
+        let finding = one(&findings, "silent", Severity::Info);
+        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (5, 5));
+        assert!(finding.alternatives[0].contains("one way"), "{finding:#?}");
+    }
+}
+
+/// Logs, and what is closed soon.
+#[test]
+fn what_wants_no_answer_is_none_that_hangs() {
+    let logs = in_traffic(NAME, |lab| {
+        for number in 0..5 {
+            let mut talk = opened(lab, (9, 5140), 10 + number * 400);
+            for _ in 0..8 {
+                talk.send(&mut lab.capture, CLIENT, ACK, &filler(1, 200));
+                talk.turn(CLIENT);
+                talk.ack(&mut lab.capture, SERVER, &[]);
+                talk.wait(2_000_000);
+            }
+            talk.wait(60_000_000);
+            talk.close(&mut lab.capture);
+        }
+    });
+    let soon = in_traffic(NAME, |lab| hangs(lab, 2003, 5, &filler(1, 200), Some(2)));
+    for findings in [logs, soon] {
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}
