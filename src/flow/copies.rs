@@ -113,6 +113,15 @@ fn fingerprint<const N: usize>(words: [u64; N]) -> u64 {
     xxh3_64(words.map(u64::to_le_bytes).as_flattened())
 }
 
+/// The last packet of the other side that is no copy.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Other {
+    /// Its ordinal; 0 when there is none.
+    pub(super) packet: u64,
+    /// It acknowledges nothing.
+    pub(super) is_syn: bool,
+}
+
 /// The last packets of one direction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Copies {
@@ -132,14 +141,14 @@ impl Copies {
         self.recent.capacity() * size_of::<Seen>()
     }
 
-    /// The packet that `packet` is another observation of; else remembers `packet`. `other` is the ordinal of
-    /// the last packet of the other side.
+    /// The packet that `packet` is another observation of; else remembers `packet`. `other` is the last
+    /// packet of the other side.
     pub(super) fn check(
         &mut self,
         packet: &PacketRecord,
         ip: &Ip,
         tcp: &Tcp,
-        other: u64,
+        other: Other,
     ) -> Option<PacketRef> {
         let seen = Seen::new(packet, ip, tcp);
         let tag = seen.same as u32;
@@ -172,7 +181,7 @@ impl Copies {
     }
 
     /// `packet` is another observation of one that is remembered.
-    pub(super) fn knows(&self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, other: u64) -> bool {
+    pub(super) fn knows(&self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp, other: Other) -> bool {
         self.original(&Seen::new(packet, ip, tcp), packet, ip, tcp, other).is_some()
     }
 
@@ -182,7 +191,7 @@ impl Copies {
         packet: &PacketRecord,
         ip: &Ip,
         tcp: &Tcp,
-        other: u64,
+        other: Other,
     ) -> Option<PacketRef> {
         if self.found == 0 && !self.tags.contains(&(seen.same as u32)) {
             return None;
@@ -198,7 +207,7 @@ impl Copies {
         packet: &PacketRecord,
         ip: &Ip,
         tcp: &Tcp,
-        other: u64,
+        other: Other,
     ) -> Option<PacketRef> {
         let seen = Seen::new(packet, ip, tcp);
         let length = |seen: &Seen| seen.range.1.since(seen.range.0);
@@ -207,7 +216,7 @@ impl Copies {
             let limit = match earlier.way != seen.way {
                 true => OTHER_WAY,
                 // A sender repeats what it was asked for, or in pieces what was too big (RFC 8201 section 4).
-                false if self.found > 0 && other < earlier.at.packet => SAME_WAY,
+                false if self.found > 0 && other.packet < earlier.at.packet => SAME_WAY,
                 false => return false,
             };
             earlier.reply == seen.reply && apart <= limit
@@ -258,7 +267,7 @@ impl Copies {
         packet: &PacketRecord,
         ip: &Ip,
         tcp: &Tcp,
-        other: u64,
+        other: Other,
     ) -> bool {
         if earlier.same != later.same {
             return false;
@@ -284,8 +293,12 @@ impl Copies {
             return apart <= OTHER_WAY;
         }
         // A SYN between two SYN-ACKs asks for the second, also within one tick of the time stamps.
-        if tcp.flags.is_syn_ack() && other > earlier.at.packet {
+        let asked_for = tcp.flags.is_syn_ack() && other.packet > earlier.at.packet;
+        if asked_for && other.is_syn {
             return self.found > 0 && apart <= SAME_WAY;
+        }
+        if asked_for && !same_clock_proves {
+            return apart <= SAME_WAY;
         }
         // A FIN is probed for after two round trips, which can be shorter (RFC 8985 section 7.2).
         let probed = tcp.flags.0 & 0x02 == 0 && self.found == 0;

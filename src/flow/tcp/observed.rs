@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Connection;
 use crate::dissect::{Direction, Ip, PacketRecord, PacketRef, Seq, Tcp};
 use crate::flow::EventKind;
+use crate::flow::copies::Other;
 use crate::flow::sent::Segment;
 
 /// Numbers of one connection are no further apart: sixteen times the largest window without scaling. A
@@ -99,8 +100,9 @@ impl Connection {
         }
     }
 
-    /// Ordinal of the last packet of a direction.
-    fn last_of(&self, direction: Direction) -> u64 {
-        self.last[direction.index()].map_or(0, |last| last.at.packet)
+    /// The last packet of a direction.
+    fn last_of(&self, direction: Direction) -> Other {
+        let last = self.last[direction.index()].as_ref();
+        last.map_or_else(Other::default, |last| Other { packet: last.at.packet, is_syn: last.ack.is_none() })
     }
 }
