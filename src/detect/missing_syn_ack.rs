@@ -13,8 +13,7 @@
 //! are to few hosts and no connection opened without its SYN-ACK.
 //! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server
 //! repeated its SYN-ACK after the client's ACK. `late`: opened after a repeat of SYN or SYN-ACK, at least
-//! `late` after the first SYN, and later than the round trips of the connection explain. Without a repeat in
-//! the capture that is information.
+//! `late` after the first SYN, and later than the round trips of the connection explain.
 //!
 //! Its severity follows from the connections whose client repeated its SYN. A single SYN is information, and
 //! so are SYN-ACKs that the server sent at once and had to repeat.
@@ -335,8 +334,6 @@ impl Detector for MissingSynAck {
         }
         // The server answered each of them at once: packets were lost.
         let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
-        // No repeat was captured: clients repeat a SYN after one second, or three.
-        let alone = outcome == Outcome::Late && !unlucky && case.counts.syns == case.flows();
         let (title, shown) = match outcome {
             Outcome::Silent => {
                 (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point")
@@ -349,9 +346,6 @@ impl Detector for MissingSynAck {
                 format!("{server} does not see the end of the handshake"),
                 "were acknowledged, and the server went on repeating its SYN-ACK",
             ),
-            Outcome::Late if alone => {
-                (format!("{server} answers SYNs late"), "opened late: the SYN-ACK took a second or more")
-            }
             Outcome::Late if unlucky => (
                 format!("Connections to {server} open only after a repeated SYN-ACK"),
                 "got an answer at once, and opened only after a repeat",
@@ -379,7 +373,7 @@ impl Detector for MissingSynAck {
             if outcome == Outcome::Late { " in time" } else { "" },
         );
         let severity = match outcome {
-            Outcome::Late if unlucky || alone => Severity::Info,
+            Outcome::Late if unlucky => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent if case.flows() == 1 && is_stray(server, case, context.heard) => Severity::Info,
@@ -414,7 +408,8 @@ impl MissingSynAck {
             HandshakeOutcome::AckLost => Some(Outcome::AckLost),
             HandshakeOutcome::Established => {
                 // A refusal or a challenge is an answer, too.
-                let late = waited >= self.late && handshake.answer.is_none();
+                let repeated = handshake.syn_count.max(handshake.syn_ack_count) > 1;
+                let late = repeated && waited >= self.late && handshake.answer.is_none();
                 // A path over satellites takes as long, and makes clients repeat their SYNs.
                 (late && (waited - trips).0 >= self.late.0 / 2).then_some(Outcome::Late)
             }
