@@ -13,8 +13,7 @@
 //! are to few hosts and no connection opened without its SYN-ACK.
 //! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server
 //! repeated its SYN-ACK after the client's ACK. `late`: opened after a repeat of SYN or SYN-ACK, at least
-//! `late` after the first SYN, and later than the round trips of the connection explain. Without a repeat in
-//! the capture that is information.
+//! `late` after the first SYN, and later than the round trips of the connection explain.
 //!
 //! Its severity follows from the connections whose client repeated its SYN. A single SYN is information, and
 //! so are SYN-ACKs that the server sent at once and had to repeat.
@@ -65,7 +64,7 @@ thresholds! {
             "how long a SYN must go without an answer before silence means something",
             "RFC 6298 section 2.1: the initial retransmission time-out";
         late: Span = 1.0 "s",
-            "connect time from which it is late; without a repeat it is information",
+            "connect time with at least one repeated SYN, from which it is late",
             "RFC 6298 section 2.1: one repeat of the SYN";
         sweep: u64 = 15.0 "services",
             "silent services of one client or one host, from which they are one finding",
@@ -134,8 +133,6 @@ counts! {
         authenticated_by_one: u64,
         /// Late ones that the server had answered at once.
         answered: u64,
-        /// Connections whose server repeated its SYN-ACK.
-        answered_again: u64,
     }
 }
 
@@ -256,7 +253,6 @@ impl Detector for MissingSynAck {
             u64::from(answered.is_some_and(|answered| asked != Some(answered)));
         let at_once = handshake.connect_time.is_some_and(|time| time < self.late);
         case.counts.answered += u64::from(outcome == Outcome::Late && at_once);
-        case.counts.answered_again += u64::from(handshake.syn_ack_count > 1);
         case.show(-waited.0, flow.id, || evidence(handshake, *first));
     }
 
@@ -342,8 +338,6 @@ impl Detector for MissingSynAck {
         // The server answered each of them at once: packets were lost.
         let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
         let asked_once = outcome == Outcome::Late && case.counts.repeated == 0;
-        // No repeat was captured: clients repeat a SYN after one second, or three.
-        let alone = asked_once && !unlucky && case.counts.answered_again == 0;
         let (title, shown) = match outcome {
             Outcome::Silent => {
                 (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point")
@@ -356,9 +350,6 @@ impl Detector for MissingSynAck {
                 format!("{server} does not see the end of the handshake"),
                 "were acknowledged, and the server went on repeating its SYN-ACK",
             ),
-            Outcome::Late if alone => {
-                (format!("{server} answers SYNs late"), "opened late: the SYN-ACK took a second or more")
-            }
             Outcome::Late if unlucky => (
                 format!("Connections to {server} open only after a repeated SYN-ACK"),
                 "got an answer at once, and opened only after a repeat",
@@ -390,7 +381,7 @@ impl Detector for MissingSynAck {
             if outcome == Outcome::Late { " in time" } else { "" },
         );
         let severity = match outcome {
-            Outcome::Late if unlucky || alone => Severity::Info,
+            Outcome::Late if unlucky => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent if case.flows() == 1 && is_stray(server, case, context.heard) => Severity::Info,
@@ -425,7 +416,8 @@ impl MissingSynAck {
             HandshakeOutcome::AckLost => Some(Outcome::AckLost),
             HandshakeOutcome::Established => {
                 // A refusal or a challenge is an answer, too.
-                let late = waited >= self.late && handshake.answer.is_none();
+                let repeated = handshake.syn_count.max(handshake.syn_ack_count) > 1;
+                let late = repeated && waited >= self.late && handshake.answer.is_none();
                 // A path over satellites takes as long, and makes clients repeat their SYNs.
                 (late && (waited - trips).0 >= self.late.0 / 2).then_some(Outcome::Late)
             }

@@ -469,23 +469,3 @@ fn a_client_that_is_late_everywhere_is_one_finding() {
     assert!(one(&finding, "late", Severity::Warning).title.starts_with("8 services"), "{finding:#?}");
     assert_eq!((finding.len(), findings(3).len()), (1, 3));
 }
-
-/// The SYN-ACK takes three seconds, and nobody repeats the SYN; what follows takes `trip` ms.
-#[test]
-fn a_syn_ack_that_comes_late_without_a_repeat_is_information() {
-    let findings = |trip: u64| {
-        in_traffic(NAME, |lab| {
-            let mut talk = lab.talk(7, (9, 443), 20, [30, trip * 500]);
-            talk.send(&mut lab.capture, CLIENT, SYN, b"");
-            talk.wait(3_000_000);
-            talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
-            talk.turn(SERVER);
-            talk.send(&mut lab.capture, CLIENT, ACK, b"");
-            (0..3).for_each(|_| talk.exchange(&mut lab.capture, b"GET / HTTP/1.1\r\n\r\n", 300));
-            talk.close(&mut lab.capture);
-        })
-    };
-    let finding = one(&findings(20), "late", Severity::Info);
-    assert!(finding.title.ends_with("answers SYNs late"), "{}", finding.title);
-    assert!(findings(3_000).is_empty(), "a way so long");
-}
