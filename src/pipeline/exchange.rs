@@ -131,12 +131,14 @@ mod tests {
 
     #[test]
     fn what_is_not_the_message_is_refused() {
+        // Its variable-length form is one octet up to 127.
+        let version = VERSION as u8;
         let bytes = encode(&Records::default()).expect("encoded");
-        assert_eq!(bytes, [8, 1, 0]);
+        assert_eq!(bytes, [version, 1, 0]);
         assert_eq!(decode::<Records>(&bytes), Ok(Records::default()));
         assert_eq!(decode::<Leads>(&bytes), Err(ExchangeError::Kind { found: 1, expected: 3 }));
         assert_eq!(decode::<Records>(&[1, 1, 0]), Err(ExchangeError::Version { found: 1 }));
-        assert_eq!(decode::<Records>(&[8, 1, 0, 7]), Err(ExchangeError::Surplus(1)));
-        assert!(matches!(decode::<Records>(&[8, 1, 1, 5]), Err(ExchangeError::Damaged(_))));
+        assert_eq!(decode::<Records>(&[version, 1, 0, 7]), Err(ExchangeError::Surplus(1)));
+        assert!(matches!(decode::<Records>(&[version, 1, 1, 5]), Err(ExchangeError::Damaged(_))));
     }
 }
