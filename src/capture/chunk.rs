@@ -17,7 +17,8 @@ pub enum Format {
         big_endian: bool,
         /// The record header's second time word counts nanoseconds, not microseconds.
         nanoseconds: bool,
-        /// Length of a record header in bytes: 16, or 24 for the modified (Kuznetzov) format.
+        /// Length of a record header in bytes: 16, 20 of Nokia's libpcap, 24 of the modified (Kuznetzov)
+        /// format.
         header: u8,
         /// The two lengths of a record header may stand in the wrong order: format versions before 2.4.
         swapped: bool,

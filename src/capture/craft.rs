@@ -4,7 +4,8 @@
 pub(super) struct Pcap {
     pub(super) bytes: Vec<u8>,
     big_endian: bool,
-    modified: bool,
+    /// What stands behind the four words of a record header.
+    more: &'static [u8],
 }
 
 fn put32(bytes: &mut Vec<u8>, big_endian: bool, value: u32) {
@@ -25,7 +26,13 @@ impl Pcap {
         for word in [0, 0, 65_535, 1] {
             put32(&mut bytes, big_endian, word);
         }
-        Self { bytes, big_endian, modified: magic == 0xa1b2_cd34 }
+        let more: &[u8] = if magic == 0xa1b2_cd34 { &[0, 0, 0, 2, 8, 0, 0, 0] } else { &[] };
+        Self { bytes, big_endian, more }
+    }
+
+    /// Records as Nokia's libpcap writes them.
+    pub(super) fn of_nokia(self) -> Self {
+        Self { more: &[0; 4], ..self }
     }
 
     /// Adds a record.
@@ -33,9 +40,7 @@ impl Pcap {
         for word in [seconds, fraction, data.len() as u32, wire] {
             put32(&mut self.bytes, self.big_endian, word);
         }
-        if self.modified {
-            self.bytes.extend([0, 0, 0, 2, 8, 0, 0, 0]);
-        }
+        self.bytes.extend(self.more);
         self.bytes.extend(data);
         self
     }

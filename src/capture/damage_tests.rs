@@ -393,6 +393,25 @@ fn survives(bytes: &[u8]) {
     assert!(serde_json::to_string(&report).is_ok());
 }
 
+#[test]
+fn records_of_nokia_are_told_from_damaged_ones() {
+    let magic = 0xa1b2_c3d4;
+    for big_endian in [false, true] {
+        let plain = Pcap::new(magic, big_endian);
+        let nokia = ten(Pcap::new(magic, big_endian).of_nokia(), 0).bytes;
+        let (seen, report) = read(&nokia);
+        assert_eq!((seen.len(), report.damages.len()), (10, 0));
+        let packets = |seen: &[Seen]| -> Vec<_> {
+            seen.iter().map(|(_, _, time, wire, .., data)| (*time, *wire, data.clone())).collect()
+        };
+        assert_eq!(packets(&seen), packets(&read(&ten(plain, 0).bytes).0));
+        // Four bytes of a second header.
+        let one = Pcap::new(magic, big_endian).packet(1_600_000_000, 1, b"abcd", 60).raw(&[1, 2, 3, 4]);
+        let (seen, report) = read(&one.bytes);
+        assert_eq!((seen.len(), seen[0].6.as_slice(), report.damages.len()), (1, &b"abcd"[..], 1));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

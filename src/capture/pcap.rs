@@ -1,9 +1,10 @@
-//! Classic pcap: a 24-byte file header, then records of a 16 (or 24) byte header and the captured bytes.
+//! Classic pcap: a 24-byte file header, then records of a 16 (20, 24) byte header and the captured bytes.
 //!
 //! Variants by magic number: microseconds (`a1b2c3d4`), nanoseconds (`a1b23c4d`), and the modified format
-//! of patched libpcaps (`a1b2cd34`), whose record header has 8 more bytes; each in both byte orders. Of the
-//! link type word the low 16 bits are the type; the rest says things about checksums.
-//! Source: draft-ietf-opsawg-pcap.
+//! of patched libpcaps (`a1b2cd34`), whose record header has 8 more bytes; each in both byte orders. Nokia's,
+//! with 4 more bytes, has the magic number of the first and is told by its records. Of the link type word
+//! the low 16 bits are the type; the rest says things about checksums.
+//! Source: draft-ietf-opsawg-pcap; Wireshark for Nokia's.
 
 use crate::capture::{Format, Interface, LinkType};
 use crate::time::Timestamp;
@@ -40,6 +41,11 @@ pub(super) struct Head {
     pub(super) fraction: u32,
     pub(super) captured: u32,
     pub(super) wire: u32,
+}
+
+/// What stands behind the file header.
+pub(super) fn records(file: &[u8]) -> &[u8] {
+    file.get(FILE_HEADER..).unwrap_or_default()
 }
 
 impl FileHeader {
@@ -103,7 +109,7 @@ impl Layout {
             (false, 16) if !self.swapped => pcap_parser::parse_pcap_frame(bytes),
             (true, 16) if !self.swapped => pcap_parser::parse_pcap_frame_be(bytes),
             (false, 24) if !self.swapped => pcap_parser::parse_pcap_frame_modified(bytes),
-            // The crate knows neither the big-endian modified format nor swapped lengths.
+            // The crate knows neither the big-endian modified format nor Nokia's, nor swapped lengths.
             _ => {
                 let head = self.head(bytes)?;
                 let end = self.header.checked_add(head.captured as usize)?;

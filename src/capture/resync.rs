@@ -103,6 +103,22 @@ impl Pattern {
     }
 }
 
+/// A chain of records of this layout starts at the start of `bytes`.
+pub(super) fn begins_with(layout: Layout, bytes: &[u8]) -> bool {
+    Pattern::Pcap { layout, near: None }.believable(bytes)
+}
+
+/// The layout of records for which the magic number says `layout`: Nokia's libpcap wrote the plain magic
+/// number, and four more bytes in every record header. One record does not prove that: four bytes may be
+/// what a cut left of the next.
+pub(super) fn variant(layout: Layout, bytes: &[u8]) -> Layout {
+    const NOKIA: usize = 20;
+    let longer = Layout { header: NOKIA, ..layout };
+    let second = longer.record(bytes).and_then(|(.., length)| bytes.get(length..)).unwrap_or_default();
+    let is_longer = layout.header < NOKIA && !begins_with(layout, bytes) && begins_with(longer, bytes);
+    if is_longer && begins_with(longer, second) { longer } else { layout }
+}
+
 /// A record header that a capture program could have written about a packet near the time `near`.
 pub(super) fn plausible(layout: Layout, head: &Head, near: Option<u32>) -> bool {
     let second = if layout.nanoseconds { 1_000_000_000 } else { 1_000_000 };

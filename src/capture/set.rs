@@ -22,6 +22,7 @@ use super::link_type::LinkType;
 use super::pcap::{self, FileHeader};
 use super::pcapng;
 use super::report::FileReport;
+use super::resync;
 use super::sniff::{self, Magic};
 use super::source::{Compression, Source};
 use super::split::Splitter;
@@ -392,10 +393,14 @@ pub(super) fn begin(
         found: window.len() as u64,
     };
     match sniff::magic(window) {
-        Magic::Pcap => match FileHeader::read(window) {
-            Some(header) => Ok((Splitter::pcap(header, report, max_record), pcap::FILE_HEADER)),
-            None => Err(cut("pcap", pcap::FILE_HEADER)),
-        },
+        Magic::Pcap => {
+            let mut header = FileHeader::read(window).ok_or_else(|| cut("pcap", pcap::FILE_HEADER))?;
+            if !resync::begins_with(header.layout, pcap::records(window)) {
+                source.fill(pcap::FILE_HEADER + resync::LOOKAHEAD);
+                header.layout = resync::variant(header.layout, pcap::records(source.window()));
+            }
+            Ok((Splitter::pcap(header, report, max_record), pcap::FILE_HEADER))
+        }
         Magic::Pcapng if window.len() < pcapng::MIN_BLOCK => Err(cut("pcapng section", 28)),
         Magic::Pcapng if pcapng::byte_order(window).is_some() => {
             let big_endian = pcapng::byte_order(window).unwrap_or_default();
