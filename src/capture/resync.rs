@@ -1,4 +1,4 @@
-//! Finding the next believable record behind a damaged place.
+//! Where records can be believed: behind a damaged place, and at the start of a file.
 //!
 //! A place is believed when a chain of records starts there: [`CHAIN`] plausible headers, each where the one
 //! before says it is, or fewer when the file ends right behind one. Only records up to [`LONGEST`] bytes are

@@ -395,6 +395,7 @@ pub(super) fn begin(
     match sniff::magic(window) {
         Magic::Pcap => {
             let mut header = FileHeader::read(window).ok_or_else(|| cut("pcap", pcap::FILE_HEADER))?;
+            // Most files are told by what is read already.
             if !resync::begins_with(header.layout, pcap::records(window)) {
                 source.fill(pcap::FILE_HEADER + resync::LOOKAHEAD);
                 header.layout = resync::variant(header.layout, pcap::records(source.window()));

@@ -48,6 +48,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
 use crate::detect::lookups::{Answered, Got, asks_resolver, shown};
+use crate::detect::translations::FORWARDED;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead, Service};
@@ -384,15 +385,15 @@ impl DnsUnanswered {
         ) {
             return book.not_judged("the response is recorded before the query");
         }
-        let got = book.notes.answered.after(*client, &asked_for(name, *qtype), from, self.fail_over);
+        let (answered, asked) = (&book.notes.answered, asked_for(name, *qtype));
+        let mut got = answered.after(*client, &asked, from, self.fail_over);
         // Or it had the answer already, of another that it asked at the same time.
-        let got = match (
-            got,
-            book.notes.answered.after(*client, &asked_for(name, *qtype), from - FAIL_OVER, FAIL_OVER),
-        ) {
-            (Got::Never, Got::At(_, resolver)) if resolver != question.0 => Got::At(from, resolver),
-            (got, _) => got,
-        };
+        if matches!(got, Got::Never)
+            && let Got::At(_, resolver) = answered.after(*client, &asked, from - FAIL_OVER, FAIL_OVER)
+            && resolver != question.0
+        {
+            got = Got::At(from, resolver);
+        }
         // The client's next query, to anybody, says that it had given up waiting for the one before.
         let (waited, watched) = (last.last.time - from, last.watched_until - last.last.time);
         let asked_again = tries.len() > 1 || waited >= self.again;
@@ -441,9 +442,6 @@ fn behind_translation(all: &[((Question, u64), Tries)]) -> BTreeSet<u64> {
     }
     behind
 }
-
-/// A host keeps a packet no longer before it forwards it, as `translations` has it.
-const FORWARDED: Span = Span::millis(10);
 
 /// Deprecated, and routed nowhere (RFC 3879 section 4).
 fn is_site_local(address: Ipv6Addr) -> bool {

@@ -10,7 +10,7 @@
 //! or later, or the capture goes on for as long after the last one. And the capture holds other packets of
 //! the host, or packets for the client's network: without any, an answer may have passed elsewhere. It did
 //! not reach a client that asks three times and more: those attempts count, a warning at most, when they
-//! are to few hosts and no connection opened without its SYN-ACK.
+//! are to few hosts and services, and no connection opened without its SYN-ACK.
 //! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server
 //! repeated its SYN-ACK after the client's ACK. `late`: opened after a repeat of SYN or SYN-ACK, at least
 //! `late` after the first SYN, and later than the round trips of the connection explain.
@@ -273,13 +273,14 @@ impl Detector for MissingSynAck {
             };
             *outcome == Outcome::Silent && !heard.sent(server.address) && !answers()
         };
-        let mut hosts = Distinct::default();
+        let (mut hosts, mut services) = (Distinct::default(), 0);
         book.cases().filter(|(key, case)| unheard(key, case)).for_each(|((server, _), _)| {
             hosts.add(server.address);
+            services += 1;
         });
-        // Many would be a dark network, or a capture of one direction.
+        // Many would be a dark network, a scan, or a capture of one direction.
         let one_way = book.notes.one_way > 0 || book.totals().any(|(.., total)| total.reply_unseen > 0);
-        let told = hosts.count() < HOSTS && !one_way;
+        let told = hosts.count() < HOSTS && services < self.sweep && !one_way;
         let unheard = book.take(|key, case| unheard(key, case) && !(told && insists(case)));
         if told {
             book.notes.unheard = hosts;

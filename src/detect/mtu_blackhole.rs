@@ -37,7 +37,7 @@
 //! # References
 //! RFC 1191; RFC 8201; RFC 2923; RFC 4821.
 
-use crate::detect::pmtud::keeps_size;
+use crate::detect::pmtud::{keeps_size, said};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, IcmpError, TcpFlow, UndeliveredSegment};
@@ -316,12 +316,7 @@ fn datagrams(flow: &Flow, book: &mut Book<MtuBlackhole>) {
             limit.largest_passing_bytes.add(mtu);
         }
         case.show(-(told.len() as i64), flow.id, || {
-            let said = |error: &&IcmpError| {
-                let length = error.icmp.quoted.map_or(0, |quoted| quoted.ip.length);
-                let mtu = error.icmp.mtu.unwrap_or(0);
-                Evidence::new(error.at, Role::Icmp, format!("next-hop MTU {mtu}, quotes {length} bytes"))
-            };
-            told.iter().take(8).map(said).collect::<Vec<_>>()
+            told.iter().take(8).map(|error| said(error)).collect::<Vec<_>>()
         });
     }
 }
@@ -332,8 +327,8 @@ fn too_big(server: Endpoint, direction: Direction, case: &Case<SizeLimit>) -> Dr
     let way = if direction == Direction::ToServer { "to" } else { "from" };
     let title = format!("UDP {way} {server} stays above the MTU of the path, {mtu} bytes");
     let summary = format!(
-        "{} got {} within {}: {mtu} bytes is what passes. Datagrams of {failing} bytes and more came again \
-         and again, and each was dropped.",
+        "{} got {} within {}: {mtu} bytes is what passes. Routers dropped datagrams of {failing} bytes and \
+         more again and again.",
         plural(case.flows(), "flow"),
         plural(limit.messages, "ICMP message"),
         case.affected.active.span(),

@@ -10,8 +10,8 @@
 //! sender of that packet went on, and nothing that is larger than the MTU stayed undelivered.
 //!
 //! # What it leaves alone
-//! - Senders that go on with the same size (see `mtu_blackhole`, `icmp_ignored`): for datagrams other than
-//!   of TCP that is three messages over three seconds. QUIC probes sizes of its own accord (RFC 8899).
+//! - Senders that go on with the same size (see `mtu_blackhole`, `icmp_ignored`): of UDP that is
+//!   three messages over three seconds. QUIC probes sizes of its own accord (RFC 8899).
 //! - MTUs that cannot be: below 68 bytes for IPv4 (RFC 791), below 1280 for IPv6 (RFC 8200).
 //!
 //! # What it does not claim
@@ -88,7 +88,7 @@ impl Detector for Pmtud {
             else {
                 continue;
             };
-            if mtu < if first.icmp.v6 { 1280 } else { 68 } {
+            if mtu < least_mtu(first) {
                 book.not_judged("an MTU that cannot be");
                 continue;
             }
@@ -116,14 +116,7 @@ impl Detector for Pmtud {
             counts.sent_again += side.map_or(0, |side| side.retransmissions.path_mtu);
             let quoted = told.iter().filter_map(|(error, _)| error.icmp.quoted);
             quoted.for_each(|quoted| counts.largest.add(quoted.ip.length));
-            case.show(0, flow.id, || {
-                let messages = told.iter().take(4).map(|(error, mtu)| {
-                    let length = error.icmp.quoted.map_or(0, |quoted| quoted.ip.length);
-                    let fields = format!("next-hop MTU {mtu}, quotes {length} bytes");
-                    Evidence::new(error.at, Role::Icmp, fields)
-                });
-                messages.collect::<Vec<_>>()
-            });
+            case.show(0, flow.id, || told.iter().take(4).map(|(error, _)| said(error)).collect::<Vec<_>>());
         }
     }
 
@@ -155,6 +148,18 @@ impl Detector for Pmtud {
     }
 }
 
+/// What every link carries (RFC 8200 section 5, RFC 791 section 3.2).
+fn least_mtu(error: &IcmpError) -> u32 {
+    if error.icmp.v6 { 1280 } else { 68 }
+}
+
+/// What a message says of the packet that was too big.
+pub(super) fn said(error: &IcmpError) -> Evidence {
+    let length = error.icmp.quoted.map_or(0, |quoted| quoted.ip.length);
+    let mtu = error.icmp.mtu.unwrap_or(0);
+    Evidence::new(error.at, Role::Icmp, format!("next-hop MTU {mtu}, quotes {length} bytes"))
+}
+
 /// Messages about datagrams that are too big, when they are of UDP and come again and again: the sender has
 /// had the time to learn. QUIC tries sizes on purpose.
 pub(super) fn keeps_size(flow: &Flow, direction: Direction) -> Option<Vec<&IcmpError>> {
@@ -165,7 +170,7 @@ pub(super) fn keeps_size(flow: &Flow, direction: Direction) -> Option<Vec<&IcmpE
         return None;
     }
     let too_big = |error: &&IcmpError| {
-        let mtu = error.icmp.mtu.filter(|mtu| *mtu >= if error.icmp.v6 { 1280 } else { 68 });
+        let mtu = error.icmp.mtu.filter(|mtu| *mtu >= least_mtu(error));
         let quoted = error.icmp.quoted.map(|quoted| quoted.ip.length);
         error.quoted == direction && mtu.zip(quoted).is_some_and(|(mtu, length)| length > mtu)
     };

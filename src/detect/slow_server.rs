@@ -212,7 +212,7 @@ impl SlowServer {
 
     /// A request that the server acknowledged and did not answer until the client closed the connection, or
     /// the capture ended.
-    fn given_up(&self, flow: &Flow, turns: &Turns) -> Option<Unanswered> {
+    fn unanswered(&self, flow: &Flow, turns: &Turns) -> Option<Unanswered> {
         let turn = turns.open.filter(|turn| turn.ack.is_some() && !turn.repeated)?;
         let mute = flow.half(Direction::ToClient).payload_bytes == 0;
         let once = flow.tcp.as_ref()?.side(Direction::ToServer).data_segments <= ASKS;
@@ -291,7 +291,7 @@ impl Detector for SlowServer {
         if let Some(name) = flow.tls.as_ref().map(|tls| tls.server_name()) {
             book.notes.asked_by(flow.server, name);
         }
-        let given_up = self.given_up(flow, turns);
+        let unanswered = self.unanswered(flow, turns);
         let think = |waited: Span| (waited - rtt).max(Span::ZERO);
         let repeated = turns.slowest.iter().filter(|turn| turn.repeated);
         let mut resent: Vec<u16> = repeated.filter_map(|turn| Some(Times::slot(turn.waited()?))).collect();
@@ -308,9 +308,9 @@ impl Detector for SlowServer {
                 lost += Span(waited.0.saturating_mul(count as i64));
             }
         }
-        if let Some(given_up) = &given_up {
+        if let Some(unanswered) = &unanswered {
             profile.requests += 1;
-            lost += given_up.waited;
+            lost += unanswered.waited;
         }
         profile.late = late;
         let shown: Vec<&Turn> = turns
@@ -320,24 +320,26 @@ impl Detector for SlowServer {
             .collect();
         let heard_late =
             |turn: &Turn| turn.ack.is_some_and(|ack| think(ack.time - turn.request.time) >= self.ack_delay);
-        if !shown.is_empty() && given_up.is_none() && shown.iter().all(|turn| heard_late(turn)) {
+        if !shown.is_empty() && unanswered.is_none() && shown.iter().all(|turn| heard_late(turn)) {
             return book.not_judged("the ACKs of the requests came late, or are not in the capture");
         }
         if let Some(total) = book.judged(&flow.server) {
             total.absorb(profile);
         }
-        if late == 0 && given_up.is_none() {
+        if late == 0 && unanswered.is_none() {
             return;
         }
         let Some(case) = book.case(flow.server) else { return };
         let seen = shown.iter().flat_map(|turn| [Some(turn.request), turn.response]).flatten();
         case.flow(
             flow,
-            seen.chain(given_up.iter().flat_map(|of| {
-                [Some(of.turn.request), of.closing.map(|closing| closing.at)].into_iter().flatten()
-            })),
+            seen.chain(
+                unanswered.iter().flat_map(|of| {
+                    std::iter::once(of.turn.request).chain(of.closing.map(|closing| closing.at))
+                }),
+            ),
         );
-        case.failed += late + u64::from(given_up.is_some());
+        case.failed += late + u64::from(unanswered.is_some());
         case.lost += lost;
         let counts = &mut case.counts;
         counts.late_answers += late;
@@ -352,24 +354,24 @@ impl Detector for SlowServer {
             counts.shortest_wait_us.add(micros(waited));
             counts.longest_wait_us.add(micros(waited));
         }
-        if let Some(given_up) = &given_up {
+        if let Some(unanswered) = &unanswered {
             counts.given_up += 1;
-            counts.pending += u64::from(given_up.closing.is_none());
+            counts.pending += u64::from(unanswered.closing.is_none());
             counts.unknown += u64::from(flow.service.is_none());
-            counts.shortest_given_up_us.add(micros(given_up.waited));
-            counts.longest_given_up_us.add(micros(given_up.waited));
+            counts.shortest_given_up_us.add(micros(unanswered.waited));
+            counts.longest_given_up_us.add(micros(unanswered.waited));
         }
-        let open = given_up.as_ref().map(|of| &of.turn);
+        let open = unanswered.as_ref().map(|of| &of.turn);
         for ack in
             shown.iter().copied().chain(open).filter_map(|turn| Some(turn.ack?.time - turn.request.time))
         {
             counts.longest_ack_us.add(micros(ack));
         }
         let longest = shown.iter().filter_map(|turn| turn.waited()).max();
-        let rank = longest.max(given_up.as_ref().map(|of| of.waited)).unwrap_or_default();
+        let rank = longest.max(unanswered.as_ref().map(|of| of.waited)).unwrap_or_default();
         case.show(-rank.0, flow.id, || {
             let late = shown.into_iter().flat_map(|turn| evidence(turn, None));
-            let open = given_up.iter().flat_map(|of| evidence(&of.turn, of.closing));
+            let open = unanswered.iter().flat_map(|of| evidence(&of.turn, of.closing));
             late.chain(open).collect::<Vec<_>>()
         });
     }

@@ -240,7 +240,7 @@ mod tests {
     use crate::detect::testing::{fires, in_traffic, one, says_nothing};
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, Segment};
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, Segment, Talk};
 
     const NAME: &str = SpuriousRetransmission::RULE.name;
 
@@ -276,18 +276,7 @@ mod tests {
     fn acks_that_come_too_soon_answer_the_first_copies() {
         let findings = |rule: &str, held: bool| {
             in_traffic(rule, |lab| {
-                let mut talk = lab.talk(7, (9, 9092), 100, [20_000, 30]);
-                for round in 0..14 {
-                    if round == 0 {
-                        talk.handshake(&mut lab.capture);
-                    }
-                    talk.send(&mut lab.capture, SERVER, ACK, &filler(round, 700));
-                    talk.turn(SERVER);
-                    talk.ack(&mut lab.capture, CLIENT, &[]);
-                }
-                let sent: Vec<_> = (0..4)
-                    .map(|number| talk.send_lost(&mut lab.capture, SERVER, &filler(90 + number, 700)))
-                    .collect();
+                let (mut talk, sent) = four_on_their_way(lab);
                 talk.wait(300_000);
                 let both = filler(90, 700).into_iter().chain(filler(91, 700)).collect::<Vec<_>>();
                 let again = Segment { payload: both, ..sent[0].clone() };
@@ -302,10 +291,7 @@ mod tests {
                 talk.wait(200_000);
                 talk.received(&sent[3]);
                 talk.ack(&mut lab.capture, CLIENT, &[]);
-                lab.capture
-                    .packets
-                    .iter_mut()
-                    .for_each(|packet| packet.frame = without_stamps(&packet.frame));
+                drop_stamps(lab);
             })
         };
         let finding = one(&findings(NAME, true), "delay", Severity::Info);
@@ -319,16 +305,7 @@ mod tests {
     fn what_duplicate_acks_ask_for_is_lost_unless_its_ack_comes_at_once() {
         let findings = |rule: &str, micros: u64| {
             in_traffic(rule, |lab| {
-                let mut talk = lab.talk(7, (9, 9092), 100, [20_000, 30]);
-                talk.handshake(&mut lab.capture);
-                for round in 0..14 {
-                    talk.send(&mut lab.capture, SERVER, ACK, &filler(round, 700));
-                    talk.turn(SERVER);
-                    talk.ack(&mut lab.capture, CLIENT, &[]);
-                }
-                let sent: Vec<_> = (0..4)
-                    .map(|number| talk.send_lost(&mut lab.capture, SERVER, &filler(90 + number, 700)))
-                    .collect();
+                let (mut talk, sent) = four_on_their_way(lab);
                 talk.wait(40_000);
                 for _ in 0..3 {
                     talk.wait(50);
@@ -338,10 +315,7 @@ mod tests {
                 talk.wait(micros);
                 talk.received(&sent[3]);
                 talk.ack(&mut lab.capture, CLIENT, &[]);
-                lab.capture
-                    .packets
-                    .iter_mut()
-                    .for_each(|packet| packet.frame = without_stamps(&packet.frame));
+                drop_stamps(lab);
             })
         };
         one(&findings(NAME, 3_000), "reordering", Severity::Info);
@@ -349,6 +323,24 @@ mod tests {
             assert!(findings(NAME, micros).is_empty(), "{micros}");
             assert!(!findings("retransmission", micros).is_empty(), "{micros}");
         }
+    }
+
+    /// A connection with a round trip of 40 ms, and four segments of the server that nobody acknowledged yet.
+    fn four_on_their_way(lab: &mut Lab) -> (Talk, Vec<Segment>) {
+        let mut talk = lab.talk(7, (9, 9092), 100, [20_000, 30]);
+        talk.handshake(&mut lab.capture);
+        for round in 0..14 {
+            talk.send(&mut lab.capture, SERVER, ACK, &filler(round, 700));
+            talk.turn(SERVER);
+            talk.ack(&mut lab.capture, CLIENT, &[]);
+        }
+        let sent = (0..4).map(|number| talk.send_lost(&mut lab.capture, SERVER, &filler(90 + number, 700)));
+        let sent = sent.collect();
+        (talk, sent)
+    }
+
+    fn drop_stamps(lab: &mut Lab) {
+        lab.capture.packets.iter_mut().for_each(|packet| packet.frame = without_stamps(&packet.frame));
     }
 
     /// The frame with its TCP time stamps made padding: 12 octets of options in all segments but SYNs.

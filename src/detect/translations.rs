@@ -29,7 +29,7 @@ struct Side {
 
 /// A host keeps a packet no longer before it forwards it. A judgement: what takes longer waits for a link
 /// address, and that is for one packet.
-const FORWARDED: Span = Span::millis(10);
+pub(super) const FORWARDED: Span = Span::millis(10);
 
 /// The same for the first SYN, which may wait for one (RFC 4861 section 10: three requests, one second each).
 const RESOLVED: Span = Span::secs(3);

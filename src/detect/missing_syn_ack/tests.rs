@@ -158,7 +158,13 @@ fn silence_of_a_direction_that_is_not_captured_is_not_known() {
     let dark = in_traffic(NAME, |lab| {
         (0..9).for_each(|number| asks(lab, number + 20, (number + 90, 445), 20 + u64::from(number) * 90, 3));
     });
-    for findings in [once, one_way, running, dark] {
+    // A client that tries many ports of a few hosts.
+    let ports = in_traffic(NAME, |lab| {
+        for number in 0..16u16 {
+            asks(lab, 7, (90 + number as u8 % 4, 440 + number), 20 + u64::from(number) * 90, 3);
+        }
+    });
+    for findings in [once, one_way, running, dark, ports] {
         assert!(findings.is_empty(), "{findings:#?}");
     }
 }
