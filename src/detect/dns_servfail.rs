@@ -11,7 +11,8 @@
 //!   the answer to one and the next.
 //! - It is a warning when a name never resolved at the resolver: no lookup for it succeeded. Types that serve
 //!   DNSSEC or policy (DS, DNSKEY, CAA and the like) and reverse names (PTR) do not count for that: an
-//!   application goes on without them.
+//!   application goes on without them. Nor does a name that another one begins: where `www.shop.example` has
+//!   an address, `www.shop.example.corp.example` only tried a search list (resolv.conf(5)).
 //! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
 //!   one finding, and from two zones on when it answers nothing else.
 //! - Where the capture shows the resolver asking another one for the same name while its client waits, the
@@ -138,7 +139,21 @@ merged! {
     /// knew.
     pub(super) struct Asked {
         troubles: Bounded<(IpAddr, String, u64), Trouble, { 1 << 16 }>,
-        resolved: Bounded<(Endpoint, String), (), { 1 << 16 }>,
+        /// With the number of answers, none for NXDOMAIN and the like.
+        resolved: Bounded<(Endpoint, String), Most, { 1 << 16 }>,
+    }
+}
+
+impl Asked {
+    /// The answers that the resolver had for the name at most; `None` where it always failed.
+    fn known(&self, resolver: Endpoint, name: &str) -> Option<u64> {
+        self.resolved.get(&(resolver, name.to_owned())).map(|(_, answers)| answers.get())
+    }
+
+    /// The name is one that the resolver has answers for, and the suffix of a search list.
+    fn completes(&self, resolver: Endpoint, name: &str) -> bool {
+        let mut dots = name.match_indices('.');
+        dots.any(|(dot, _)| self.known(resolver, &name[..dot]).is_some_and(|answers| answers > 0))
     }
 }
 
@@ -182,7 +197,10 @@ impl Detector for DnsServfail {
         let subject = (flow.server, zone(&name).to_owned());
         if !failed {
             let hash = hash_of(&(flow.server, &name));
-            book.notes.resolved.observe_new(hash, || (flow.server, name.into_owned()));
+            let known = book.notes.resolved.observe_new(hash, || (flow.server, name.into_owned()));
+            if let Some(answers) = known {
+                answers.add(transaction.answers.len() as u64);
+            }
             book.judged(&subject);
             return;
         }
@@ -297,9 +315,8 @@ impl DnsServfail {
             }
             let Some(case) = book.find_mut((subject,)) else { continue };
             case.failed += lookups;
-            let resolved = (server, name.to_owned());
-            let never = asked.resolved.get(&resolved).is_none();
-            if never && !is_dispensable(qtype) {
+            let never = asked.known(server, name).is_none();
+            if never && !is_dispensable(qtype) && !asked.completes(server, name) {
                 case.counts.never_resolved.add(name.to_owned());
             }
         }
@@ -460,6 +477,23 @@ mod tests {
             lab.resolves(20_000, "www.shop.example");
         });
         one(&findings, "", Severity::Info);
+    }
+
+    /// The name itself has an address, its completion by the search list fails; and the reverse: the client
+    /// finds nothing.
+    #[test]
+    fn a_search_list_that_fails_is_information() {
+        let findings = in_traffic(NAME, |lab| {
+            fails(lab, 10, "www.shop.example.corp.example.net", dns::A);
+            lab.resolves(20_000, "www.shop.example");
+        });
+        one(&findings, "", Severity::Info);
+        let findings = in_traffic(NAME, |lab| {
+            fails(lab, 10, "www.corp.example.net", dns::A);
+            lab.lookup(20_000, 2_000, "www", dns::A, |id| dns::response(id, "www", dns::A, 3, &[]));
+            lab.resolves(40_000, "www.example.net");
+        });
+        one(&findings, "", Severity::Warning);
     }
 
     #[test]
