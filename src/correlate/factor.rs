@@ -46,9 +46,9 @@ impl fmt::Display for Factor {
         match self {
             Self::Name(name) => write!(f, "for {name}"),
             Self::Server(server) => write!(f, "at {server}"),
-            Self::Client(client) => write!(f, "from {client}"),
+            Self::Client(client) => write!(f, "for client {client}"),
             Self::ServerNetwork(network) => write!(f, "at servers in {network}"),
-            Self::ClientNetwork(network) => write!(f, "from clients in {network}"),
+            Self::ClientNetwork(network) => write!(f, "for clients in {network}"),
             Self::Rule => write!(f, "at different servers"),
         }
     }

@@ -289,11 +289,8 @@ impl Sender {
             return Placed::OutOfWindow;
         }
         let plain = !segment.syn && !segment.fin && !segment.rst;
-        if plain
-            && segment.length <= 1
-            && distance == -1
-            && self.acked.is_some_and(|acked| !acked.before(segment.seq))
-        {
+        let acked = self.acked.is_some_and(|acked| !acked.before(segment.seq));
+        if plain && segment.length <= 1 && distance == -1 && (acked || self.only_probes(segment)) {
             // Linux probes a closed window with what looks like a keep-alive: the window decides.
             let kind = if window_closed { EventKind::WindowProbe } else { EventKind::KeepAlive };
             self.side.keep_alives += u64::from(!window_closed);
@@ -344,6 +341,13 @@ impl Sender {
             self.next = Some(end);
         }
         placed
+    }
+
+    /// All that was captured of this side is one byte, and nothing of the peer. The end of what an
+    /// application sends is pushed (RFC 9293 section 3.9.1.2): without PSH it is the byte of a keep-alive.
+    fn only_probes(&self, segment: &Segment) -> bool {
+        let first = self.start.is_some_and(|start| start.seq == segment.seq && !start.syn);
+        first && self.acked.is_none() && segment.length == 1 && !segment.push
     }
 
     /// A segment below the first captured one is no repeat. It fills a hole that the beginning of the capture

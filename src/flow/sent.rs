@@ -1,6 +1,6 @@
 //! A segment that one side sent and the other has not acknowledged yet.
 
-use crate::dissect::{Faults, Ip, PacketRecord, PacketRef, Seq, Tcp, fold_checksum};
+use crate::dissect::{Faults, Ip, PacketRecord, PacketRef, Seq, Tcp, TcpFlags, fold_checksum};
 use crate::flow::UndeliveredSegment;
 use crate::time::Timestamp;
 
@@ -14,6 +14,7 @@ pub(super) struct Segment {
     pub(super) syn: bool,
     pub(super) fin: bool,
     pub(super) rst: bool,
+    pub(super) push: bool,
     pub(super) ip_length: u32,
     pub(super) dont_fragment: bool,
     pub(super) ip_id: u16,
@@ -39,6 +40,7 @@ impl Segment {
             syn: tcp.flags.syn(),
             fin: tcp.flags.fin(),
             rst: tcp.flags.rst(),
+            push: tcp.flags.contains(TcpFlags::PSH),
             ip_length: ip.length,
             dont_fragment: ip.dont_fragment,
             ip_id: ip.id,

@@ -394,6 +394,25 @@ fn a_number_half_the_space_away_is_of_another_connection() {
     assert_eq!(content.record(Direction::ToServer).len(), 5);
 }
 
+/// Windows probes a peer that is gone once a second with a byte, ten times; an application's byte is pushed,
+/// and what repeats it is a retransmission.
+#[test]
+fn a_byte_that_nobody_pushes_and_nothing_follows_is_a_keep_alive() {
+    for (flags, kind) in [(0x10, EventKind::KeepAlive), (0x18, EventKind::TimeoutRetransmission)] {
+        let mut wire =
+            Wire { connection: Connection::new(10_000, 1 << 20), content: Content::recorded(), packet: 0 };
+        let header =
+            Tcp { seq: Seq(99), ack: Seq(500), flags: TcpFlags(flags), window: 1_000, ..Tcp::default() };
+        for second in 1..=3 {
+            wire.packet = second * 500;
+            wire.send(Direction::ToServer, header, &[0], 1_500);
+        }
+        let (flow, _) = wire.finish();
+        let kinds: Vec<EventKind> = flow.events.iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [kind; 2]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
