@@ -155,37 +155,44 @@ impl CaptureDisorder {
 fn clock(totals: &Totals) -> Option<Draft<Disorder>> {
     let days = |nanos: i64| plural(nanos.unsigned_abs() / 86_400_000_000_000, "day");
     let fault = totals.clock_fault();
-    let (title, summary) = if totals.jumps > 0 {
-        let jumps = times(totals.jumps);
-        let back = match totals.jumps_back {
-            0 => String::new(),
-            back => format!(" The jump goes back {}.", times(back)),
-        };
-        (
-            format!("Time jumps {jumps} by up to {}", days(totals.jump_most)),
-            format!(
-                "In {} time jumps {jumps}, by {} at most.{back} Delays across a jump are not known.",
-                plural(totals.packets, "packet"),
-                days(totals.jump_most)
-            ),
-        )
-    } else {
+    if totals.jumps == 0 {
         fault?;
-        let most = Span(totals.fraction_most);
-        (
-            "The clock of the capture counts whole seconds only".to_owned(),
-            format!(
-                "No time of {} is more than {most} past a full second. Delays below a second are not known.",
-                plural(totals.packets, "packet")
-            ),
-        )
+        return Some(whole_seconds(totals));
+    }
+    let jumps = times(totals.jumps);
+    let back = match totals.jumps_back {
+        0 => String::new(),
+        back => format!(" The jump goes back {}.", times(back)),
     };
+    let title = format!("Time jumps {jumps} by up to {}", days(totals.jump_most));
+    let summary = format!(
+        "In {} time jumps {jumps}, by {} at most.{back} Delays across a jump are not known.",
+        plural(totals.packets, "packet"),
+        days(totals.jump_most)
+    );
     let jump = |at| Evidence::new(at, Role::StepBack, "far from the time of the packet before it");
     let draft = Draft::new(Disorder::Clock, title, summary)
         .count("jumps", totals.jumps)
         .count("jumps_back", totals.jumps_back)
         .show(totals.jump_examples.iter().copied().map(jump));
     Some(if fault.is_none() { draft.severity(Severity::Info) } else { draft })
+}
+
+/// Converters and anonymisers keep the seconds alone, and some write milliseconds into the field of
+/// microseconds.
+fn whole_seconds(totals: &Totals) -> Draft<Disorder> {
+    let packets = plural(totals.packets, "packet");
+    let times = match Span(totals.fraction_most) {
+        Span::ZERO => format!("The times of all {packets} are full seconds."),
+        most => format!("No time of {packets} is more than {most} past a full second."),
+    };
+    Draft::new(
+        Disorder::Clock,
+        "The clock of the capture counts whole seconds only",
+        format!("{times} Delays below a second are not known."),
+    )
+    .could_be(["a program that rewrote the file kept the seconds alone", "the file has another time format"])
+    .next(&["look at the original capture", "capture again with times of microseconds"])
 }
 
 fn overlap(context: &Context<'_>) -> Option<Draft<Disorder>> {
@@ -289,6 +296,7 @@ mod tests {
         };
         let findings = exchanges(7);
         assert_eq!((findings.len(), findings[0].variant), (1, "clock"), "{findings:#?}");
+        assert!(exchanges(0)[0].summary.starts_with("The times of all 120 packets are full seconds."));
         assert!(exchanges(70_000).is_empty());
     }
 
