@@ -18,6 +18,7 @@ use pcapsy::config::Config;
 use pcapsy::flow::Flow;
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::Rows;
+use pcapsy::report::model::Report;
 use rayon::prelude::*;
 use support::tshark::{corpus, tshark};
 
@@ -164,6 +165,19 @@ fn round_trips_by_the_spin_bit_are_the_relays() {
     println!("round trips by the spin bit: {trips:.1?} ms, of the relay: {wanted} ms");
     assert!(trips.len() >= 3, "{trips:?}");
     assert!(trips.iter().all(|trip| (0.95..1.3).contains(&(trip / wanted))), "{trips:?}, not {wanted}");
+}
+
+/// Loss does not show in what QUIC encrypts: its packets count as not judged, under their name.
+#[test]
+fn packets_of_quic_are_said_to_be_encrypted() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lab/captures/healthy_quic.pcap");
+    let config = Config::default();
+    let outcome =
+        local::analyze(&[path], &config, Run::default(), &mut Said::default(), &|_| {}).expect("an analysis");
+    let rest = Report::new(&outcome, &config).verdict.assessed.rest;
+    let kinds: Vec<&str> = rest.iter().map(|rest| rest.what.as_str()).collect();
+    assert!(kinds.iter().any(|what| what.starts_with("encrypted QUIC (UDP port ")), "{kinds:?}");
+    assert!(!kinds.iter().any(|what| what.starts_with("UDP port ")), "{kinds:?}");
 }
 
 /// What keys open of QUIC: `certificate 4d`, `close 301 reason`, `close of the application 256 reason`.

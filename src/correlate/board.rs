@@ -302,8 +302,13 @@ impl Board {
     pub fn unread(&self) -> (Traffic, Vec<(String, Traffic)>) {
         let mut all = self.counted.unread_in_all;
         let mut kinds: Vec<(String, Traffic)> = Vec::new();
-        for (port, _, traffic) in self.counted.unread.iter() {
-            kinds.push((format!("UDP port {port}"), *traffic));
+        for ((is_quic, port), _, traffic) in self.counted.unread.iter() {
+            let what = if *is_quic {
+                format!("encrypted QUIC (UDP port {port})")
+            } else {
+                format!("UDP port {port}")
+            };
+            kinds.push((what, *traffic));
         }
         for (protocol, traffic) in &self.counted.other {
             all.absorb(*traffic);

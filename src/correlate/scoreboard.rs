@@ -314,8 +314,8 @@ impl Merge for Traffic {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Scoreboard {
     pub(super) services: Bounded<ServiceKey, Counted, SERVICES>,
-    /// UDP flows whose protocol nobody reads here, by server port.
-    pub(super) unread: Bounded<u16, Traffic, 256>,
+    /// UDP flows whose content nobody reads here, by whether it is QUIC, and server port.
+    pub(super) unread: Bounded<(bool, u16), Traffic, 256>,
     pub(super) unread_in_all: Traffic,
     /// Flows of protocols that nobody judges here.
     pub(super) other: BTreeMap<u8, Traffic>,
@@ -349,8 +349,8 @@ impl Scoreboard {
             (UDP, _) if flow.service == Some(Protocol::Dns) => {}
             (UDP, _) => {
                 self.unread_in_all.absorb(traffic);
-                let port = flow.server.port;
-                self.unread.count(port).into_iter().for_each(|seen| seen.absorb(traffic));
+                let kind = (flow.service == Some(Protocol::Quic), flow.server.port);
+                self.unread.count(kind).into_iter().for_each(|seen| seen.absorb(traffic));
             }
             (protocol, _) if !ICMP.contains(&protocol) => {
                 self.other.entry(protocol).or_default().absorb(traffic);

@@ -8,7 +8,8 @@ use crate::pipeline::Outcome;
 /// How much of the traffic was judged, and what the rest is.
 ///
 /// TCP, DNS, ICMP and ARP are judged. UDP of which nobody reads the content, other protocols over IP, and
-/// packets that dissection stopped at are not: no detector knows when they are well.
+/// packets that dissection stopped at are not: no detector knows when they are well. Of QUIC the handshakes
+/// are judged; its packets count as the rest, for loss does not show in what is encrypted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Assessed {
     /// Share of the packets, from 0 to 1.
@@ -22,7 +23,7 @@ pub struct Assessed {
 /// Traffic that no detector judges.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rest {
-    /// What it is: `UDP port 443`, `ethertype 0x88cc`.
+    /// What it is: `UDP port 5004`, `encrypted QUIC (UDP port 443)`, `ethertype 0x88cc`.
     pub what: String,
     /// Its packets.
     pub packets: u64,
