@@ -171,11 +171,14 @@ fn clock(totals: &Totals) -> Option<Draft<Disorder>> {
         )
     } else {
         fault?;
-        let most = Span(totals.fraction_most);
+        let within = match Span(totals.fraction_most) {
+            Span::ZERO => String::new(),
+            most => format!(", and {most} more at most"),
+        };
         (
             "The clock of the capture counts whole seconds only".to_owned(),
             format!(
-                "No time of {} is more than {most} past a full second. Delays below a second are not known.",
+                "The times of {} are full seconds{within}. Delays below a second are not known.",
                 plural(totals.packets, "packet")
             ),
         )
