@@ -293,6 +293,11 @@ impl Affected {
         let (here, there) = (board.sum(|key| self.has(key)), board.sum(|key| self.is_other(key)));
         let rate = |sum: &Sum| share(sum.lost, sum.segments);
         let apart = there.segments >= SEGMENTS && rate(&here) >= 4.0 * rate(&there);
+        // One segment can be sent again many times.
+        let lost = match here.lost > here.segments {
+            true => format!("{} of {}", plural(here.lost, "repeat"), plural(here.segments, "segment")),
+            false => percent(here.lost, here.segments),
+        };
         apart.then(|| Contrast {
             difference: Difference::Elsewhere,
             text: format!(
@@ -300,7 +305,7 @@ impl Affected {
                 plural(there.services, "other service"),
                 percent(there.lost, there.segments),
                 grouped(there.segments),
-                percent(here.lost, here.segments),
+                lost,
             ),
             of: there.segments,
             failed: there.lost,

@@ -94,8 +94,7 @@ const PLACES: &[Named<Where>] = {
         ("spurious_retransmission", &[], Network),
         ("reordering", &[], Network),
         // A SYN without an answer: dropped on the way, or by the server.
-        ("missing_syn_ack", &["silent"], NotTold),
-        ("missing_syn_ack", &["late"], Server),
+        ("missing_syn_ack", &["silent", "late"], NotTold),
         ("missing_syn_ack", &["lost_return", "ack_lost"], Network),
         ("connection_refused", &[], Server),
         ("rst_storm", &["refused", "no_socket"], Server),

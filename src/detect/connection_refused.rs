@@ -100,6 +100,9 @@ variants! {
 
 const NEXT: &[&str] =
     &["list the listening sockets on the host: ss -ltn", "compare with the time of restarts and deployments"];
+/// Where nobody knows whether the SYNs reached the host.
+const SILENT_NEXT: &[&str] =
+    &["capture behind the device that gave up: does the SYN leave, does an answer come?", "ping the host"];
 const NOT_CLAIMED: &[&str] = &["that the service is down", "that the host itself sent the RSTs"];
 
 counts! {
@@ -382,7 +385,8 @@ impl ConnectionRefused {
                  Something between gave up.",
                 case.counts.gave_up,
             );
-            return Draft::new(extent, title, summary).severity(severity).count("opened", opened).could_be([
+            let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
+            return draft.next(SILENT_NEXT).could_be([
                 "a NAT or proxy on the way got no answer, and gave up in the host's place",
                 "the host is down, or a filter drops the SYN",
             ]);

@@ -211,6 +211,9 @@ impl Detector for MissingSynAck {
         if silent && !repeated && flow.watched_until - last.time < self.patience {
             return book.not_judged("the capture ended too soon after the SYN");
         }
+        if silent && tcp.history.contains('Q') {
+            return book.not_judged("SYNs with a FIN, which only scanners send");
+        }
         if silent && traces_route(flow, handshake) {
             return book.not_judged("SYNs with the TTLs of a route trace");
         }

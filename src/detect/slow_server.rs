@@ -35,6 +35,7 @@
 //!   and on paths whose empty answers come after one and the same time, and no other later. Elsewhere small
 //!   answers after ten seconds and more look like that.
 //! - What was sent again: that is the network's time (see `retransmission`).
+//! - Answers 408 to requests that never came whole: the server waited, and not the client.
 //!
 //! # What it does not claim
 //! What the server waits for: its processor, a lock, a pool of connections, a database behind it. Times of a
@@ -134,6 +135,8 @@ const EMPTY_ANSWER: u64 = 600;
 const ASKS: u64 = 4;
 /// Nobody waits longer for the first byte (Firefox, `network.http.response.timeout`, and Chrome: 300 s).
 const PATIENCE: Span = Span::secs(300);
+/// The server waited for the rest of a request (RFC 9110 section 15.5.9).
+const REQUEST_TIMEOUT: u16 = 408;
 /// Telnet, rlogin, shell: people type.
 const TYPED: [u16; 4] = [22, 23, 513, 514];
 
@@ -270,6 +273,9 @@ impl Detector for SlowServer {
     type Notes = Beside;
 
     fn exchange(&self, exchange: &Exchange, flow: &FlowHead, book: &mut Book<Self>) {
+        if exchange.status == Some(REQUEST_TIMEOUT) && !exchange.request_whole {
+            book.notes.never_whole(flow.server);
+        }
         if exchange.depth == 1 {
             book.notes.asked_by(flow.server, &exchange.host);
         }
@@ -387,6 +393,11 @@ impl Detector for SlowServer {
                 siblings.push((*server, median(profile)));
             }
         }
+        // What ends most of them is the client: half a request has no answer.
+        let ended = |server: Endpoint| notes.never_whole_of(server);
+        let partial = book.take(|server, case| 2 * ended(*server) >= case.failed);
+        let waits = partial.iter().map(|(_, case)| case.failed).sum();
+        book.not_judged_many("the server ended requests that never came whole (408)", waits);
         let cases = book.take(|_, case| case.failed >= self.answers || self.is_long(&case.counts));
         let judged = cases.into_iter().filter_map(|(server, mut case)| {
             let profile = book.total(&server).1?;

@@ -9,8 +9,9 @@
 //! A repeat counts when the packets prove that it was not needed: the receiver reports the bytes as
 //! duplicate, an ACK echoes a timestamp older than the repeat, or an ACK that covers it had passed before.
 //! Without timestamps, an ACK proves it that comes sooner than three quarters of the shortest round trip (a
-//! quarter, where duplicate ACKs asked for the repeat), or covers a part of the repeat. By what made most of
-//! them:
+//! quarter, where duplicate ACKs asked for the repeat), or covers a part of the repeat. Without selective
+//! acknowledgements, too, one proves it that comes in a quarter of the mean round trip, when the only segment
+//! on its way came again within 200 ms: its ACK was not due yet. By what made most of them:
 //! - `delay`: the timer ran out, and the answer to the first copy came after the repeat.
 //! - `acknowledgement`: the timer or a tail loss probe, and the first copy was never acknowledged by itself:
 //!   its ACK was lost, or came too late.
@@ -29,7 +30,8 @@
 //! Loss of data, or which device held the packets back.
 //!
 //! # References
-//! RFC 2883 (duplicate SACK); RFC 3522 (Eifel detection); RFC 5682 (F-RTO); RFC 6298.
+//! RFC 2883 (duplicate SACK); RFC 3522 (Eifel detection); RFC 5682 (F-RTO); RFC 6298; RFC 1122 section
+//! 4.2.3.2 and RFC 8985 section 7.2 (delayed ACKs).
 
 use crate::detect::retransmission::is_replayed;
 use crate::detect::*;
@@ -227,6 +229,7 @@ fn evidence(event: &TcpEvent) -> impl Iterator<Item = Evidence> {
         Some(SpuriousProof::DuplicateSack) => "duplicate SACK: the bytes had arrived",
         Some(SpuriousProof::EarlierEcho) => "echoes a timestamp older than the repeat",
         Some(SpuriousProof::EarlyAck) => "comes too soon for the repeat, or covers a part of it",
+        Some(SpuriousProof::AtOnce) => "comes at once, as for a duplicate; no ACK of the first was due yet",
         Some(SpuriousProof::AlreadyAcked) | None => "had acknowledged the bytes",
     };
     let proof = event.proof.map(|at| Evidence::new(at, Role::Ack, why));
@@ -253,6 +256,51 @@ mod tests {
                 ("blind_tlp_dsack", "delay", Severity::Info),
             ],
         );
+    }
+
+    /// A receiver beside the capture takes 50 ms with what is new, and the sender repeats single segments
+    /// after 100 ms. Neither says when it sends, and only some report duplicates.
+    #[test]
+    fn who_does_not_wait_for_a_delayed_ack_repeats_without_need() {
+        let findings = |rule: &str, selective: bool, micros: u64| {
+            in_traffic(rule, |lab| {
+                let mut talk = lab.talk(7, (9, 9092), 100, [10, 20_000]);
+                talk.handshake(&mut lab.capture);
+                for round in 0..12 {
+                    let segment = talk.send_lost(&mut lab.capture, SERVER, &filler(round, 300));
+                    if round % 2 > 0 {
+                        talk.wait(100_000);
+                        talk.resend(&mut lab.capture, &segment);
+                    }
+                    talk.wait(if round % 2 > 0 { micros } else { 50_000 });
+                    talk.received(&segment);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                    talk.wait(400_000);
+                }
+                drop_stamps(lab);
+                if !selective {
+                    let frames = lab.capture.packets.iter_mut().map(|packet| &mut packet.frame);
+                    frames.for_each(|frame| without_option(frame, &[4, 2]));
+                }
+            })
+        };
+        let finding = one(&findings(NAME, false, 20), "acknowledgement", Severity::Info);
+        assert!(finding.summary.contains("6 after the first copy had not been"), "{}", finding.summary);
+        assert!(findings("retransmission", false, 20).is_empty());
+        // One that reports duplicates reports none, and one that takes its time may have got one copy.
+        for (selective, micros) in [(true, 20), (false, 50_000)] {
+            assert!(findings(NAME, selective, micros).is_empty(), "{selective} {micros}");
+            assert!(!findings("retransmission", selective, micros).is_empty(), "{selective} {micros}");
+        }
+    }
+
+    /// Makes the TCP option with these octets padding.
+    fn without_option(frame: &mut [u8], option: &[u8]) {
+        let end = (34 + usize::from(frame[46] >> 4) * 4).min(frame.len());
+        let known = (54..end).find(|at| frame.get(*at..*at + option.len()) == Some(option));
+        if let Some(at) = known {
+            frame[at..at + option.len()].fill(1);
+        }
     }
 
     /// Requests whose ACK is lost on the way back, each sent again after a time-out.

@@ -137,6 +137,10 @@ pub enum SpuriousProof {
     EarlyAck,
     /// An ACK that covers it passed the capture point before the sender can have needed to repeat.
     AlreadyAcked,
+    /// Without time stamps and selective acknowledgements: the only segment on its way came again before a
+    /// delayed ACK of it was due (RFC 1122 section 4.2.3.2), and the receiver, which takes its time with what
+    /// is new, acknowledged at once, as it has to with a duplicate (RFC 9293 section 3.10.7.4).
+    AtOnce,
 }
 
 /// A classified segment.

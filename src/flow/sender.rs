@@ -138,6 +138,8 @@ pub(super) struct Sender {
     last_id: Option<u16>,
     /// The probe that the peer is about to answer: its number and its packet.
     probe: Option<(Seq, PacketRef)>,
+    /// Its SYN offered selective acknowledgements; `None` where that was not captured.
+    pub(super) selective: Option<bool>,
     /// A segment of this side was captured; one that took sequence numbers.
     sent: bool,
     occupied: bool,
@@ -178,6 +180,7 @@ impl Sender {
             counting_ids: false,
             last_id: None,
             probe: None,
+            selective: None,
             sent: false,
             ends: None,
             occupied: false,

@@ -252,6 +252,7 @@ impl Connection {
                     self.senders[side].side.mss = tcp.options.mss;
                 }
             }
+            self.senders[direction.index()].selective = Some(tcp.options.sack_permitted);
             self.assemblers[direction.index()].start(segment.seq.plus(1));
             self.set_scales();
         } else {

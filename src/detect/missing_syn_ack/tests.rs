@@ -2,7 +2,7 @@ use super::*;
 use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
 use crate::support::capture::Capture;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, PSH, RST, SERVER, SYN, Segment};
+use crate::support::tcp::{ACK, CLIENT, FIN, PSH, RST, SERVER, SYN, Segment};
 
 const NAME: &str = MissingSynAck::RULE.name;
 
@@ -474,4 +474,25 @@ fn a_client_that_is_late_everywhere_is_one_finding() {
     let finding = findings(8);
     assert!(one(&finding, "late", Severity::Warning).title.starts_with("8 services"), "{finding:#?}");
     assert_eq!((finding.len(), findings(3).len()), (1, 3));
+}
+
+/// No TCP opens a connection with a SYN that ends it: what discards such a segment, discards a probe.
+#[test]
+fn syns_with_a_fin_are_probes() {
+    let findings = |flags: u8| {
+        in_traffic(NAME, |lab| {
+            let mut other = lab.talk(9, (5, 80), 10, [30, 500]);
+            lab.http(&mut other, 900);
+            for _ in 0..4 {
+                let mut talk = lab.talk(7, (5, 22), 50, [30, 500]);
+                let probe = talk.segment(CLIENT, flags, b"");
+                for _ in 0..4 {
+                    talk.record(&mut lab.capture, &probe);
+                    talk.wait(1_500_000);
+                }
+            }
+            elsewhere(lab, 60_000);
+        })
+    };
+    assert_eq!((findings(SYN).len(), findings(SYN | FIN).len()), (1, 0));
 }

@@ -82,12 +82,26 @@ merged! {
     pub(in crate::detect) struct Beside {
         /// By server and path.
         held: Bounded<(Endpoint, String), Held>,
+        /// Requests that a server ended because they never came whole.
+        never_whole: Bounded<Endpoint, u64>,
         /// Names that servers are asked by.
         names: Bounded<Endpoint, Distinct<String, 8>, { 1 << 13 }>,
     }
 }
 
 impl Beside {
+    /// The server ended a request that never came whole.
+    pub(super) fn never_whole(&mut self, server: Endpoint) {
+        if let Some(count) = self.never_whole.count(server) {
+            *count += 1;
+        }
+    }
+
+    /// How many requests the server ended so.
+    pub(super) fn never_whole_of(&self, server: Endpoint) -> u64 {
+        self.never_whole.get(&server).map_or(0, |(_, count)| *count)
+    }
+
     /// A server is asked by this name.
     pub(super) fn asked_by(&mut self, server: Endpoint, name: &str) {
         // Addresses are no names: probes ask by those.

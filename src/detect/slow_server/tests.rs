@@ -377,3 +377,34 @@ fn what_wants_no_answer_is_none_that_hangs() {
         assert!(findings.is_empty(), "{findings:#?}");
     }
 }
+
+/// Clients that send a line of their request now and then; the server ends them after its time-out.
+#[test]
+fn a_request_that_never_comes_whole_is_no_slow_answer() {
+    let findings = |status: &str, whole: bool| {
+        in_traffic(NAME, |lab| {
+            for number in 0..12 {
+                let mut talk = opened(lab, (9, 80), 10 + number * 70);
+                for line in ["GET /?9 HTTP/1.1\r\nHost: shop.example\r\n", "X-a: 1\r\n"] {
+                    talk.send(&mut lab.capture, CLIENT, ACK, line.as_bytes());
+                    talk.turn(CLIENT);
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                    talk.wait(200_000);
+                }
+                if whole {
+                    talk.send(&mut lab.capture, CLIENT, ACK, b"\r\n");
+                    talk.turn(CLIENT);
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                }
+                talk.wait(5_000_000);
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 400\r\n\r\n");
+                let answer = [answer.into_bytes(), filler(2, 400)].concat();
+                talk.stream(&mut lab.capture, SERVER, &answer);
+                talk.close(&mut lab.capture);
+            }
+        })
+    };
+    one(&findings("200 OK", true), "slow", Severity::Warning);
+    let partial = findings("408 Request Timeout", false);
+    assert!(partial.is_empty(), "{partial:#?}");
+}

@@ -11,6 +11,10 @@ use crate::time::Span;
 /// Round trips from which the shortest is known. A judgement.
 const TRIPS: u64 = 8;
 
+/// Nobody in use holds an ACK back for longer (RFC 8985 section 7.2, the worst case of a delayed ACK); RFC
+/// 1122 section 4.2.3.2 allows half a second.
+const HELD_BACK: Span = Span::millis(200);
+
 impl Sender {
     /// An acknowledgement of this number can be of this stream.
     pub(in crate::flow) fn is_near(&self, ack: Seq) -> bool {
@@ -115,6 +119,7 @@ impl Sender {
         if let Some(acked) = self.acked {
             self.side.acked_progress += u64::from(ack.since(acked).unsigned_abs());
         }
+        let before = self.acked;
         (self.acked, self.acked_by) = (Some(ack), Some(at));
         let (mut sample, mut covered) = (None, 0);
         while let Some(sent) = self.outstanding.pop_front_if(|sent| !sent.end.after(ack)) {
@@ -130,8 +135,12 @@ impl Sender {
                 if earlier && !sent.sacked {
                     self.prove_spurious(event, SpuriousProof::EarlierEcho, at, log);
                 }
-                if echo.is_none() && !sent.sacked && self.answers_earlier_copy(event, ack, at, log) {
-                    self.prove_spurious(event, SpuriousProof::EarlyAck, at, log);
+                if echo.is_none() && !sent.sacked {
+                    if self.answers_earlier_copy(event, ack, at, log) {
+                        self.prove_spurious(event, SpuriousProof::EarlyAck, at, log);
+                    } else if self.answers_duplicate(event, before, at, log) {
+                        self.prove_spurious(event, SpuriousProof::AtOnce, at, log);
+                    }
                 }
             }
             if !sent.sacked {
@@ -177,6 +186,25 @@ impl Sender {
         let quarters = if event.kind == EventKind::FastRetransmission { 1 } else { 3 };
         let soon = trip.is_some_and(|trip| at.time - event.at.time < Span(trip.0 / 4 * quarters));
         event.loss == LossPlace::After && (part || soon && samples >= TRIPS)
+    }
+
+    /// The only segment on its way was sent again before its ACK was due, and the receiver answers the repeat
+    /// far sooner than it answers what is new: in a quarter of the mean. One that reports duplicates would
+    /// have reported this one.
+    fn answers_duplicate(
+        &self,
+        event: Option<usize>,
+        before: Option<Seq>,
+        at: PacketRef,
+        log: &EventLog,
+    ) -> bool {
+        let Some(event) = event.and_then(|index| log.get(index)) else { return false };
+        let (sum, samples) = self.rtt.samples();
+        let alone = before == Some(event.seq) && event.behind.is_none() && event.duplicate_acks == 0;
+        let mean = sum.0 / i64::try_from(samples.max(1)).unwrap_or(i64::MAX);
+        let at_once = samples >= 2 && (at.time - event.at.time).0 < mean / 4;
+        let reports = self.selective != Some(false);
+        event.loss == LossPlace::After && alone && event.delay < HELD_BACK && at_once && !reports
     }
 
     /// The peer has what the capture lacks: the capture missed it, the network did not.

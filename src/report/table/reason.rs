@@ -93,6 +93,7 @@ pub(super) fn reason(row: EventRow<'_>) -> String {
             SpuriousProof::DuplicateSack => format!("; not needed: reported as duplicate{shown}"),
             SpuriousProof::EarlyAck => format!("; not needed: an earlier copy was acknowledged{shown}"),
             SpuriousProof::EarlierEcho => format!("; not needed: an older copy was acknowledged{shown}"),
+            SpuriousProof::AtOnce => format!("; not needed: acknowledged at once, as a duplicate is{shown}"),
             SpuriousProof::AlreadyAcked => format!("; not needed: acknowledged before{shown}"),
         }
     });

@@ -90,7 +90,7 @@ const EVENT: &[Column<TcpEvents>] = columns! { TcpEvents:
         = |row| Some(row.event.stalled).filter(|stalled| *stalled != Span::ZERO);
     "loss" Text "where the first copy was lost, seen from the capture point: after, before"
         = |row| Some(row.event.loss).filter(|loss| *loss != LossPlace::Unknown).map(|loss| word(&loss));
-    "spurious" Text "proof that it was not needed: duplicate_sack, earlier_echo, early_ack, already_acked"
+    "spurious" Text "why it was not needed: duplicate_sack, earlier_echo, early_ack, already_acked, at_once"
         = |row| row.event.spurious.map(|proof| word(&proof));
     "proof_packet" U64 "ordinal of the packet that proves it" = |row| ordinal(row.event.proof);
     "proof_frame" U64 "frame number of that packet in its file" = |row| row.files.frame_of(row.event.proof);
