@@ -403,7 +403,8 @@ impl Connection {
         let to_sender = distance(direction);
         let to_receiver = self.senders[direction.index()].rtt().smoothed().or(distance(direction.reverse()));
         let full = to_receiver.map(|receiver| receiver + to_sender.unwrap_or(Span::ZERO));
-        Timing { to_sender, full }
+        let selective = self.opening.seen.options.iter().flatten().all(|syn| syn.sack_permitted);
+        Timing { to_sender, full, selective }
     }
 
     /// The side sent this although it has reset the connection. What it sent before the RST may come late.
