@@ -340,4 +340,28 @@ mod tests {
             assert_eq!((finding.counts[0].name, finding.counts[0].value), ("bytes_missed", missed));
         }
     }
+
+    /// The capture begins behind a loss: the receiver has what comes after it, and gets the repeat.
+    #[test]
+    fn what_was_sent_before_the_capture_is_not_missing() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+            let lost = talk.segment(SERVER, ACK, &filler(1, 1_400));
+            talk.sent(&lost);
+            let before = talk.segment(SERVER, ACK, &filler(2, 1_400));
+            talk.sent(&before);
+            for piece in 3..9 {
+                let data = talk.send(&mut lab.capture, SERVER, ACK, &filler(piece, 1_400));
+                let known = data.seq.wrapping_add(1_400);
+                talk.ack(&mut lab.capture, CLIENT, &[(before.seq, known)]);
+                talk.turn(SERVER);
+            }
+            talk.record(&mut lab.capture, &lost);
+            talk.received(&lost);
+            talk.catch_up(SERVER);
+            talk.ack(&mut lab.capture, CLIENT, &[]);
+            talk.exchange(&mut lab.capture, b"GET / HTTP/1.1\r\n\r\n", 300);
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
 }

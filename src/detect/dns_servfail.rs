@@ -14,7 +14,8 @@
 //!   application goes on without them. Nor does a name that another one begins: where `www.shop.example` has
 //!   an address, `www.shop.example.corp.example` only tried a search list (resolv.conf(5)).
 //! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
-//!   one finding, and from two zones on when it answers nothing else.
+//!   one finding, and from two zones on when it answers nothing else but zones of its own (RFC 1035 section
+//!   4.1.1, AA).
 //! - Where the capture shows the resolver asking another one for the same name while its client waits, the
 //!   finding says what came of that. Responses before which it asked nobody are counted apart: a cached
 //!   failure looks like that (RFC 9520).
@@ -106,6 +107,14 @@ counts! {
     }
 }
 
+counts! {
+    /// What a resolver answered of a zone.
+    struct Answered {
+        /// Without asking anybody: the zone is its own.
+        authoritative: u64,
+    }
+}
+
 /// A lookup that failed, was refused or got no answer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Trouble {
@@ -172,7 +181,7 @@ impl Detector for DnsServfail {
     /// Resolver and zone.
     type Key = ((Endpoint, String),);
     type Counts = Failures;
-    type Total = ();
+    type Total = Answered;
     type Notes = Asked;
 
     fn transaction(&self, transaction: &Transaction, flow: &FlowHead, book: &mut Book<Self>) {
@@ -201,7 +210,9 @@ impl Detector for DnsServfail {
             if let Some(answers) = known {
                 answers.add(transaction.answers.len() as u64);
             }
-            book.judged(&subject);
+            if let Some(total) = book.judged(&subject) {
+                total.authoritative += u64::from(transaction.authoritative);
+            }
             return;
         }
         let Some(case) = book.case((subject,)) else { return };
@@ -228,8 +239,8 @@ impl Detector for DnsServfail {
         self.lookups(&asked, book);
         ask_upstream(&asked, book);
         let mut answered: BTreeMap<Endpoint, u64> = BTreeMap::new();
-        for ((resolver, _), lookups, ()) in book.totals() {
-            *answered.entry(*resolver).or_default() += lookups;
+        for ((resolver, _), lookups, total) in book.totals() {
+            *answered.entry(*resolver).or_default() += lookups.saturating_sub(total.authoritative);
         }
         for (((resolver, _),), case) in book.cases() {
             answered.entry(*resolver).and_modify(|lookups| *lookups = lookups.saturating_sub(case.failed));
@@ -503,6 +514,24 @@ mod tests {
             fails(lab, 900, "www.books.example.net", dns::A);
         });
         one(&findings, "", Severity::Warning);
+    }
+
+    /// It knows the names of the office, and gets nothing from others.
+    #[test]
+    fn names_of_its_own_are_no_sign_that_a_resolver_works() {
+        for authoritative in [true, false] {
+            let findings = in_traffic(NAME, |lab| {
+                fails(lab, 10, "www.shop.example", dns::A);
+                fails(lab, 900, "www.books.example.net", dns::A);
+                let name = "printer.office.example.org";
+                lab.lookup(2_000_000, 600, name, dns::A, |id| {
+                    let mut answer = dns::response(id, name, dns::A, dns::NOERROR, &[[10, 77, 2, 80]]);
+                    answer[2] |= if authoritative { 0x04 } else { 0 };
+                    answer
+                });
+            });
+            assert_eq!(findings.len(), if authoritative { 1 } else { 2 }, "{findings:#?}");
+        }
     }
 
     /// Somebody carries data in names, and the zone's server fails.

@@ -19,7 +19,7 @@
 //! # What it leaves alone
 //! Queries without the wish for recursion: those are between servers. Reverse names, block lists, types that
 //! are asked for beside the address or for DNSSEC, CHAOS names, NOTIFY, UPDATE, NetBIOS. Lookups without a
-//! response (see `dns_unanswered`).
+//! response (see `dns_unanswered`), and failures: late or not, see `dns_servfail`.
 //!
 //! # What it does not claim
 //! That the resolver itself is slow: it may wait for others. What a lookup delayed.
@@ -53,6 +53,9 @@ thresholds! {
             "ours: the half of the lookups, so the median";
     }
 }
+
+/// RFC 1035 section 4.1.1.
+const SERVFAIL: u16 = 2;
 
 variants! {
     /// There is one kind.
@@ -168,6 +171,9 @@ impl Detector for DnsSlow {
         };
         if rtt < Span::ZERO {
             return book.not_judged("the response was recorded before the query");
+        }
+        if transaction.rcode == Some(SERVFAIL) {
+            return book.not_judged("SERVFAIL is no answer that comes late");
         }
         let resolver = flow.server;
         if let Some(measured) = book.judged(&resolver) {
@@ -377,5 +383,17 @@ mod tests {
         });
         let finding = one(&findings, "", Severity::Info);
         assert!(finding.summary.contains("Half of them took 1.00 s or more"), "{}", finding.summary);
+    }
+
+    /// The resolver gives up, each time after seconds: it has no answer.
+    #[test]
+    fn failures_are_no_late_answers() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..20 {
+                let name = format!("www{number}.example");
+                lab.lookup(number * 4_000_000, 2_500_000, &name, A, |id| dns::response(id, &name, A, 2, &[]));
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 }

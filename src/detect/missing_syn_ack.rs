@@ -13,7 +13,8 @@
 //! are to few hosts and services, and no connection opened without its SYN-ACK.
 //! `lost_return`: SYN-ACKs were seen, and the client repeated its SYN all the same. `ack_lost`: the server
 //! repeated its SYN-ACK after the client's ACK. `late`: opened after a repeat of SYN or SYN-ACK, at least
-//! `late` after the first SYN, and later than the round trips of the connection explain.
+//! `late` after the first SYN, and later than the round trips of the connection explain. A SYN-ACK that left
+//! before the ACK could arrive, or behind data of the server, is no such repeat.
 //!
 //! Its severity follows from the connections whose client repeated its SYN. A single SYN is information, and
 //! so are SYN-ACKs that the server sent at once and had to repeat.
@@ -54,7 +55,7 @@ use crate::detect::races::Races;
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
-use crate::flow::{Flow, Handshake, HandshakeOutcome};
+use crate::flow::{Flow, Handshake, HandshakeOutcome, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -227,7 +228,7 @@ impl Detector for MissingSynAck {
             book.notes.races.opened(flow, first.time);
         }
         let waited = match opened {
-            true => opened_after(handshake, *first),
+            true => opened_after(tcp, *first),
             // Until the last packet of the handshake, whoever sent it.
             false => {
                 handshake.syn_acks.last().map_or(last.time, |reply| reply.time.max(last.time)) - first.time
@@ -235,7 +236,7 @@ impl Detector for MissingSynAck {
         };
         let trips = tcp.sides.iter().filter_map(|side| side.min_rtt);
         let trips = trips.fold(Span::ZERO, |sum, trip| Span(sum.0.saturating_add(trip.0)));
-        let Some(outcome) = self.outcome(handshake, waited, trips) else { return };
+        let Some(outcome) = self.outcome(tcp, waited, trips) else { return };
         if outcome == Outcome::AckLost && tcp.side(Direction::ToServer).data_segments > 0 {
             return; // Its data was not acknowledged, either: asymmetric_flow says so.
         }
@@ -413,14 +414,16 @@ impl Detector for MissingSynAck {
 
 impl MissingSynAck {
     /// How an attempt went wrong; `None` when it did not.
-    fn outcome(&self, handshake: &Handshake, waited: Span, trips: Span) -> Option<Outcome> {
+    fn outcome(&self, tcp: &TcpFlow, waited: Span, trips: Span) -> Option<Outcome> {
+        let handshake = &tcp.handshake;
         match handshake.outcome {
             HandshakeOutcome::Silent => Some(Outcome::Silent),
             HandshakeOutcome::ReplyLost => Some(Outcome::LostReturn),
             HandshakeOutcome::AckLost => Some(Outcome::AckLost),
             HandshakeOutcome::Established => {
                 // A refusal or a challenge is an answer, too.
-                let repeated = handshake.syn_count.max(handshake.syn_ack_count) > 1;
+                let repeats = || handshake.syn_acks.iter().skip(1);
+                let repeated = handshake.syn_count > 1 || repeats().any(|reply| is_needed(tcp, reply));
                 let late = repeated && waited >= self.late && handshake.answer.is_none();
                 // A path over satellites takes as long, and makes clients repeat their SYNs.
                 (late && (waited - trips).0 >= self.late.0 / 2).then_some(Outcome::Late)
@@ -512,10 +515,20 @@ fn keys(counts: &Attempts) -> Option<&'static str> {
 
 /// From the first SYN to the end of the handshake: the client's ACK, or the SYN-ACK after an ACK that the
 /// server did not get.
-fn opened_after(handshake: &Handshake, first: PacketRef) -> Span {
-    let replies = handshake.syn_acks.iter().filter(|_| handshake.syn_ack_count > 1);
+fn opened_after(tcp: &TcpFlow, first: PacketRef) -> Span {
+    let handshake = &tcp.handshake;
+    let replies = handshake.syn_acks.iter().filter(|reply| is_needed(tcp, reply));
     let ends = replies.chain(&handshake.ack).map(|at| at.time - first.time);
     ends.chain(handshake.connect_time).max().unwrap_or(Span::ZERO)
+}
+
+/// The SYN-ACK came before the client acknowledged one, or when the server should have had the ACK: a round
+/// trip later, and without data of the server before it.
+fn is_needed(tcp: &TcpFlow, reply: &PacketRef) -> bool {
+    let Some(ack) = tcp.handshake.ack else { return true };
+    let trip = tcp.handshake.connect_time.unwrap_or(Span::ZERO);
+    let served = tcp.side(Direction::ToClient).transfer.is_some_and(|(data, _)| data.time < reply.time);
+    reply.time < ack.time || reply.time - ack.time >= trip && !served
 }
 
 /// The SYNs have the TTLs that a route trace sends: low ones, one after the other.

@@ -45,7 +45,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detect::*;
-use crate::dissect::{Direction, Endpoint};
+use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{EventKind, Flow, HandshakeOutcome, LossPlace, Reset, TcpEvent, TcpFlow};
 use crate::time::Span;
 
@@ -539,11 +539,13 @@ fn is_keep_alive(tcp: &TcpFlow, event: &TcpEvent) -> bool {
     !began && event.length == 1 && event.delay >= KEEP_ALIVE && first.is_some() && first == event.original
 }
 
-/// A SYN came again after data of its sender: by time, since files of two capture points follow each other.
-/// With Fast Open the SYN itself may carry the first data.
+/// A SYN came again after data: by time, since files of two capture points follow each other. With Fast Open
+/// the SYN itself may carry the first data, and a server may send some before the client's ACK (RFC 7413).
 pub(super) fn is_replayed(flow: &Flow, tcp: &TcpFlow) -> bool {
-    let first = tcp.side(Direction::ToServer).transfer.map(|(first, _)| first);
-    let data = first.filter(|first| first.packet != flow.first.packet);
+    let first = |direction| tcp.side(direction).transfer.map(|(first, _)| first);
+    let asked = first(Direction::ToServer).filter(|first| first.packet != flow.first.packet);
+    let known = |first: &PacketRef| tcp.handshake.ack.is_some_and(|ack| ack.time < first.time);
+    let data = asked.or_else(|| first(Direction::ToClient).filter(known));
     tcp.events.iter().any(|event| {
         let syn = event.kind == EventKind::RetransmittedSyn && event.direction == Direction::ToServer;
         syn && event.length == 0 && data.is_some_and(|data| event.at.time > data.time)

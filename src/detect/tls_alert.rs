@@ -186,12 +186,14 @@ fn failure(tls: &TlsSession) -> Option<Alert> {
 }
 
 /// OpenSSL from 3.0 on takes a FIN without close_notify for an end in the middle of a record, and says so to
-/// a peer that has closed.
+/// a peer that has closed. Other stacks answer a FIN with close_notify (RFC 8446 section 6.1), which nobody
+/// can read who has no keys.
 fn is_farewell(flow: &Flow, alert: &Alert) -> bool {
     const DECODE_ERROR: u8 = 50;
     let closed = flow.tcp.as_deref().and_then(|tcp| tcp.side(alert.direction.reverse()).fin);
     let late = closed.is_some_and(|fin| fin.packet < alert.at.packet);
-    late && alert.phase == Phase::Established && alert.description == Some(DECODE_ERROR)
+    let cut_off = alert.phase == Phase::Established && alert.description == Some(DECODE_ERROR);
+    late && (cut_off || alert.description.is_none())
 }
 
 /// What commonly stands behind an alert, by sender (RFC 8446 section 6.2).
@@ -228,7 +230,9 @@ fn causes(description: Option<u8>, direction: Direction, agreed: bool) -> &'stat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::testing::{fires, in_scene, one, silent};
+    use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
+    use crate::support::tcp::{ACK, CLIENT, FIN, SERVER};
+    use crate::support::tls;
 
     const NAME: &str = TlsAlert::RULE.name;
 
@@ -267,5 +271,28 @@ mod tests {
         let finding = one(&in_scene(NAME, "tls_alert_unknown_ca"), "unknown_ca", Severity::Critical);
         assert_eq!(finding.scope.names.sample.len(), 1);
         assert_eq!(finding.subject.name.as_deref(), Some(finding.scope.names.sample[0].as_str()));
+    }
+
+    /// The client has closed, or not, when the server sends what is as long as an alert.
+    #[test]
+    fn who_is_answered_behind_a_fin_is_said_goodbye() {
+        for goodbye in [true, false] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (112, 443), 500, [30, 9_000]);
+                talk.handshake(&mut lab.capture);
+                tls::handshake13(&mut talk, &mut lab.capture, "vault.shop.example");
+                talk.wait(300);
+                talk.send(&mut lab.capture, CLIENT, ACK, &tls::encrypted(tls::DATA, 73, 180));
+                if goodbye {
+                    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+                }
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, ACK, &tls::encrypted(tls::DATA, 79, 19));
+                talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+            });
+            assert_eq!(findings.is_empty(), goodbye, "{findings:#?}");
+        }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Hole {
     pub(super) opened: PacketRef,
     pub(super) stamp: Option<u32>,
     pub(super) ip_id: u16,
+    /// Its bytes were sent before the capture began.
+    pub(super) older: bool,
 }
 
 impl Hole {
@@ -140,7 +142,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn hole(start: Seq, length: u32) -> Hole {
-        Hole { start, end: start.plus(length), opened: PacketRef::default(), stamp: None, ip_id: 0 }
+        Hole {
+            start,
+            end: start.plus(length),
+            opened: PacketRef::default(),
+            stamp: None,
+            ip_id: 0,
+            older: false,
+        }
     }
 
     proptest! {

@@ -40,6 +40,8 @@ pub(super) struct Timing {
     pub(super) to_sender: Option<Span>,
     /// The whole round trip.
     pub(super) full: Option<Span>,
+    /// No SYN was captured that does not permit SACK.
+    pub(super) selective: bool,
 }
 
 impl Timing {
@@ -366,6 +368,7 @@ impl Sender {
                 opened: first.at,
                 stamp: first.stamp,
                 ip_id: first.ip_id,
+                older: true,
             });
             self.crowded += u64::from(!filled);
         }
@@ -473,6 +476,7 @@ impl Sender {
                 opened: segment.at,
                 stamp: segment.stamp,
                 ip_id: segment.ip_id,
+                older: false,
             });
         self.crowded += u64::from(!opened);
         self.next = Some(segment.seq);

@@ -404,7 +404,8 @@ impl Connection {
         let to_sender = distance(direction);
         let to_receiver = self.senders[direction.index()].rtt().smoothed().or(distance(direction.reverse()));
         let full = to_receiver.map(|receiver| receiver + to_sender.unwrap_or(Span::ZERO));
-        Timing { to_sender, full }
+        let selective = self.senders.iter().all(|sender| sender.selective != Some(false));
+        Timing { to_sender, full, selective }
     }
 
     /// The side sent this although it has reset the connection. What it sent before the RST may come late.

@@ -496,3 +496,46 @@ fn syns_with_a_fin_are_probes() {
     };
     assert_eq!((findings(SYN).len(), findings(SYN | FIN).len()), (1, 0));
 }
+
+/// The SYN-ACK takes longer than the server waits for its ACK; or the server repeats it while data flows.
+#[test]
+fn a_syn_ack_that_nobody_needed_makes_nobody_late() {
+    for syns in [1, 2] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..3 {
+                let mut talk = lab.talk(7, (9, 8886), 100 + number * 30_000, [30, 20_000]);
+                for _ in 1..syns {
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_010_000);
+                }
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                talk.wait(if syns == 1 { 1_390_000 } else { 40_000 });
+                let syn_ack = talk.segment(SERVER, SYN | ACK, b"");
+                talk.record(&mut lab.capture, &syn_ack);
+                talk.sent(&syn_ack);
+                talk.received(&syn_ack);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"");
+                if syns > 1 {
+                    talk.exchange(&mut lab.capture, b"GET / HTTP/1.1\r\n\r\n", 300);
+                }
+                for _ in 0..3 {
+                    talk.wait(1_200_000 * syns);
+                    talk.record(&mut lab.capture, &syn_ack);
+                    if syns == 1 {
+                        break;
+                    }
+                }
+                talk.exchange(&mut lab.capture, b"GET / HTTP/1.1\r\n\r\n", 300);
+                talk.close(&mut lab.capture);
+            }
+        });
+        match syns {
+            1 => assert!(findings.is_empty(), "{findings:#?}"),
+            _ => {
+                let finding = one(&findings, "late", Severity::Warning);
+                assert!(finding.summary.contains("6 SYNs and waited 3."), "{}", finding.summary);
+            }
+        }
+    }
+}

@@ -409,3 +409,59 @@ fn data_that_nobody_in_the_capture_answers_is_information() {
     assert!(findings(2, false).is_empty() && findings(5, true).is_empty());
     says_nothing(NAME, &["missing_syn_ack_silent", "missing_syn_ack_silent_classic"]);
 }
+
+/// The server alone sends data, as FTP does over a connection of its own, and everything is replayed.
+#[test]
+fn data_of_the_server_that_is_replayed_repeats_nothing() {
+    for rule in [NAME, "spurious_retransmission"] {
+        let findings = in_traffic(rule, |lab| {
+            let mut talk = lab.talk(7, (9, 4940), 10, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            talk.turn(CLIENT);
+            talk.send(&mut lab.capture, SERVER, ACK, &filler(1, 600));
+            talk.turn(SERVER);
+            talk.ack(&mut lab.capture, CLIENT, &[]);
+            talk.close(&mut lab.capture);
+            for round in 1..26 {
+                for packet in lab.capture.packets.clone().iter().filter(|packet| packet.micros < 2_000_000) {
+                    lab.capture.record(packet.micros + round * 20_000_000, packet.frame.clone());
+                }
+            }
+        });
+        assert!(findings.is_empty(), "{rule}: {findings:#?}");
+    }
+}
+
+/// A sender without SACK has its timer only.
+#[test]
+fn a_probe_needs_sack() {
+    for (selective, variant) in [(true, "tail_loss_probe"), (false, "rto")] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..8 {
+                let mut talk = lab.talk(7, (9, 10_000), 10 + number * 900, [30, 6_000]);
+                talk.handshake(&mut lab.capture);
+                talk.exchange(&mut lab.capture, &filler(number as u32, 300), 120);
+                let lost = talk.send_lost(&mut lab.capture, CLIENT, &filler(number as u32 + 70, 26));
+                talk.wait(101_000);
+                let again = talk.resend(&mut lab.capture, &lost);
+                talk.received(&again);
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, ACK, b"done");
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+                talk.close(&mut lab.capture);
+            }
+            // Of Ethernet, IPv4 and TCP without their options; SACK-permitted is kind 4 of 2 bytes.
+            const OPTIONS: usize = 14 + 20 + 20;
+            for packet in lab.capture.packets.iter_mut().filter(|_| !selective) {
+                let syn = packet.frame[OPTIONS - 7] & SYN != 0;
+                let options = packet.frame.get_mut(OPTIONS..).filter(|_| syn).unwrap_or_default();
+                if let Some(at) = options.windows(2).position(|option| option == [4, 2]) {
+                    options[at..at + 2].copy_from_slice(&[1, 1]);
+                }
+            }
+        });
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        assert_eq!(findings[0].variant, variant, "{findings:#?}");
+    }
+}

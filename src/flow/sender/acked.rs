@@ -207,9 +207,13 @@ impl Sender {
         event.loss == LossPlace::After && alone && event.delay < HELD_BACK && at_once && !reports
     }
 
-    /// The peer has what the capture lacks: the capture missed it, the network did not.
+    /// The peer has what the capture lacks: the capture missed it, the network did not. What was sent before
+    /// the capture began, it did not miss.
     pub(super) fn miss_holes(&mut self, ack: Seq, at: PacketRef, log: &mut EventLog) {
         while let Some(hole) = self.holes.pop_below(ack) {
+            if hole.older {
+                continue;
+            }
             let length = hole.end.distance(hole.start);
             self.side.missed_bytes += u64::from(length);
             self.remember_missed(hole.start, hole.end);

@@ -253,7 +253,9 @@ impl Sender {
             .zip(waited)
             .is_some_and(|(rtt, waited)| waited.0 >= rtt.0 * 3 / 2 && waited > Span::millis(2));
         if tail && once && long_enough {
-            return (EventKind::TailLossProbe, None);
+            // Who has no SACK sends no probe (RFC 8985 section 7.2): a timer below the usual floor is left.
+            let probe = timing.selective;
+            return (if probe { EventKind::TailLossProbe } else { EventKind::TimeoutRetransmission }, None);
         }
         (EventKind::Retransmission, None)
     }
