@@ -62,6 +62,17 @@ impl Span {
         Self((seconds * 1e9) as i64)
     }
 
+    /// So many times as long, as a fraction, e.g. 3 and 2 for half as long again; saturates.
+    pub fn scaled(self, numerator: i64, denominator: i64) -> Self {
+        let whole = i128::from(self.0) * i128::from(numerator) / i128::from(denominator.max(1));
+        Self(whole.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+    }
+
+    /// How far apart two moments are, whichever came first; saturates.
+    pub fn abs(self) -> Self {
+        Self(self.0.saturating_abs())
+    }
+
     /// The span in seconds, for output only: sums stay in integers.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e9

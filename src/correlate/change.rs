@@ -95,7 +95,7 @@ impl Affected {
         let (near, far) = (trip.before.median?, trip.after.median?);
         let (added, path) = (new - old, far - near);
         // Times are within 6 %, so a tenth of the longest of them is no difference.
-        let same = (added - path).0.abs() <= new.0 / 10;
+        let same = (added - path).abs().0 <= new.0 / 10;
         let parts = percent(path.0.min(added.0).max(0).unsigned_abs(), added.0.max(1).unsigned_abs());
         let text =
             format!("answers begin {added} later, {parts} of it the round trip: the server takes no longer");

@@ -14,8 +14,8 @@
 //!   application goes on without them. Nor does a name that another one begins: where `www.shop.example` has
 //!   an address, `www.shop.example.corp.example` only tried a search list (resolv.conf(5)).
 //! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
-//!   one finding, and from two zones on when it answers nothing else but zones of its own (RFC 1035 section
-//!   4.1.1, AA).
+//!   one finding, and from two zones with names that never resolved on when it answers nothing else but zones
+//!   of its own (RFC 1035 section 4.1.1, AA).
 //! - Where the capture shows the resolver asking another one for the same name while its client waits, the
 //!   finding says what came of that. Responses before which it asked nobody are counted apart: a cached
 //!   failure looks like that (RFC 9520).
@@ -247,7 +247,9 @@ impl Detector for DnsServfail {
         }
         let nothing = |resolver: &Endpoint| answered.get(resolver) == Some(&0);
         let mut resolvers = book.group(self.zones, |((resolver, _),), _| Some(*resolver));
-        resolvers.extend(book.group(2, |((resolver, _),), _| Some(*resolver).filter(nothing)));
+        resolvers.extend(book.group(2, |((resolver, _),), case| {
+            Some(*resolver).filter(|resolver| nothing(resolver) && case.counts.never_resolved.count() > 0)
+        }));
         let whole = resolvers.into_iter().map(|CaseGroup { by: resolver, cases, case }| {
             let what = format!("{} in {}", case.affected.names.of("name"), plural(cases, "zone"));
             (self.draft(resolver, &what, &case), case)

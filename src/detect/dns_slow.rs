@@ -193,7 +193,7 @@ impl Detector for DnsSlow {
         case.lookup(transaction, flow, query);
         case.affected.active.add(response.time);
         case.counts.asked_again += u64::from(transaction.repeat_count > 0);
-        case.show(-rtt.0, query.packet, || {
+        case.show(rtt.0.saturating_neg(), query.packet, || {
             let asked =
                 format!("{} {}, id {}", transaction.name, qtype_name(transaction.qtype), transaction.id);
             let answer = format!("{} after {rtt}", rcode_name(transaction.rcode.unwrap_or(0)));

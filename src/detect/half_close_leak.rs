@@ -138,7 +138,7 @@ impl Detector for HalfCloseLeak {
         case.counts.half_closed += 1;
         case.counts.for_long += u64::from(held >= self.patience);
         case.counts.longest_ms.add((held.0 / 1_000_000).unsigned_abs());
-        case.show(-held.0, flow.id, || {
+        case.show(held.0.saturating_neg(), flow.id, || {
             let last = flow.half(closer.reverse()).last;
             let last = last.map(|at| Evidence::new(at, Role::Ack, "acknowledges the FIN, no FIN of its own"));
             let fin = Evidence::new(first, Role::Fin, format!("{held} without another"));

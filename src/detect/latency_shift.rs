@@ -287,7 +287,7 @@ impl LatencyShift {
         let (outside, shifted) = (sum(before)?, sum(inside)?);
         let known = before.len() >= BEFORE && outside.count >= TIMED;
         let lasts = inside.len() >= INSIDE && shifted.count >= TIMED;
-        let even = inside_most.0 <= shifted.least.0 + shifted.least.0 / 2;
+        let even = inside_most <= shifted.least.scaled(3, 2);
         if !known || !lasts || !even || !self.is_longer(shifted.least, outside_most) {
             return None;
         }

@@ -257,7 +257,7 @@ impl Detector for MissingSynAck {
             u64::from(answered.is_some_and(|answered| asked != Some(answered)));
         let at_once = handshake.connect_time.is_some_and(|time| time < self.late);
         case.counts.answered += u64::from(outcome == Outcome::Late && at_once);
-        case.show(-waited.0, flow.id, || evidence(handshake, *first));
+        case.show(waited.0.saturating_neg(), flow.id, || evidence(handshake, *first));
     }
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {

@@ -501,7 +501,7 @@ fn receiver_view(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Bo
     limit.shown += u64::from(receiver.duplicate_acks > 0 && seen >= RECOVERY);
     limit.onset.add(hole.at.time);
     flow.half(direction).last.into_iter().for_each(|last| limit.small.add(last.time));
-    case.show(-seen.0, flow.id, || {
+    case.show(seen.0.saturating_neg(), flow.id, || {
         let duplicates = tcp.events.iter().filter(|event| event.kind == EventKind::DuplicateAck);
         let asked = duplicates.filter(|event| event.direction != direction).take(6);
         let asked = asked.map(|event| {

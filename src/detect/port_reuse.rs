@@ -134,7 +134,7 @@ impl Detector for PortReuse {
         case.flow(flow, [first, last]);
         case.failed += 1;
         case.lost += last.time - first.time;
-        case.show(first.time.0 - last.time.0, flow.id, || evidence(tcp));
+        case.show((first.time - last.time).0, flow.id, || evidence(tcp));
     }
 
     fn judge(

@@ -321,7 +321,7 @@ impl Detector for Retransmission {
             losses.lost_before_capture += repeats.lost_before;
             losses.lost_after_capture += repeats.lost_after;
             losses.transfers += side.transfer_time();
-            case.show(-stalled.0, flow.id, || {
+            case.show(stalled.0.saturating_neg(), flow.id, || {
                 let needed = events().filter(|event| event.spurious.is_none() && costs(event)).take(4);
                 needed.flat_map(evidence).collect::<Vec<_>>()
             });

@@ -251,8 +251,8 @@ const IDLE: Span = Span::secs(30);
 fn both_sides(suspects: &[Suspect<'_>], tcp: &TcpFlow) -> bool {
     let [one, other] = suspects else { return false };
     let trip = tcp.handshake.server_rtt.zip(tcp.handshake.client_rtt).map(|(server, client)| server + client);
-    let apart = (one.reset.at.time - other.reset.at.time).0.abs();
-    one.other_ttl && other.other_ttl && trip.is_some_and(|trip| apart < trip.0)
+    let apart = (one.reset.at.time - other.reset.at.time).abs();
+    one.other_ttl && other.other_ttl && trip.is_some_and(|trip| apart < trip)
 }
 
 fn range(least: Least, most: Most) -> String {

@@ -375,7 +375,7 @@ impl Detector for SlowServer {
         }
         let longest = shown.iter().filter_map(|turn| turn.waited()).max();
         let rank = longest.max(unanswered.as_ref().map(|of| of.waited)).unwrap_or_default();
-        case.show(-rank.0, flow.id, || {
+        case.show(rank.0.saturating_neg(), flow.id, || {
             let late = shown.into_iter().flat_map(|turn| evidence(turn, None));
             let open = unanswered.iter().flat_map(|of| evidence(&of.turn, of.closing));
             late.chain(open).collect::<Vec<_>>()

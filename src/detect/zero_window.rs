@@ -219,7 +219,7 @@ impl ZeroWindow {
         counts.reset += ended(Reopened::Reset);
         counts.stalled += stalled;
         counts.stuck += if longest.end == Reopened::Opened { 0 } else { stalled };
-        case.show(-waited.0, flow.id, || {
+        case.show(waited.0.saturating_neg(), flow.id, || {
             let end = |one: &Closure| match one.end {
                 Reopened::Opened => {
                     Some(Evidence::new(one.until, Role::WindowUpdate, format!("{} later", one.length())))

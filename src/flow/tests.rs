@@ -9,7 +9,7 @@ use crate::dissect::{Ip, PacketRecord, Payload, Seq, Tcp, TcpFlags, TcpOptions, 
 use crate::flow::content::Content;
 use crate::flow::tcp::Connection;
 use crate::flow::{EventKind, TcpFlow};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Between two packets: longer than what passes for disorder of the recorder.
 const STEP: i64 = 2_000_000;
@@ -411,6 +411,30 @@ fn a_byte_that_nobody_pushes_and_nothing_follows_is_a_keep_alive() {
         let kinds: Vec<EventKind> = flow.events.iter().map(|event| event.kind).collect();
         assert_eq!(kinds, [kind; 2]);
     }
+}
+
+/// The times of a damaged file: an ACK comes a century after its data, then a segment comes twice.
+#[test]
+fn a_round_trip_of_a_century_is_a_round_trip() {
+    let mut wire =
+        Wire { connection: Connection::new(10_000, 1 << 20), content: Content::recorded(), packet: 0 };
+    let header = |flags: u8, seq: u32, ack: u32| Tcp {
+        seq: Seq(seq),
+        ack: Seq(ack),
+        flags: TcpFlags(flags),
+        window: 1_000,
+        ..Tcp::default()
+    };
+    wire.send(Direction::ToServer, header(0x18, 100, 500), &[7; 100], 1_500);
+    wire.packet = 2_000_000_000_000;
+    wire.send(Direction::ToClient, header(0x10, 500, 200), &[], 1_500);
+    wire.send(Direction::ToServer, header(0x18, 200, 500), &[8; 100], 1_500);
+    wire.packet += 10;
+    wire.send(Direction::ToServer, header(0x18, 200, 500), &[8; 100], 1_500);
+    let (flow, _) = wire.finish();
+    let kinds: Vec<EventKind> = flow.events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Retransmission]);
+    assert!(flow.side(Direction::ToServer).min_rtt.is_some_and(|trip| trip > Span::secs(3_900_000_000)));
 }
 
 proptest! {

@@ -115,7 +115,7 @@ impl Sender {
         }
         let window = Span(timing.full.map_or(0, |full| full.0 / 4)).max(REORDER_FLOOR);
         // The ACKs must reach the sender and the repeat come back; a third is left for a changing path.
-        let reaction = timing.to_sender.map(|rtt| Span(rtt.0 * 2 / 3));
+        let reaction = timing.to_sender.map(|rtt| rtt.scaled(2, 3));
         let hinted = self.last_hint.is_some_and(|hint| {
             hint.packet > hole.opened.packet && reaction.is_none_or(|rtt| segment.at.time - hint.time >= rtt)
         });
@@ -217,7 +217,7 @@ impl Sender {
         let reached =
             |hint: PacketRef| timing.to_sender.is_none_or(|rtt| (segment.at.time - hint.time).0 >= rtt.0 / 2);
         let prompt = |hint: PacketRef| match timing.to_sender {
-            Some(rtt) => (segment.at.time - hint.time).0 <= rtt.0 * 3 / 2 + Span::millis(5).0,
+            Some(rtt) => segment.at.time - hint.time <= rtt.scaled(3, 2) + Span::millis(5),
             None => segment.at.time - hint.time < timeout,
         };
         if let Some((cause, until)) = self.recovery
@@ -251,7 +251,7 @@ impl Sender {
         let long_enough = timing
             .full
             .zip(waited)
-            .is_some_and(|(rtt, waited)| waited.0 >= rtt.0 * 3 / 2 && waited > Span::millis(2));
+            .is_some_and(|(rtt, waited)| waited >= rtt.scaled(3, 2) && waited > Span::millis(2));
         if tail && once && long_enough {
             // Who has no SACK sends no probe (RFC 8985 section 7.2): a timer below the usual floor is left.
             let probe = timing.selective;
