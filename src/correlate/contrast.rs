@@ -12,6 +12,7 @@ use crate::correlate::place::{Layer, Named, named};
 use crate::correlate::scoreboard::{Kind, ServiceKey, Tally};
 use crate::detect::Finding;
 use crate::dissect::Endpoint;
+use crate::flow::Times;
 use crate::humanize::{grouped, percent, plural, share, whole_seconds};
 use crate::time::{Span, Timestamp};
 
@@ -412,9 +413,17 @@ pub(super) fn round_trip(sum: &Sum, least: u64) -> Option<Cleared> {
     (spread.count >= least && steady).then_some(Cleared { what: "round_trip", text })
 }
 
-/// Every connection opened.
+/// Who waits longer asks again: for a connection (RFC 6298 section 2.1), and for a name.
+const PROMPT: Span = Span::secs(1);
+
+/// Nearly all took less than [`PROMPT`], as far as that was measured.
+fn is_prompt(times: &Times) -> bool {
+    times.spread().is_none_or(|spread| spread.p95 < PROMPT)
+}
+
+/// Every connection opened, and soon.
 pub(super) fn connect(sum: &Sum) -> Option<Cleared> {
-    let well = sum.attempts.of >= ENOUGH && sum.not_opened == 0;
+    let well = sum.attempts.of >= ENOUGH && sum.not_opened == 0 && is_prompt(&sum.connect);
     let opened = sum.attempts.of;
     let within = sum.connect.spread().map(|spread| format!(", p95 {}", spread.p95)).unwrap_or_default();
     let text =
@@ -437,17 +446,29 @@ fn responses(sum: &Sum) -> Option<Cleared> {
     (of >= ENOUGH && sum.unanswered == 0).then_some(Cleared { what: "dns", text })
 }
 
-/// Lookups are answered.
+/// Lookups are answered, and soon.
 pub(super) fn lookups(sum: &Sum) -> Option<Cleared> {
     let Tally { of, failed } = sum.attempts;
     let within = sum.first_byte.spread().map(|spread| format!(", p95 {}", spread.p95)).unwrap_or_default();
     let text = format!("{} of {} answered{within}", grouped(of - failed.min(of)), plural(of, "lookup"));
-    (of >= ENOUGH && share(failed, of) <= 0.01).then_some(Cleared { what: "dns", text })
+    let well = of >= ENOUGH && share(failed, of) <= 0.01 && is_prompt(&sum.first_byte);
+    well.then_some(Cleared { what: "dns", text })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_seconds_is_not_cleared() {
+        let all = |took: Span| {
+            let mut sum = Sum { attempts: Tally { of: 30, failed: 0 }, ..Sum::default() };
+            (0..30).for_each(|_| sum.connect.add(took));
+            (0..30).for_each(|_| sum.first_byte.add(took));
+            [connect(&sum).is_some(), lookups(&sum).is_some()]
+        };
+        assert_eq!([all(Span::millis(30)), all(Span::secs(3))], [[true; 2], [false; 2]]);
+    }
 
     #[test]
     fn costs_are_of_rules_of_the_catalogue() {

@@ -172,6 +172,7 @@ mod tests {
     use super::*;
     use crate::detect::testing::{in_files, in_scene, in_traffic, one, says_nothing};
     use crate::support::capture::Capture;
+    use crate::support::filler;
     use crate::support::frame::{self, Ip};
     use crate::support::scenes::Lab;
     use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, SYN, Segment};
@@ -385,6 +386,26 @@ mod tests {
             }
         });
         assert_eq!(one(&findings, "", Severity::Info).impact.failed_transactions, 0);
+    }
+
+    /// A recorder whose clock steps: each copy is behind its original, and earlier than it.
+    #[test]
+    fn a_copy_from_before_its_original_is_a_copy() {
+        let mut lab = Lab::new(Capture::default(), 77);
+        let mut talk = lab.talk(7, (9, 80), 5_000, [30, 6_000]);
+        talk.handshake(&mut lab.capture);
+        for piece in 0..40 {
+            let mut data = talk.segment(SERVER, ACK, &filler(piece, 500));
+            data.stamps = None;
+            talk.record(&mut lab.capture, &data);
+            talk.sent(&data);
+            let original = lab.capture.packets.last().cloned().expect("recorded");
+            lab.capture.record(original.micros - 761_000, original.frame);
+            talk.wait(2_000);
+        }
+        let file = [("pcap", lab.capture.pcap())];
+        assert_eq!(one(&in_files(NAME, &file), "", Severity::Info).counts[0].value, 40);
+        assert!(in_files("retransmission", &file).is_empty());
     }
 
     /// Two routers send a SYN without timestamps to each other: all laps take longer than a link lookup.

@@ -212,7 +212,7 @@ impl Copies {
         let seen = Seen::new(packet, ip, tcp);
         let length = |seen: &Seen| seen.range.1.since(seen.range.0);
         let alike = |earlier: &&Seen| {
-            let apart = Span((seen.at.time - earlier.at.time).0.saturating_abs());
+            let apart = (seen.at.time - earlier.at.time).abs();
             let limit = match earlier.way != seen.way {
                 true => OTHER_WAY,
                 // A sender repeats what it was asked for, or in pieces what was too big (RFC 8201 section 4).
@@ -251,7 +251,7 @@ impl Copies {
         }
         let seen = Seen::new(packet, ip, tcp);
         let same = |earlier: &&Seen| {
-            let apart = Span((seen.at.time - earlier.at.time).0.saturating_abs());
+            let apart = (seen.at.time - earlier.at.time).abs();
             let alike = (earlier.id, earlier.range, earlier.reply) == (seen.id, seen.range, seen.reply);
             alike && earlier.cut != seen.cut && apart <= SAME_ID
         };
@@ -273,7 +273,7 @@ impl Copies {
             return false;
         }
         let length = packet.payload.length;
-        let apart = Span((later.at.time - earlier.at.time).0.saturating_abs());
+        let apart = (later.at.time - earlier.at.time).abs();
         // RFC 6864 section 4.1: the identification of a datagram with DF can be anything, also a constant.
         let same_id_proves = ip.id != 0 && self.counting_ids;
         let other_way = earlier.way != later.way;
@@ -284,7 +284,8 @@ impl Copies {
             return apart <= FORWARDED;
         }
         if same_id_proves && (length > 0 || control || other_way) {
-            return apart <= SAME_ID;
+            // Where the clock of the recorder steps, a copy can be earlier by more: a repeat never is.
+            return apart <= SAME_ID || later.at.time < earlier.at.time;
         }
         if later.ttl < earlier.ttl && control {
             return apart <= LINK_LOOKUP;
