@@ -17,7 +17,8 @@
 //! before the ACK could arrive, or behind data of the server, is no such repeat.
 //!
 //! Its severity follows from the connections whose client repeated its SYN. A single SYN is information, and
-//! so are SYN-ACKs that the server sent at once and had to repeat.
+//! so are SYN-ACKs that the server sent at once and had to repeat. Clients that ask beyond their link from
+//! link-local addresses are a warning at most.
 //!
 //! # What it leaves alone
 //! - Refused and unreachable connections: those are answers (see `connection_refused`).
@@ -112,6 +113,8 @@ const SILENT_HOST: &[&str] = &[
 /// What remains when other packets of the host pass here.
 const SILENT_PORT: &[&str] =
     &["a filter drops the SYN or its answer", "the accept queue of the service is full"];
+const LINK_LOCAL: &str = "the client has no global address: no router forwards what comes from a link-local one (RFC 4291 \
+     section 2.5.6)";
 const ONE_WAY: &[&str] = &[
     "packets in one direction are dropped behind the capture point",
     "a stateful device saw one direction only",
@@ -390,7 +393,7 @@ impl Detector for MissingSynAck {
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent if case.flows() == 1 && is_stray(server, case, context.heard) => Severity::Info,
-            Outcome::Silent if is_unheard(server.address, book) => {
+            Outcome::Silent if is_unheard(server.address, book) || no_route_back(server, case) => {
                 case.severity(case.counts.repeated).min(Severity::Warning)
             }
             Outcome::Silent | Outcome::LostReturn => case.severity(case.counts.repeated),
@@ -401,6 +404,9 @@ impl Detector for MissingSynAck {
         }
         if let Some(keys) = keys(&case.counts) {
             draft = draft.could_first_be(keys);
+        }
+        if outcome == Outcome::Silent && no_route_back(server, case) {
+            draft = draft.could_first_be(LINK_LOCAL);
         }
         if outcome == Outcome::Silent && is_unheard(server.address, book) {
             draft = draft.gate(QualityIssue::OneWay.gate(UNHEARD));
@@ -480,6 +486,12 @@ impl MissingSynAck {
 /// Its clients ask again and again, and that is all the capture holds.
 fn is_unheard(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
     book.notes.unheard.iter().any(|unheard| *unheard == host)
+}
+
+/// The clients ask a host beyond their link from addresses of the link.
+fn no_route_back(server: Endpoint, case: &Case<Attempts>) -> bool {
+    let is_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    !is_local(&server.address) && case.affected.clients.iter().all(is_local)
 }
 
 /// A port that no service is known by, and a host that the client has no other connection to: a peer that is

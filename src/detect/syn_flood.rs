@@ -295,7 +295,7 @@ fn draft(
         some => format!(" {some} of them came within ten seconds."),
     };
     let summary = format!(
-        "{} came from {}, each once, and nothing after it.{within}{others}{}",
+        "{} came from {}, and nothing after any of them.{within}{others}{}",
         plural(abandoned, "SYN"),
         case.affected.clients.of("address"),
         case.counts.prints.remark(),

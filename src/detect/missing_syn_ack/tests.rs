@@ -2,7 +2,7 @@ use super::*;
 use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, silent};
 use crate::support::capture::Capture;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, FIN, PSH, RST, SERVER, SYN, Segment};
+use crate::support::tcp::{ACK, CLIENT, FIN, PSH, RST, SERVER, SYN, Segment, Talk};
 
 const NAME: &str = MissingSynAck::RULE.name;
 
@@ -537,5 +537,30 @@ fn a_syn_ack_that_nobody_needed_makes_nobody_late() {
                 assert!(finding.summary.contains("6 SYNs and waited 3."), "{}", finding.summary);
             }
         }
+    }
+}
+
+/// A host without a global IPv6 address asks a server of another network from its link-local one.
+#[test]
+fn no_router_forwards_what_comes_from_a_link_local_address() {
+    for (client, severity) in [("fe80::7", Severity::Warning), ("fd00::1:7", Severity::Critical)] {
+        let findings = in_traffic(NAME, |lab| {
+            let server = lab.v6(2, 0x43);
+            let mut other = Talk::new((lab.v6(1, 9), 40_009), (server, 80), 10, [30, 500]);
+            lab.http(&mut other, 900);
+            for number in 0..6 {
+                let client = (client.parse().expect("an address"), 41_000 + number);
+                let mut talk = Talk::new(client, (server, 443), 50, [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                for _ in 0..4 {
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_500_000);
+                }
+            }
+            elsewhere(lab, 60_000);
+        });
+        let finding = one(&findings, "silent", severity);
+        let told = finding.alternatives[0].starts_with("the client has no global address");
+        assert_eq!(told, client.starts_with("fe80"), "{finding:#?}");
     }
 }
