@@ -113,8 +113,8 @@ const SILENT_HOST: &[&str] = &[
 /// What remains when other packets of the host pass here.
 const SILENT_PORT: &[&str] =
     &["a filter drops the SYN or its answer", "the accept queue of the service is full"];
-const LINK_LOCAL: &str = "the client has no global address: no router forwards what comes from a link-local one (RFC 4291 \
-     section 2.5.6)";
+const LINK_LOCAL: &str =
+    "the client has no global address, and nobody routes link-local ones (RFC 4291 section 2.5.6)";
 const ONE_WAY: &[&str] = &[
     "packets in one direction are dropped behind the capture point",
     "a stateful device saw one direction only",

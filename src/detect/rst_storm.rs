@@ -33,7 +33,8 @@
 //!
 //! # What it leaves alone
 //! - Resets after a FIN or a TLS close_notify, and by a client that has its answer.
-//! - Connections that a probe opened and closed.
+//! - Connections that a probe opened and closed. Half-open ones that the server gives up are information:
+//!   nobody had them (see `syn_flood`).
 //! - Refusals of one or two clients alone, or of clients that do not ask again, as in a scan or a flood:
 //!   nobody loses a connection by them (see `connection_refused`).
 //! - A client's reset in place of the end of the handshake, which is what a port scan does.
@@ -128,6 +129,8 @@ counts! {
         by_server: u64,
         /// With a TTL that their sender's other packets do not have, or by another link address.
         from_elsewhere: u64,
+        /// Of connections whose client never acknowledged the SYN-ACK.
+        half_open: u64,
     }
 }
 
@@ -312,6 +315,8 @@ fn take(case: &mut Case<Resets>, flow: &Flow, reset: &Reset) {
     case.failed += 1;
     case.counts.add(reset.class, reset.direction);
     case.counts.from_elsewhere += u64::from(is_from_elsewhere(flow, reset));
+    let half_open = |tcp: &TcpFlow| tcp.handshake.outcome == HandshakeOutcome::HalfOpen;
+    case.counts.half_open += u64::from(flow.tcp.as_deref().is_some_and(half_open));
     case.show(0, reset.at.packet, || {
         let ack = if reset.with_ack { "with" } else { "no" };
         let fields = format!("{}, {ack} ACK, seq {}, TTL {}", reset.class.name(), reset.seq.0, reset.ttl);
@@ -536,14 +541,22 @@ fn client_draft(client: IpAddr, case: &Case<Resets>, sure: bool, others: u64, of
 
 fn draft(server: &str, storm: &Case<Resets>, beside: &str) -> Draft<Kind> {
     let (resets, kind) = (storm.counts.all(), storm.counts.kind());
-    let title = format!("{} of {server} were reset", plural(resets, "connection"));
+    let half_open = storm.counts.half_open * 2 > resets;
+    let title = match half_open {
+        true => format!("{} of {server} were given up half open", plural(resets, "connection")),
+        false => format!("{} of {server} were reset", plural(resets, "connection")),
+    };
     let summary = format!(
         "{resets} of {} that ended were reset within {}. {} came from the server's address. {} {}.{beside}",
         plural(storm.total, "connection"),
         storm.affected.active.span(),
         of_resets(storm.counts.by_server, resets),
         storm.clients(),
-        if kind == Kind::Refused { "could not connect" } else { "lost connections" },
+        match kind {
+            _ if half_open => "never acknowledged the SYN-ACK",
+            Kind::Refused => "could not connect",
+            _ => "lost connections",
+        },
     );
     let elsewhere = storm.counts.from_elsewhere;
     let summary = match elsewhere {
@@ -555,12 +568,14 @@ fn draft(server: &str, storm: &Case<Resets>, beside: &str) -> Draft<Kind> {
     let needed = clients.count() >= Severity::CLIENTS
         && !clients.is_full()
         && storm.affected.flows() >= 2 * clients.count();
-    let severity = if kind == Kind::Refused && !needed { Severity::Info } else { Severity::Critical };
+    let harmless = half_open || kind == Kind::Refused && !needed;
+    let severity = if harmless { Severity::Info } else { Severity::Critical };
     let draft = Draft::new(kind, title, summary)
         .severity(severity)
         .count("reset_connections", resets)
         .count("ended_connections", storm.total);
     match elsewhere * 10 >= resets * 9 {
+        _ if half_open => draft.could_be(["the clients are a flood or a scan", "their ACKs are lost"]),
         true => draft
             .could_be(["a device on the path resets the connections, or answers for a host that is gone"]),
         false => draft,

@@ -6,7 +6,7 @@ use crate::dissect::{DefragStats, PacketRef};
 use crate::flow::{Reset, TcpFlow};
 use crate::support::filler;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, RST, SERVER};
+use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
 use crate::time::Span;
 
 const NAME: &str = RstStorm::RULE.name;
@@ -279,5 +279,29 @@ fn habits_and_accidents_are_no_resets_in_place_of_an_answer() {
     });
     for findings in [goodbye, few, some] {
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+}
+
+/// A server gives up what its clients never went on with, a minute after a flood; or loses what they had.
+#[test]
+fn nobody_had_what_is_half_open() {
+    for opened in [false, true] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..60 {
+                let mut talk = lab.talk(10 + number % 5, (9, 80), 100 + u64::from(number), [30, 500]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+                talk.turn(SERVER);
+                if opened {
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                }
+                talk.wait(60_000_000);
+                talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+            }
+        });
+        let [finding] = &findings[..] else { panic!("{findings:#?}") };
+        assert_eq!(finding.severity, if opened { Severity::Critical } else { Severity::Info });
+        assert_eq!(finding.title.ends_with("were given up half open"), !opened, "{}", finding.title);
     }
 }
