@@ -413,7 +413,8 @@ pub(super) fn round_trip(sum: &Sum, least: u64) -> Option<Cleared> {
     (spread.count >= least && steady).then_some(Cleared { what: "round_trip", text })
 }
 
-/// Who waits longer asks again: for a connection (RFC 6298 section 2.1), and for a name.
+/// A SYN is sent again after so long (RFC 6298 section 2.1). For lookups a judgement: who waits longer is no
+/// witness that names work.
 const PROMPT: Span = Span::secs(1);
 
 /// Nearly all took less than [`PROMPT`], as far as that was measured.

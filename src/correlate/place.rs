@@ -93,7 +93,7 @@ const PLACES: &[Named<Where>] = {
         ("retransmission", &[], Network),
         ("spurious_retransmission", &[], Network),
         ("reordering", &[], Network),
-        // A SYN without an answer: dropped on the way, or by the server.
+        // A SYN without an answer, or with a late one: dropped on the way, or by the server.
         ("missing_syn_ack", &["silent", "late"], NotTold),
         ("missing_syn_ack", &["lost_return", "ack_lost"], Network),
         ("connection_refused", &[], Server),

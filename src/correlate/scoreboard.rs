@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::dns::Transaction;
+use crate::app::dns::{SERVFAIL, Transaction};
 use crate::app::http::Exchange;
 use crate::correlate::interval::Interval;
 use crate::correlate::slots::Slots;
@@ -424,7 +424,6 @@ impl Scoreboard {
                 interval.repeats.absorb(1);
             });
         }
-        const SERVFAIL: u16 = 2;
         const REFUSED: u16 = 5;
         let failure = match (transaction.response, transaction.rcode) {
             (Some(_), Some(SERVFAIL)) => Some(Failure::Servfail),

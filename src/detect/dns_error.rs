@@ -37,7 +37,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::dns::{Transaction, qtype_name, rcode_name};
+use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
 use crate::detect::lookups::{
     Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said, zone,
 };
@@ -106,8 +106,6 @@ variants! {
 }
 
 const NOT_CLAIMED: &[&str] = &["that the resolver is at fault: it may have been told to"];
-
-const SERVFAIL: u16 = 2;
 
 impl Code {
     fn of(rcode: u16) -> Option<Self> {

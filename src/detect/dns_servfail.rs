@@ -36,7 +36,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::dns::{Transaction, error_name, qtype_name, rcode_name};
+use crate::app::dns::{SERVFAIL, Transaction, error_name, qtype_name, rcode_name};
 use crate::detect::lookups::{carries_data, is_dispensable, lowercase, zone};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
@@ -80,9 +80,6 @@ variants! {
         }
     }
 }
-
-/// SERVFAIL (RFC 1035).
-const SERVFAIL: u16 = 2;
 
 /// REFUSED (RFC 1035).
 const REFUSED: u16 = 5;

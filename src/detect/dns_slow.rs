@@ -31,7 +31,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::dns::{Transaction, qtype_name, rcode_name};
+use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
 use crate::detect::lookups::{asks_for_name, is_needed, lowercase};
 use crate::detect::scope::network;
 use crate::detect::*;
@@ -53,9 +53,6 @@ thresholds! {
             "ours: the half of the lookups, so the median";
     }
 }
-
-/// RFC 1035 section 4.1.1.
-const SERVFAIL: u16 = 2;
 
 variants! {
     /// There is one kind.
@@ -173,7 +170,7 @@ impl Detector for DnsSlow {
             return book.not_judged("the response was recorded before the query");
         }
         if transaction.rcode == Some(SERVFAIL) {
-            return book.not_judged("SERVFAIL is no answer that comes late");
+            return; // dns_servfail says it.
         }
         let resolver = flow.server;
         if let Some(measured) = book.judged(&resolver) {

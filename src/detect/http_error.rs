@@ -292,7 +292,7 @@ impl Detector for HttpError {
     }
 
     fn exchange(&self, exchange: &Exchange, flow: &FlowHead, book: &mut Book<Self>) {
-        if exchange.status == Some(408) && !exchange.request_whole {
+        if exchange.never_came_whole() {
             return book.not_judged("requests that never came whole, and that the server ended (408)");
         }
         let Some(asked) = exchange.request.filter(|_| !exchange.unheard) else {

@@ -113,6 +113,7 @@ const SILENT_HOST: &[&str] = &[
 /// What remains when other packets of the host pass here.
 const SILENT_PORT: &[&str] =
     &["a filter drops the SYN or its answer", "the accept queue of the service is full"];
+/// What explains SYNs from addresses of the link.
 const LINK_LOCAL: &str =
     "the client has no global address, and nobody routes link-local ones (RFC 4291 section 2.5.6)";
 const ONE_WAY: &[&str] = &[
@@ -393,7 +394,7 @@ impl Detector for MissingSynAck {
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent if case.flows() == 1 && is_stray(server, case, context.heard) => Severity::Info,
-            Outcome::Silent if is_unheard(server.address, book) || no_route_back(server, case) => {
+            Outcome::Silent if is_unheard(server.address, book) || asks_from_link_local(server, case) => {
                 case.severity(case.counts.repeated).min(Severity::Warning)
             }
             Outcome::Silent | Outcome::LostReturn => case.severity(case.counts.repeated),
@@ -405,7 +406,7 @@ impl Detector for MissingSynAck {
         if let Some(keys) = keys(&case.counts) {
             draft = draft.could_first_be(keys);
         }
-        if outcome == Outcome::Silent && no_route_back(server, case) {
+        if outcome == Outcome::Silent && asks_from_link_local(server, case) {
             draft = draft.could_first_be(LINK_LOCAL);
         }
         if outcome == Outcome::Silent && is_unheard(server.address, book) {
@@ -489,7 +490,7 @@ fn is_unheard(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
 }
 
 /// The clients ask a host beyond their link from addresses of the link.
-fn no_route_back(server: Endpoint, case: &Case<Attempts>) -> bool {
+fn asks_from_link_local(server: Endpoint, case: &Case<Attempts>) -> bool {
     let is_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     !is_local(&server.address) && case.affected.clients.iter().all(is_local)
 }

@@ -135,8 +135,6 @@ const EMPTY_ANSWER: u64 = 600;
 const ASKS: u64 = 4;
 /// Nobody waits longer for the first byte (Firefox, `network.http.response.timeout`, and Chrome: 300 s).
 const PATIENCE: Span = Span::secs(300);
-/// The server waited for the rest of a request (RFC 9110 section 15.5.9).
-const REQUEST_TIMEOUT: u16 = 408;
 /// Telnet, rlogin, shell: people type.
 const TYPED: [u16; 4] = [22, 23, 513, 514];
 
@@ -273,7 +271,7 @@ impl Detector for SlowServer {
     type Notes = Beside;
 
     fn exchange(&self, exchange: &Exchange, flow: &FlowHead, book: &mut Book<Self>) {
-        if exchange.status == Some(REQUEST_TIMEOUT) && !exchange.request_whole {
+        if exchange.never_came_whole() {
             book.notes.never_whole(flow.server);
         }
         if exchange.depth == 1 {

@@ -187,6 +187,10 @@ struct Wire {
 }
 
 impl Wire {
+    fn new() -> Self {
+        Self { connection: Connection::new(10_000, 1 << 20), content: Content::recorded(), packet: 0 }
+    }
+
     fn send(&mut self, direction: Direction, tcp: Tcp, payload: &[u8], snaplen: usize) {
         self.packet += 1;
         let time = Timestamp(self.packet as i64 * STEP);
@@ -258,8 +262,7 @@ fn sent(scenario: &Scenario, first: usize) -> (Vec<Sent>, usize) {
 fn run(scenario: &Scenario) -> (TcpFlow, Content, Map, Vec<u8>) {
     let Scenario { direction, snaplen, .. } = *scenario;
     let (own, peer) = (scenario.isn, scenario.isn.wrapping_mul(7).wrapping_add(99));
-    let mut wire =
-        Wire { connection: Connection::new(10_000, 1 << 20), content: Content::recorded(), packet: 0 };
+    let mut wire = Wire::new();
     let one_way = scenario.acks.is_empty();
     let first = match scenario.opening {
         Opening::FastOpen(length, _) => usize::from(length),
@@ -369,23 +372,20 @@ fn run(scenario: &Scenario) -> (TcpFlow, Content, Map, Vec<u8>) {
     (flow, content, map, answer)
 }
 
+/// A header with a window that never closes.
+fn tcp(flags: u8, seq: u32, ack: u32) -> Tcp {
+    Tcp { seq: Seq(seq), ack: Seq(ack), flags: TcpFlags(flags), window: 1_000, ..Tcp::default() }
+}
+
 #[test]
 fn a_number_half_the_space_away_is_of_another_connection() {
-    let mut wire =
-        Wire { connection: Connection::new(10_000, 1 << 20), content: Content::recorded(), packet: 0 };
-    let header = |flags: u8, seq: u32, ack: u32| Tcp {
-        seq: Seq(seq),
-        ack: Seq(ack),
-        flags: TcpFlags(flags),
-        window: 1_000,
-        ..Tcp::default()
-    };
-    wire.send(Direction::ToServer, header(0x02, 99, 0), &[], 1_500);
-    wire.send(Direction::ToClient, header(0x12, 499, 100), &[], 1_500);
-    wire.send(Direction::ToServer, header(0x10, 100, 500), b"hello", 1_500);
+    let mut wire = Wire::new();
+    wire.send(Direction::ToServer, tcp(0x02, 99, 0), &[], 1_500);
+    wire.send(Direction::ToClient, tcp(0x12, 499, 100), &[], 1_500);
+    wire.send(Direction::ToServer, tcp(0x10, 100, 500), b"hello", 1_500);
     let far = 105 + (1 << 31);
-    wire.send(Direction::ToServer, header(0x10, far, 500), b"far away", 1_500);
-    wire.send(Direction::ToClient, header(0x10, 500, far), &[], 1_500);
+    wire.send(Direction::ToServer, tcp(0x10, far, 500), b"far away", 1_500);
+    wire.send(Direction::ToClient, tcp(0x10, 500, far), &[], 1_500);
     let (flow, content) = wire.finish();
     let kinds: Vec<EventKind> = flow.events.iter().map(|event| event.kind).collect();
     // The segment, and the ACK for it.
@@ -399,13 +399,10 @@ fn a_number_half_the_space_away_is_of_another_connection() {
 #[test]
 fn a_byte_that_nobody_pushes_and_nothing_follows_is_a_keep_alive() {
     for (flags, kind) in [(0x10, EventKind::KeepAlive), (0x18, EventKind::TimeoutRetransmission)] {
-        let mut wire =
-            Wire { connection: Connection::new(10_000, 1 << 20), content: Content::recorded(), packet: 0 };
-        let header =
-            Tcp { seq: Seq(99), ack: Seq(500), flags: TcpFlags(flags), window: 1_000, ..Tcp::default() };
+        let mut wire = Wire::new();
         for second in 1..=3 {
             wire.packet = second * 500;
-            wire.send(Direction::ToServer, header, &[0], 1_500);
+            wire.send(Direction::ToServer, tcp(flags, 99, 500), &[0], 1_500);
         }
         let (flow, _) = wire.finish();
         let kinds: Vec<EventKind> = flow.events.iter().map(|event| event.kind).collect();
@@ -416,21 +413,13 @@ fn a_byte_that_nobody_pushes_and_nothing_follows_is_a_keep_alive() {
 /// The times of a damaged file: an ACK comes a century after its data, then a segment comes twice.
 #[test]
 fn a_round_trip_of_a_century_is_a_round_trip() {
-    let mut wire =
-        Wire { connection: Connection::new(10_000, 1 << 20), content: Content::recorded(), packet: 0 };
-    let header = |flags: u8, seq: u32, ack: u32| Tcp {
-        seq: Seq(seq),
-        ack: Seq(ack),
-        flags: TcpFlags(flags),
-        window: 1_000,
-        ..Tcp::default()
-    };
-    wire.send(Direction::ToServer, header(0x18, 100, 500), &[7; 100], 1_500);
+    let mut wire = Wire::new();
+    wire.send(Direction::ToServer, tcp(0x18, 100, 500), &[7; 100], 1_500);
     wire.packet = 2_000_000_000_000;
-    wire.send(Direction::ToClient, header(0x10, 500, 200), &[], 1_500);
-    wire.send(Direction::ToServer, header(0x18, 200, 500), &[8; 100], 1_500);
+    wire.send(Direction::ToClient, tcp(0x10, 500, 200), &[], 1_500);
+    wire.send(Direction::ToServer, tcp(0x18, 200, 500), &[8; 100], 1_500);
     wire.packet += 10;
-    wire.send(Direction::ToServer, header(0x18, 200, 500), &[8; 100], 1_500);
+    wire.send(Direction::ToServer, tcp(0x18, 200, 500), &[8; 100], 1_500);
     let (flow, _) = wire.finish();
     let kinds: Vec<EventKind> = flow.events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::Retransmission]);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::dns::Transaction;
+use crate::app::dns::{SERVFAIL, Transaction};
 use crate::app::http::Exchange;
 use crate::correlate::{self, Failure, ServiceKey};
 use crate::detect::{Bounded, hash_of, request_failed};
@@ -198,7 +198,6 @@ impl Course {
     }
 
     fn lookup(&mut self, transaction: &Transaction, flow: &FlowHead) {
-        const SERVFAIL: u16 = 2;
         const REFUSED: u16 = 5;
         let lookup = transaction.is_lookup(flow.server.port);
         let Some(query) = transaction.query.filter(|_| lookup && !transaction.unheard) else { return };

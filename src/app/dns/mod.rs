@@ -17,3 +17,6 @@ pub use names::{error_name, qtype_name, rcode_name};
 pub use tcp::{DnsTcp, begins_dns_stream};
 pub use transaction::{ExtraResponse, Transaction};
 pub use transactions::Transactions;
+
+/// Response code of a resolver that could not get an answer (RFC 1035 section 4.1.1).
+pub const SERVFAIL: u16 = 2;

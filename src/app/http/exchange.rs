@@ -104,6 +104,11 @@ impl Exchange {
         (self.request_whole && waited >= Span::ZERO).then_some(waited)
     }
 
+    /// The server ended a request that never came whole (408, RFC 9110 section 15.5.9).
+    pub fn never_came_whole(&self) -> bool {
+        self.status == Some(408) && !self.request_whole
+    }
+
     /// The target's path: without scheme and authority, query and fragment.
     pub fn path(&self) -> &str {
         let target = match self.target.split_once("://") {

@@ -89,6 +89,15 @@ fn asks(lab: &mut Lab, client: u8, server: (u8, u16), at: u64, syns: u64) {
     }
 }
 
+/// The same segment four times, as SYNs are repeated.
+fn insist(talk: &mut Talk, lab: &mut Lab, flags: u8) {
+    let asked = talk.segment(CLIENT, flags, b"");
+    for _ in 0..4 {
+        talk.record(&mut lab.capture, &asked);
+        talk.wait(1_500_000);
+    }
+}
+
 /// Another client, and another server: the capture holds both directions.
 fn elsewhere(lab: &mut Lab, at: u64) {
     let mut talk = lab.talk(8, (10, 80), at, [30, 500]);
@@ -485,11 +494,7 @@ fn syns_with_a_fin_are_probes() {
             lab.http(&mut other, 900);
             for _ in 0..4 {
                 let mut talk = lab.talk(7, (5, 22), 50, [30, 500]);
-                let probe = talk.segment(CLIENT, flags, b"");
-                for _ in 0..4 {
-                    talk.record(&mut lab.capture, &probe);
-                    talk.wait(1_500_000);
-                }
+                insist(&mut talk, lab, flags);
             }
             elsewhere(lab, 60_000);
         })
@@ -551,11 +556,7 @@ fn no_router_forwards_what_comes_from_a_link_local_address() {
             for number in 0..6 {
                 let client = (client.parse().expect("an address"), 41_000 + number);
                 let mut talk = Talk::new(client, (server, 443), 50, [30, 500]);
-                let syn = talk.segment(CLIENT, SYN, b"");
-                for _ in 0..4 {
-                    talk.record(&mut lab.capture, &syn);
-                    talk.wait(1_500_000);
-                }
+                insist(&mut talk, lab, SYN);
             }
             elsewhere(lab, 60_000);
         });
