@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::ip;
-use crate::dissect::{PacketRecord, Quoted, Transport};
+use crate::dissect::{Direction, PacketRecord, Quoted, Transport};
 
 /// One end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,6 +70,19 @@ impl FiveTuple {
             source: Endpoint { address: quote.ip.source, port: port(quote.source_port) },
             destination: Endpoint { address: quote.ip.destination, port: port(quote.destination_port) },
             protocol: quote.ip.protocol,
+        }
+    }
+
+    /// The direction of a packet with the ends of `packet` in a flow whose client's packets have these;
+    /// `None` when it is of another flow.
+    pub fn direction_of(&self, packet: &Self) -> Option<Direction> {
+        if packet.protocol != self.protocol {
+            None
+        } else if packet.source == self.source && packet.destination == self.destination {
+            Some(Direction::ToServer)
+        } else {
+            (packet.source == self.destination && packet.destination == self.source)
+                .then_some(Direction::ToClient)
         }
     }
 

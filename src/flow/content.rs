@@ -81,6 +81,12 @@ impl Content {
         Self { keys, dns_inside, ..Self::of(kind, dns_port) }
     }
 
+    /// For a TCP connection between these ports.
+    pub(super) fn of_tcp(client: u16, server: u16, keys: Option<&Keys>) -> Self {
+        // RFC 7858 section 3.1.
+        Self::stream(client == 53 || server == 53, server == 853, keys.cloned())
+    }
+
     /// For datagrams.
     pub(super) fn datagrams(dns_port: bool) -> Self {
         Self::of(Kind::Datagrams, dns_port)

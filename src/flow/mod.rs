@@ -5,9 +5,11 @@
 //! in order.
 
 mod assembler;
+mod attempt;
 mod content;
 mod copies;
 mod echo;
+mod entry;
 mod event;
 mod greeting;
 mod handshake;
@@ -26,6 +28,7 @@ mod round_trip;
 mod row;
 mod sender;
 mod sent;
+mod slot;
 mod states;
 mod streams;
 mod table;

@@ -16,8 +16,11 @@ use slab::Slab;
 use crate::capture::Keys;
 use crate::dissect::{Direction, PacketRef};
 use crate::dissect::{Endpoint, FiveTuple, Icmp, Ip, PacketRecord, Seq, Tcp, Transport, Udp};
+use crate::flow::attempt::Attempt;
 use crate::flow::content::Content;
-use crate::flow::open::{Attempt, EvictionRank, Open, State, new_flow, roles_by_port, slot_hash};
+use crate::flow::entry::Entry;
+use crate::flow::open::{EvictionRank, Open, State, new_flow, roles_by_port, slot_hash};
+use crate::flow::slot::Slot;
 use crate::flow::streams::{StreamId, Streams};
 use crate::flow::tcp::Connection;
 use crate::flow::{End, Finished, Flow, FlowLimits, IcmpError, Laps, LimitHits, Roles, Row};
@@ -32,8 +35,7 @@ pub struct FlowTable {
     keys: Option<Keys>,
     /// Slots of `open` by [`slot_hash`]: the keys stand there already.
     index: HashTable<u32>,
-    /// Boxed, so that growing moves pointers.
-    open: Slab<Box<Open>>,
+    open: Slab<Slot>,
     /// By slot, those of the open flows: a full table asks for all of them again and again.
     ranks: Vec<Option<EvictionRank>>,
     wakes: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
@@ -113,8 +115,7 @@ impl FlowTable {
         let mut slot = self.current_or_leg(packet, ip, &tuple, clock);
         let (reuses, stream) = self.streams_of(packet, &tuple, tcp, slot);
         if let Some((at, direction)) = slot.filter(|_| tcp.flags.is_syn()) {
-            let open = &mut self.open[at];
-            let connection = open.state.connection(&mut open.content, &self.limits);
+            let connection = self.flow_at(at).state.connection();
             if !connection.is_some_and(|connection| connection.owns_syn(direction, tcp)) {
                 self.close(at, End::Reused, clock, clock);
                 slot = None;
@@ -122,10 +123,16 @@ impl FlowTable {
         }
         let (at, fresh) = match slot {
             Some((at, _)) => (at, false),
-            None => (self.open_tcp(packet, tcp, &tuple, stream, reuses, clock), true),
+            None => {
+                let entry = Entry::new(slot_hash(packet), stream, clock);
+                if let Some(attempt) = Attempt::of(packet, &tuple, entry).filter(|_| !reuses) {
+                    return Some(self.open(Slot::Attempt(attempt)));
+                }
+                (self.open_tcp(packet, tcp, &tuple, entry), true)
+            }
         };
         self.hand_out(at, clock);
-        let open = &mut self.open[at];
+        let open = self.open[at].flow(&self.limits, self.keys.as_ref());
         let direction = open.direction_of(&tuple)?;
         if tcp.flags.is_syn() {
             open.told = [false; 2];
@@ -133,12 +140,7 @@ impl FlowTable {
         open.told[direction.index()] = true;
         open.touch(packet, ip, direction);
         let retried = open.retry_of(packet, ip, direction);
-        if fresh && matches!(open.state, State::Attempt(_)) {
-            open.count(packet, ip, direction);
-            return Some(at);
-        }
-        let connection = open.state.connection(&mut open.content, &self.limits);
-        let Some(connection) = connection else { return Some(at) };
+        let Some(connection) = open.state.connection() else { return Some(at) };
         if fresh && direction == Direction::ToClient {
             connection.flipped();
         }
@@ -156,23 +158,15 @@ impl FlowTable {
         connection.packet(packet, ip, tcp, direction, payload, &mut open.content);
         // Nothing else makes a running connection another.
         let decides = tcp.flags.syn() || tcp.flags.fin() || tcp.flags.rst();
-        if decides || open.idle != self.limits.tcp_idle {
-            open.idle = open.idle(&self.limits);
+        if decides || open.entry.idle != self.limits.tcp_idle {
+            open.entry.idle = open.idle(&self.limits);
         }
         open.count(packet, ip, direction);
         self.set_wake(at);
         Some(at)
     }
 
-    fn open_tcp(
-        &mut self,
-        packet: &PacketRecord,
-        tcp: &Tcp,
-        tuple: &FiveTuple,
-        stream: Option<StreamId>,
-        reused: bool,
-        clock: Timestamp,
-    ) -> usize {
+    fn open_tcp(&mut self, packet: &PacketRecord, tcp: &Tcp, tuple: &FiveTuple, entry: Entry) -> usize {
         let FiveTuple { source, destination, protocol } = *tuple;
         let (client, server, roles) = if tcp.flags.is_syn() {
             (source, destination, Roles::Handshake)
@@ -181,16 +175,10 @@ impl FlowTable {
         } else {
             roles_by_port(source, destination)
         };
-        let dns = client.port == 53 || server.port == 53;
         let flow = new_flow(packet, protocol, client, server, roles);
-        let state = match Attempt::of(packet).filter(|_| !reused) {
-            Some(attempt) => State::Attempt(attempt),
-            None => State::Connection(self.limits.connection()),
-        };
-        // RFC 7858 section 3.1.
-        let dns_inside = server.port == 853;
-        let content = Content::stream(dns, dns_inside, self.keys.clone());
-        self.open(Open::new(flow, slot_hash(packet), state, content, stream, clock))
+        let content = Content::of_tcp(client.port, server.port, self.keys.as_ref());
+        let state = State::Connection(self.limits.connection());
+        self.open(Slot::Flow(Open::new(flow, entry, state, content)))
     }
 
     fn udp(
@@ -206,7 +194,7 @@ impl FlowTable {
             return Some(at);
         }
         self.hand_out(at, clock);
-        let open = &mut self.open[at];
+        let open = self.open[at].flow(&self.limits, self.keys.as_ref());
         let source = Endpoint { address: ip.source, port: udp.source_port };
         let to_server = open.flow.client == source;
         let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
@@ -222,7 +210,6 @@ impl FlowTable {
     fn datagram(&mut self, packet: &PacketRecord, ip: &Ip, clock: Timestamp) -> Option<(usize, bool)> {
         let tuple = FiveTuple::of(packet)?;
         let FiveTuple { source, destination, protocol } = tuple;
-        let hash = slot_hash(packet);
         let (at, direction) = match self.current_or_leg(packet, ip, &tuple, clock) {
             Some(found) => found,
             None => {
@@ -234,11 +221,12 @@ impl FlowTable {
                     [5353, 5355].iter().any(|port| source.port == *port || destination.port == *port);
                 let content = if multicast { Content::none() } else { Content::datagrams(dns) };
                 let direction = if client == source { Direction::ToServer } else { Direction::ToClient };
-                (self.open(Open::new(flow, hash, State::None, content, None, clock)), direction)
+                let entry = Entry::new(slot_hash(packet), None, clock);
+                (self.open(Slot::Flow(Open::new(flow, entry, State::None, content))), direction)
             }
         };
-        let open = &mut self.open[at];
-        open.last_clock = clock;
+        let open = self.flow_at(at);
+        open.entry.last_clock = clock;
         open.touch(packet, ip, direction);
         let retried = open.retry_of(packet, ip, direction).is_some();
         if !retried {
@@ -251,7 +239,7 @@ impl FlowTable {
         let (Some(quoted), Some(tuple)) = (icmp.quoted, FiveTuple::quoted(packet)) else {
             let (at, retried) = self.datagram(packet, ip, clock)?;
             if !retried {
-                self.open[at].echo(packet, ip, icmp);
+                self.flow_at(at).echo(packet, ip, icmp);
             }
             return Some(at);
         };
@@ -261,7 +249,6 @@ impl FlowTable {
             let syn = quoted.flags.is_some_and(|flags| flags.is_syn());
             self.stream(packet, &tuple, seq, syn)
         });
-        let hash = slot_hash(packet);
         let at = match self.current(packet, &tuple, clock) {
             Some((at, _)) => at,
             None => {
@@ -273,10 +260,11 @@ impl FlowTable {
                     6 => State::Connection(self.limits.connection()),
                     _ => State::None,
                 };
-                self.open(Open::new(flow, hash, state, content, stream, clock))
+                let entry = Entry::new(slot_hash(packet), stream, clock);
+                self.open(Slot::Flow(Open::new(flow, entry, state, content)))
             }
         };
-        let open = &mut self.open[at];
+        let open = self.flow_at(at);
         // The quoted packet may have begun another stream.
         open.told = [false; 2];
         let to_server = open.flow.client == source;
@@ -287,7 +275,7 @@ impl FlowTable {
             quoted: if to_server { Direction::ToServer } else { Direction::ToClient },
             icmp: *icmp,
         };
-        if let Some(connection) = open.state.connection(&mut open.content, &self.limits) {
+        if let Some(connection) = open.state.connection() {
             connection.icmp(&error);
         }
         let flow = &mut open.flow;
@@ -308,7 +296,7 @@ impl FlowTable {
         tcp: &Tcp,
         slot: Option<(usize, Direction)>,
     ) -> (bool, Option<StreamId>) {
-        let told = slot.is_some_and(|(at, direction)| self.open[at].told[direction.index()]);
+        let told = slot.is_some_and(|(at, direction)| self.open[at].told(direction));
         if told && !tcp.flags.syn() && !self.tunnels {
             return (false, None);
         }
@@ -343,7 +331,7 @@ impl FlowTable {
             }
             None => return None,
         };
-        let deadline = self.deadline(at);
+        let deadline = self.open[at].entry().deadline();
         if clock <= deadline {
             return direction.map(|direction| (at, direction));
         }
@@ -351,33 +339,32 @@ impl FlowTable {
         None
     }
 
-    fn deadline(&self, at: usize) -> Timestamp {
-        let open = &self.open[at];
-        open.last_clock + open.idle
-    }
-
     /// The flow may go on where one was closed for its memory. Datagrams have no SYN that says otherwise.
-    fn continues(&self, open: &Open) -> bool {
-        self.evicting
-            && (open.flow.protocol != 6
-                || self
-                    .streams
-                    .was_evicted(open.tuple().partition_hash())
-                    .unwrap_or(!matches!(open.state, State::Attempt(_))))
+    fn continues(&self, slot: &Slot) -> bool {
+        let tuple = slot.tuple();
+        let evicted = || self.streams.was_evicted(tuple.partition_hash());
+        let begins = matches!(slot, Slot::Attempt(_));
+        self.evicting && (tuple.protocol != 6 || evicted().unwrap_or(!begins))
     }
 
-    fn open(&mut self, mut open: Box<Open>) -> usize {
-        open.idle = open.idle(&self.limits);
-        open.flow.continues = self.continues(&open);
-        self.hits.continued += u64::from(open.flow.continues);
-        let (hash, id) = (open.hash, open.flow.id);
-        let at = self.open.insert(open);
-        self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].hash);
+    /// The flow, with all that it takes to go on.
+    fn flow_at(&mut self, at: usize) -> &mut Open {
+        self.open[at].flow(&self.limits, self.keys.as_ref())
+    }
+
+    fn open(&mut self, mut slot: Slot) -> usize {
+        let (continues, idle) = (self.continues(&slot), slot.idle(&self.limits));
+        let entry = slot.entry_mut();
+        (entry.continues, entry.idle) = (continues, idle);
+        self.hits.continued += u64::from(continues);
+        let (hash, id) = (slot.entry().hash, slot.id());
+        let at = self.open.insert(slot);
+        self.index.insert_unique(hash, at as u32, |at| self.open[*at as usize].entry().hash);
         if self.ranks.len() <= at {
             self.ranks.resize(at + 1, None);
         }
-        let wake = self.deadline(at);
-        self.open[at].wake = wake;
+        let wake = self.open[at].entry().deadline();
+        self.open[at].entry_mut().wake = wake;
         self.wakes.push(Reverse((wake, id, at)));
         self.begins_in_tunnel(at);
         at
@@ -385,9 +372,9 @@ impl FlowTable {
 
     /// The weight and the rank of a flow are asked for long after it has changed, and often never.
     fn has_changed(&mut self, at: usize) {
-        let open = &mut self.open[at];
-        if !open.touched {
-            open.touched = true;
+        let entry = self.open[at].entry_mut();
+        if !entry.touched {
+            entry.touched = true;
             self.touched.push(at as u32);
         }
     }
@@ -396,19 +383,20 @@ impl FlowTable {
     pub(crate) fn weigh(&mut self) {
         for at in std::mem::take(&mut self.touched) {
             let at = at as usize;
-            let Some(open) = self.open.get_mut(at).filter(|open| open.touched) else { continue };
-            open.touched = false;
-            self.ranks[at] = Some(open.eviction_rank());
-            let held = open.held();
-            self.weight = self.weight - open.weight + held;
-            open.weight = held;
+            let Some(slot) = self.open.get_mut(at).filter(|slot| slot.entry().touched) else { continue };
+            self.ranks[at] = Some(slot.eviction_rank());
+            let held = slot.held();
+            let entry = slot.entry_mut();
+            entry.touched = false;
+            self.weight = self.weight - entry.weight + held;
+            entry.weight = held;
         }
     }
 
     /// The capture has come to `clock`: hands out the flow's transactions that are final.
     fn hand_out(&mut self, at: usize, clock: Timestamp) {
-        let open = &mut self.open[at];
-        (open.last_clock, open.content.clock) = (clock, clock);
+        let open = self.open[at].flow(&self.limits, self.keys.as_ref());
+        (open.entry.last_clock, open.content.clock) = (clock, clock);
         if open.content.next_deadline().is_some_and(|deadline| deadline < clock) {
             let head = open.content.roles(open.flow.head());
             let exchanges = open.content.exchanges(clock).into_iter();
@@ -422,33 +410,44 @@ impl FlowTable {
     /// idle. A connection that just closed is idle sooner than before.
     fn set_wake(&mut self, at: usize) {
         let wake = self.next_wake(at);
-        let open = &mut self.open[at];
-        if wake < open.wake {
-            open.wake = wake;
-            self.wakes.push(Reverse((wake, open.flow.id, at)));
+        let slot = &mut self.open[at];
+        if wake < slot.entry().wake {
+            slot.entry_mut().wake = wake;
+            self.wakes.push(Reverse((wake, slot.id(), at)));
         }
     }
 
     /// When something of the flow will be final if nothing more comes.
     fn next_wake(&self, at: usize) -> Timestamp {
-        let idle = self.deadline(at);
-        self.open[at].content.next_deadline().map_or(idle, |deadline| deadline.min(idle))
+        let slot = &self.open[at];
+        let idle = slot.entry().deadline();
+        slot.next_deadline().map_or(idle, |deadline| deadline.min(idle))
     }
 
     fn close(&mut self, at: usize, end: End, time: Timestamp, watched_until: Timestamp) {
-        let mut open = self.open.remove(at);
-        self.ranks[at] = None;
-        self.weight -= open.weight;
-        if let Ok(slot) = self.index.find_entry(open.hash, |known| *known as usize == at) {
-            slot.remove();
+        let slot = self.open.remove(at);
+        let Entry { hash, stream, continues, weight, .. } = *slot.entry();
+        self.ranks.get_mut(at).into_iter().for_each(|rank| *rank = None);
+        self.weight -= weight;
+        if let Ok(place) = self.index.find_entry(hash, |known| *known as usize == at) {
+            place.remove();
         }
-        if end == End::Evicted && open.flow.protocol == 6 {
-            self.streams.evict(open.tuple().partition_hash());
+        if end == End::Evicted && slot.tuple().protocol == 6 {
+            self.streams.evict(slot.tuple().partition_hash());
         }
+        let flow = match slot {
+            Slot::Attempt(attempt) => attempt.finish(),
+            Slot::Flow(open) => self.finish(*open, end, time, watched_until),
+        };
+        let (packet, flow) = (flow.id, Flow { end, watched_until, continues, ..flow });
+        self.finished.push(Row { time, packet, stream, what: Finished::Flow(Box::new(flow)) });
+    }
+
+    /// Hands out what the flow contains.
+    fn finish(&mut self, mut open: Open, end: End, time: Timestamp, watched_until: Timestamp) -> Flow {
         let last = open.flow.last;
         open.settle_ways();
         open.flow.tcp = match open.state {
-            State::Attempt(attempt) => Some(attempt.finish()),
             State::Connection(connection) => {
                 self.hits.reassembly += connection.given_up();
                 let tcp = connection.finish(last, &mut open.content);
@@ -480,14 +479,11 @@ impl FlowTable {
         open.flow.greetings = open.content.greetings();
         open.flow.upgrade = open.content.upgrade();
         open.flow.tls = open.content.into_tls();
-        open.flow.end = end;
-        open.flow.watched_until = watched_until;
         open.flow.laps = open.flow.laps.take().and_then(Laps::finish);
         if let Some(sides) = &mut open.flow.echoes {
             sides.iter_mut().for_each(|side| side.finish(watched_until));
         }
-        let what = Finished::Flow(Box::new(open.flow));
-        self.finished.push(Row { time, packet: head.id, stream: open.stream, what });
+        open.flow
     }
 
     /// First packets of the streams that began since the last call, in the order of their ids.
@@ -526,18 +522,18 @@ impl FlowTable {
     /// Ends the flows that stand at `bound` or below.
     pub(crate) fn evict(&mut self, bound: EvictionRank, clock: Timestamp) {
         self.evicting = true;
-        debug_assert!(self.open.iter().all(|(at, open)| self.ranks[at] == Some(open.eviction_rank())));
+        debug_assert!(self.open.iter().all(|(at, slot)| self.ranks[at] == Some(slot.eviction_rank())));
         for at in 0..self.ranks.len() {
             if self.ranks[at].is_some_and(|rank| rank <= bound) {
                 self.close(at, End::Evicted, clock, clock);
             }
         }
         debug_assert!(self.touched.is_empty());
-        debug_assert_eq!(self.weight, self.open.iter().map(|(_, open)| open.held()).sum::<usize>());
+        debug_assert_eq!(self.weight, self.open.iter().map(|(_, slot)| slot.held()).sum::<usize>());
         // Their time-outs may be far away, and a flood has many.
         if self.wakes.len() > 2 * self.open.len() {
             let open = &self.open;
-            self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|open| open.flow.id == *id));
+            self.wakes.retain(|Reverse((_, id, at))| open.get(*at).is_some_and(|slot| slot.id() == *id));
         }
     }
 
@@ -548,31 +544,35 @@ impl FlowTable {
                 break;
             }
             self.wakes.pop();
-            let current = self.open.get(at).is_some_and(|open| open.flow.id == id && open.wake == wake);
-            if !current {
-                continue;
+            let slot = self.open.get_mut(at).filter(|slot| slot.id() == id && slot.entry().wake == wake);
+            let Some(slot) = slot else { continue };
+            if let Slot::Flow(open) = slot {
+                let head = open.content.roles(open.flow.head());
+                let exchanges = open.content.exchanges(clock).into_iter();
+                self.finished.extend(exchanges.map(|exchange| Row::exchange(exchange, head, clock)));
+                let rows = open.content.finished(clock).into_iter();
+                let row = |transaction| Row::transaction(transaction, head, clock, clock);
+                self.finished.extend(rows.map(row));
+                self.has_changed(at);
             }
-            let head = self.open[at].content.roles(self.open[at].flow.head());
-            let exchanges = self.open[at].content.exchanges(clock).into_iter();
-            self.finished.extend(exchanges.map(|exchange| Row::exchange(exchange, head, clock)));
-            let rows = self.open[at].content.finished(clock).into_iter();
-            self.finished.extend(rows.map(|transaction| Row::transaction(transaction, head, clock, clock)));
-            self.has_changed(at);
-            let deadline = self.deadline(at);
+            let deadline = self.open[at].entry().deadline();
             if deadline < clock {
                 self.close(at, End::Idle, deadline, deadline);
                 continue;
             }
             let wake = self.next_wake(at);
-            self.open[at].wake = wake;
+            self.open[at].entry_mut().wake = wake;
             self.wakes.push(Reverse((wake, id, at)));
         }
     }
 
     /// The capture is over: when each flow that is still open would have ended, and its id.
     pub(crate) fn remaining(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
-        self.remaining = self.open.iter().map(|(at, open)| (self.deadline(at), open.flow.id, at)).collect();
+        self.remaining =
+            self.open.iter().map(|(at, slot)| (slot.entry().deadline(), slot.id(), at)).collect();
         self.remaining.sort_unstable_by(|one, other| other.cmp(one));
+        // Nobody looks for them any more: to take each out by itself would cost two misses of the caches.
+        (self.index, self.ranks) = (HashTable::new(), Vec::new());
         self.remaining.iter().map(|(deadline, id, _)| (*deadline, *id))
     }
 

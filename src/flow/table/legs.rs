@@ -62,11 +62,11 @@ impl Legs {
 impl FlowTable {
     /// The flow at `at` has just begun: later packets may show it in another tunnel.
     pub(super) fn begins_in_tunnel(&mut self, at: usize) {
-        let flow = &self.open[at].flow;
-        if flow.path.hash != 0 {
-            self.legs.begins(self.open[at].tuple().partition_hash(), (at, flow.id));
+        let slot = &self.open[at];
+        if slot.tunnel() != 0 {
+            self.legs.begins(slot.tuple().partition_hash(), (at, slot.id()));
             let open = &self.open;
-            self.legs.tidy(open.len(), |(at, id)| open.get(at).is_some_and(|open| open.flow.id == id));
+            self.legs.tidy(open.len(), |(at, id)| open.get(at).is_some_and(|slot| slot.id() == id));
         }
     }
 
@@ -76,7 +76,7 @@ impl FlowTable {
     }
 
     fn is_open(&self, (at, id): Place) -> Option<usize> {
-        self.open.get(at).is_some_and(|open| open.flow.id == id).then_some(at)
+        self.open.get(at).is_some_and(|slot| slot.id() == id).then_some(at)
     }
 
     /// The open flow of a packet with these ends, or one that the packet shows to go on in another tunnel.
@@ -97,13 +97,13 @@ impl FlowTable {
         let outside = outside.map(|at| *at as usize);
         let inside = self.legs.tunnelled(packet.partition).and_then(|place| self.is_open(place));
         for at in outside.into_iter().chain(inside) {
-            let place = (at, self.open[at].flow.id);
-            if clock > self.deadline(at) || self.open[at].legs == MOST {
+            let place = (at, self.open[at].id());
+            if clock > self.open[at].entry().deadline() {
                 continue;
             }
-            let open = &mut self.open[at];
-            let Some(direction) = open.direction_of(tuple) else { continue };
-            if open.goes_on(packet, ip, direction, &self.limits) {
+            let Some(direction) = self.open[at].direction_of(tuple) else { continue };
+            let open = self.flow_at(at);
+            if open.legs < MOST && open.goes_on(packet, ip, direction) {
                 open.legs += 1;
                 self.legs.join(packet.partition, packet.path.hash, place);
                 return Some((at, direction));
