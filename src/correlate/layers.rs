@@ -158,6 +158,7 @@ fn has_worked(layer: Layer, board: &Board) -> bool {
             let lookups = board.lookups().attempts;
             lookups.of == 0 || lookups.well() > 0
         }
+        Layer::Application => all.attempts.of == 0 || all.first_byte.spread().is_some(),
         _ => true,
     }
 }

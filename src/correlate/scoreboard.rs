@@ -30,6 +30,8 @@ pub enum Failure {
     NotOpened,
     /// A RST ended the connection while something was still owed.
     Reset,
+    /// What the client sent last was sent again and again, and never acknowledged.
+    Unacknowledged,
     /// A TLS handshake began and was not completed.
     Tls,
     /// A lookup got no response.
@@ -478,11 +480,22 @@ pub fn outcome(flow: &Flow, tcp: &TcpFlow) -> Option<Option<Failure>> {
             return Some(match handshake_failed(flow) {
                 Some(true) => Some(Failure::Tls),
                 _ if reset => Some(Failure::Reset),
+                _ if is_given_up(tcp) => Some(Failure::Unacknowledged),
                 _ => None,
             });
         }
     };
     Some(Some(failure))
+}
+
+/// The client repeated its data in vain to the end, as `path_outage` counts: three time-outs in a row, and
+/// three seconds or longer. A FIN that nobody answers takes nothing from anybody.
+fn is_given_up(tcp: &TcpFlow) -> bool {
+    let waits = tcp.waits.as_ref();
+    let unanswered = waits.and_then(|waits| waits.unanswered[Direction::ToServer.index()]);
+    unanswered.is_some_and(|sent| {
+        sent.bytes > 0 && sent.tries >= 4 && sent.last.time - sent.first.time >= Scoreboard::PATIENCE
+    })
 }
 
 /// Whether the TLS handshake was not completed; `None` when there is none, or when nobody can tell.
