@@ -19,7 +19,7 @@
 //! that asks at even intervals for what nobody else asks for is a monitor: that is information.
 //!
 //! A RST that comes only after 10 s and several SYNs tells that something between gave up: the finding says
-//! that instead.
+//! that instead. Where the last SYN is refused and those before it got no answer, it says how long.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
@@ -115,6 +115,9 @@ counts! {
         /// Refused only long after the client had asked, and asked again.
         gave_up: u64,
         shortest_ms: Least,
+        /// Refused after SYNs that nothing answered, and the longest such wait.
+        asked_in_vain: u64,
+        longest_ms: Most,
         times: Times,
     }
 }
@@ -252,12 +255,16 @@ impl Detector for ConnectionRefused {
         case.counts.authenticated += u64::from(asked.is_some_and(|options| options.authenticated));
         case.counts.times.add(first.time);
         let waited = handshake.answer.map_or(Span::ZERO, |at| at.time - first.time);
-        let repeated = handshake.syns.last().is_some_and(|last| {
-            handshake.syn_count > 1 && handshake.answer.is_some_and(|at| at.time - last.time >= ANSWERED)
-        });
-        if repeated && waited >= GIVES_UP {
+        let last = handshake.syns.last().filter(|_| handshake.syn_count > 1);
+        let answered = last.zip(handshake.answer).map(|(last, at)| at.time - last.time);
+        let waited_ms = (waited.0 / 1_000_000).unsigned_abs();
+        if answered.is_some_and(|answered| answered >= ANSWERED) && waited >= GIVES_UP {
             case.counts.gave_up += 1;
-            case.counts.shortest_ms.add((waited.0 / 1_000_000).unsigned_abs());
+            case.counts.shortest_ms.add(waited_ms);
+            case.lost += waited;
+        } else if last.is_some() && waited >= ANSWERED {
+            case.counts.asked_in_vain += 1;
+            case.counts.longest_ms.add(waited_ms);
             case.lost += waited;
         }
         if let Some((least, largest)) = ttl {
@@ -369,11 +376,12 @@ impl ConnectionRefused {
             Extent::Port | Extent::Host => self.severity(case, insisting, stopped),
         };
         let summary = format!(
-            "{} could not connect: {} of {} got a RST in answer to the SYN.{}{}",
+            "{} could not connect: {} of {} got a RST in answer to the SYN.{}{}{}",
             case.clients(),
             case.failed,
             plural(of, "connection"),
             if opened > 0 { format!(" {} opened.", plural(opened, "connection")) } else { String::new() },
+            asked_in_vain(case),
             other_ttl(case, host),
         );
         if case.counts.gave_up * 2 > case.failed {
@@ -418,6 +426,16 @@ impl ConnectionRefused {
         };
         let draft = Draft::new(Extent::Host, format!("{host} refuses connections to {ports}"), summary);
         (draft.severity(severity).services(cases), case)
+    }
+}
+
+/// SYNs before the RST got no answer: the host or the path was away.
+fn asked_in_vain(case: &Case<Refusals>) -> String {
+    match case.counts.asked_in_vain {
+        0 => String::new(),
+        count => format!(" {count} of them repeated the SYN without an answer before, for up to {}.", {
+            Span::millis(i64::try_from(case.counts.longest_ms.get()).unwrap_or(i64::MAX / 1_000_000))
+        }),
     }
 }
 

@@ -39,6 +39,7 @@
 //!   nobody loses a connection by them (see `connection_refused`).
 //! - A client's reset in place of the end of the handshake, which is what a port scan does.
 //! - What a client gets that goes through the ports of the host: that is information.
+//! - RSTs in answer to segments that acknowledge number 0 without a handshake: no connection was there.
 //!
 //! # What it does not claim
 //! That a server crashed, or who sent a RST: its addresses may be forged.
@@ -232,6 +233,10 @@ impl Detector for RstStorm {
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
+        if tcp.resets.iter().any(|reset| is_made_up(tcp, reset)) {
+            return book
+                .not_judged("made-up segments: they acknowledge number 0 of a server that never sent");
+        }
         book.judged(&flow.server);
         let reset = tcp.resets.iter().find(|reset| reset.class.is_harmful());
         let fin = tcp.sides.iter().filter_map(|side| side.fin).map(|fin| fin.time).min();
@@ -337,6 +342,12 @@ fn is_from_elsewhere(flow: &Flow, reset: &Reset) -> bool {
     };
     ttl.is_some_and(|ttl| !near(ttl))
         || links.len() > 1 && links.iter().any(|link| link.first.packet == reset.at.packet)
+}
+
+/// It answers a segment of no connection that ever was: its number is the one that the segment acknowledges (RFC
+/// 9293 section 3.10.7.1), and programs that make segments up leave that 0.
+fn is_made_up(tcp: &TcpFlow, reset: &Reset) -> bool {
+    reset.class == ResetClass::NoSocket && reset.seq.0 == 0 && tcp.handshake.syn_count == 0
 }
 
 /// Share of a server's connections that makes a few resets no accident. A judgement.

@@ -44,6 +44,30 @@ fn one_probe_of_a_closed_port_is_information() {
     assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 1);
 }
 
+/// As a host does that starts anew: it is away, then up before its service.
+#[test]
+fn a_silence_before_the_refusal_is_told() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 8080), 10, [30, 1_500]);
+        for pause in [1_000, 2_000, 4_000] {
+            let syn = talk.segment(CLIENT, SYN, b"");
+            talk.record(&mut lab.capture, &syn);
+            talk.wait(pause * 1_000);
+        }
+        let syn = talk.segment(CLIENT, SYN, b"");
+        talk.record(&mut lab.capture, &syn);
+        talk.sent(&syn);
+        talk.received(&syn);
+        talk.turn(CLIENT);
+        let mut reset = talk.segment(SERVER, RST | ACK, b"");
+        reset.seq = 0;
+        talk.record(&mut lab.capture, &reset);
+    });
+    let finding = one(&findings, "port", Severity::Info);
+    assert!(finding.summary.contains("1 of them repeated the SYN without an answer before, for up to 7"));
+    assert!(finding.impact.seconds_lost >= Span::secs(7), "{finding:#?}");
+}
+
 #[test]
 fn a_digest_in_the_syns_is_the_first_explanation() {
     for signed in [true, false] {

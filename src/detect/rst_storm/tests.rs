@@ -2,11 +2,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
 use crate::detect::testing::{fires, in_traffic, one, silent};
-use crate::dissect::{DefragStats, PacketRef};
+use crate::dissect::{DefragStats, PacketRef, Seq};
 use crate::flow::{Reset, TcpFlow};
 use crate::support::filler;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
+use crate::support::tcp::{ACK, CLIENT, PSH, RST, SERVER, SYN};
 use crate::time::Span;
 
 const NAME: &str = RstStorm::RULE.name;
@@ -26,6 +26,28 @@ fn it_fires() {
 #[test]
 fn it_stays_silent() {
     silent(NAME, &["healthy_resets", "healthy_close_notify", "blind_rst_inject", "missing_syn_ack_silent"]);
+}
+
+/// Sixty segments of connections that never were, each answered with a RST that takes its number.
+fn unknown_to_the_server(acknowledged: u32) -> Vec<Finding> {
+    in_traffic(NAME, |lab| {
+        for client in 0..60u8 {
+            let mut talk = lab.talk(client, (9, 8080), 5_000 + u64::from(client) * 20, [30, 1_500]);
+            let mut data = talk.segment(CLIENT, PSH | ACK, b"GET / HTTP/1.1\r\n\r\n");
+            data.ack = acknowledged;
+            talk.record(&mut lab.capture, &data);
+            talk.turn(CLIENT);
+            let mut reset = talk.segment(SERVER, RST, b"");
+            reset.seq = acknowledged;
+            talk.record(&mut lab.capture, &reset);
+        }
+    })
+}
+
+#[test]
+fn segments_that_acknowledge_nothing_are_no_connections() {
+    assert_eq!(unknown_to_the_server(7_000).len(), 1);
+    assert_eq!(unknown_to_the_server(0), []);
 }
 
 /// Every fifteen seconds a connection of one client is reset; two thirds of all. `others` end well.
@@ -97,7 +119,7 @@ fn ended(server: [u8; 4], packet: u64, second: i64, reset: bool) -> Flow {
             direction: Direction::ToClient,
             class: ResetClass::NoSocket,
             with_ack: false,
-            seq: Default::default(),
+            seq: Seq(7),
             ttl: 63,
             ip_id: 0,
             window: 0,
@@ -208,7 +230,7 @@ fn a_storm_without_its_denominator_is_not_judged() {
 #[test]
 fn what_a_scanner_provokes_is_information() {
     use crate::detect::testing::in_traffic;
-    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
+    use crate::support::tcp::{ACK, CLIENT, PSH, RST, SERVER, SYN};
     let findings = |ports: u16| {
         in_traffic(NAME, |lab| {
             for port in 0..ports {
