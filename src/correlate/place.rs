@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::detect::{Finding, Group, RULES};
+use crate::detect::{Finding, Group, RULES, Subject};
 use crate::dissect::Direction;
 
 /// Where to look, as far as the frames tell.
@@ -41,7 +41,11 @@ impl Where {
 
     /// What the frames of a finding tell.
     pub(super) fn of(finding: &Finding) -> Self {
+        let Subject { client, server, .. } = &finding.subject;
+        let one_host = client.is_some() && client == server;
         match (named(PLACES, finding), finding.subject.direction) {
+            // No network is between a host and itself.
+            (Some(Self::Network), _) if one_host => Self::NotTold,
             (Some(place), _) => place,
             // A sender filled the window of the side that it sends to.
             (None, Some(Direction::ToClient)) => Self::Client,

@@ -196,3 +196,14 @@ fn stories_have_two_to_four_sentences() {
         assert!((2..=4).contains(&count), "{}", incident.story);
     }
 }
+
+#[test]
+fn no_network_is_between_a_host_and_itself() {
+    let place = |client: &str, server: &str| {
+        let mut lost = found("retransmission", Severity::Warning, server, &[1]);
+        lost.subject.client = Some(client.to_owned());
+        place::Where::of(&lost)
+    };
+    assert_eq!(place("192.0.2.1", "192.0.2.2"), place::Where::Network);
+    assert_eq!(place("127.0.0.1", "127.0.0.1"), place::Where::NotTold);
+}
