@@ -20,8 +20,8 @@
 //! Each duplicate SACK of a range proves one repeat of it.
 //!
 //! It is information. It is a warning from `least` needless repeats on, when they are `share` of the
-//! direction's segments; and when the receiver reports two repeats or more of data that waited `held` for its
-//! first ACK: then the path held it back for longer than two time-outs.
+//! direction's segments; and when the receiver reports two repeats or more of the same data, the last of
+//! them sent `held` after the first copy, and no ACK of it had come.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
@@ -54,7 +54,7 @@ thresholds! {
             "of the segments of the direction that these are, from which it is a warning",
             "ours: the sender works with a fraction of its window";
         held: Span = 1.0 "s",
-            "time to the first ACK of data of which two repeats or more were not needed, for a warning",
+            "time without an ACK of data of which two repeats or more were not needed, for a warning",
             "retransmission: a person notices a second";
     }
 }
@@ -104,7 +104,7 @@ counts! {
         by_delay: u64,
         by_acknowledgement: u64,
         by_reordering: u64,
-        /// The longest time to the first ACK of data that arrived three times or more, nanoseconds.
+        /// The longest time without an ACK of data that arrived three times or more, nanoseconds.
         held: [Most; 1],
     }
 }
@@ -215,7 +215,7 @@ impl Detector for SpuriousRetransmission {
         let kinds: Vec<String> = kinds.map(|(count, text)| format!("{count} {text}")).collect();
         let held = Span(needless.held[0].get().min(i64::MAX as u64) as i64);
         let waited = match held >= self.held {
-            true => format!(" No ACK came for {held}: the path held the data or its ACKs back."),
+            true => format!(" Data that arrived was not acknowledged for {held}."),
             false => String::new(),
         };
         let summary = format!(
@@ -237,16 +237,15 @@ impl Detector for SpuriousRetransmission {
     }
 }
 
-/// How long data waited for its first ACK of which the receiver reports several repeats.
+/// How long data was not acknowledged of which the receiver reports several repeats. What an ACK had covered
+/// before the repeat has another proof.
 fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Span> {
-    let mut copies: BTreeMap<u64, (u64, Span)> = BTreeMap::new();
+    let mut copies: BTreeMap<u32, (u64, Span)> = BTreeMap::new();
     for event in events.filter(|event| event.spurious == Some(SpuriousProof::DuplicateSack)) {
-        let Some((first, proof)) = event.original.zip(event.proof) else { continue };
-        let waited = proof.time - first.time;
-        let (count, least) = copies.entry(first.packet).or_insert((0, waited));
-        (*count, *least) = (*count + 1, waited.min(*least));
+        let (count, waited) = copies.entry(event.seq.0).or_insert((0, Span::ZERO));
+        (*count, *waited) = (*count + 1, event.delay.max(*waited));
     }
-    copies.into_values().filter(|(count, _)| *count > 1).map(|(_, waited)| waited.max(Span::ZERO))
+    copies.into_values().filter(|(count, _)| *count > 1).map(|(_, waited)| waited)
 }
 
 /// The first copy, the repeat, and the packet that proves it unnecessary.
@@ -371,7 +370,7 @@ mod tests {
         let found = findings(NAME, 3);
         let finding = one(&found, "acknowledgement", Severity::Warning);
         assert!(finding.title.starts_with("3 segments"), "{finding:#?}");
-        assert!(finding.summary.contains("No ACK came for 4.60 s"), "{}", finding.summary);
+        assert!(finding.summary.contains("was not acknowledged for 4.50 s"), "{}", finding.summary);
         assert!(findings("retransmission", 3).is_empty());
         assert!(!findings("retransmission", 2).is_empty());
     }
