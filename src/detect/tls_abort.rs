@@ -16,9 +16,9 @@
 //! plain text with an alert, or when it is registered for TLS.
 //!
 //! It is a warning at most for plain text, for clients that close after the server's flight, and without a
-//! server name (an address is none): what asks so is often no user. It is information for probes: below `insistent` failures, when
-//! clients without a name try once each, when they or one client alone close after the server's flight, and
-//! for one client without a name where nobody succeeds.
+//! server name (an address is none): what asks so is often no user. It is information for probes: below
+//! `insistent` failures, when clients without a name try once each, when they or one client alone close after
+//! the server's flight, and for one client without a name where nobody succeeds.
 //!
 //! Plain text of one client to several ports is one finding.
 //!
@@ -26,7 +26,7 @@
 //! all for PostgreSQL and FTP, whose clients ask everywhere.
 //!
 //! # What it leaves alone
-//! - Sessions with an alert, encrypted ones included (see `tls_alert`).
+//! - Sessions with an alert, encrypted ones included (see `tls_alert`), unless it answers what is no TLS.
 //! - Silence of `wait` or more before the end (see `tls_stall`).
 //! - A client that closes before the server answered: connections that were opened to be first, or ahead of
 //!   their use, and health checks.
@@ -37,8 +37,9 @@
 //! Who sent a RST, or why a side closed.
 //!
 //! # References
-//! RFC 8446 section 6 (errors are to be told by an alert); RFC 6066 section 3 (server names); RFC 9112 section 4; IANA service names (ports of
-//! protocols over TLS); RFC 3207 section 4 (454); RFC 4511 section 4.14.
+//! RFC 8446 section 6 (errors are to be told by an alert); RFC 6066 section 3 (server names); RFC 9112
+//! section 4; IANA service names (ports of protocols over TLS); RFC 3207 section 4 (454); RFC 4511 section
+//! 4.14.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -248,17 +249,8 @@ impl TlsAbort {
             }
             return;
         }
-        // Also where a filter kept the TLS messages only.
-        if tcp.handshake.outcome != HandshakeOutcome::Established {
-            return book.not_judged("the opening of the connection was not captured");
-        }
-        if flow.is_one_way() {
-            return book.not_judged("one direction only");
-        }
-        let missed = tcp.sides.iter().any(|side| side.missed_bytes > 0);
-        let clipped = flow.halves.iter().any(|half| half.clipped > 0);
-        if tls.lost.contains(&true) || missed || clipped {
-            return book.not_judged("bytes of the handshake are missing from the capture");
+        if let Some(why) = unknown(flow, tls, tcp) {
+            return book.not_judged(why);
         }
         if negotiation.end == NegotiationEnd::Silence && negotiation.waited < self.wait {
             return book.not_judged("the capture ended during the handshake");
@@ -487,8 +479,31 @@ fn has_faulty_chain(tls: &TlsSession) -> bool {
     at.is_some_and(|at| !chain_faults(&tls.certificates[1], at.time, &name).is_empty())
 }
 
+/// Why the end of a handshake says nothing here.
+fn unknown(flow: &Flow, tls: &TlsSession, tcp: &TcpFlow) -> Option<&'static str> {
+    let missed = || tcp.sides.iter().any(|side| side.missed_bytes > 0);
+    let clipped = || flow.halves.iter().any(|half| half.clipped > 0);
+    match () {
+        // Also where a filter kept the TLS messages only.
+        () if tcp.handshake.outcome != HandshakeOutcome::Established => {
+            Some("the opening of the connection was not captured")
+        }
+        () if flow.is_one_way() => Some("one direction only"),
+        () if tls.lost.contains(&true) || missed() || clipped() => {
+            Some("bytes of the handshake are missing from the capture")
+        }
+        () => None,
+    }
+}
+
+/// What the session ends with answers another protocol, and is told here.
+pub(super) fn met_another_protocol(flow: &Flow, tls: &TlsSession) -> bool {
+    let known = flow.tcp.as_deref().is_some_and(|tcp| unknown(flow, tls, tcp).is_none());
+    known && flow.negotiation().is_some_and(|negotiation| is_another_protocol(flow, &negotiation))
+}
+
 /// The server's first bytes are no TLS. Later in a stream it is damage, and not another protocol.
-pub(super) fn is_another_protocol(flow: &Flow, negotiation: &Negotiation) -> bool {
+fn is_another_protocol(flow: &Flow, negotiation: &Negotiation) -> bool {
     let foreign = flow.greetings[Direction::ToClient.index()];
     negotiation.end == NegotiationEnd::NotTls
         && negotiation.by == Some(Direction::ToClient)

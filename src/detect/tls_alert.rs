@@ -30,7 +30,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::tls::{ALERT_NAMES, Alert, Phase, TlsSession, alert_name, version_name};
-use crate::detect::tls_abort::is_another_protocol;
+use crate::detect::tls_abort::met_another_protocol;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::Flow;
@@ -104,9 +104,8 @@ impl Detector for TlsAlert {
         let Some(tls) = &flow.tls else { return };
         let server = (flow.server, tls.server_name().to_owned());
         book.judged(&server);
-        let foreign = || flow.negotiation().is_some_and(|of| is_another_protocol(flow, &of));
-        let alert = failure(tls).filter(|alert| !is_farewell(flow, alert) && !foreign());
-        let Some(alert) = alert else { return };
+        let told = |alert: &Alert| is_farewell(flow, alert) || met_another_protocol(flow, tls);
+        let Some(alert) = failure(tls).filter(|alert| !told(alert)) else { return };
         let Some(case) = book.case((server, Description(alert.description), alert.direction)) else { return };
         case.flow(flow, [alert.at]);
         case.failed += 1;
