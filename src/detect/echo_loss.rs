@@ -162,9 +162,7 @@ impl Detector for EchoLoss {
                 book.not_judged_many("a flood, which hosts answer in part", echoes.judged());
                 continue;
             }
-            if echoes.missed > 0
-                && share(echoes.missed, echoes.answered + echoes.missed) >= self.share
-            {
+            if echoes.missed > 0 && share(echoes.missed, echoes.answered + echoes.missed) >= self.share {
                 let why = "the capture holds answers to requests that it does not hold";
                 book.not_judged_many(why, echoes.judged());
                 continue;

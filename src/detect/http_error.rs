@@ -158,6 +158,7 @@ variants! {
             could_be: &[
                 "a filter or proxy on the path resets connections for these requests",
                 "a load balancer resets them in the place of a server that is gone",
+                "another stack of the server sends its RSTs, with an initial TTL of its own",
             ],
             next: &[
                 "compare TTL, window and identification of the RST with the server's other packets",

@@ -287,12 +287,7 @@ impl SynFlood {
 }
 
 /// `hidden`: what followed the SYNs may have been left out of the capture.
-fn draft(
-    server: Endpoint,
-    mut case: Case<Attempts>,
-    flood: &Flood,
-    hidden: bool,
-) -> Concluded<SynFlood> {
+fn draft(server: Endpoint, mut case: Case<Attempts>, flood: &Flood, hidden: bool) -> Concluded<SynFlood> {
     let Slot { abandoned, opened, opened_late, failed, .. } = flood.sum;
     (case.failed, case.total) = (failed, failed + opened);
     let others = match (opened, failed) {

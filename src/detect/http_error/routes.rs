@@ -136,4 +136,5 @@ impl HttpError {
             Evidence::new(came, Role::Request, format!("the first for {new}")),
         ]);
         Some((draft, case))
-    }}
+    }
+}

@@ -545,8 +545,8 @@ fn a_syn_ack_that_nobody_needed_makes_nobody_late() {
     }
 }
 
-/// The client has its connection with its first ACK. That the server never got it, and repeats its SYN-ACK, is
-/// nothing that it waits for.
+/// The client has its connection with its first ACK. That the server never got it, and repeats its SYN-ACK,
+/// is nothing that it waits for.
 #[test]
 fn a_client_that_asks_again_waits_until_it_has_its_connection() {
     let findings = in_traffic(NAME, |lab| {
