@@ -137,6 +137,7 @@ const PLACES: &[Named<Where>] = {
         ("dns_unexpected_resolver", &[], Client),
         ("dns_search_list", &[], Client),
         ("slow_server", &[], Server),
+        ("http_error", &["reset_on_path"], Middlebox),
         ("http_error", &[], Server),
         ("health_check", &["silent"], Network),
         ("health_check", &["refused", "failing"], Server),

@@ -6,7 +6,7 @@
 //! one direction must not judge the other.
 //!
 //! # How it decides
-//! - `visibility`: packets of one direction only, whose acknowledgements advance or whose SYN-ACKs answer.
+//! - `visibility`: packets of one direction only, whose acknowledgements advance or that follow a SYN-ACK.
 //!   The other direction exists and does not pass this capture point. The same from one moment on, in
 //!   connections that both directions of were captured: what remains acknowledges what did not pass. Or
 //!   several repeat their data in vain, while others of the service go on.
@@ -22,6 +22,7 @@
 //!
 //! # What it leaves alone
 //! - One-way conversations whose acknowledgements do not advance: that is silence (see `missing_syn_ack`).
+//!   SYN-ACKs alone: their client may be gone, or never have asked.
 //! - Unequal numbers of bytes.
 //! - Connections that were refused, or that the client resets at the SYN-ACK, as a scan does.
 //! - Other link addresses on the way back that do no harm, and those of virtual routers (VRRP, HSRP, GLBP),
@@ -327,7 +328,10 @@ fn one_way(flow: &Flow, tcp: &TcpFlow, book: &mut Book<AsymmetricFlow>) {
     let Some(direction) = Direction::BOTH.into_iter().find(seen) else { return };
     // What it acknowledges is the other side's data: that moved, so the other side is there.
     let advanced = tcp.side(direction.reverse()).acked_progress > 0;
-    let answers = direction == Direction::ToClient && tcp.handshake.syn_ack_count > 0;
+    // A server goes on when it has the client's ACK; it gives up without.
+    let resets: u32 = tcp.resets.iter().map(|reset| reset.count).sum();
+    let others = flow.half(direction).packets > u64::from(tcp.handshake.syn_ack_count + resets);
+    let answers = direction == Direction::ToClient && tcp.handshake.syn_ack_count > 0 && others;
     let dead = is_dead(tcp, direction).filter(|_| tcp.handshake.outcome == HandshakeOutcome::Midstream);
     let sign = match dead {
         Some(_) if advanced || replies(flow, tcp, direction) => Sign::Half(direction),

@@ -9,7 +9,7 @@
 //! The share of TCP connections without a SYN or SYN-ACK, from `share` on.
 //!
 //! # What it leaves alone
-//! Small shares: every capture of a running system has some.
+//! Small shares: every capture of a running system has some. RSTs alone: they may be of no connection.
 //!
 //! # What it does not claim
 //! A fault: it is information only.
@@ -66,6 +66,11 @@ impl Detector for CaptureMidstream {
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         let Some(tcp) = &flow.tcp else { return };
+        let packets: u64 = flow.halves.iter().map(|half| half.packets).sum();
+        let resets: u64 = tcp.resets.iter().map(|reset| u64::from(reset.count)).sum();
+        if packets == resets {
+            return book.not_judged("RSTs alone, which may be of no connection");
+        }
         book.judged(&());
         let handshake = &tcp.handshake;
         let running = handshake.outcome == HandshakeOutcome::Midstream && handshake.syn_ack_count == 0;
@@ -99,7 +104,7 @@ mod tests {
     use super::*;
     use crate::detect::testing::{in_scene, in_traffic, says_nothing};
     use crate::support::capture::Capture;
-    use crate::support::tcp::{CLIENT, SYN};
+    use crate::support::tcp::{CLIENT, RST, SERVER, SYN};
 
     const NAME: &str = CaptureMidstream::RULE.name;
 
@@ -115,6 +120,17 @@ mod tests {
     #[test]
     fn it_stays_silent() {
         says_nothing(NAME, &["healthy", "missing_syn_ack_silent", "missing_syn_ack_late", "rst_storm_abort"]);
+    }
+
+    /// A RST answers what went before the capture, or what never was a connection.
+    #[test]
+    fn resets_alone_are_no_connections() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9 {
+                lab.talk(number, (9, 81), 900, [30, 500]).send(&mut lab.capture, SERVER, RST, b"");
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     #[test]

@@ -20,6 +20,8 @@
 //!   nobody knows which one a reply answers.
 //! - Floods with less than `interval` between requests: hosts limit how many they answer.
 //! - Captures of one direction only: nobody knows whether an answer came.
+//! - Captures that hold answers to requests which they do not hold, `share` of all answers or more: they miss
+//!   as many answers.
 //!
 //! # What it does not claim
 //! Where the packets were lost, and in which direction. A router that is pinged itself may answer late or
@@ -90,6 +92,9 @@ variants! {
 
 const NOT_CLAIMED: &[&str] = &["where the packets were lost", "in which direction they were lost"];
 
+/// No host answers as soon as this. A judgement.
+const NO_ROUND_TRIP: Span = Span::micros(1);
+
 counts! {
     /// What a case counts beside its flows.
     struct Pings {
@@ -155,6 +160,11 @@ impl Detector for EchoLoss {
             let apart = (last.time - first.time).as_secs_f64() / (echoes.judged().max(2) - 1) as f64;
             if apart < self.interval && echoes.judged() > 20 {
                 book.not_judged_many("a flood, which hosts answer in part", echoes.judged());
+                continue;
+            }
+            if echoes.missed > 0 && share(echoes.missed, echoes.answered + echoes.missed) >= self.share {
+                let why = "the capture holds answers to requests that it does not hold";
+                book.not_judged_many(why, echoes.judged());
                 continue;
             }
             if is_for_all(asked) {
@@ -246,6 +256,8 @@ impl Detector for EchoLoss {
         }
         let took = [counts.shortest[0].get(), counts.round_trip[0].get()].map(|nanos| Span(nanos as i64));
         let round_trip = match took.map(|span| span.to_string()) {
+            // The recorder got both at once.
+            _ if took[0] < NO_ROUND_TRIP => String::new(),
             [least, most] if least == most => format!(" The round trip took {least}."),
             [least, most] => format!(" The round trip took {least} to {most}."),
         };
@@ -365,6 +377,34 @@ mod tests {
             seen.into_iter().for_each(|packet| lab.capture.record(packet.micros + 9, packet.frame));
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A bystander sees what a switch floods: of some pings the request only, of others the answer only.
+    #[test]
+    fn what_the_capture_misses_is_no_loss() {
+        for (missed, found) in [(4, 0), (60, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                pings(lab, 9, 60, 1_000, |number| number % 4 > 0);
+                let number = |frame: &[u8]| u16::from_be_bytes([frame[40], frame[41]]);
+                let request = |frame: &[u8]| frame.len() > 41 && frame[23] == 1 && frame[34] == 8;
+                lab.capture.packets.retain(|packet| {
+                    let frame = &packet.frame;
+                    !request(frame) || number(frame) % missed != 3
+                });
+            });
+            assert_eq!(findings.len(), found, "{missed} {findings:#?}");
+        }
+    }
+
+    /// Both frames came out of one queue.
+    #[test]
+    fn no_host_answers_within_a_microsecond() {
+        let findings = in_traffic(NAME, |lab| {
+            pings(lab, 9, 60, 1_000, |number| number % 4 > 0);
+            lab.capture.packets.iter_mut().for_each(|packet| packet.micros -= packet.micros % 10_000);
+        });
+        let finding = one(&findings, "loss", Severity::Warning);
+        assert!(!finding.summary.contains("round trip"), "{}", finding.summary);
     }
 
     /// A tunnel in pings: one sequence number, and data of all sizes.

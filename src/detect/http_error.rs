@@ -12,6 +12,8 @@
 //! - `cut`: the server ended the connection before the length that it had announced, or the last chunk.
 //! - `unanswered`: the server ended the connection, or the stream of HTTP/2, and had not answered the
 //!   request.
+//! - `reset_on_path`: a RST ended the connection before the answer was whole, and its TTL is not that of the
+//!   server's other packets.
 //! - `grpc_status`: calls that end with UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE or DATA_LOSS.
 //! - `moved`: until a moment a path was answered well by some servers, since then by others, mostly with 4xx
 //!   other than 401, 403, 407 and 429. Servers behind one address are told apart by their `Server` field.
@@ -152,6 +154,19 @@ variants! {
             not_claimed: NOT_CLAIMED,
             doubted_by: DOUBTED,
         }
+        ResetOnPath "reset_on_path" Critical {
+            could_be: &[
+                "a filter or proxy on the path resets connections for these requests",
+                "a load balancer resets them in the place of a server that is gone",
+                "another stack of the server sends its RSTs, with an initial TTL of its own",
+            ],
+            next: &[
+                "compare TTL, window and identification of the RST with the server's other packets",
+                "try the same request by another way: another network, or TLS",
+            ],
+            not_claimed: &["who sent the RSTs", "whether a later try of the client succeeded"],
+            doubted_by: DOUBTED,
+        }
         Moved "moved" Warning {
             could_be: &[
                 "a routing rule of an ingress or load balancer changed",
@@ -195,6 +210,9 @@ impl Problem {
             // 507 to 509 are WebDAV's and hosts', 520 to 530 content networks'.
             Some(500 | 507..=509 | 520..=530) => Some(Self::ServerError),
             Some(_) if grpc => Some(Self::GrpcStatus),
+            Some(_) if closed.is_some_and(|closing| closing.other_ttl) && exchange.is_cut() => {
+                Some(Self::ResetOnPath)
+            }
             Some(_) => (closed.is_some() && exchange.is_cut()).then_some(Self::Cut),
             None => {
                 let (closing, asked) = (closed?, exchange.request_end?);
@@ -203,7 +221,8 @@ impl Problem {
                 let used = exchange.error.is_none() && exchange.depth > 1 && after < Span::secs(1);
                 let late = closing.at.packet > asked.packet;
                 let arrived = exchange.request_whole && !exchange.undelivered;
-                (late && !used && arrived).then_some(Self::Unanswered)
+                let problem = if closing.other_ttl { Self::ResetOnPath } else { Self::Unanswered };
+                (late && !used && arrived).then_some(problem)
             }
         }
     }
@@ -215,7 +234,7 @@ impl Problem {
             Self::BadGateway => "502 (Bad Gateway)",
             Self::Unavailable => "503 (Service Unavailable)",
             Self::ServerError => "a server error",
-            Self::Cut | Self::Unanswered | Self::Moved | Self::GrpcStatus => "",
+            Self::Cut | Self::Unanswered | Self::ResetOnPath | Self::Moved | Self::GrpcStatus => "",
         }
     }
 }
@@ -303,7 +322,9 @@ impl Detector for HttpError {
         }
         let problem = Problem::of(exchange);
         let lack = match (problem, exchange.closed, exchange.status) {
-            (Some(Problem::Cut | Problem::Unanswered), Some(closing), _) if closing.reset => {
+            (Some(Problem::Cut | Problem::Unanswered | Problem::ResetOnPath), Some(closing), _)
+                if closing.reset =>
+            {
                 Some(Lack::Reset)
             }
             (Some(Problem::Cut | Problem::Unanswered), ..) => Some(Lack::Closed),
@@ -438,6 +459,10 @@ impl Detector for HttpError {
                 let title = format!("{server} ends {ends} {failed} of {of} without an answer");
                 (title, "got no answer".to_owned())
             }
+            Problem::ResetOnPath => (
+                format!("RSTs with another TTL than that of {server} end {failed} of {of}"),
+                "got no whole answer".to_owned(),
+            ),
             _ => (format!("{server} answers {failed} of {of} with {said}"), format!("got {said}")),
         };
         let mut summary = format!("{} {fate} for {failed} of {of}.", case.clients());
@@ -519,68 +544,6 @@ impl HttpError {
         let longest = micros(case.counts.longest_wait_us.get());
         let close = (longest - shortest).as_secs_f64() <= self.spread * longest.as_secs_f64();
         (case.failed >= self.errors && shortest >= self.timer && close).then_some(shortest)
-    }
-
-    /// The servers of a path changed all at once, and the new ones reject what the old ones answered.
-    fn moved(
-        &self,
-        (asked, prefix): (&Asked, &str),
-        mut servers: Vec<(&Origin, &Route)>,
-    ) -> Option<Concluded<Self>> {
-        servers.sort_by_key(|(server, route)| (route.first, *server));
-        let sum = |servers: &[(&Origin, &Route)]| {
-            let mut sum = Route::default();
-            servers.iter().for_each(|(_, route)| sum.absorb((*route).clone()));
-            sum
-        };
-        let cut = (1..servers.len()).find(|cut| {
-            let (before, after) = (sum(&servers[..*cut]), sum(&servers[*cut..]));
-            let enough = before.requests.min(after.requests) >= self.moved;
-            let good = share(before.rejected, before.requests) < Severity::PART;
-            enough
-                && good
-                && before.last < after.first
-                && share(after.rejected, after.requests) >= Severity::MOST
-        })?;
-        let (before, after) = (sum(&servers[..cut]), sum(&servers[cut..]));
-        let (left, came) = (before.last?, after.first?);
-        // What stands behind one address is told apart by what it says of itself.
-        let field =
-            servers.iter().all(|((server, _), _)| servers.first().is_some_and(|(one, _)| one.0 == *server));
-        let names = |servers: &[(&Origin, &Route)]| {
-            let name = |((server, says), _): &(&Origin, &Route)| match field {
-                true => format!("{} behind {server}", if says.is_empty() { "another server" } else { says }),
-                false => server.to_string(),
-            };
-            let names: BTreeSet<String> = servers.iter().map(name).collect();
-            names.into_iter().take(3).collect::<Vec<_>>().join(", ")
-        };
-        let mut case: Case<Failures> =
-            Case::between(after.first.map(|at| at.time), after.last.map(|at| at.time));
-        (case.failed, case.total) = (after.rejected, after.requests);
-        let whose = match asked {
-            Asked::Host(host) => {
-                case.affected.names.add(host.split(':').next().unwrap_or_default().to_owned());
-                format!("for {host}/{prefix}")
-            }
-            Asked::By(client) => format!("of {client} for /{prefix}"),
-        };
-        servers[cut..].iter().for_each(|((server, _), _)| case.affected.servers.add(*server));
-        after.clients.iter().for_each(|client| case.affected.clients.add(*client));
-        let (old, new) = (names(&servers[..cut]), names(&servers[cut..]));
-        let title = format!("Requests {whose} go to {new} instead of {old}, and get 4xx");
-        let summary = format!(
-            "Until then {old} answered {} of {} well. Since then {new} rejected {} of {} with 4xx.",
-            before.requests - before.rejected,
-            plural(before.requests, "request"),
-            after.rejected,
-            plural(after.requests, "request"),
-        );
-        let draft = Draft::new(Problem::Moved, title, summary).confidence(Confidence::Likely).show([
-            Evidence::new(left, Role::Request, format!("the last for {old}")),
-            Evidence::new(came, Role::Request, format!("the first for {new}")),
-        ]);
-        Some((draft, case))
     }
 }
 

@@ -527,10 +527,11 @@ fn keys(counts: &Attempts) -> Option<&'static str> {
 }
 
 /// From the first SYN to the end of the handshake: the client's ACK, or the SYN-ACK after an ACK that the
-/// server did not get.
+/// server did not get. A client that repeated its SYN waited for the SYN-ACK that it acknowledged.
 fn opened_after(tcp: &TcpFlow, first: PacketRef) -> Span {
     let handshake = &tcp.handshake;
-    let replies = handshake.syn_acks.iter().filter(|reply| is_needed(tcp, reply));
+    let asked_once = handshake.syn_count == 1;
+    let replies = handshake.syn_acks.iter().filter(|reply| asked_once && is_needed(tcp, reply));
     let ends = replies.chain(&handshake.ack).map(|at| at.time - first.time);
     ends.chain(handshake.connect_time).max().unwrap_or(Span::ZERO)
 }

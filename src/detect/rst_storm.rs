@@ -330,17 +330,10 @@ fn take(case: &mut Case<Resets>, flow: &Flow, reset: &Reset) {
     });
 }
 
-/// Load balancing over equal paths shifts a TTL by one or two.
-const HOPS: u8 = 2;
-
 /// Not where its sender's other packets in the connection come from, by TTL or link address.
 fn is_from_elsewhere(flow: &Flow, reset: &Reset) -> bool {
-    let ttl = flow.tcp.as_ref().and_then(|tcp| tcp.side(reset.direction).ttl);
     let links = &flow.half(reset.direction).links;
-    let near = |(least, most): (u8, u8)| {
-        (least.saturating_sub(HOPS)..=most.saturating_add(HOPS)).contains(&reset.ttl)
-    };
-    ttl.is_some_and(|ttl| !near(ttl))
+    flow.tcp.as_ref().is_some_and(|tcp| reset.has_other_ttl(tcp))
         || links.len() > 1 && links.iter().any(|link| link.first.packet == reset.at.packet)
 }
 

@@ -17,8 +17,11 @@
 //!   its ACK was lost, or came too late.
 //! - `reordering`: duplicate ACKs for what was only overtaken.
 //!
+//! Each duplicate SACK of a range proves one repeat of it.
+//!
 //! It is information. It is a warning from `least` needless repeats on, when they are `share` of the
-//! direction's segments.
+//! direction's segments; and when the receiver reports two repeats or more of the same data, the last of
+//! them sent `held` after the first copy, and no ACK of it had come.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
@@ -33,10 +36,13 @@
 //! RFC 2883 (duplicate SACK); RFC 3522 (Eifel detection); RFC 5682 (F-RTO); RFC 6298; RFC 1122 section
 //! 4.2.3.2 and RFC 8985 section 7.2 (delayed ACKs).
 
+use std::collections::BTreeMap;
+
 use crate::detect::retransmission::is_replayed;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, SpuriousProof, TcpEvent};
+use crate::time::Span;
 
 thresholds! {
     /// Counts needless repeats by service and direction.
@@ -47,6 +53,9 @@ thresholds! {
         share: f64 = 0.05 "share",
             "of the segments of the direction that these are, from which it is a warning",
             "ours: the sender works with a fraction of its window";
+        held: Span = 1.0 "s",
+            "time without an ACK of data of which two repeats or more were not needed, for a warning",
+            "retransmission: a person notices a second";
     }
 }
 
@@ -95,6 +104,8 @@ counts! {
         by_delay: u64,
         by_acknowledgement: u64,
         by_reordering: u64,
+        /// The longest time without an ACK of data that arrived three times or more, nanoseconds.
+        held: [Most; 1],
     }
 }
 
@@ -180,6 +191,7 @@ impl Detector for SpuriousRetransmission {
             case.flow_events(flow, events().map(|event| event.at));
             case.counts.repeats += repeats;
             events().for_each(|event| case.counts.add(event));
+            held(events()).for_each(|held| case.counts.held[0].add(held.0.unsigned_abs()));
             case.show(-(repeats as i64), flow.id, || events().take(3).flat_map(evidence).collect::<Vec<_>>());
         }
     }
@@ -201,15 +213,21 @@ impl Detector for SpuriousRetransmission {
         ];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
         let kinds: Vec<String> = kinds.map(|(count, text)| format!("{count} {text}")).collect();
+        let held = Span(needless.held[0].get().min(i64::MAX as u64) as i64);
+        let waited = match held >= self.held {
+            true => format!(" Data that arrived was not acknowledged for {held}."),
+            false => String::new(),
+        };
         let summary = format!(
-            "{} repeated data {way} {server} that had arrived, {} among {}: {}.",
+            "{} repeated data {way} {server} that had arrived, {} among {}: {}.{waited}",
             plural(case.flows(), "connection"),
             plural(needless.repeats, "repeat"),
             plural(segments, "segment"),
             kinds.join(", "),
         );
         let title = format!("{} {way} {server} repeated without need", plural(needless.repeats, "segment"));
-        let costs = needless.repeats >= self.least && share(needless.repeats, segments) >= self.share;
+        let many = needless.repeats >= self.least && share(needless.repeats, segments) >= self.share;
+        let costs = many || held >= self.held;
         Some(
             Draft::new(needless.cause(), title, summary)
                 .severity(if costs { Severity::Warning } else { Severity::Info })
@@ -217,6 +235,17 @@ impl Detector for SpuriousRetransmission {
                 .count("segments", segments),
         )
     }
+}
+
+/// How long data was not acknowledged of which the receiver reports several repeats. What an ACK had covered
+/// before the repeat has another proof.
+fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Span> {
+    let mut copies: BTreeMap<u32, (u64, Span)> = BTreeMap::new();
+    for event in events.filter(|event| event.spurious == Some(SpuriousProof::DuplicateSack)) {
+        let (count, waited) = copies.entry(event.seq.0).or_insert((0, Span::ZERO));
+        (*count, *waited) = (*count + 1, event.delay.max(*waited));
+    }
+    copies.into_values().filter(|(count, _)| *count > 1).map(|(_, waited)| waited)
 }
 
 /// The first copy, the repeat, and the packet that proves it unnecessary.
@@ -316,6 +345,34 @@ mod tests {
             talk.ack(&mut lab.capture, SERVER, &[(segment.seq, segment.seq.wrapping_add(400))]);
             talk.wait(3_000);
         }
+    }
+
+    /// A path holds a segment and its three repeats back. The receiver reports each copy but one.
+    #[test]
+    fn each_duplicate_sack_reports_one_copy() {
+        let findings = |rule: &str, reports: usize| {
+            in_traffic(rule, |lab| {
+                let mut talk = lab.talk(7, (9, 9092), 100, [10, 20_000]);
+                talk.handshake(&mut lab.capture);
+                let segment = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, 400));
+                for pause in [800_000, 1_300_000, 2_400_000] {
+                    talk.wait(pause);
+                    talk.resend(&mut lab.capture, &segment);
+                }
+                talk.received(&segment);
+                for _ in 0..reports {
+                    talk.wait(100_000);
+                    talk.ack(&mut lab.capture, SERVER, &[(segment.seq, segment.seq.wrapping_add(400))]);
+                }
+                drop_stamps(lab);
+            })
+        };
+        let found = findings(NAME, 3);
+        let finding = one(&found, "acknowledgement", Severity::Warning);
+        assert!(finding.title.starts_with("3 segments"), "{finding:#?}");
+        assert!(finding.summary.contains("was not acknowledged for 4.50 s"), "{}", finding.summary);
+        assert!(findings("retransmission", 3).is_empty());
+        assert!(!findings("retransmission", 2).is_empty());
     }
 
     /// Hosts without time stamps: four segments are held back, time out, and come again as two. The ACKs of

@@ -14,7 +14,8 @@
 //!
 //! It is critical when at least half of the other attempts in this time failed, too. Others are attempts
 //! that were completed or whose client repeated its SYN. It is information when the capture holds no
-//! completed handshake at all: then a filter may have kept the rest of each connection out.
+//! completed handshake at all: then a filter may have kept the rest of each connection out. Not so where
+//! `alike` of the SYNs have one TTL and one window and no MSS option, which hosts send: no filter does that.
 //!
 //! # What it leaves alone
 //! - A service that fails or is busy: its clients repeat their SYNs (see `missing_syn_ack`).
@@ -26,7 +27,8 @@
 //! That somebody attacks, or that the addresses are forged. How full the queue of the server was.
 //!
 //! # References
-//! RFC 4987 (SYN flooding and what helps against it); RFC 6298 section 2 (when a SYN is repeated).
+//! RFC 4987 (SYN flooding and what helps against it); RFC 6298 section 2 (when a SYN is repeated); RFC 9293
+//! section 3.7.1 (SYNs carry the MSS).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +52,9 @@ thresholds! {
         completed: f64 = 0.3 "share",
             "of all attempts at the service in this time that were completed, at most",
             "ours: the clients of a healthy service complete nearly all";
+        alike: f64 = 0.9 "share",
+            "of the SYNs that look the same and have no MSS option, from which a tool made them",
+            "ours: hosts differ in distance and stack, and send the option";
         patience: Span = 1.0 "s",
             "how long the sender of a SYN must do nothing",
             "RFC 6298 section 2.1: the initial retransmission time-out";
@@ -107,6 +112,13 @@ impl Prints {
             options.timestamps.is_some(),
         );
         self.0.count(print);
+    }
+
+    /// The share of those that look the same, when they have no MSS option.
+    fn bare(&self) -> f64 {
+        let most = self.0.iter().max_by_key(|(_, count, ())| *count);
+        let bare = most.filter(|((_, _, mss, ..), ..)| mss.is_none());
+        bare.map_or(0.0, |(_, count, ())| share(count, self.0.observed()))
     }
 
     /// ` 94.0 % of them have TTL 62, window 512 and no options.`
@@ -237,7 +249,8 @@ impl Detector for SynFlood {
             if !notes.slots.covers(hash_of(&server)) {
                 book.not_judged_many("more services and seconds than are kept apart", case.flows());
             } else if let Some(flood) = services.get(&server).and_then(|slots| self.flood(slots)) {
-                concluded.push(draft(server, case, &flood, notes.opened));
+                let hidden = notes.opened == 0 && case.counts.prints.bare() < self.alike;
+                concluded.push(draft(server, case, &flood, hidden));
             }
         }
         // What is left is no flood.
@@ -273,12 +286,8 @@ impl SynFlood {
     }
 }
 
-fn draft(
-    server: Endpoint,
-    mut case: Case<Attempts>,
-    flood: &Flood,
-    opened_anywhere: u64,
-) -> Concluded<SynFlood> {
+/// `hidden`: what followed the SYNs may have been left out of the capture.
+fn draft(server: Endpoint, mut case: Case<Attempts>, flood: &Flood, hidden: bool) -> Concluded<SynFlood> {
     let Slot { abandoned, opened, opened_late, failed, .. } = flood.sum;
     (case.failed, case.total) = (failed, failed + opened);
     let others = match (opened, failed) {
@@ -301,12 +310,12 @@ fn draft(
         case.counts.prints.remark(),
     );
     let severity = match Severity::of_failures(failed, failed + opened, failed, case.lost) {
-        _ if opened_anywhere == 0 => Severity::Info,
+        _ if hidden => Severity::Info,
         severity => severity.max(Severity::Warning),
     };
     let draft = Draft::new(Kind::Flood, title, summary)
         .severity(severity)
-        .confidence(if opened_anywhere == 0 { Confidence::Possible } else { Confidence::Likely })
+        .confidence(if hidden { Confidence::Possible } else { Confidence::Likely })
         .count("abandoned_attempts", abandoned)
         .count("other_attempts", opened + failed);
     (draft, case)
@@ -402,15 +411,23 @@ mod tests {
         one(&findings, "", Severity::Warning);
     }
 
-    /// The first packet of each connection is all that the capture holds.
+    /// The first packet of each connection is all that the capture holds: of hosts, or of a tool that sends
+    /// no MSS.
     #[test]
-    fn a_capture_of_syns_alone_shows_no_flood_for_sure() {
-        let findings = in_traffic(NAME, |lab| {
-            flood(lab, 400, 400, false, false);
-            let mut talk = lab.talk(8, (10, 80), 9_000, [30, 500]);
-            talk.send(&mut lab.capture, CLIENT, SYN, b"");
-        });
-        one(&findings, "", Severity::Info);
+    fn a_capture_of_syns_alone_shows_a_flood_when_no_host_sends_such() {
+        for (bare, severity) in [(false, Severity::Info), (true, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                flood(lab, 400, 400, false, false);
+                let mut talk = lab.talk(8, (10, 80), 9_000, [30, 500]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                for packet in lab.capture.packets.iter_mut().filter(|_| bare) {
+                    if let Some(mss @ [2, 4, ..]) = packet.frame.get_mut(54..58) {
+                        mss.fill(1);
+                    }
+                }
+            });
+            one(&findings, "", severity);
+        }
     }
 
     #[test]

@@ -16,9 +16,9 @@
 //! plain text with an alert, or when it is registered for TLS.
 //!
 //! It is a warning at most for plain text, for clients that close after the server's flight, and without a
-//! server name: what asks so is often no user. It is information for probes: below `insistent` failures, when
-//! clients without a name try once each, when they or one client alone close after the server's flight, and
-//! for one client without a name where nobody succeeds.
+//! server name (an address is none): what asks so is often no user. It is information for probes: below
+//! `insistent` failures, when clients without a name try once each, when they or one client alone close after
+//! the server's flight, and for one client without a name where nobody succeeds.
 //!
 //! Plain text of one client to several ports is one finding.
 //!
@@ -26,7 +26,7 @@
 //! all for PostgreSQL and FTP, whose clients ask everywhere.
 //!
 //! # What it leaves alone
-//! - Sessions with an alert, encrypted ones included (see `tls_alert`).
+//! - Sessions with an alert, encrypted ones included (see `tls_alert`), unless it answers what is no TLS.
 //! - Silence of `wait` or more before the end (see `tls_stall`).
 //! - A client that closes before the server answered: connections that were opened to be first, or ahead of
 //!   their use, and health checks.
@@ -37,8 +37,9 @@
 //! Who sent a RST, or why a side closed.
 //!
 //! # References
-//! RFC 8446 section 6 (errors are to be told by an alert); RFC 9112 section 4; IANA service names (ports of
-//! protocols over TLS); RFC 3207 section 4 (454); RFC 4511 section 4.14.
+//! RFC 8446 section 6 (errors are to be told by an alert); RFC 6066 section 3 (server names); RFC 9112
+//! section 4; IANA service names (ports of protocols over TLS); RFC 3207 section 4 (454); RFC 4511 section
+//! 4.14.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -67,9 +68,6 @@ const TLS_PORTS: [u16; 14] = [443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 
 
 /// Ports for TLS that one client speaks plain text to, from which they are one finding.
 const SERVICES: usize = 3;
-
-/// A TTL differs by more than load balancing over equal paths shifts it.
-const OTHER_TTL: u8 = 2;
 
 const NEXT: &[&str] = &[
     "try another server name, and none: openssl s_client -connect HOST:PORT -servername NAME",
@@ -251,17 +249,8 @@ impl TlsAbort {
             }
             return;
         }
-        // Also where a filter kept the TLS messages only.
-        if tcp.handshake.outcome != HandshakeOutcome::Established {
-            return book.not_judged("the opening of the connection was not captured");
-        }
-        if flow.is_one_way() {
-            return book.not_judged("one direction only");
-        }
-        let missed = tcp.sides.iter().any(|side| side.missed_bytes > 0);
-        let clipped = flow.halves.iter().any(|half| half.clipped > 0);
-        if tls.lost.contains(&true) || missed || clipped {
-            return book.not_judged("bytes of the handshake are missing from the capture");
+        if let Some(why) = unknown(flow, tls, tcp) {
+            return book.not_judged(why);
         }
         if negotiation.end == NegotiationEnd::Silence && negotiation.waited < self.wait {
             return book.not_judged("the capture ended during the handshake");
@@ -278,7 +267,8 @@ impl TlsAbort {
         case.failed += 1;
         let counts = &mut case.counts;
         counts.reset += u64::from(negotiation.end == NegotiationEnd::Reset);
-        counts.other_ttl += u64::from(has_other_ttl(flow, tcp));
+        let mut resets = tcp.resets.iter().filter(|reset| reset.direction == Direction::ToClient);
+        counts.other_ttl += u64::from(resets.any(|reset| reset.has_other_ttl(tcp)));
         counts.after_client += u64::from(negotiation.stage == Stage::ServerFinished);
         let began = flow.greetings[Direction::ToClient.index()];
         if way == Way::NotTls {
@@ -306,9 +296,7 @@ impl TlsAbort {
         let by = negotiation.by?;
         let foreign = flow.greetings[ToClient.index()];
         if negotiation.end == NegotiationEnd::NotTls {
-            // Later in a stream it is damage, and not another protocol.
-            let other = by == ToClient && !foreign.octets().is_empty() && !foreign.is_tls();
-            return other.then_some((Way::NotTls, by));
+            return is_another_protocol(flow, negotiation).then_some((Way::NotTls, by));
         }
         let closed = matches!(negotiation.end, NegotiationEnd::Fin | NegotiationEnd::Reset);
         if !closed || negotiation.waited >= self.wait || tls.fatal_alert().is_some() {
@@ -333,20 +321,21 @@ impl TlsAbort {
 
     fn severity(&self, name: &str, way: Way, by: Direction, case: &Case<Ends>, completed: u64) -> Severity {
         let clients = case.affected.clients.count();
-        let unknown = name.is_empty() && case.failed < 2 * clients;
+        let nameless = name.is_empty() || name.parse::<IpAddr>().is_ok();
+        let unknown = nameless && case.failed < 2 * clients;
         // Load balancers check so, several of them at times, and without a name.
         let leaves = way == Way::NoAlert && by == Direction::ToServer;
         let probe = match way {
             Way::PlainText => unknown,
-            _ if leaves => clients == 1 || name.is_empty(),
-            _ => unknown || (clients == 1 && name.is_empty() && completed == 0),
+            _ if leaves => clients == 1 || nameless,
+            _ => unknown || (clients == 1 && nameless && completed == 0),
         };
         match way {
             _ if case.failed < self.insistent => Severity::Info,
             Way::StarttlsRefused => case.severity(case.failed),
             _ if probe => Severity::Info,
-            Way::ResetAfterHello | Way::NotTls if !name.is_empty() => case.severity(case.failed),
-            Way::NoAlert if !leaves && !name.is_empty() => case.severity(case.failed),
+            Way::ResetAfterHello | Way::NotTls if !nameless => case.severity(case.failed),
+            Way::NoAlert if !leaves && !nameless => case.severity(case.failed),
             _ => case.severity(case.failed).min(Severity::Warning),
         }
     }
@@ -490,11 +479,36 @@ fn has_faulty_chain(tls: &TlsSession) -> bool {
     at.is_some_and(|at| !chain_faults(&tls.certificates[1], at.time, &name).is_empty())
 }
 
-/// The server's RST has a TTL that its other packets do not have.
-fn has_other_ttl(flow: &Flow, tcp: &TcpFlow) -> bool {
-    let Some((least, most)) = flow.half(Direction::ToClient).ttl else { return false };
-    let mut resets = tcp.resets.iter().filter(|reset| reset.direction == Direction::ToClient);
-    most.saturating_sub(least) > OTHER_TTL && resets.any(|reset| reset.ttl == least || reset.ttl == most)
+/// Why the end of a handshake says nothing here.
+fn unknown(flow: &Flow, tls: &TlsSession, tcp: &TcpFlow) -> Option<&'static str> {
+    let missed = || tcp.sides.iter().any(|side| side.missed_bytes > 0);
+    let clipped = || flow.halves.iter().any(|half| half.clipped > 0);
+    match () {
+        // Also where a filter kept the TLS messages only.
+        () if tcp.handshake.outcome != HandshakeOutcome::Established => {
+            Some("the opening of the connection was not captured")
+        }
+        () if flow.is_one_way() => Some("one direction only"),
+        () if tls.lost.contains(&true) || missed() || clipped() => {
+            Some("bytes of the handshake are missing from the capture")
+        }
+        () => None,
+    }
+}
+
+/// What the session ends with answers another protocol, and is told here.
+pub(super) fn met_another_protocol(flow: &Flow, tls: &TlsSession) -> bool {
+    let known = flow.tcp.as_deref().is_some_and(|tcp| unknown(flow, tls, tcp).is_none());
+    known && flow.negotiation().is_some_and(|negotiation| is_another_protocol(flow, &negotiation))
+}
+
+/// The server's first bytes are no TLS. Later in a stream it is damage, and not another protocol.
+fn is_another_protocol(flow: &Flow, negotiation: &Negotiation) -> bool {
+    let foreign = flow.greetings[Direction::ToClient.index()];
+    negotiation.end == NegotiationEnd::NotTls
+        && negotiation.by == Some(Direction::ToClient)
+        && !foreign.octets().is_empty()
+        && !foreign.is_tls()
 }
 
 /// STARTTLS was refused: whether the client needed it shows what it did then.

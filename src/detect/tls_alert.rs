@@ -18,7 +18,8 @@
 //! # What it leaves alone
 //! close_notify, user_canceled, warnings after which the session goes on (unrecognized_name), and encrypted
 //! alerts after the handshake, which close a session as a rule. A decode_error in an established session
-//! behind the other side's FIN: OpenSSL says so to whoever closes without close_notify.
+//! behind the other side's FIN: OpenSSL says so to whoever closes without close_notify. Alerts that answer
+//! another protocol than TLS (see `tls_abort`).
 //!
 //! # What it does not claim
 //! Which trust store rejected a chain, or what an encrypted alert says.
@@ -29,6 +30,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::tls::{ALERT_NAMES, Alert, Phase, TlsSession, alert_name, version_name};
+use crate::detect::tls_abort::met_another_protocol;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::Flow;
@@ -102,7 +104,8 @@ impl Detector for TlsAlert {
         let Some(tls) = &flow.tls else { return };
         let server = (flow.server, tls.server_name().to_owned());
         book.judged(&server);
-        let Some(alert) = failure(tls).filter(|alert| !is_farewell(flow, alert)) else { return };
+        let told = |alert: &Alert| is_farewell(flow, alert) || met_another_protocol(flow, tls);
+        let Some(alert) = failure(tls).filter(|alert| !told(alert)) else { return };
         let Some(case) = book.case((server, Description(alert.description), alert.direction)) else { return };
         case.flow(flow, [alert.at]);
         case.failed += 1;

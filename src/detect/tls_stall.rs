@@ -5,15 +5,16 @@
 //! - `server_hello`: the server acknowledged the ClientHello and never answered.
 //! - `server_flight`: the ServerHello or what follows it never arrived whole.
 //! - `client_flight`: the client had all of the server's flight and said nothing.
-//! - `server_finished`: the server did not answer the client's key exchange and Finished.
+//! - `server_finished`: the server acknowledged the client's key exchange and Finished, and never answered.
 //!
 //! # Why it matters
 //! The client waits until its own time-out, with a connection that looks open. No alert and no reset says
 //! why.
 //!
 //! # How it decides
-//! From the last record of the handshake on nothing came for `wait`, until one of them closed or the
+//! From the last bytes of the handshake on nothing came for `wait`, until one of them closed or the
 //! capture ended. What was not acknowledged did not arrive; what was acknowledged and not answered did.
+//! What a client sends again behind the server's end had not been acknowledged by it, whatever a RST says.
 //! Sessions of the same server that went well set the failing apart: by name, or by the size of what had to
 //! arrive.
 //!
@@ -24,20 +25,22 @@
 //! - Handshakes that somebody ended sooner (see `tls_abort`), by an alert (see `tls_alert`), or that the
 //!   end of the capture cut.
 //! - Datagrams above a size that never arrive (see `mtu_blackhole`).
+//! - A client's key exchange that never arrives: what it sends again shows the loss (see `retransmission`).
 //! - Clients that vanished: nothing was sent again.
 //!
 //! # What it does not claim
 //! Where the bytes were lost, or why the server was silent.
 //!
 //! # References
-//! RFC 5246 section 7.3; RFC 8446 section 2; RFC 6298 section 2 (the first time-outs are at 1 and 3 seconds).
+//! RFC 5246 section 7.3; RFC 8446 section 2; RFC 6298 section 2 (the first time-outs are at 1 and 3 seconds);
+//! RFC 9293 section 3.10.7.1 (the number of a RST is that of the segment it answers).
 
 use std::collections::BTreeMap;
 
 use crate::app::tls::TlsSession;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, HandshakeOutcome, Negotiation, NegotiationEnd, Stage, TcpFlow};
+use crate::flow::{Flow, HandshakeOutcome, Negotiation, NegotiationEnd, Stage, TcpEvent, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -173,7 +176,7 @@ impl Detector for TlsStall {
         if negotiation.waited < self.wait || tls.fatal_alert().is_some() {
             return;
         }
-        let Some((missing, sent_again)) = missing(tcp, &negotiation) else { return };
+        let Some((missing, sent_again)) = missing(tls, tcp, &negotiation) else { return };
         let name = server.1.clone();
         let Some(case) = book.case((server, missing)) else { return };
         let until = negotiation.ended.unwrap_or(flow.last);
@@ -224,7 +227,7 @@ fn unknown(flow: &Flow, tls: &TlsSession, tcp: &TcpFlow, negotiation: &Negotiati
 }
 
 /// What never came, and whether it was sent again in vain; `None` when others say it, or nobody waited.
-fn missing(tcp: &TcpFlow, negotiation: &Negotiation) -> Option<(Missing, bool)> {
+fn missing(tls: &TlsSession, tcp: &TcpFlow, negotiation: &Negotiation) -> Option<(Missing, bool)> {
     if negotiation.end == NegotiationEnd::NotTls {
         return None;
     }
@@ -239,12 +242,20 @@ fn missing(tcp: &TcpFlow, negotiation: &Negotiation) -> Option<(Missing, bool)> 
         side.acked_progress >= side.unique_bytes
     };
     let again = |side: Direction| tcp.side(side).retransmissions.data() > 0;
+    let begun = tls.unfinished[Direction::ToClient.index()].is_some();
     let hole = tcp.side(Direction::ToClient).hole_bytes > 0;
-    let to_server = acked(Direction::ToServer);
-    let lost = |missing| again(Direction::ToServer).then_some((missing, true));
+    // The number of a RST is that of the segment it answers, and acknowledges nothing before it.
+    let behind = |event: &TcpEvent| {
+        let repeats = event.kind.is_data_retransmission() && event.spurious.is_none();
+        let repeats = repeats && event.direction == Direction::ToServer;
+        repeats && negotiation.ended.is_some_and(|end| event.at.packet > end.packet)
+    };
+    let to_server = acked(Direction::ToServer) && !tcp.events.iter().any(behind);
     match negotiation.stage {
-        Stage::ServerHello if hole => Some((Missing::ServerFlight, false)),
-        Stage::ServerHello if !to_server => lost(Missing::ClientHello),
+        Stage::ServerHello if hole || begun => Some((Missing::ServerFlight, false)),
+        Stage::ServerHello if !to_server => {
+            again(Direction::ToServer).then_some((Missing::ClientHello, true))
+        }
         Stage::ServerHello => Some((Missing::ServerHello, false)),
         Stage::ServerFlight => Some((Missing::ServerFlight, again(Direction::ToClient))),
         Stage::ClientFlight if !acked(Direction::ToClient) && again(Direction::ToClient) => {
@@ -253,7 +264,8 @@ fn missing(tcp: &TcpFlow, negotiation: &Negotiation) -> Option<(Missing, bool)> 
         // The client did not acknowledge what it got: it is gone.
         Stage::ClientFlight if !acked(Direction::ToClient) => None,
         Stage::ClientFlight => Some((Missing::ClientFlight, false)),
-        Stage::ServerFinished if !to_server => lost(Missing::ServerFinished),
+        // It did not arrive.
+        Stage::ServerFinished if !to_server => None,
         Stage::ServerFinished => Some((Missing::ServerFinished, false)),
         Stage::Complete => None,
     }
@@ -309,7 +321,7 @@ fn draft(
         }
         Missing::ServerFlight => "The ServerHello or a part of what follows it never came.",
         Missing::ClientFlight => "The client acknowledged the server's flight and sent nothing.",
-        Missing::ServerFinished => "The server sent nothing after the client's key exchange.",
+        Missing::ServerFinished => "The server acknowledged the client's key exchange and sent nothing.",
     };
     let of = case.total.max(case.failed);
     let mut summary = format!(
@@ -354,7 +366,7 @@ mod tests {
     use super::*;
     use crate::detect::testing::{fires, in_traffic, one, says_nothing, silent};
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, Talk};
+    use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, Talk};
     use crate::support::tls;
 
     const NAME: &str = TlsStall::RULE.name;
@@ -454,6 +466,67 @@ mod tests {
             }
         });
         one(&findings, "server_flight", Severity::Critical);
+    }
+
+    /// The client's flight does not arrive, or is acknowledged and not answered; the server closes. A RST
+    /// with the number of what it answers acknowledges nothing.
+    #[test]
+    fn what_the_server_does_not_acknowledge_it_cannot_answer() {
+        for (arrives, reset) in [(true, false), (false, false), (false, true)] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = opened(lab, 0);
+                tls::hello(&mut talk, &mut lab.capture, "www.shop.example", false);
+                let flight = [tls::server_hello(false, 3), tls::server_certificate(&[tls::LEAF], 3)].concat();
+                talk.stream(&mut lab.capture, SERVER, &flight);
+                let finished = talk.send_lost(&mut lab.capture, CLIENT, &tls::client_finished(3));
+                if arrives {
+                    talk.received(&finished);
+                    talk.turn(CLIENT);
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                } else {
+                    talk.wait(1_000_000);
+                    talk.resend(&mut lab.capture, &finished);
+                }
+                talk.wait(9_000_000);
+                talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+                if reset {
+                    talk.wait(2_000_000);
+                    talk.resend(&mut lab.capture, &finished);
+                    talk.received(&finished);
+                    talk.turn(CLIENT);
+                    talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+                }
+            });
+            assert_eq!(findings.len(), usize::from(arrives), "{arrives} {reset} {findings:#?}");
+            assert!(findings.iter().all(|finding| finding.variant == "server_finished"), "{findings:#?}");
+        }
+    }
+
+    /// The ClientHello arrives late, and the ACK brings the first bytes of the answer. Then nothing more
+    /// comes for so many seconds.
+    #[test]
+    fn half_an_answer_is_no_silence() {
+        for (silence, found) in [(1, 0), (8, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = opened(lab, 0);
+                let hello = tls::client_hello("www.shop.example", false, 3);
+                let hello = talk.send_lost(&mut lab.capture, CLIENT, &hello);
+                talk.wait(9_000_000);
+                let again = talk.resend(&mut lab.capture, &hello);
+                talk.received(&again);
+                talk.turn(CLIENT);
+                let flight = tls::server_hello(false, 3);
+                talk.send(&mut lab.capture, SERVER, ACK, &flight[..40]);
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+                talk.wait(silence * 1_000_000);
+                talk.close(&mut lab.capture);
+            });
+            assert_eq!(findings.len(), found, "{silence} s: {findings:#?}");
+            assert!(findings.iter().all(|finding| finding.variant == "server_flight"), "{findings:#?}");
+        }
     }
 
     #[test]

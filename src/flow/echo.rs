@@ -39,6 +39,9 @@ pub struct Echoes {
     pub low_ttl: u64,
     /// Replies whose request is not in this flow: it went before the capture, or through another tunnel.
     pub unasked: u64,
+    /// Of those, the ones whose request the capture missed: longer than [`Echoes::WAIT`] after the first one
+    /// that it holds, no answer is to a request from before.
+    pub missed: u64,
     /// The first answered request and its answer.
     pub answer: Option<(PacketRef, PacketRef)>,
     /// The most unanswered requests in a row.
@@ -94,6 +97,7 @@ impl Echoes {
         let at = PacketRef { packet: packet.packet, time: packet.time };
         let Some(request) = self.waiting.get_mut(&echo) else {
             self.unasked += 1;
+            self.missed += u64::from(self.sent.is_some_and(|(first, _)| at.time - first.time > Self::WAIT));
             return;
         };
         if request.answered {

@@ -1,5 +1,7 @@
 //! The classified segments of one flow, up to a cap.
 
+use std::collections::BTreeSet;
+
 use crate::dissect::{Direction, PacketRef, Seq};
 use crate::flow::TcpEvent;
 use crate::time::{Span, Timestamp};
@@ -13,11 +15,13 @@ pub(super) struct EventLog {
     events: Vec<TcpEvent>,
     cap: usize,
     dropped: u64,
+    /// Retransmissions that duplicate SACKs have reported, and where the reported range began.
+    reported: BTreeSet<(usize, u32)>,
 }
 
 impl EventLog {
     pub(super) fn new(cap: u32) -> Self {
-        Self { events: Vec::new(), cap: cap as usize, dropped: 0 }
+        Self { events: Vec::new(), cap: cap as usize, dropped: 0, reported: BTreeSet::new() }
     }
 
     /// Keeps `event` and says where; the first `cap` are kept.
@@ -38,21 +42,25 @@ impl EventLog {
         self.events.get_mut(index)
     }
 
-    /// The latest data retransmission of `direction` that overlaps `[start, end)`.
-    pub(super) fn last_repeat(&self, direction: Direction, start: Seq, end: Seq) -> Option<usize> {
+    /// The data retransmission of `direction` that a duplicate SACK of `[start, end)` reports: the latest one
+    /// that no earlier SACK of this range did. Each reports one copy (RFC 2883 section 4).
+    pub(super) fn reported_repeat(&mut self, direction: Direction, start: Seq, end: Seq) -> Option<usize> {
         let oldest = self.events.len().saturating_sub(LOOK_BACK);
-        let recent = self.events[oldest..].iter().rposition(|event| {
+        let recent = self.events.iter().enumerate().skip(oldest).rev().find(|(index, event)| {
             event.direction == direction
                 && event.kind.is_data_retransmission()
                 && event.seq.before(end)
                 && event.seq.plus(event.length).after(start)
+                && !self.reported.contains(&(*index, start.0))
         });
-        recent.map(|index| oldest + index)
+        let index = recent.map(|(index, _)| index)?;
+        self.reported.insert((index, start.0));
+        Some(index)
     }
 
     /// Bytes of memory that they take.
     pub(super) fn held(&self) -> usize {
-        self.events.capacity() * size_of::<TcpEvent>()
+        self.events.capacity() * size_of::<TcpEvent>() + self.reported.len() * size_of::<(usize, u32)>() * 2
     }
 
     /// The events in packet order, and how many more there were.

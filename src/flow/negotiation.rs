@@ -57,7 +57,7 @@ pub enum NegotiationEnd {
 pub struct Negotiation {
     /// What it waited for last.
     pub stage: Stage,
-    /// The last packet of a handshake record: since then somebody waited.
+    /// The last packet of a handshake record, whole or not: since then somebody waited.
     pub since: PacketRef,
     /// How it ended.
     pub end: NegotiationEnd,
@@ -82,7 +82,8 @@ impl Flow {
         }
         let records = tls.last_record.iter().flatten();
         let handshake = records.filter(|(kind, ..)| *kind != ALERT).map(|(.., at)| *at);
-        let since = handshake.chain([hello.at]).max_by_key(|at| at.packet).unwrap_or(hello.at);
+        let begun = tls.unfinished.into_iter().flatten();
+        let since = handshake.chain(begun).chain([hello.at]).max_by_key(|at| at.packet).unwrap_or(hello.at);
         let first = self.ends(tls, tcp).into_iter().flatten().min_by_key(|(at, ..)| at.packet);
         let (ended, end, by) = match first {
             Some((at, end, by)) => (Some(at), end, Some(by)),
@@ -142,7 +143,7 @@ fn stage(tls: &TlsSession) -> Stage {
             tls.last_handshake[server].is_some_and(done) || ciphers[server].is_some()
         }
     };
-    if tls.unfinished[server] || !done {
+    if tls.unfinished[server].is_some() || !done {
         Stage::ServerFlight
     } else if tls.is_tls13() || ciphers[client].is_none() {
         Stage::ClientFlight

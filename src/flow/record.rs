@@ -371,10 +371,13 @@ impl TcpFlow {
     pub fn closing(&self) -> Option<Closing> {
         let fin = |direction| {
             let at = self.side(direction).fin?;
-            Some(Closing { at, direction, reset: false })
+            Some(Closing { at, direction, reset: false, other_ttl: false })
         };
         let resets = self.resets.iter();
-        let resets = resets.map(|rst| Closing { at: rst.at, direction: rst.direction, reset: true });
+        let resets = resets.map(|rst| {
+            let (at, direction) = (rst.at, rst.direction);
+            Closing { at, direction, reset: true, other_ttl: rst.has_other_ttl(self) }
+        });
         resets.chain(Direction::BOTH.into_iter().filter_map(fin)).min_by_key(|closing| closing.at.packet)
     }
 

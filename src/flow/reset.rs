@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dissect::{Direction, PacketRef, Seq};
+use crate::flow::TcpFlow;
 use crate::time::Span;
 
 /// Silence after which a reset answers a forgotten connection. A judgement: half the shortest idle time-out
@@ -83,6 +84,17 @@ pub struct Reset {
     pub idle: Span,
     /// RSTs of this side in the flow.
     pub count: u32,
+}
+
+impl Reset {
+    /// The TTL is not that of its sender's other segments in the connection. Load balancing over equal paths
+    /// shifts one by one or two.
+    pub fn has_other_ttl(&self, tcp: &TcpFlow) -> bool {
+        const HOPS: u8 = 2;
+        tcp.side(self.direction).ttl.is_some_and(|(least, most)| {
+            !(least.saturating_sub(HOPS)..=most.saturating_add(HOPS)).contains(&self.ttl)
+        })
+    }
 }
 
 /// What was known when the RST came.

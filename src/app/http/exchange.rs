@@ -14,6 +14,8 @@ pub struct Closing {
     pub direction: Direction,
     /// It is a RST.
     pub reset: bool,
+    /// It is a RST with a TTL that its sender's other segments do not have.
+    pub other_ttl: bool,
 }
 
 impl Closing {

@@ -337,7 +337,7 @@ impl Http2Parser {
         let Some(Stream { mut exchange, .. }) = self.streams.remove(&id) else { return };
         if !exchange.response_whole {
             let direction = if self.is_reversed() { direction.reverse() } else { direction };
-            exchange.closed = Some(Closing { at, direction, reset: true });
+            exchange.closed = Some(Closing { at, direction, reset: true, other_ttl: false });
             exchange.error = code;
             exchange.unheard |= self.is_lost(self.requests.reverse());
         }

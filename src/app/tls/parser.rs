@@ -43,11 +43,14 @@ struct Half {
     skip: usize,
     alert: Vec<u8>,
     encrypted: bool,
+    /// The packet of its last bytes.
+    last: Option<PacketRef>,
 }
 
 impl Half {
-    fn is_unfinished(&self) -> bool {
-        self.records.is_unfinished() || !self.handshake.is_empty() || self.skip > 0
+    fn unfinished(&self) -> Option<PacketRef> {
+        let any = self.records.is_unfinished() || !self.handshake.is_empty() || self.skip > 0;
+        self.last.filter(|_| any)
     }
 }
 
@@ -88,13 +91,15 @@ impl TlsParser {
 
     /// Takes the next bytes of a direction's handshake messages, which stand in no records.
     pub(in crate::app) fn handshake(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
-        self.halves[direction.index()].handshake.extend_from_slice(bytes);
+        let half = &mut self.halves[direction.index()];
+        half.handshake.extend_from_slice(bytes);
+        half.last = Some(at);
         self.messages(direction, at);
     }
 
     /// No byte follows: what was read.
     pub fn finish(mut self) -> TlsSession {
-        self.session.unfinished = self.halves.each_ref().map(Half::is_unfinished);
+        self.session.unfinished = self.halves.each_ref().map(Half::unfinished);
         self.note_opened();
         self.session
     }
@@ -121,6 +126,7 @@ impl TlsParser {
     /// Takes the next bytes of a direction.
     pub fn data(&mut self, direction: Direction, bytes: &[u8], at: PacketRef) {
         let mut rest = bytes;
+        self.halves[direction.index()].last = Some(at);
         while !rest.is_empty() {
             let opens = self.opener.as_ref().is_some_and(|opener| opener.is_open(direction));
             let keep = if opens { wanted_with_keys } else { wanted };

@@ -43,8 +43,9 @@ pub struct TlsSession {
     pub last_handshake: [Option<(u8, PacketRef)>; 2],
     /// The last record by direction: content type, length, packet.
     pub last_record: [Option<(u8, u16, PacketRef)>; 2],
-    /// A record or a handshake message of the direction was begun and never ended.
-    pub unfinished: [bool; 2],
+    /// A record or a handshake message of the direction was begun and never ended: the packet of its last
+    /// bytes.
+    pub unfinished: [Option<PacketRef>; 2],
     /// Bytes that are no TLS followed.
     pub malformed: Option<PacketRef>,
     /// Missing bytes ended the reading of a direction.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
+use crate::support::capture::Capture;
 use crate::support::filler;
 use crate::support::scenes::Lab;
 use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Talk};
@@ -38,6 +39,26 @@ fn shares_are_of_all_connections_of_the_service() {
     let findings = in_scene(NAME, "asymmetric_flow_path");
     let impact = one(&findings, "path", Severity::Warning).impact;
     assert!(impact.failed_transactions < impact.of_transactions, "{impact:?}");
+}
+
+/// SYN-ACKs that come without their SYN, and what follows them when the client has answered.
+#[test]
+fn a_server_that_only_offers_a_connection_shows_no_other_way() {
+    for served in [false, true] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut elsewhere = Capture::default();
+            for number in 0..3 {
+                let mut talk = lab.talk(7, (20, 25), 100 + number * 400, [30, 4_000]);
+                talk.send(&mut elsewhere, CLIENT, SYN, b"");
+                let answer = talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+                talk.wait(1_000_000);
+                talk.record(&mut lab.capture, &answer);
+                let last: (u8, &[u8]) = if served { (ACK, b"220 mail.example") } else { (RST, b"") };
+                talk.send(&mut lab.capture, SERVER, last.0, last.1);
+            }
+        });
+        assert_eq!(findings.len(), usize::from(served), "{findings:#?}");
+    }
 }
 
 /// A connection that asks so often, every 200 ms, and stays open.

@@ -96,6 +96,28 @@ fn one_client_that_asks_what_never_speaks_http_is_one_finding() {
     assert!(finding.title.starts_with("7 services end the connections of 10."), "{}", finding.title);
 }
 
+/// A RST in the server's name comes from further away, or nearer, than the SYN-ACK and the server's other
+/// packets; or from where they do.
+#[test]
+fn a_rst_of_another_ttl_is_not_the_servers() {
+    for (ttl, variant) in [(0, "unanswered"), (5, "reset_on_path")] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..4 {
+                let mut talk = lab.talk(7, (9, 8000), 10 + number * 300, [30, 15_000]);
+                talk.handshake(&mut lab.capture);
+                talk.wait(180);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"GET /items HTTP/1.1\r\nHost: a\r\n\r\n");
+                talk.turn(CLIENT);
+                talk.ends[SERVER].ttl += ttl;
+                talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+            }
+            asks(lab, 7, 9, "/a", 2_000, 4, OK);
+        });
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        assert_eq!(findings[0].variant, variant, "{findings:#?}");
+    }
+}
+
 /// The client resets the transfer, or the server's idle FIN crosses the next request.
 #[test]
 fn what_the_client_ends_is_no_failure_of_the_server() {

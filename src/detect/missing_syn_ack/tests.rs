@@ -545,6 +545,34 @@ fn a_syn_ack_that_nobody_needed_makes_nobody_late() {
     }
 }
 
+/// The client has its connection with its first ACK. That the server never got it, and repeats its SYN-ACK,
+/// is nothing that it waits for.
+#[test]
+fn a_client_that_asks_again_waits_until_it_has_its_connection() {
+    let findings = in_traffic(NAME, |lab| {
+        let mut talk = lab.talk(7, (9, 8886), 100, [30, 20_000]);
+        let syn = talk.segment(CLIENT, SYN, b"");
+        talk.record(&mut lab.capture, &syn);
+        talk.wait(1_010_000);
+        talk.send(&mut lab.capture, CLIENT, SYN, b"");
+        talk.wait(40_000);
+        let syn_ack = talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+        talk.send(&mut lab.capture, CLIENT, ACK, b"");
+        let request = talk.send_lost(&mut lab.capture, CLIENT, b"GET / HTTP/1.1\r\n\r\n");
+        talk.wait(3_000_000);
+        talk.record(&mut lab.capture, &syn_ack);
+        talk.send(&mut lab.capture, CLIENT, ACK, b"");
+        talk.wait(200_000);
+        let again = talk.resend(&mut lab.capture, &request);
+        talk.received(&again);
+        talk.turn(CLIENT);
+        talk.send(&mut lab.capture, SERVER, ACK, b"HTTP/1.1 204 No Content\r\n\r\n");
+        talk.close(&mut lab.capture);
+    });
+    let finding = one(&findings, "late", Severity::Warning);
+    assert!(finding.summary.contains("2 SYNs and waited 1.05 s"), "{}", finding.summary);
+}
+
 /// A host without a global IPv6 address asks a server of another network from its link-local one.
 #[test]
 fn no_router_forwards_what_comes_from_a_link_local_address() {

@@ -73,18 +73,27 @@ fn clients_that_leave_after_the_servers_flight() {
     one(&check, "no_alert", Severity::Info);
 }
 
+/// What it says to the answer, tls_alert does not say again. Who asks for an address knows no name.
 #[test]
 fn a_plain_port_that_is_asked_for_tls() {
-    let findings = in_traffic(NAME, |lab| {
-        for number in 0..4 {
-            let mut talk = opened(lab, number, 8080);
-            tls::hello(&mut talk, &mut lab.capture, "www.shop.example", true);
-            talk.send(&mut lab.capture, SERVER, ACK, b"HTTP/1.1 400 Bad Request\r\n\r\n");
-            talk.close(&mut lab.capture);
-        }
-    });
-    let finding = one(&findings, "not_tls", Severity::Critical);
-    assert!(finding.summary.contains("The server began with HTTP/1.1 400"), "{finding:#?}");
+    for (name, severity) in [("www.shop.example", Severity::Critical), ("192.0.2.9", Severity::Info)] {
+        let findings = |rule: &str| {
+            in_traffic(rule, |lab| {
+                for number in 0..4 {
+                    let mut talk = opened(lab, number, 8080);
+                    tls::hello(&mut talk, &mut lab.capture, name, true);
+                    talk.send(&mut lab.capture, SERVER, ACK, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+                    talk.turn(SERVER);
+                    talk.send(&mut lab.capture, CLIENT, ACK, &tls::alert(tls::FATAL, 22));
+                    talk.close(&mut lab.capture);
+                }
+            })
+        };
+        let found = findings(NAME);
+        let finding = one(&found, "not_tls", severity);
+        assert!(finding.summary.contains("The server began with HTTP/1.1 400"), "{finding:#?}");
+        assert!(findings("tls_alert").is_empty());
+    }
 }
 
 /// Plain HTTP that is answered by `answer`, or closed at once.

@@ -245,7 +245,7 @@ impl Sender {
 
     /// The peer got `[start, end)` twice (RFC 2883).
     pub(super) fn duplicate_sack(&mut self, start: Seq, end: Seq, at: PacketRef, log: &mut EventLog) {
-        if let Some(index) = log.last_repeat(self.direction, start, end) {
+        if let Some(index) = log.reported_repeat(self.direction, start, end) {
             self.prove_spurious(Some(index), SpuriousProof::DuplicateSack, at, log);
         }
     }

@@ -23,7 +23,7 @@ fn run(messages: &[(Direction, &[u8])], piece: usize, closing: Option<Closing>) 
 }
 
 fn fin(direction: Direction) -> Option<Closing> {
-    Some(Closing { at: at(99), direction, reset: false })
+    Some(Closing { at: at(99), direction, reset: false, other_ttl: false })
 }
 
 const GET: &[u8] = b"GET /a?b HTTP/1.1\r\nHost: www.example\r\nVia: 1.1 p\r\n\r\n";
@@ -112,7 +112,7 @@ fn an_upgrade_ends_the_reading() {
 fn a_body_that_ends_with_the_connection_is_whole_unless_it_is_reset() {
     let open: &[(Direction, &[u8])] = &[(ASK, GET), (ANSWER, b"HTTP/1.0 200 OK\r\n\r\nhello")];
     assert!(always(open, fin(ANSWER))[0].response_whole);
-    let reset = Some(Closing { at: at(99), direction: ANSWER, reset: true });
+    let reset = Some(Closing { at: at(99), direction: ANSWER, reset: true, other_ttl: false });
     assert!(always(open, reset)[0].is_cut());
     assert!(!always(open, None)[0].is_cut(), "the capture may have ended before");
 }
