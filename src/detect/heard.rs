@@ -100,6 +100,11 @@ impl Heard {
         sent > 0 && received == 0 && hears()
     }
 
+    /// Link addresses that sent its packets: its own, or a router's.
+    pub(super) fn links(&self, address: IpAddr) -> impl Iterator<Item = &[u8; 6]> {
+        self.packets.get(&address).into_iter().flat_map(|(_, packets)| packets.links.iter())
+    }
+
     /// The capture was made on the host that its clients are: it holds packets that do not leave one.
     pub(super) fn is_within_host(&self) -> bool {
         self.within_host > 0
