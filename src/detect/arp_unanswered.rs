@@ -189,6 +189,9 @@ impl Neighbours {
         for ((_, link), _, failed) in of_target.filter(|(.., failed)| failed.last.get() >= since) {
             by_link.insert(*link, failed.count);
         }
+        if by_link.is_empty() {
+            return 0;
+        }
         let owns = |known: &Known, link: &[u8; 6]| known.links.iter().any(|own| own == link);
         let mut elsewhere = BTreeSet::new();
         for (address, _, known) in self.known.iter() {

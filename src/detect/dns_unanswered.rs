@@ -58,7 +58,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
-use crate::detect::dns_unanswered::names::{is_reverse, is_sweep, listed, never_answers};
+use crate::detect::dns_unanswered::names::{SCANNER, is_reverse, is_sweep, listed, never_answers};
 use crate::detect::dns_unanswered::waits::{Replied, Waits};
 use crate::detect::lookups::{Answered, Got, asks_resolver, lowercase, shown};
 use crate::detect::resolvers::{Lookups, Resolvers, lookup_id, per_mille, unite};
@@ -350,7 +350,7 @@ impl Detector for DnsUnanswered {
         let title = match extent {
             Extent::Silent => format!("{who} {} no lookup", named.verb("answers", "answer")),
             Extent::Partial if is_sweep(names) => format!(
-                "{who} {} {part} of the lookups in a sweep of reverse names unanswered",
+                "{who} {} {part} of {its} lookups unanswered, all of a sweep of reverse names",
                 named.verb("leaves", "leave"),
             ),
             Extent::Partial if never_answers(case, asked) => {
@@ -403,24 +403,23 @@ impl Detector for DnsUnanswered {
         let nobody = matches!(resolver.address, IpAddr::V6(address) if is_site_local(address));
         let severity = if nobody { severity.min(Severity::Warning) } else { severity };
         let draft = Draft::new(extent, title, summary).severity(severity).count("answered", answered);
-        let draft =
-            match extent {
-                Extent::Silent if nobody => draft.could_be([
-                    "no resolver is configured: Windows then asks fec0:0:0:ffff::1 to ::3, which nobody has",
-                ]),
-                Extent::Silent if told.iter().any(|(_, reporter)| *reporter == resolver.address) => {
-                    draft.could_be(["nothing listens on the port", "a rule of the host rejects the queries"])
-                }
-                Extent::Silent if told.count() > 0 => {
-                    draft.could_be(["the one who reports has no way to the resolver, or a rule forbids it"])
-                }
-                // Other packets of its host pass here, so the host is up, and its answers would pass, too.
-                Extent::Silent if context.heard.sent(resolver.address) => draft
-                    .could_be(["a filter drops UDP port 53, or its answers", "the resolver does not work"]),
-                Extent::Partial if is_sweep(names) => draft
-                    .could_be(["a scanner looks up the names of a network at once (nmap, unless told -n)"]),
-                _ => draft,
-            };
+        let draft = match extent {
+            Extent::Silent if nobody => draft.could_be([
+                "no resolver is configured: Windows then asks fec0:0:0:ffff::1 to ::3, which nobody has",
+            ]),
+            Extent::Silent if told.iter().any(|(_, reporter)| *reporter == resolver.address) => {
+                draft.could_be(["nothing listens on the port", "a rule of the host rejects the queries"])
+            }
+            Extent::Silent if told.count() > 0 => {
+                draft.could_be(["the one who reports has no way to the resolver, or a rule forbids it"])
+            }
+            // Other packets of its host pass here, so the host is up, and its answers would pass, too.
+            Extent::Silent if context.heard.sent(resolver.address) => {
+                draft.could_be(["a filter drops UDP port 53, or its answers", "the resolver does not work"])
+            }
+            Extent::Partial if is_sweep(names) => draft.could_be([SCANNER]),
+            _ => draft,
+        };
         let heard = book.totals().any(|(_, _, asked)| asked.answered > 0) || book.notes.two_way > 0;
         Some(match heard {
             true => draft,

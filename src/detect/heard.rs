@@ -19,7 +19,8 @@ merged! {
     struct Packets {
         sent: u64,
         received: u64,
-        /// Of those over IPv6, the ones beyond its link: sent and received, ICMP errors included.
+        /// Of those over IPv6, the ones beyond its link: sent, with the hop limit that hosts begin with, and
+        /// received, ICMP errors included.
         beyond: [u64; 2],
         /// Link addresses that sent its packets: its own, or a router's.
         links: Distinct<[u8; 6], 2>,
@@ -73,21 +74,25 @@ impl Heard {
                 self.damaged.count((flow.client, flow.server));
             }
         }
-        self.within_host += u64::from(is_within_host(flow.client.address));
+        // In a tunnel, link addresses are those of its ends.
+        let native = flow.path.depth == 0;
+        self.within_host += u64::from(native && is_within_host(flow.client.address));
         let far = leaves_link(flow.client.address, flow.server.address);
         let errors = flow.icmp_errors.len() as u64;
         for direction in Direction::BOTH {
             let (own, back) = (flow.half(direction), flow.half(direction.reverse()).packets);
-            for link in own.links.iter().filter(|link| link.destination[0] & 1 == 0) {
+            let links = own.links.iter().filter(|_| native);
+            for link in links.clone().filter(|link| link.destination[0] & 1 == 0) {
                 self.links.count(link.destination);
             }
             let Some(counts) = self.packets.count(flow.sender(direction).address) else { continue };
             counts.sent += own.packets;
             counts.received += back;
             if far {
-                counts.beyond.absorb([own.packets, back + errors]);
+                let unrouted = own.ttl.is_some_and(|(least, _)| matches!(least, 64 | 128 | 255));
+                counts.beyond.absorb([if unrouted { own.packets } else { 0 }, back + errors]);
             }
-            own.links.iter().for_each(|link| counts.links.add(link.source));
+            links.for_each(|link| counts.links.add(link.source));
         }
     }
 
@@ -96,7 +101,8 @@ impl Heard {
     pub(super) fn is_cut_off(&self, address: IpAddr) -> bool {
         let Some((_, packets)) = self.packets.get(&address) else { return false };
         let [sent, received] = packets.beyond;
-        let hears = || packets.links.iter().any(|link| self.links.get(link).is_some());
+        let known = |link: &[u8; 6]| *link != [0; 6] && self.links.get(link).is_some();
+        let hears = || packets.links.iter().any(known);
         sent > 0 && received == 0 && hears()
     }
 

@@ -53,6 +53,12 @@ fn boxes(resolver: IpAddr, clients: &Distinct<IpAddr>, heard: &Heard) -> Vec<[u8
     own.copied().collect()
 }
 
+/// Addresses that one box may have beside each other: of both families, or one of the link.
+fn has_both(one: IpAddr, other: IpAddr) -> bool {
+    let local = |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    one.is_ipv4() != other.is_ipv4() || local(one) != local(other)
+}
+
 /// Cases that are about the same as a weightier one, with its key. `apart` gives the resolver of a case, and
 /// what else tells cases apart.
 pub(super) fn followers<'c, K: Ord + Clone + 'c, C: 'c, R: Ord + Clone>(
@@ -71,7 +77,9 @@ pub(super) fn followers<'c, K: Ord + Clone + 'c, C: 'c, R: Ord + Clone>(
     for (place, (key, case)) in cases.iter().enumerate() {
         let (resolver, rest) = apart(key);
         let (own, asked) = (boxes(resolver.address, &case.affected.clients, heard), lookups(&case.counts));
-        let same = own.iter().find_map(|link| by_box.get(&(rest.clone(), *link)));
+        // Some networks have one link address for all hosts; hardly anybody gives a box two of a family.
+        let both = |leader: &&usize| has_both(resolver.address, apart(cases[**leader].0).0.address);
+        let same = own.iter().find_map(|link| by_box.get(&(rest.clone(), *link)).filter(both));
         let among = || {
             let mut leaders = asked.0.iter().filter_map(|id| by_lookup.get(&(rest.clone(), *id)));
             leaders.find(|leader| asked.are_among(lookups(&cases[**leader].1.counts)))

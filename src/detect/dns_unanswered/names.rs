@@ -4,6 +4,9 @@ use crate::detect::dns_unanswered::{Asked, Silence};
 use crate::detect::lookups::shown;
 use crate::detect::{Case, Distinct, hash_of};
 
+/// What explains a sweep.
+pub(super) const SCANNER: &str = "a scanner looks up the names of a network at once (nmap, unless told -n)";
+
 /// The name of an address (RFC 1035 section 3.5, RFC 3596 section 2.5).
 pub(super) fn is_reverse(name: &str) -> bool {
     name.trim_end_matches('.').ends_with(".arpa")
