@@ -42,7 +42,7 @@ use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
 use crate::detect::lookups::{
     Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said, zone,
 };
-use crate::detect::resolvers::{Lookups, Resolvers, lookup_id, per_mille, unite};
+use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -282,7 +282,9 @@ impl Detector for DnsError {
             let errors = book.find(*key).map_or(0, |case| case.counts.errors);
             (key.0, (key.1, errors >= book.total(&key.0).0))
         };
-        unite(book, context.heard, every, |of| &of.lookups, per_mille);
+        let weight =
+            |book: &Book<Self>, key: &Self::Key, case: &Case<Errors>| alone(self, book, (key, case), context);
+        unite(book, context.heard, every, |of| &of.lookups, weight);
         denied.conclude(self)
     }
 

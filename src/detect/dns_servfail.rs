@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, error_name, qtype_name, rcode_name};
 use crate::detect::lookups::{carries_data, is_dispensable, lowercase, zone};
-use crate::detect::resolvers::{Lookups, Resolvers, followers, lookup_id, per_mille, unite};
+use crate::detect::resolvers::{Lookups, Resolvers, alone, followers, lookup_id, unite};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -255,14 +255,20 @@ impl Detector for DnsServfail {
         let mut whole: BTreeMap<Endpoint, (u64, Case<Failures>)> =
             resolvers.into_iter().map(|group| (group.by, (group.cases, group.case))).collect();
         let cases = whole.iter().map(|(resolver, (_, case))| (resolver, case));
-        let share = |_: &Endpoint, case: &Case<Failures>| case.failed * 1000 / case.total.max(1);
+        let share = |resolver: &Endpoint, case: &Case<Failures>| {
+            let severity = self.draft(*resolver, "", case, context.heard).weight();
+            (severity, case.failed * 1000 / case.total.max(1))
+        };
         let alike = followers(cases, context.heard, |resolver| (*resolver, ()), |of| &of.lookups, share);
         for (resolver, leader) in alike {
             let Some((_, case)) = whole.remove(&resolver) else { continue };
             whole.entry(leader).and_modify(|(_, leader)| leader.join(case));
         }
         let apart = |_: &Book<Self>, ((resolver, zone),): &Self::Key| (*resolver, zone.clone());
-        unite(book, context.heard, apart, |of| &of.lookups, per_mille);
+        let weight = |book: &Book<Self>, key: &Self::Key, case: &Case<Failures>| {
+            alone(self, book, (key, case), context)
+        };
+        unite(book, context.heard, apart, |of| &of.lookups, weight);
         let whole = whole.into_iter().map(|(resolver, (cases, case))| {
             let what = format!("{} in {}", case.affected.names.of("name"), plural(cases, "zone"));
             (self.draft(resolver, &what, &case, context.heard), case)

@@ -206,11 +206,13 @@ impl Detector for DnsSlow {
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut findings = Vec::new();
-        let slow_share = |book: &Book<Self>, resolver: &Endpoint, _: &Case<Slow>| match book.total(resolver) {
-            (total, Some(measured)) => measured.waits.at_least(self.slow) * 1000 / total.max(1),
-            (_, None) => 0,
+        // Of those with enough slow lookups the one with most.
+        let weight = |book: &Book<Self>, resolver: &Endpoint, _: &Case<Slow>| {
+            let (total, measured) = book.total(resolver);
+            let slow = measured.map_or(0, |measured| measured.waits.at_least(self.slow));
+            (slow >= self.slow_lookups, slow * 1000 / total.max(1))
         };
-        unite(book, context.heard, |_, resolver| (*resolver, ()), |of| &of.lookups, slow_share);
+        unite(book, context.heard, |_, resolver| (*resolver, ()), |of| &of.lookups, weight);
         for (resolver, mut case) in book.take(|_, _| true) {
             let (total, Some(measured)) = book.total(&resolver) else { continue };
             if total < self.slow_lookups {
@@ -412,13 +414,14 @@ mod tests {
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
-    /// Every lookup is sent to both resolvers, and both take their time.
+    /// Every lookup is sent to both resolvers, and both take their time; a third one is asked for some.
     #[test]
     fn resolvers_that_are_asked_for_the_same_are_one_finding() {
         let findings = in_traffic(NAME, |lab| {
             for number in 0..9u16 {
                 let (client, name) = ((lab.client(7), 40_000 + number), format!("api{number}.shop.example"));
-                for resolver in [lab.resolver(), lab.server(54)] {
+                let all = [lab.resolver(), lab.server(54), lab.server(55)];
+                for resolver in all.into_iter().take(if number > 6 { 3 } else { 2 }) {
                     let at = 1_000_000 + u64::from(number) * 9_000_000;
                     let delay = if number == 0 { 4_000 } else { 2_000_000 };
                     lab.udp(at, client, (resolver, 53), &dns::query(number, &name, A));
@@ -429,7 +432,7 @@ mod tests {
         });
         let finding = one(&findings, "", Severity::Warning);
         assert!(
-            finding.title.starts_with("10.77.0.53:53 and 10.77.2.54:53 take 2.00 s"),
+            finding.title.starts_with("10.77.0.53:53, 10.77.2.54:53 and 10.77.2.55:53 take 2.00 s"),
             "{}",
             finding.title
         );

@@ -61,7 +61,7 @@ use crate::app::dns::{Transaction, qtype_name};
 use crate::detect::dns_unanswered::names::{SCANNER, is_reverse, is_sweep, listed, never_answers};
 use crate::detect::dns_unanswered::waits::{Replied, Waits};
 use crate::detect::lookups::{Answered, Got, asks_resolver, lowercase, shown};
-use crate::detect::resolvers::{Lookups, Resolvers, lookup_id, per_mille, unite};
+use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::translations::FORWARDED;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
@@ -328,7 +328,10 @@ impl Detector for DnsUnanswered {
         let apart = |book: &Book<Self>, resolver: &Endpoint| {
             (*resolver, book.total(resolver).1.is_some_and(|asked| asked.answered > 0))
         };
-        unite(book, context.heard, apart, |of| &of.lookups, per_mille);
+        let weight = |book: &Book<Self>, key: &Self::Key, case: &Case<Silence>| {
+            alone(self, book, (key, case), context)
+        };
+        unite(book, context.heard, apart, |of| &of.lookups, weight);
         Vec::new()
     }
 

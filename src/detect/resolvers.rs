@@ -9,7 +9,7 @@ use crate::app::dns::Transaction;
 use crate::detect::lookups::lowercase;
 use crate::detect::scope::network;
 use crate::detect::translations::Before;
-use crate::detect::{Book, Case, Detector, Distinct, Heard, Key, Listed, hash_of, merged};
+use crate::detect::{Book, Case, Context, Detector, Distinct, Heard, Key, Listed, Severity, hash_of, merged};
 use crate::dissect::Endpoint;
 use crate::flow::FlowHead;
 
@@ -61,12 +61,12 @@ fn has_both(one: IpAddr, other: IpAddr) -> bool {
 
 /// Cases that are about the same as a weightier one, with its key. `apart` gives the resolver of a case, and
 /// what else tells cases apart.
-pub(super) fn followers<'c, K: Ord + Clone + 'c, C: 'c, R: Ord + Clone>(
+pub(super) fn followers<'c, K: Ord + Clone + 'c, C: 'c, R: Ord + Clone, W: Ord>(
     cases: impl Iterator<Item = (&'c K, &'c Case<C>)>,
     heard: &Heard,
     apart: impl Fn(&K) -> (Endpoint, R),
     lookups: fn(&C) -> &Lookups,
-    weight: impl Fn(&K, &Case<C>) -> u64,
+    weight: impl Fn(&K, &Case<C>) -> W,
 ) -> BTreeMap<K, K> {
     let mut cases: Vec<(&K, &Case<C>)> = cases.collect();
     cases.sort_by_cached_key(|(key, case)| (Reverse((weight(key, case), case.failed)), (*key).clone()));
@@ -99,9 +99,17 @@ pub(super) fn followers<'c, K: Ord + Clone + 'c, C: 'c, R: Ord + Clone>(
     followers
 }
 
-/// The failures of a case among all that was judged of its subject, of a thousand.
-pub(super) fn per_mille<D: Detector>(book: &Book<D>, key: &D::Key, case: &Case<D::Counts>) -> u64 {
-    case.failed * 1000 / book.total(&key.subject()).0.max(1)
+/// What a case would be found to be alone, and its failures of a thousand that were judged.
+pub(super) fn alone<D: Detector>(
+    detector: &D,
+    book: &Book<D>,
+    (key, case): (&D::Key, &Case<D::Counts>),
+    context: &Context<'_>,
+) -> (Option<Severity>, u64) {
+    let mut case = case.clone();
+    case.total = book.total(&key.subject()).0;
+    let draft = detector.judge(key, &case, book, context);
+    (draft.map(|draft| draft.weight()), case.failed * 1000 / case.total.max(1))
 }
 
 /// One was recorded on one side of an address translation, the other on the other side.
@@ -114,12 +122,12 @@ fn is_translated<C>(one: &Case<C>, other: &Case<C>, before: &Before) -> bool {
 }
 
 /// Joins the cases of a book that are about the same.
-pub(super) fn unite<D: Detector, R: Ord + Clone>(
+pub(super) fn unite<D: Detector, R: Ord + Clone, W: Ord>(
     book: &mut Book<D>,
     heard: &Heard,
     apart: impl Fn(&Book<D>, &D::Key) -> (Endpoint, R),
     lookups: fn(&D::Counts) -> &Lookups,
-    weight: impl Fn(&Book<D>, &D::Key, &Case<D::Counts>) -> u64,
+    weight: impl Fn(&Book<D>, &D::Key, &Case<D::Counts>) -> W,
 ) {
     let weigh = |key: &D::Key, case: &Case<D::Counts>| weight(book, key, case);
     let followers = followers(book.cases(), heard, |key| apart(book, key), lookups, weigh);
