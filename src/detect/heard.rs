@@ -19,9 +19,11 @@ merged! {
     struct Packets {
         sent: u64,
         received: u64,
-        /// Of those over IPv6, the ones beyond its link: sent, with the hop limit that hosts begin with, and
-        /// received, ICMP errors included.
+        /// Of those over IPv6, the ones beyond its link: sent and received, ICMP errors included.
         beyond: [u64; 2],
+        /// Of those it sent over IPv6, the ones that no router forwarded: with the hop limit that hosts begin
+        /// with, or to its own network.
+        near: u64,
         /// Link addresses that sent its packets: its own, or a router's.
         links: Distinct<[u8; 6], 2>,
     }
@@ -89,21 +91,22 @@ impl Heard {
             counts.sent += own.packets;
             counts.received += back;
             if far {
-                let unrouted = own.ttl.is_some_and(|(least, _)| matches!(least, 64 | 128 | 255));
-                counts.beyond.absorb([if unrouted { own.packets } else { 0 }, back + errors]);
+                counts.beyond.absorb([own.packets, back + errors]);
             }
+            let whole = own.ttl.is_some_and(|(least, _)| matches!(least, 64 | 128 | 255));
+            counts.near += if flow.client.address.is_ipv6() && (whole || !far) { own.packets } else { 0 };
             links.for_each(|link| counts.links.add(link.source));
         }
     }
 
-    /// Whatever the IPv6 address sent beyond its link, nothing came back from there, and no ICMP error. The
-    /// capture holds packets that were sent to its link address: it would hold answers.
+    /// Whatever the IPv6 address sent beyond its link, nothing came back from there, and no ICMP error. It is
+    /// on the link, and the capture holds packets that were sent to its link address: it would hold answers.
     pub(super) fn is_cut_off(&self, address: IpAddr) -> bool {
         let Some((_, packets)) = self.packets.get(&address) else { return false };
         let [sent, received] = packets.beyond;
         let known = |link: &[u8; 6]| *link != [0; 6] && self.links.get(link).is_some();
         let hears = || packets.links.iter().any(known);
-        sent > 0 && received == 0 && hears()
+        sent > 0 && received == 0 && packets.near > 0 && hears()
     }
 
     /// Link addresses that sent its packets: its own, or a router's.

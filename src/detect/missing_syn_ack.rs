@@ -16,8 +16,9 @@
 //! `late` after the first SYN, and later than the round trips of the connection explain. A SYN-ACK that left
 //! before the ACK could arrive, or behind data of the server, is no such repeat.
 //! `cut_off`: hosts of several networks beyond its link are silent to an IPv6 address, which got no packet
-//! and no ICMP error from there. Its packets have the hop limit that hosts begin with, and the capture holds
-//! other packets to its link address. That is one finding, whatever was asked for.
+//! and no ICMP error from there. It is on the link: its packets have the hop limit that hosts begin with, or
+//! go to its own network. And the capture holds other packets to its link address. That is one finding,
+//! whatever was asked for.
 //!
 //! Its severity follows from the connections whose client repeated its SYN. A single SYN is information, and
 //! so are SYN-ACKs that the server sent at once and had to repeat. Clients that ask beyond their link from

@@ -124,13 +124,14 @@ mod tests {
     }
 
     /// Connections over IPv6 to hosts of so many networks, and over IPv4 to one that answers.
-    fn over_v6(lab: &mut Lab, networks: u16, answers: bool) {
+    fn over_v6(lab: &mut Lab, networks: u16, answers: bool, hops: u8) {
         let (client, mut link) = (lab.v6(1, 7), [0; 6]);
         for number in 0..networks * 2 {
             let server = (lab.v6(30 + number / 2, 0x80 + number), 443);
             let at = 1_000_000 + u64::from(number) * 300_000;
             let mut talk = Talk::new((client, 42_000 + number), server, at, [30, 500]);
             link = talk.ends[CLIENT].mac;
+            talk.ends[CLIENT].ttl -= hops;
             if answers && number == 0 {
                 lab.http(&mut talk, 300);
                 continue;
@@ -148,14 +149,15 @@ mod tests {
 
     #[test]
     fn a_client_without_a_way_out_over_v6_is_one_finding() {
-        let findings = in_traffic(NAME, |lab| over_v6(lab, 3, false));
+        let findings = in_traffic(NAME, |lab| over_v6(lab, 3, false, 0));
         let finding = one(&findings, "cut_off", Severity::Warning);
         assert_eq!((findings.len(), finding.impact.services, finding.impact.failed_transactions), (1, 6, 6));
-        // One network may be down, and an answer shows that there is a way.
-        for (networks, answers) in [(1, false), (3, true)] {
-            let findings = in_traffic(NAME, |lab| over_v6(lab, networks, answers));
+        // One network may be down, an answer shows that there is a way, and who is far has another link.
+        for (networks, answers, hops) in [(1, false, 0), (3, true, 0), (3, false, 4)] {
+            let findings = in_traffic(NAME, |lab| over_v6(lab, networks, answers, hops));
             assert!(!findings.iter().any(|finding| finding.variant == "cut_off"), "{findings:#?}");
-            assert!(findings.iter().any(|finding| finding.severity > Severity::Info), "{findings:#?}");
+            let warns = findings.iter().any(|finding| finding.severity > Severity::Info);
+            assert_eq!(warns, hops == 0, "{findings:#?}");
         }
     }
 }
