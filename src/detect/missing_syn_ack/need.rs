@@ -88,6 +88,7 @@ mod tests {
                 elsewhere(lab, 40_000);
             })
         };
+        assert!(findings(7680, 9)[0].summary.contains("peers that are gone"));
         for hosts in [2, 9] {
             assert!(findings(7680, hosts).iter().all(|finding| finding.severity == Severity::Info));
             assert!(findings(8443, hosts).iter().any(|finding| finding.severity > Severity::Info));

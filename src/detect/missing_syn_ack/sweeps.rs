@@ -28,12 +28,18 @@ pub(super) fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<Miss
     let near = cases >= 5 * hosts.count() || is_neighbourhood(&hosts);
     let scan = !insists(&case) || near || peers || is_scattered(&hosts, case.flows());
     let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
-    let draft = sweep(&mut case, scan, title)
+    let how = match scan {
+        true if peers => ", as for peers that are gone",
+        true => SCAN,
+        false => "",
+    };
+    let draft = sweep(&mut case, how, title)
         .services(cases)
         .count("services", cases)
         .count("hosts", hosts.count())
         .subject(Subject { server: None, port: None, ..Subject::of(&case) })
         .could_be(match scan {
+            true if peers => ["an application with peers that are gone", "a port scan or an inventory"],
             true => ["a port scan or an inventory", "a peer-to-peer application with stale peers"],
             false => ["the client's way out is broken", "a filter drops what the client sends"],
         })
@@ -59,7 +65,7 @@ pub(super) fn cut_off(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSy
     let mut hosts: Distinct<IpAddr> = Distinct::default();
     case.affected.servers.iter().for_each(|server| hosts.add(server.address));
     let scan = is_neighbourhood(&hosts) || is_scattered(&hosts, case.flows());
-    let how = if scan { ", as a scan does" } else { "" };
+    let how = if scan { SCAN } else { "" };
     let summary = format!(
         "{} to {} on {} sent {}{}{how}. The capture holds packets to the link address of {client}, and no \
          IPv6 packet to it from another network.",
@@ -115,19 +121,22 @@ pub(super) fn waited(lost: Span) -> String {
     if lost > Span::ZERO { format!(" and waited {lost} in all") } else { String::new() }
 }
 
-pub(super) fn sweep(case: &mut Case<Attempts>, scan: bool, title: String) -> Draft<Outcome> {
-    let how = if scan { ", as a scan does" } else { "" };
+/// What nobody needs is done as a scan does it.
+const SCAN: &str = ", as a scan does";
+
+/// `how` says why nobody needs the answers; it is empty where somebody does.
+fn sweep(case: &mut Case<Attempts>, how: &str, title: String) -> Draft<Outcome> {
     let summary = format!(
         "{} sent {}{}{how}. No answer of any kind was seen at this capture point.",
         plural(case.flows(), "connection attempt"),
         plural(case.counts.syns, "SYN"),
         waited(case.lost),
     );
-    if scan {
+    if !how.is_empty() {
         // Nobody waits for the answers to a scan.
         (case.lost, case.failed) = (Span::ZERO, 0);
     }
-    let severity = if scan { Severity::Info } else { case.severity(case.counts.repeated) };
+    let severity = if how.is_empty() { case.severity(case.counts.repeated) } else { Severity::Info };
     Draft::new(Outcome::Silent, title, summary).severity(severity).confidence(Confidence::Likely)
 }
 
@@ -157,7 +166,8 @@ impl MissingSynAck {
         let spare = case.affected.servers.iter().all(|service| is_spare(*service, book, heard));
         let scan = case.counts.repeated == 0 || cases >= self.sweep && !insisted || knocks() || looks();
         let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
-        let draft = sweep(&mut case, scan, title).services(cases).count("services", cases);
+        let how = if scan { SCAN } else { "" };
+        let draft = sweep(&mut case, how, title).services(cases).count("services", cases);
         let draft = match is_unheard(server, book) {
             true => {
                 let severity = if scan { Severity::Info } else { case.severity(case.counts.repeated) };
