@@ -99,7 +99,7 @@ const PLACES: &[Named<Where>] = {
         ("reordering", &[], Network),
         // A SYN without an answer, or with a late one: dropped on the way, or by the server.
         ("missing_syn_ack", &["silent", "late"], NotTold),
-        ("missing_syn_ack", &["lost_return", "ack_lost"], Network),
+        ("missing_syn_ack", &["lost_return", "ack_lost", "cut_off"], Network),
         ("connection_refused", &[], Server),
         ("rst_storm", &["refused", "no_socket"], Server),
         ("rst_storm", &["abort", "mixed"], NotTold),

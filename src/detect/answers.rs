@@ -165,6 +165,11 @@ impl Visits {
         }
     }
 
+    /// A connection of `client` to anybody did not fail.
+    pub(super) fn opens(&self, client: IpAddr) -> bool {
+        self.0.iter().any(|((of, _), _, visit)| *of == client && visit.connections > visit.failed)
+    }
+
     /// Of `client` to any of `addresses`.
     pub(super) fn of<'a>(&self, client: IpAddr, addresses: impl Iterator<Item = &'a IpAddr>) -> Visit {
         let mut all = Visit::default();

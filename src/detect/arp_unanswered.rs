@@ -12,7 +12,8 @@
 //! - `gateway`: the address forwarded packets to other addresses before. A warning, critical when several
 //!   hosts miss it.
 //! - `host`: a warning when connections to it failed at the same time, otherwise information: people ask for
-//!   hosts that are switched off all day long.
+//!   hosts that are switched off all day long. Connections whose packets went to the link address of another
+//!   host, a gateway, do not count: they did not need the one that nobody says.
 //!
 //! # What it leaves alone
 //! - Probes and announcements of the sender's own address (RFC 5227): they want no reply.
@@ -27,7 +28,7 @@
 //! # References
 //! RFC 826, RFC 1122 section 2.3.2.1 (one request a second), RFC 4861 section 7.2.2 (three solicitations).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -140,9 +141,6 @@ struct Known {
     received: u64,
     /// Its link addresses.
     links: Distinct<[u8; 6], 4>,
-    /// Connections to it without an answer, and when the last of them ended.
-    failed: u64,
-    last_failed: Most,
 }
 
 impl Merge for Known {
@@ -150,8 +148,14 @@ impl Merge for Known {
         self.heard.absorb(other.heard);
         self.received += other.received;
         self.links.absorb(other.links);
-        self.failed += other.failed;
-        self.last_failed.absorb(other.last_failed);
+    }
+}
+
+merged! {
+    /// Connections without an answer, and when the last of them ended.
+    struct Failed {
+        count: u64,
+        last: Most,
     }
 }
 
@@ -161,6 +165,8 @@ merged! {
         /// By VLAN, target, and who asks.
         asking: Bounded<(IpAddr, IpAddr, u16), Asking, { 1 << 14 }>,
         known: Bounded<IpAddr, Known, { 1 << 15 }>,
+        /// By server, and the link address that was to get the packets.
+        failed: Bounded<(IpAddr, [u8; 6]), Failed, { 1 << 14 }>,
         /// Addresses that packets to a link address went to.
         forwards: Bounded<[u8; 6], Distinct<IpAddr, 8>, { 1 << 12 }>,
     }
@@ -173,6 +179,28 @@ impl Neighbours {
 
     fn of(&self, address: IpAddr) -> Known {
         self.known.get(&address).map(|(_, known)| known.clone()).unwrap_or_default()
+    }
+
+    /// Connections to `target` that failed later than `since`, and that did not go to the link address of
+    /// another host than those who ask.
+    fn failed(&self, target: IpAddr, askers: &BTreeMap<IpAddr, Asking>, since: u64) -> u64 {
+        let of_target = self.failed.iter().filter(|((server, _), ..)| *server == target);
+        let mut by_link: BTreeMap<[u8; 6], u64> = BTreeMap::new();
+        for ((_, link), _, failed) in of_target.filter(|(.., failed)| failed.last.get() >= since) {
+            by_link.insert(*link, failed.count);
+        }
+        if by_link.is_empty() {
+            return 0;
+        }
+        let owns = |known: &Known, link: &[u8; 6]| known.links.iter().any(|own| own == link);
+        let mut elsewhere = BTreeSet::new();
+        for (address, _, known) in self.known.iter() {
+            elsewhere.extend(by_link.keys().filter(|link| *address != target && owns(known, link)).copied());
+        }
+        for near in askers.keys().chain([&target]).map(|near| self.of(*near)) {
+            elsewhere.retain(|link| !owns(&near, link));
+        }
+        by_link.iter().filter(|(link, _)| !elsewhere.contains(*link)).map(|(_, count)| count).sum()
     }
 
     /// Addresses that `known` forwarded to, itself left out.
@@ -263,9 +291,10 @@ impl Detector for ArpUnanswered {
         let Some(tcp) = &flow.tcp else { return };
         let failed =
             matches!(tcp.handshake.outcome, HandshakeOutcome::Silent | HandshakeOutcome::Unreachable);
-        if failed && let Some(known) = book.notes.known(flow.server.address) {
-            known.failed += 1;
-            known.last_failed.add(flow.last.time.0.unsigned_abs());
+        let link = flow.half(Direction::ToServer).links.first().map_or([0; 6], |link| link.destination);
+        if failed && let Some(failed) = book.notes.failed.count((flow.server.address, link)) {
+            failed.count += 1;
+            failed.last.add(flow.last.time.0.unsigned_abs());
         }
     }
 
@@ -318,8 +347,8 @@ impl ArpUnanswered {
         let known = notes.of(target);
         let mut case = case_of(askers.iter().map(|(asker, asking)| (*asker, asking)));
         let since = case.first_seen().map_or(0, |first| first.0.unsigned_abs());
-        let fails = known.failed > 0 && known.last_failed.get() >= since;
-        case.counts.failed_connections = if fails { known.failed } else { 0 };
+        case.counts.failed_connections = notes.failed(target, askers, since);
+        let fails = case.counts.failed_connections > 0;
         let gateway = notes.forwarded(target, &known) >= self.forwards;
         let replied = askers.values().any(|asking| asking.replies > 0) || known.heard.get() > 0;
         let (variant, severity) = match gateway {
@@ -398,6 +427,7 @@ mod tests {
     use crate::support::frame::arp;
     use crate::support::scenes::Lab;
     use crate::support::scenes::link::{asks, replies};
+    use crate::support::tcp::{CLIENT, SERVER, SYN, Talk};
 
     const NAME: &str = ArpUnanswered::RULE.name;
 
@@ -451,6 +481,30 @@ mod tests {
     fn two_requests_are_too_few() {
         let findings = in_traffic(NAME, |lab| in_vain(lab, 66, 7, 2));
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A host of another network, to which a gateway is the way. For a while somebody asks on the link.
+    #[test]
+    fn what_goes_by_a_gateway_needs_no_link_address() {
+        for (by_gateway, severity) in [(true, Severity::Info), (false, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                in_vain(lab, 66, 7, 5);
+                let gateway = ([2, 0x5e, 0, 10, lab.net, 1], [10, lab.net, 1, 1]);
+                let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
+                lab.capture.record(100, arp(false, client, gateway));
+                lab.capture.record(300, arp(true, gateway, client));
+                for number in 0..6 {
+                    let at = 100_000 + number * 1_000_000;
+                    let server = (lab.client(66), 53);
+                    let mut talk = Talk::new((lab.client(7), 41_000), server, at, [30, 500]);
+                    let link = if by_gateway { gateway.0 } else { [2, 0, 10, lab.net, 1, 66] };
+                    talk.ends[SERVER].mac = link;
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    talk.record(&mut lab.capture, &syn);
+                }
+            });
+            one(&findings, "host", severity);
+        }
     }
 
     /// A host's port shows the broadcasts of others, and not what they are answered.

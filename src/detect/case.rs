@@ -83,6 +83,17 @@ impl<C> Case<C> {
         }
     }
 
+    /// Takes in whom another case is about, and its proof. The numbers stay, and so do clients and names:
+    /// both count the same things, under other addresses.
+    pub(super) fn join(&mut self, other: Self) {
+        let (clients, names) = (self.affected.clients.clone(), self.affected.names.clone());
+        self.affected.absorb(other.affected);
+        (self.affected.clients, self.affected.names) = (clients, names);
+        self.quality.absorb(other.quality);
+        self.sample.absorb(other.sample);
+        self.other_than_tcp |= other.other_than_tcp;
+    }
+
     /// Shows packets of `flow` when its rank is among the lowest; they are gathered only then.
     pub fn show<I: IntoIterator<Item = Evidence>>(
         &mut self,

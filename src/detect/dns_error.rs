@@ -12,6 +12,7 @@
 //! A lookup with an error failed when an application needed it, and no resolver gave the client anything for
 //! the name within `fail_over`. It also takes a client that comes back: one error is a probe. Severity is the
 //! share of what the resolver answered.
+//! Resolvers that were asked for the same lookups, and addresses of one box, are one finding.
 //! NXDOMAIN is an answer. It is only counted for a name that exists:
 //! - the same resolver had answered name and type before, or
 //! - another resolver answers them, and this one never does.
@@ -41,6 +42,7 @@ use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
 use crate::detect::lookups::{
     Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said, zone,
 };
+use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -131,6 +133,7 @@ counts! {
         failed_names: Distinct<String>,
         codes: Distinct<u16, 8>,
         extended_errors: Distinct<(u16, String), 8>,
+        lookups: Lookups,
     }
 }
 
@@ -234,6 +237,7 @@ impl Detector for DnsError {
         one.case.lookup(transaction, flow, response);
         one.case.affected.active.add(query.time);
         one.case.counts.codes.add(rcode);
+        one.case.counts.lookups.add(lookup_id(transaction, flow));
         for error in &transaction.errors {
             one.case.counts.extended_errors.add((error.code, error.text.clone()));
         }
@@ -244,7 +248,7 @@ impl Detector for DnsError {
         });
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut notes = std::mem::take(&mut book.notes);
         book.not_judged_many("more names than are kept apart", notes.tries.lost());
         let mut questions: BTreeMap<(Question, Code), Vec<Try>> = BTreeMap::new();
@@ -273,6 +277,14 @@ impl Detector for DnsError {
             let insists = asking.get(&(question.0, question.1, code)).is_some_and(|count| *count > 1);
             self.count(case, &question, &tries, insists, &notes);
         }
+        // Who answers nothing else is another trouble than who answers some with an error.
+        let every = |book: &Book<Self>, key: &Self::Key| {
+            let errors = book.find(*key).map_or(0, |case| case.counts.errors);
+            (key.0, (key.1, errors >= book.total(&key.0).0))
+        };
+        let weight =
+            |book: &Book<Self>, key: &Self::Key, case: &Case<Errors>| alone(self, book, (key, case), context);
+        unite(book, context.heard, every, |of| &of.lookups, weight);
         denied.conclude(self)
     }
 
@@ -281,18 +293,21 @@ impl Detector for DnsError {
         key: &Self::Key,
         case: &Case<Errors>,
         book: &Book<Self>,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> Option<Draft<Code>> {
         let (resolver, code) = *key;
         let (of, offers) = book.total(&resolver);
         // A server of zones refuses the rest, as it has to.
         let zones_only = code == Code::Refused
             && offers.is_some_and(|offers| offers.authoritative > 0 && offers.recursive == 0);
-        let Errors { errors, answered_elsewhere, failed_names, extended_errors, codes } = &case.counts;
+        let Errors { errors, answered_elsewhere, failed_names, extended_errors, codes, .. } = &case.counts;
+        let resolvers = Resolvers::of(resolver, case, context.heard);
+        let (who, its) = (&resolvers.who, resolvers.verb("its", "their"));
+        let answers = resolvers.verb("answers", "answer");
         let named = codes.only().map_or_else(|| "an error".to_owned(), |rcode| rcode_name(*rcode));
         let title = match *errors {
-            all if all >= of => format!("{resolver} answers every lookup with {named}"),
-            _ => format!("{resolver} answers {} of its lookups with {named}", percent(*errors, of)),
+            all if all >= of => format!("{who} {answers} every lookup with {named}"),
+            _ => format!("{who} {answers} {} of {its} lookups with {named}", percent(*errors, of)),
         };
         let names = &case.affected.names;
         let mut summary = format!(
@@ -315,6 +330,7 @@ impl Detector for DnsError {
         if zones_only {
             summary += " The server offers no recursion and answers for zones of its own.";
         }
+        summary += &resolvers.note;
         summary += &said(extended_errors);
         let severity = if zones_only { Severity::Info } else { case.severity(case.failed) };
         Some(Draft::new(code, title, summary).severity(severity).count("answered", of))

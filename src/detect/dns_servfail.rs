@@ -16,6 +16,8 @@
 //! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
 //!   one finding, and from two zones with names that never resolved on when it answers nothing else but zones
 //!   of its own (RFC 1035 section 4.1.1, AA).
+//! - Resolvers that a client asked for the same lookups, with the same port and ID, are one finding, and so
+//!   are addresses on the client's link with one link address.
 //! - Where the capture shows the resolver asking another one for the same name while its client waits, the
 //!   finding says what came of that. Responses before which it asked nobody are counted apart: a cached
 //!   failure looks like that (RFC 9520).
@@ -38,6 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, error_name, qtype_name, rcode_name};
 use crate::detect::lookups::{carries_data, is_dispensable, lowercase, zone};
+use crate::detect::resolvers::{Lookups, Resolvers, alone, followers, lookup_id, unite};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
 use crate::flow::FlowHead;
@@ -101,6 +104,7 @@ counts! {
         extended_errors: Distinct<(u16, String)>,
         /// Names that an application needs, and that never resolved.
         never_resolved: Distinct<String>,
+        lookups: Lookups,
     }
 }
 
@@ -215,6 +219,7 @@ impl Detector for DnsServfail {
         let Some(case) = book.case((subject,)) else { return };
         case.lookup(transaction, flow, response);
         case.counts.responses += 1;
+        case.counts.lookups.add(lookup_id(transaction, flow));
         case.lost += transaction.waited().unwrap_or(Span::ZERO);
         for error in &transaction.errors {
             case.counts.extended_errors.add((error.code, error.text.clone()));
@@ -231,7 +236,7 @@ impl Detector for DnsServfail {
         });
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let asked = std::mem::take(&mut book.notes);
         self.lookups(&asked, book);
         ask_upstream(&asked, book);
@@ -247,9 +252,26 @@ impl Detector for DnsServfail {
         resolvers.extend(book.group(2, |((resolver, _),), case| {
             Some(*resolver).filter(|resolver| nothing(resolver) && case.counts.never_resolved.count() > 0)
         }));
-        let whole = resolvers.into_iter().map(|CaseGroup { by: resolver, cases, case }| {
+        let mut whole: BTreeMap<Endpoint, (u64, Case<Failures>)> =
+            resolvers.into_iter().map(|group| (group.by, (group.cases, group.case))).collect();
+        let cases = whole.iter().map(|(resolver, (_, case))| (resolver, case));
+        let share = |resolver: &Endpoint, case: &Case<Failures>| {
+            let severity = self.draft(*resolver, "", case, context.heard).weight();
+            (severity, case.failed * 1000 / case.total.max(1))
+        };
+        let alike = followers(cases, context.heard, |resolver| (*resolver, ()), |of| &of.lookups, share);
+        for (resolver, leader) in alike {
+            let Some((_, case)) = whole.remove(&resolver) else { continue };
+            whole.entry(leader).and_modify(|(_, leader)| leader.join(case));
+        }
+        let apart = |_: &Book<Self>, ((resolver, zone),): &Self::Key| (*resolver, zone.clone());
+        let weight = |book: &Book<Self>, key: &Self::Key, case: &Case<Failures>| {
+            alone(self, book, (key, case), context)
+        };
+        unite(book, context.heard, apart, |of| &of.lookups, weight);
+        let whole = whole.into_iter().map(|(resolver, (cases, case))| {
             let what = format!("{} in {}", case.affected.names.of("name"), plural(cases, "zone"));
-            (self.draft(resolver, &what, &case), case)
+            (self.draft(resolver, &what, &case, context.heard), case)
         });
         whole.collect()
     }
@@ -259,14 +281,14 @@ impl Detector for DnsServfail {
         key: &Self::Key,
         case: &Case<Failures>,
         _: &Book<Self>,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> Option<Draft<Only>> {
         let ((resolver, zone),) = key;
         let what = match case.affected.names.only() {
             Some(name) => name.clone(),
             None => format!("{} under {zone}", case.affected.names.of("name")),
         };
-        Some(self.draft(*resolver, &what, case))
+        Some(self.draft(*resolver, &what, case, context.heard))
     }
 }
 
@@ -339,7 +361,7 @@ impl DnsServfail {
         with.len() as u64 >= self.tunnel && with.len() > without.len()
     }
 
-    fn draft(&self, resolver: Endpoint, what: &str, case: &Case<Failures>) -> Draft<Only> {
+    fn draft(&self, resolver: Endpoint, what: &str, case: &Case<Failures>, heard: &Heard) -> Draft<Only> {
         let Failures {
             upstream_servfail,
             upstream_refused,
@@ -349,7 +371,9 @@ impl DnsServfail {
             upstream_servers,
             extended_errors,
             never_resolved,
+            lookups: _,
         } = &case.counts;
+        let named = Resolvers::of(resolver, case, heard);
         let most = case.failed >= self.critical_failures
             && case.failed as f64 >= self.critical_share * case.total as f64;
         let mut errors: Vec<String> = extended_errors.iter().map(|(code, text)| said(*code, text)).collect();
@@ -378,18 +402,18 @@ impl DnsServfail {
             }
         }
         let summary = format!(
-            "{} of {} got SERVFAIL. {} asked. {reason}{behind}",
+            "{} of {} got SERVFAIL. {} asked.{} {reason}{behind}",
             case.failed,
             plural(case.total, "answered lookup"),
             case.clients(),
+            named.note,
         );
         let subject = Subject {
-            server: Some(resolver.address.to_string()),
-            port: Some(resolver.port),
             name: Some(case.affected.names.only().map_or(what, String::as_str).to_owned()),
             ..Subject::of(case)
         };
-        let draft = Draft::new(Only::Servfail, format!("{resolver} answers SERVFAIL for {what}"), summary)
+        let title = format!("{} {} SERVFAIL for {what}", named.who, named.verb("answers", "answer"));
+        let draft = Draft::new(Only::Servfail, title, summary)
             .severity(match never_resolved.count() {
                 0 => Severity::Info,
                 _ if self.is_tunnel(&case.affected) => Severity::Info,
@@ -421,161 +445,4 @@ fn said(code: u16, text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
-    use crate::support::dns;
-    use crate::support::scenes::Lab;
-
-    const NAME: &str = DnsServfail::RULE.name;
-
-    #[test]
-    fn it_fires() {
-        fires(
-            NAME,
-            &[
-                ("dns_servfail_bogus", "", Severity::Critical),
-                ("dns_servfail_forwarder", "", Severity::Critical),
-                ("blind_dns_servfail", "", Severity::Warning),
-            ],
-        );
-    }
-
-    #[test]
-    fn it_stays_silent() {
-        silent(NAME, &["healthy_search_list", "healthy_large", "missing_syn_ack_silent"]);
-    }
-
-    #[test]
-    fn a_forwarder_passes_on_what_it_got() {
-        let findings = in_scene(NAME, "dns_servfail_forwarder");
-        assert!(
-            findings.iter().any(|finding| finding.summary.contains("While its clients waited")),
-            "{findings:#?}"
-        );
-    }
-
-    /// A lookup of client 7 that fails, at a millisecond.
-    fn fails(lab: &mut Lab, at: u64, name: &str, qtype: u16) {
-        lab.lookup(at * 1_000, 2_000, name, qtype, |id| dns::response(id, name, qtype, 2, &[]));
-    }
-
-    #[test]
-    fn tries_for_one_name_are_one_lookup() {
-        let findings = in_traffic(NAME, |lab| {
-            (0..4).for_each(|number| fails(lab, 10 + number * 90, "www.shop.example", dns::A));
-        });
-        assert_eq!(one(&findings, "", Severity::Warning).impact.failed_transactions, 1);
-    }
-
-    /// The type that DNSSEC needs fails, the address resolves.
-    #[test]
-    fn a_name_that_resolves_is_information() {
-        const DS: u16 = 43;
-        let findings = in_traffic(NAME, |lab| {
-            (0..4).for_each(|number| fails(lab, 10 + number * 40_000, "www.shop.example", DS));
-            lab.resolves(20_000, "www.shop.example");
-        });
-        one(&findings, "", Severity::Info);
-    }
-
-    #[test]
-    fn a_reverse_name_is_information() {
-        const PTR: u16 = 12;
-        let findings = in_traffic(NAME, |lab| {
-            fails(lab, 10, "7.2.0.192.in-addr.arpa", PTR);
-            lab.resolves(20_000, "www.shop.example");
-        });
-        one(&findings, "", Severity::Info);
-    }
-
-    /// The name itself has an address, its completion by the search list fails; and the reverse: the client
-    /// finds nothing.
-    #[test]
-    fn a_search_list_that_fails_is_information() {
-        let findings = in_traffic(NAME, |lab| {
-            fails(lab, 10, "www.shop.example.corp.example.net", dns::A);
-            lab.resolves(20_000, "www.shop.example");
-        });
-        one(&findings, "", Severity::Info);
-        let findings = in_traffic(NAME, |lab| {
-            fails(lab, 10, "www.corp.example.net", dns::A);
-            lab.lookup(20_000, 2_000, "www", dns::A, |id| dns::response(id, "www", dns::A, 3, &[]));
-            lab.resolves(40_000, "www.example.net");
-        });
-        one(&findings, "", Severity::Warning);
-    }
-
-    #[test]
-    fn a_resolver_that_answers_nothing_else_is_one_finding() {
-        let findings = in_traffic(NAME, |lab| {
-            fails(lab, 10, "www.shop.example", dns::A);
-            fails(lab, 900, "www.books.example.net", dns::A);
-        });
-        one(&findings, "", Severity::Warning);
-    }
-
-    /// It knows the names of the office, and gets nothing from others.
-    #[test]
-    fn names_of_its_own_are_no_sign_that_a_resolver_works() {
-        for authoritative in [true, false] {
-            let findings = in_traffic(NAME, |lab| {
-                fails(lab, 10, "www.shop.example", dns::A);
-                fails(lab, 900, "www.books.example.net", dns::A);
-                let name = "printer.office.example.org";
-                lab.lookup(2_000_000, 600, name, dns::A, |id| {
-                    let mut answer = dns::response(id, name, dns::A, dns::NOERROR, &[[10, 77, 2, 80]]);
-                    answer[2] |= if authoritative { 0x04 } else { 0 };
-                    answer
-                });
-            });
-            assert_eq!(findings.len(), if authoritative { 1 } else { 2 }, "{findings:#?}");
-        }
-    }
-
-    /// Somebody carries data in names, and the zone's server fails.
-    #[test]
-    fn a_tunnel_that_fails_is_information() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..30u64 {
-                let name = format!("{:020x}.t.example", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                fails(lab, 10 + number * 300, &name, dns::A);
-            }
-        });
-        one(&findings, "", Severity::Info);
-    }
-
-    /// A dynamic update that the server cannot make (RFC 2136).
-    #[test]
-    fn an_update_is_no_lookup() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..9 {
-                let at = 10_000 + number * 900_000;
-                let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
-                let mut update = dns::query(client.1, "shop.example", 6);
-                update[2] = 5 << 3;
-                lab.udp(at, client, resolver, &update);
-                let mut answer = dns::response(client.1, "shop.example", 6, 2, &[]);
-                answer[2] = 0x80 | 5 << 3;
-                lab.udp(at + 900, resolver, client, &answer);
-            }
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    #[test]
-    fn many_zones_are_one_finding_on_the_resolver() {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 0..12u64 {
-                let name = format!("www.zone{number}.example");
-                lab.lookup(1_000 + number * 50_000, 2_000, &name, dns::A, |id| {
-                    dns::response(id, &name, dns::A, 2, &[])
-                });
-            }
-        });
-        let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
-        assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (12, 12));
-        assert_eq!(finding.scope.names.count, 12);
-        assert!(finding.title.contains("12 names in 12 zones"), "{}", finding.title);
-    }
-}
+mod tests;

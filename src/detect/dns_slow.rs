@@ -14,6 +14,9 @@
 //! information from `slow_lookups` on: a resolver that has to ask others takes its time. When every answer of
 //! the only resolver takes long, the path may be long: that is information, too.
 //!
+//! Resolvers that clients asked for the same lookups, with the same port and ID, are one finding, and so are
+//! addresses on the client's link with one link address.
+//!
 //! Names that were asked for again tell recursion from the resolver: a cache answers them at once.
 //!
 //! # What it leaves alone
@@ -33,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
 use crate::detect::lookups::{asks_for_name, is_needed, lowercase};
+use crate::detect::resolvers::{Lookups, Resolvers, lookup_id, unite};
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
@@ -80,6 +84,7 @@ counts! {
     /// What a case counts beside its lookups.
     struct Slow {
         asked_again: u64,
+        lookups: Lookups,
     }
 }
 
@@ -189,6 +194,7 @@ impl Detector for DnsSlow {
         let Some(case) = book.case(resolver) else { return };
         case.lookup(transaction, flow, query);
         case.affected.active.add(response.time);
+        case.counts.lookups.add(lookup_id(transaction, flow));
         case.counts.asked_again += u64::from(transaction.repeat_count > 0);
         case.show(rtt.0.saturating_neg(), query.packet, || {
             let asked =
@@ -200,6 +206,13 @@ impl Detector for DnsSlow {
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut findings = Vec::new();
+        // Of those with enough slow lookups the one with most.
+        let weight = |book: &Book<Self>, resolver: &Endpoint, _: &Case<Slow>| {
+            let (total, measured) = book.total(resolver);
+            let slow = measured.map_or(0, |measured| measured.waits.at_least(self.slow));
+            (slow >= self.slow_lookups, slow * 1000 / total.max(1))
+        };
+        unite(book, context.heard, |_, resolver| (*resolver, ()), |of| &of.lookups, weight);
         for (resolver, mut case) in book.take(|_, _| true) {
             let (total, Some(measured)) = book.total(&resolver) else { continue };
             if total < self.slow_lookups {
@@ -223,10 +236,16 @@ impl Detector for DnsSlow {
                 true => Severity::Warning,
                 false => Severity::Info,
             };
+            let named = Resolvers::of(resolver, &case, context.heard);
+            let (who, its) = (&named.who, named.verb("its", "their"));
+            let takes = named.verb("takes", "take");
             let title = match severity {
-                Severity::Info if far => format!("{resolver} takes at least {own} for every lookup"),
-                Severity::Info => format!("{resolver} answers {} of its lookups late", percent(slow, total)),
-                _ => format!("{resolver} takes {median} or more for half of its lookups"),
+                Severity::Info if far => format!("{who} {takes} at least {own} for every lookup"),
+                Severity::Info => {
+                    let answers = named.verb("answers", "answer");
+                    format!("{who} {answers} {} of {its} lookups late", percent(slow, total))
+                }
+                _ => format!("{who} {takes} {median} or more for half of {its} lookups"),
             };
             let mut summary = format!(
                 "{} waited {} for {}. Half of them took {median} or more, one in twenty {} or more. The \
@@ -240,6 +259,7 @@ impl Detector for DnsSlow {
                 let half = peer.half();
                 summary += &format!(" {other} took {half} or more for half of {lookups}.");
             }
+            summary += &named.note;
             summary += &book.notes.recursion(resolver);
             let draft = Draft::new(Only::Slow, title, summary)
                 .severity(severity)
@@ -392,5 +412,29 @@ mod tests {
             }
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// Every lookup is sent to both resolvers, and both take their time; a third one is asked for some.
+    #[test]
+    fn resolvers_that_are_asked_for_the_same_are_one_finding() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9u16 {
+                let (client, name) = ((lab.client(7), 40_000 + number), format!("api{number}.shop.example"));
+                let all = [lab.resolver(), lab.server(54), lab.server(55)];
+                for resolver in all.into_iter().take(if number > 6 { 3 } else { 2 }) {
+                    let at = 1_000_000 + u64::from(number) * 9_000_000;
+                    let delay = if number == 0 { 4_000 } else { 2_000_000 };
+                    lab.udp(at, client, (resolver, 53), &dns::query(number, &name, A));
+                    let answer = dns::response(number, &name, A, 0, &[[10, 77, 2, 80]]);
+                    lab.udp(at + delay, (resolver, 53), client, &answer);
+                }
+            }
+        });
+        let finding = one(&findings, "", Severity::Warning);
+        assert!(
+            finding.title.starts_with("10.77.0.53:53, 10.77.2.54:53 and 10.77.2.55:53 take 2.00 s"),
+            "{}",
+            finding.title
+        );
     }
 }

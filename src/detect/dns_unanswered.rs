@@ -7,7 +7,8 @@
 //!
 //! # How it decides
 //! Queries of one client to one resolver for the same name and type are one lookup while less than `together`
-//! lies between them. The lookup got no response when none of its queries did, and
+//! lies between them. A query with a new ID, after one that the client had repeated with its ID, is another
+//! lookup: it had given up. The lookup got no response when none of its queries did, and
 //! - the client asked again, `again` or more after the query, or from another socket, or
 //! - the capture goes on for at least `patience` after the last query.
 //!
@@ -20,7 +21,14 @@
 //! datagram is everyday traffic. What nobody asks for again is information: tunnels and telemetry carry data
 //! in names and wait for no answer. A resolver that answers none of several clients is a warning all the
 //! same, and so is one with a site-local address, which no network has any more. It is information where
-//! another resolver had been asked at the same time, and answered within 1 s.
+//! another resolver had been asked at the same time, and answered within 1 s. Where the client had asked
+//! another one for the same lookup, with port and ID, before or at the same time, and got a response, it did
+//! not wait for this one. Nobody waits for reverse names: where a resolver answers others, they are
+//! information.
+//!
+//! Where a resolver answers other names, and never those that stay unanswered, the finding names them.
+//! Resolvers that clients asked for the same lookups are one finding, and so are addresses on the client's
+//! link with one link address. What a client waited for several lookups at the same time counts once.
 //!
 //! Where ICMP errors came back for queries, the finding says which and from whom.
 //!
@@ -41,13 +49,19 @@
 //! # References
 //! resolv.conf(5): `timeout` 5 s, `attempts` 2; RFC 1035 section 4.2.1; RFC 9520 section 3.
 
+mod names;
+mod waits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
-use crate::detect::lookups::{Answered, Got, asks_resolver, shown};
+use crate::detect::dns_unanswered::names::{SCANNER, is_reverse, is_sweep, listed, never_answers};
+use crate::detect::dns_unanswered::waits::{Replied, Waits};
+use crate::detect::lookups::{Answered, Got, asks_resolver, lowercase, shown};
+use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::translations::FORWARDED;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
@@ -125,8 +139,10 @@ counts! {
         answered_later: u64,
         later_resolvers: Distinct<Endpoint, 8>,
         until_answered: Span,
-        /// Lookups that the client asked for again, or got later.
+        /// Lookups that the client asked for again, or got later; those of them for reverse names.
         needed: u64,
+        reverse_names: u64,
+        lookups: Lookups,
     }
 }
 
@@ -134,6 +150,8 @@ counts! {
     /// What is counted of every lookup.
     struct Asked {
         answered: u64,
+        /// Names with a response, by hash.
+        names: Distinct<u64, 256>,
     }
 }
 
@@ -144,6 +162,8 @@ type Question = (Endpoint, IpAddr, String, u16);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Tries {
     case: Case<Silence>,
+    /// The lookup, as [`lookup_id`] has it.
+    lookup: u64,
     /// Id and port of the query, which a translation leaves as they are as a rule.
     query: (u16, u16),
     first: PacketRef,
@@ -165,6 +185,7 @@ merged! {
         tries: Bounded<(Question, u64), Tries, { 1 << 14 }>,
         two_way: u64,
         answered: Answered,
+        replied: Replied,
         /// Responses without a query before them.
         unasked: Answered,
         /// What ICMP errors said about queries, and who sent them.
@@ -218,8 +239,11 @@ impl Detector for DnsUnanswered {
                 let asked_for = asked_for(&transaction.name.to_ascii_lowercase(), transaction.qtype);
                 book.notes.answered.add(flow.client.address, &asked_for, response.time, flow.server);
             }
-            let asked = book.judged(&flow.server);
-            return asked.into_iter().for_each(|asked| asked.answered += 1);
+            book.notes.replied.add(lookup_id(transaction, flow), flow.server, query.time);
+            return book.judged(&flow.server).into_iter().for_each(|asked| {
+                asked.answered += 1;
+                asked.names.add(hash_of(&lowercase(&transaction.name)));
+            });
         }
         if transaction.unheard {
             return book
@@ -230,11 +254,13 @@ impl Detector for DnsUnanswered {
         let hash = hash_of(&question);
         let Some(tries) = book.notes.tries.observe(hash, (question, query.packet)) else { return };
         tries.query = (transaction.id, flow.client.port);
+        tries.lookup = lookup_id(transaction, flow);
         tries.first = query;
         tries.last = transaction.repeats.last().copied().unwrap_or(query);
         tries.watched_until = transaction.watched_until;
         tries.case.lookup(transaction, flow, query);
         tries.case.affected.active.add(tries.last.time);
+        tries.case.counts.lookups.add(tries.lookup);
         tries.case.counts.queries += 1 + u64::from(transaction.repeat_count);
         tries.case.show(0, query.packet, || {
             let qtype = qtype_name(transaction.qtype);
@@ -271,6 +297,7 @@ impl Detector for DnsUnanswered {
         for (_, client, name, qtype) in questions.keys() {
             *resolvers.entry((*client, name.clone(), *qtype)).or_default() += 1;
         }
+        let mut waits = Waits::default();
         for (question, mut tries) in questions {
             tries.sort_by_key(|one| one.first);
             let asked = (question.1, question.2.clone(), question.3);
@@ -282,13 +309,29 @@ impl Detector for DnsUnanswered {
                 let (from, within) = (one.first.time, next.first.time - one.first.time);
                 matches!(book.notes.answered.after(*client, &asked_for, from, within), Got::At(..))
             };
+            // Who repeats queries with their ID, and then asks with another one, had given up.
+            let gave_up = |one: &Tries, next: &Tries| {
+                one.last.time - one.first.time >= self.again && next.first.time > one.last.time
+            };
             let same = |one: &Tries, next: &Tries| {
-                next.first.time - one.last.time < self.together && !served(one, next)
+                let soon = next.first.time - one.last.time < self.together;
+                soon && !gave_up(one, next) && !served(one, next)
             };
             let lookups: Vec<&[Tries]> = tries.chunk_by(same).collect();
-            lookups.into_iter().for_each(|lookup| self.lookup(&question, lookup, others, book));
+            lookups.into_iter().for_each(|lookup| self.lookup(&question, lookup, others, book, &mut waits));
+        }
+        for (resolver, waited) in waits.sums() {
+            book.find_mut(resolver).into_iter().for_each(|case| case.lost = waited);
         }
         book.not_judged_many("more names than are kept apart", lost);
+        // One that answers nothing is another trouble than one that leaves some unanswered.
+        let apart = |book: &Book<Self>, resolver: &Endpoint| {
+            (*resolver, book.total(resolver).1.is_some_and(|asked| asked.answered > 0))
+        };
+        let weight = |book: &Book<Self>, key: &Self::Key, case: &Case<Silence>| {
+            alone(self, book, (key, case), context)
+        };
+        unite(book, context.heard, apart, |of| &of.lookups, weight);
         Vec::new()
     }
 
@@ -300,15 +343,26 @@ impl Detector for DnsUnanswered {
         context: &Context<'_>,
     ) -> Option<Draft<Extent>> {
         let (resolver, lookups) = (*key, case.total.max(case.failed));
-        let answered = book.total(&resolver).1.map_or(0, |asked| asked.answered);
+        let asked = book.total(&resolver).1;
+        let answered = asked.map_or(0, |asked| asked.answered);
         let extent = if answered == 0 { Extent::Silent } else { Extent::Partial };
+        let names = &case.affected.names;
+        let named = Resolvers::of(resolver, case, context.heard);
+        let (who, its) = (&named.who, named.verb("its", "their"));
+        let part = percent(case.failed, lookups);
         let title = match extent {
-            Extent::Silent => format!("{resolver} answers no lookup"),
+            Extent::Silent => format!("{who} {} no lookup", named.verb("answers", "answer")),
+            Extent::Partial if is_sweep(names) => format!(
+                "{who} {} {part} of {its} lookups unanswered, all of a sweep of reverse names",
+                named.verb("leaves", "leave"),
+            ),
+            Extent::Partial if never_answers(case, asked) => {
+                format!("{who} {} no lookup for {}", named.verb("answers", "answer"), listed(names))
+            }
             Extent::Partial => {
-                format!("{resolver} leaves {} of its lookups unanswered", percent(case.failed, lookups))
+                format!("{who} {} {part} of {its} lookups unanswered", named.verb("leaves", "leave"))
             }
         };
-        let names = &case.affected.names;
         let later = later(case);
         let told = book.notes.told.get(&resolver).map(|(_, told)| told.clone());
         let told = told.unwrap_or_default();
@@ -317,17 +371,24 @@ impl Detector for DnsUnanswered {
             _ => "",
         };
         let summary = format!(
-            "{} got no response to {} of {}, for {}. They sent {} and waited at least {} in all.{later}{}{}",
+            "{} got no response to {} of {}, for {}. They sent {}{}.{later}{again}{}{}",
             case.clients(),
             case.failed,
             plural(lookups, "lookup"),
             names.only().map_or_else(|| names.of("name"), |name| shown(name)),
             plural(case.counts.queries, "query"),
-            case.lost,
-            again,
+            match case.lost {
+                Span::ZERO => String::new(),
+                lost => format!(" and waited at least {lost} in all"),
+            },
+            named.note,
             icmp(&told, context),
         );
-        let (part, needed) = (share(case.failed, lookups), case.counts.needed);
+        let needed = match extent {
+            Extent::Silent => case.counts.needed,
+            Extent::Partial => case.counts.needed - case.counts.reverse_names.min(case.counts.needed),
+        };
+        let part = share(case.failed, lookups);
         let lasting = case.counts.answered_later < case.failed;
         // One client may send data in names. Several that get nothing at all have no resolver.
         let several = case.affected.clients.count() >= Severity::CLIENTS;
@@ -359,6 +420,7 @@ impl Detector for DnsUnanswered {
             Extent::Silent if context.heard.sent(resolver.address) => {
                 draft.could_be(["a filter drops UDP port 53, or its answers", "the resolver does not work"])
             }
+            Extent::Partial if is_sweep(names) => draft.could_be([SCANNER]),
             _ => draft,
         };
         let heard = book.totals().any(|(_, _, asked)| asked.answered > 0) || book.notes.two_way > 0;
@@ -374,7 +436,14 @@ impl Detector for DnsUnanswered {
 impl DnsUnanswered {
     /// Counts a lookup: its queries to the resolver, in order, none of which got a response.
     /// The client asked `others` for the same as well.
-    fn lookup(&self, question: &Question, tries: &[Tries], others: bool, book: &mut Book<Self>) {
+    fn lookup(
+        &self,
+        question: &Question,
+        tries: &[Tries],
+        others: bool,
+        book: &mut Book<Self>,
+        waits: &mut Waits,
+    ) {
         let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return };
         let (_, client, name, qtype) = question;
         let from = first.first.time;
@@ -394,6 +463,10 @@ impl DnsUnanswered {
         {
             got = Got::At(from, resolver);
         }
+        let beside = |one: &Tries| book.notes.replied.beside(one.lookup, question.0, one.first.time);
+        if let Some(resolver) = tries.iter().find_map(beside) {
+            got = Got::At(from, resolver);
+        }
         // The client's next query, to anybody, says that it had given up waiting for the one before.
         let (waited, watched) = (last.last.time - from, last.watched_until - last.last.time);
         let asked_again = tries.len() > 1 || waited >= self.again;
@@ -409,8 +482,9 @@ impl DnsUnanswered {
         let Some(case) = book.case(question.0) else { return };
         tries.iter().for_each(|one| case.absorb(one.case.clone()));
         case.failed += 1;
-        case.lost += waited;
         case.counts.needed += u64::from(needed);
+        case.counts.reverse_names += u64::from(needed && is_reverse(name));
+        waits.add(question.0, *client, from, waited);
         if let Got::At(time, resolver) = got {
             case.counts.answered_later += 1;
             case.counts.later_resolvers.add(resolver);
@@ -482,12 +556,12 @@ fn later(case: &Case<Silence>) -> String {
     }
     let mut resolvers: Vec<Endpoint> = later_resolvers.iter().copied().collect();
     resolvers.sort();
-    let (when, after) = match mean(case) {
-        Span::ZERO => ("already", String::new()),
-        mean => ("later", format!(", after {mean} on average")),
+    let (when, how) = match mean(case) {
+        Span::ZERO => ("", ", which had been asked no later".to_owned()),
+        mean => (" later,", format!(", after {mean} on average")),
     };
     format!(
-        " {} answered {when}, by {}{after}.",
+        " {} answered{when} by {}{how}.",
         match *answered_later {
             all if all == case.failed => "All were".to_owned(),
             1 => "1 was".to_owned(),

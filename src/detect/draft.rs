@@ -52,6 +52,11 @@ impl<V: Variant> Draft<V> {
         Self { severity, ..self }
     }
 
+    /// How much it matters so far.
+    pub(super) fn weight(&self) -> Severity {
+        self.severity
+    }
+
     /// How sure it is.
     pub fn confidence(self, confidence: Confidence) -> Self {
         Self { confidence, ..self }

@@ -15,12 +15,31 @@ use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead};
 
 merged! {
+    /// What is known of an address.
+    struct Packets {
+        sent: u64,
+        received: u64,
+        /// Of those over IPv6, the ones beyond its link: sent and received, ICMP errors included.
+        beyond: [u64; 2],
+        /// Of those it sent over IPv6, the ones that no router forwarded: with the hop limit that hosts begin
+        /// with, or to its own network.
+        near: u64,
+        /// Link addresses that sent its packets: its own, or a router's.
+        links: Distinct<[u8; 6], 2>,
+    }
+}
+
+merged! {
     /// Packets by address: those it sent, and those it was sent. Connections, and answers to lookups.
     ///
     /// An answer that is missing says something only where its direction is captured. It is when the capture
     /// holds any other packet of the one who is asked, or any packet to the network of the one who asks.
     pub struct Heard {
-        packets: Bounded<IpAddr, [u64; 2], { 1 << 16 }>,
+        packets: Bounded<IpAddr, Packets, { 1 << 16 }>,
+        /// Link addresses that packets were sent to, groups left out.
+        links: Bounded<[u8; 6], (), { 1 << 14 }>,
+        /// Flows of an address that only its own host sees (RFC 7335).
+        within_host: u64,
         /// Connections by client and server address.
         pub(super) visits: Visits,
         /// Answers by name, type and resolver.
@@ -57,18 +76,58 @@ impl Heard {
                 self.damaged.count((flow.client, flow.server));
             }
         }
-        let ends = [(flow.client, [to_server, to_client]), (flow.server, [to_client, to_server])];
-        for (end, packets) in ends {
-            if let Some(counts) = self.packets.count(end.address) {
-                counts.absorb(packets);
+        // In a tunnel, link addresses are those of its ends.
+        let native = flow.path.depth == 0;
+        self.within_host += u64::from(native && is_within_host(flow.client.address));
+        let far = leaves_link(flow.client.address, flow.server.address);
+        let errors = flow.icmp_errors.len() as u64;
+        for direction in Direction::BOTH {
+            let (own, back) = (flow.half(direction), flow.half(direction.reverse()).packets);
+            let links = own.links.iter().filter(|_| native);
+            for link in links.clone().filter(|link| link.destination[0] & 1 == 0) {
+                self.links.count(link.destination);
             }
+            let Some(counts) = self.packets.count(flow.sender(direction).address) else { continue };
+            counts.sent += own.packets;
+            counts.received += back;
+            if far {
+                counts.beyond.absorb([own.packets, back + errors]);
+            }
+            let whole = own.ttl.is_some_and(|(least, _)| matches!(least, 64 | 128 | 255));
+            counts.near += if flow.client.address.is_ipv6() && (whole || !far) { own.packets } else { 0 };
+            links.for_each(|link| counts.links.add(link.source));
         }
+    }
+
+    /// Whatever the IPv6 address sent beyond its link, nothing came back from there, and no ICMP error. It is
+    /// on the link, and the capture holds packets that were sent to its link address: it would hold answers.
+    pub(super) fn is_cut_off(&self, address: IpAddr) -> bool {
+        let Some((_, packets)) = self.packets.get(&address) else { return false };
+        let [sent, received] = packets.beyond;
+        let known = |link: &[u8; 6]| *link != [0; 6] && self.links.get(link).is_some();
+        let hears = || packets.links.iter().any(known);
+        sent > 0 && received == 0 && packets.near > 0 && hears()
+    }
+
+    /// Link addresses that sent its packets: its own, or a router's.
+    pub(super) fn links(&self, address: IpAddr) -> impl Iterator<Item = &[u8; 6]> {
+        self.packets.get(&address).into_iter().flat_map(|(_, packets)| packets.links.iter())
+    }
+
+    /// The capture was made on the host that its clients are: it holds packets that do not leave one.
+    pub(super) fn is_within_host(&self) -> bool {
+        self.within_host > 0
+    }
+
+    /// The client has connections that opened, to whomever.
+    pub(super) fn opens(&self, client: IpAddr) -> bool {
+        self.visits.opens(client)
     }
 
     /// The capture is known to hold packets that the address sent. Of an address that found no place nothing
     /// is known, and that is not silence.
     pub fn sent(&self, address: IpAddr) -> bool {
-        self.packets.get(&address).is_some_and(|(_, [sent, _])| *sent > 0)
+        self.packets.get(&address).is_some_and(|(_, packets)| packets.sent > 0)
     }
 
     /// One client alone, that hardly any of its many connections to the host opens for: it goes through the
@@ -90,12 +149,27 @@ impl Heard {
     /// Networks that packets were sent to, with two of the addresses at most.
     pub fn receivers(&self) -> BTreeMap<IpAddr, Vec<IpAddr>> {
         let mut receivers: BTreeMap<IpAddr, Vec<IpAddr>> = BTreeMap::new();
-        for (address, _, [_, received]) in self.packets.iter() {
+        for (address, _, packets) in self.packets.iter() {
             let known = receivers.entry(network(*address)).or_default();
-            if *received > 0 && known.len() < 2 {
+            if packets.received > 0 && known.len() < 2 {
                 known.push(*address);
             }
         }
         receivers
     }
+}
+
+/// Between hosts of two IPv6 networks, neither of which is the link itself.
+fn leaves_link(one: IpAddr, other: IpAddr) -> bool {
+    let routed = |address: IpAddr| match address {
+        IpAddr::V6(v6) => !v6.is_unicast_link_local() && !v6.is_multicast(),
+        IpAddr::V4(_) => false,
+    };
+    routed(one) && routed(other) && network(one) != network(other)
+}
+
+/// An address with which a host speaks IPv4 to its own translator to IPv6: 192.0.0.0/29, which leaves no host
+/// (RFC 7335).
+fn is_within_host(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.octets()[..3] == [192, 0, 0] && v4.octets()[3] < 8)
 }

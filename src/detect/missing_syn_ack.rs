@@ -15,10 +15,16 @@
 //! repeated its SYN-ACK after the client's ACK. `late`: opened after a repeat of SYN or SYN-ACK, at least
 //! `late` after the first SYN, and later than the round trips of the connection explain. A SYN-ACK that left
 //! before the ACK could arrive, or behind data of the server, is no such repeat.
+//! `cut_off`: hosts of several networks beyond its link are silent to an IPv6 address, which got no packet
+//! and no ICMP error from there. It is on the link: its packets have the hop limit that hosts begin with, or
+//! go to its own network. And the capture holds other packets to its link address. That is one finding,
+//! whatever was asked for.
 //!
 //! Its severity follows from the connections whose client repeated its SYN. A single SYN is information, and
 //! so are SYN-ACKs that the server sent at once and had to repeat. Clients that ask beyond their link from
-//! link-local addresses are a warning at most.
+//! link-local addresses are a warning at most, and so is `cut_off`. So is one client that goes on asking a
+//! host that is not heard, on a port that no service is known by, while other connections of it open: how
+//! often a program asks in the background says nothing.
 //!
 //! # What it leaves alone
 //! - Refused and unreachable connections: those are answers (see `connection_refused`).
@@ -35,6 +41,9 @@
 //! - Ports that no service is known by: a single try of one client there is information, and so are several
 //!   ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
 //!   RPC agree on such ports: what a client tries on a host that it has another connection to counts.
+//!   Peers that Windows looks for on port 7680 (Delivery Optimization) are information.
+//! - A host that tries a service from all of its addresses (RFC 8445) and opens it from one. A capture that
+//!   holds packets from 192.0.0.0/29 (RFC 7335) was made on that host. Information.
 //! - Several services of a living host that one client asks without insisting, and nothing of which it opens:
 //!   it looks for what the host offers.
 //!
@@ -43,15 +52,21 @@
 //!
 //! # References
 //! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5; RFC 2385 section 3 and RFC 5925 section
-//! 7.4 (what cannot be verified is discarded).
+//! 7.4 (what cannot be verified is discarded); RFC 7335; RFC 8445 section 5.1.1.
 
+mod need;
 mod sweeps;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::detect::missing_syn_ack::sweeps::{client_sweep, insists, late_client, sweep, waited};
-use crate::detect::ports::{is_known, is_random};
+use crate::detect::missing_syn_ack::need::{
+    SPARE, asks_from_link_local, is_poll, is_spare, is_stray, is_unheard,
+};
+use crate::detect::missing_syn_ack::sweeps::{
+    client_sweep, cut_off, cut_off_clients, insists, late_client, waited,
+};
+use crate::detect::ports::is_peer;
 use crate::detect::races::Races;
 use crate::detect::scope::network;
 use crate::detect::*;
@@ -81,6 +96,19 @@ variants! {
             could_be: SILENT_HOST,
             next: NEXT,
             not_claimed: NOT_CLAIMED,
+            doubted_by: &[QualityIssue::Drops],
+        }
+        CutOff "cut_off" Warning {
+            could_be: &[
+                "the network announces IPv6 and has no way out for it",
+                "a filter, or the device that shares its connection, drops IPv6",
+                "the client's address is one of a network that it left",
+            ],
+            next: &[
+                "look at the client's addresses and routes: ip -6 addr, ip -6 route",
+                "capture at the next router: do the packets leave it, and does anything come back?",
+            ],
+            not_claimed: &["where the packets are lost", "that the services are down"],
             doubted_by: &[QualityIssue::Drops],
         }
         LostReturn "lost_return" Critical {
@@ -192,7 +220,13 @@ impl Detector for MissingSynAck {
         source: include_str!("missing_syn_ack.rs"),
     };
     const EXPLAINS: &'static [Explains] = &[
-        Explains::by(Meet::Service, &["retransmission"]).when(&["silent"]),
+        Explains::by(Meet::Service, &["retransmission"]).when(&["silent", "cut_off"]),
+        // A resolver that is silent over TCP, too.
+        Explains::by(Meet::Service, &["dns_unanswered"]).when(&["silent"]),
+        // It is so for all of the capture.
+        Explains::by(Meet::Clients, &["dns_unanswered", "echo_loss"])
+            .when(&["cut_off"])
+            .within(Span::secs(86_400)),
         Explains::by(Meet::Upstream, &["http_error"]),
     ];
     type Variant = Outcome;
@@ -272,6 +306,11 @@ impl Detector for MissingSynAck {
             book.not_judged_many("the clock of the capture steps back", flows);
         }
         let heard = context.heard;
+        let without = cut_off_clients(book, heard);
+        let cut_off_by = book.group(1, |(_, outcome), case| {
+            let client = case.affected.clients.only().filter(|_| *outcome == Outcome::Silent);
+            client.copied().filter(|client| without.contains(client))
+        });
         let receivers = heard.receivers();
         let unheard = |(server, outcome): &Self::Key, case: &Case<Attempts>| {
             let answers = || {
@@ -327,6 +366,7 @@ impl Detector for MissingSynAck {
             .chain(on_hosts)
             .map(client_sweep)
             .chain(on_host)
+            .chain(cut_off_by.into_iter().map(cut_off))
             .chain(late)
             .collect()
     }
@@ -348,7 +388,7 @@ impl Detector for MissingSynAck {
         let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
         let asked_once = outcome == Outcome::Late && case.counts.repeated == 0;
         let (title, shown) = match outcome {
-            Outcome::Silent => {
+            Outcome::Silent | Outcome::CutOff => {
                 (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point")
             }
             Outcome::LostReturn => (
@@ -393,11 +433,20 @@ impl Detector for MissingSynAck {
             Outcome::Late if unlucky => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost => case.severity(case.failed),
-            Outcome::Silent if case.flows() == 1 && is_stray(server, case, context.heard) => Severity::Info,
-            Outcome::Silent if is_unheard(server.address, book) || asks_from_link_local(server, case) => {
+            Outcome::Silent
+                if is_stray(server, case, context.heard) && (case.flows() == 1 || is_peer(server.port)) =>
+            {
+                Severity::Info
+            }
+            Outcome::Silent if is_spare(server, book, context.heard) => Severity::Info,
+            Outcome::Silent
+                if is_unheard(server.address, book)
+                    || asks_from_link_local(server, case)
+                    || is_poll(server, case, context.heard) =>
+            {
                 case.severity(case.counts.repeated).min(Severity::Warning)
             }
-            Outcome::Silent | Outcome::LostReturn => case.severity(case.counts.repeated),
+            Outcome::Silent | Outcome::LostReturn | Outcome::CutOff => case.severity(case.counts.repeated),
         };
         let mut draft = Draft::new(outcome, title, summary).count("opened", opened).severity(severity);
         if outcome == Outcome::Silent && context.heard.sent(server.address) {
@@ -408,6 +457,9 @@ impl Detector for MissingSynAck {
         }
         if outcome == Outcome::Silent && asks_from_link_local(server, case) {
             draft = draft.could_first_be(LINK_LOCAL);
+        }
+        if outcome == Outcome::Silent && is_spare(server, book, context.heard) {
+            draft = draft.could_be([SPARE]);
         }
         if outcome == Outcome::Silent && is_unheard(server.address, book) {
             draft = draft.gate(QualityIssue::OneWay.gate(UNHEARD));
@@ -438,78 +490,6 @@ impl MissingSynAck {
             _ => None,
         }
     }
-
-    /// Several silent services of one host.
-    fn host_sweep(
-        &self,
-        group: CaseGroup<IpAddr, Attempts>,
-        book: &Book<Self>,
-        heard: &Heard,
-    ) -> Concluded<Self> {
-        let CaseGroup { by: server, cases, mut case } = group;
-        // Who needs a service asks it again, or on a port that it is known by.
-        let once = case.affected.clients.count() == 1 && case.flows() <= cases;
-        let knocks = || {
-            let strange = case.affected.servers.iter().filter(|server| !is_known(server.port)).count();
-            let most = 2 * strange > case.affected.servers.iter().count();
-            once && most && heard.sent(server) && !has_dynamic_ports(server, book)
-        };
-        let insisted = insists(&case);
-        // A router that looks for printers gets nothing from the host, whoever else does.
-        let looks = || {
-            let visit = case.affected.clients.only().map(|client| heard.visits.of(*client, [server].iter()));
-            let opened = visit.is_none_or(|visit| visit.connections > visit.failed);
-            cases >= LOOKS && !insisted && !opened && heard.sent(server)
-        };
-        let scan = case.counts.repeated == 0 || cases >= self.sweep && !insisted || knocks() || looks();
-        let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
-        let draft = sweep(&mut case, scan, title).services(cases).count("services", cases);
-        let draft = match is_unheard(server, book) {
-            true => {
-                let severity = if scan { Severity::Info } else { case.severity(case.counts.repeated) };
-                let gate = QualityIssue::OneWay.gate(UNHEARD);
-                draft.severity(severity.min(Severity::Warning)).gate(gate)
-            }
-            false => draft,
-        };
-        let draft = match scan {
-            true => draft.could_be([
-                "a port scan, an inventory or port knocking",
-                "the host drops what it does not serve",
-            ]),
-            false if heard.sent(server) => draft.could_be(SILENT_PORT.iter().copied()),
-            false => draft.could_be(["the host is down or cut off", "a filter drops what is sent to it"]),
-        };
-        (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
-    }
-}
-
-/// Its clients ask again and again, and that is all the capture holds.
-fn is_unheard(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
-    book.notes.unheard.iter().any(|unheard| *unheard == host)
-}
-
-/// The clients ask a host beyond their link from addresses of the link.
-fn asks_from_link_local(server: Endpoint, case: &Case<Attempts>) -> bool {
-    let is_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    !is_local(&server.address) && case.affected.clients.iter().all(is_local)
-}
-
-/// A port that no service is known by, and a host that the client has no other connection to: a peer that is
-/// gone.
-fn is_stray(server: Endpoint, case: &Case<Attempts>, heard: &Heard) -> bool {
-    let other = |client: &IpAddr| {
-        let visit = heard.visits.of(*client, [server.address].iter());
-        visit.connections > visit.failed
-    };
-    is_random(server) && !case.affected.clients.iter().any(other)
-}
-
-/// The host opens connections of protocols that agree on further ports: FTP (RFC 959 section 3.2), ONC RPC
-/// (RFC 1833) and DCE RPC.
-fn has_dynamic_ports(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
-    let opens = |port| book.total(&Endpoint { address: host, port }).1.is_some_and(|total| total.opened > 0);
-    [21, 111, 135].into_iter().any(opens)
 }
 
 /// What the digests in the frames make possible: a host discards a segment that it cannot verify, and says

@@ -23,6 +23,7 @@ mod ports;
 mod quality;
 mod races;
 mod rates;
+mod resolvers;
 mod rule;
 pub mod scale;
 mod scope;

@@ -16,6 +16,14 @@ const KNOWN: [u16; 65] = [
     7443, 8000, 8008, 8080, 8081, 8443, 8883, 8888, 9092, 9100, 9200, 9443, 11_211, 27_017,
 ];
 
+/// Ports on which an application looks for peers, wherever they are: 7680, Delivery Optimization of Windows.
+const PEERS: [u16; 1] = [7680];
+
+/// What answers on this port is a peer, and another one does as well.
+pub(super) fn is_peer(port: u16) -> bool {
+    PEERS.contains(&port)
+}
+
 /// A service is known by this port.
 pub(super) fn is_known(port: u16) -> bool {
     port < 1024 || KNOWN.binary_search(&port).is_ok()
@@ -24,7 +32,8 @@ pub(super) fn is_known(port: u16) -> bool {
 /// No service is known by this port, and nobody's own network explains it: a peer, a data connection, a
 /// guess. In private networks people choose ports as they like, below those that kernels choose.
 pub(super) fn is_random(server: Endpoint) -> bool {
-    !is_known(server.port) && (server.port >= CHOSEN || !is_private(server.address))
+    let chosen = server.port >= CHOSEN || is_peer(server.port) || !is_private(server.address);
+    chosen && !is_known(server.port)
 }
 
 #[cfg(test)]
@@ -46,6 +55,7 @@ mod tests {
             ("203.0.113.9", 16_881, true),
             ("10.9.0.4", 16_881, false),
             ("10.9.0.4", 51_413, true),
+            ("10.9.0.4", 7680, true),
             ("fd00::4", 7_001, false),
         ] {
             assert_eq!(random(address, port), is, "{address} {port}");

@@ -96,6 +96,11 @@ impl Affected {
         if self.flows.is_full() { self.flow_count } else { self.flows.count() }
     }
 
+    /// Ids of some flows.
+    pub(super) fn flow_ids(&self) -> impl Iterator<Item = u64> {
+        self.flows.iter().copied()
+    }
+
     /// The address that all services have in common.
     pub fn server_address(&self) -> Option<IpAddr> {
         let mut addresses = self.servers.iter().map(|server| server.address);

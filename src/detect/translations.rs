@@ -69,7 +69,7 @@ merged! {
 }
 
 /// By flow that was recorded behind a translation: the side before it.
-type Before = BTreeMap<u64, (u64, Endpoint)>;
+pub(super) type Before = BTreeMap<u64, (u64, Endpoint)>;
 
 impl Translations {
     /// Takes a flow.
@@ -100,7 +100,7 @@ impl Translations {
         }
     }
 
-    fn before(&self) -> Before {
+    pub(super) fn before(&self) -> Before {
         let mut before = Before::new();
         for (_, seen, sides) in self.0.iter() {
             if seen < 2 {
@@ -348,7 +348,10 @@ mod tests {
                 }
             })
         };
-        assert_eq!(findings(true).len(), 1, "{:#?}", findings(true));
-        assert_eq!(findings(false).len(), 2, "{:#?}", findings(false));
+        for (translated, resolvers) in [(true, 1), (false, 2)] {
+            let findings = findings(translated);
+            let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
+            assert_eq!(finding.impact.services, resolvers, "{finding:#?}");
+        }
     }
 }

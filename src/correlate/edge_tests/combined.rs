@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use crate::support::dns::{A, NOERROR, query, response};
 use crate::support::filler;
+use crate::support::frame::{Ip, ethernet};
 use crate::support::scenes::Lab;
 use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Segment, Talk};
 use crate::support::tls;
 
 /// Each is a capture of its own.
-pub(super) const SCENES: [fn(&mut Lab); 12] = [
+pub(super) const SCENES: [fn(&mut Lab); 13] = [
     |lab| many(lab, 8_080, forged),
     |lab| many(lab, 8_081, reset_before_the_answer),
     |lab| many(lab, 443, alert_and_reset),
@@ -22,6 +23,7 @@ pub(super) const SCENES: [fn(&mut Lab); 12] = [
     |lab| many(lab, 8_087, nobody_reads),
     |lab| many(lab, 8_088, answer_lost),
     names,
+    cut_off,
 ];
 
 const GET: &[u8] = b"GET /items HTTP/1.1\r\nHost: www.shop.example\r\nAccept: */*\r\n\r\n";
@@ -245,4 +247,37 @@ fn names(lab: &mut Lab) {
             }
         }
     }
+}
+
+/// Nothing beyond its link answers a client over IPv6: connections, lookups, pings. IPv4 works.
+fn cut_off(lab: &mut Lab) {
+    let (client, resolver) = (lab.v6(1, 7), lab.v6(40, 53));
+    let mut links = [[0; 6]; 2];
+    for number in 0..6u16 {
+        let at = 1_000_000 + u64::from(number) * 700_000;
+        let server = lab.v6(30 + number, 0x80);
+        let mut talk = Talk::new((client, 42_000 + number), (server, 443), at, [30, 500]);
+        links = [talk.ends[CLIENT].mac, talk.ends[SERVER].mac];
+        let syn = talk.segment(CLIENT, SYN, b"");
+        for _ in 0..5 {
+            talk.record(&mut lab.capture, &syn);
+            talk.wait(1_500_000);
+        }
+        let asked = query(number, &format!("api{number}.shop.example"), A);
+        for later in [0, 5_000_000] {
+            lab.udp(at + later, (client, 50_000 + number), (resolver, 53), &asked);
+        }
+        for count in 0..5 {
+            let ip = Ip { source: client, destination: lab.v6(30, 0x80), ttl: 64, id: 0 };
+            let mut ping = Vec::new();
+            let builder = etherparse::PacketBuilder::ip(ip.headers(etherparse::IpNumber::IPV6_ICMP));
+            let builder = builder.icmpv6_echo_request(77, number * 5 + count);
+            builder.write(&mut ping, &[0x61; 56]).expect("the message fits");
+            let frame = ethernet(links[0], links[1], None, &ping);
+            lab.capture.record(at + u64::from(count) * 100_000, frame);
+        }
+    }
+    let mut talk = lab.talk(7, (10, 80), 2_000, [30, 500]);
+    talk.ends[CLIENT].mac = links[0];
+    lab.http(&mut talk, 300);
 }

@@ -354,3 +354,158 @@ fn a_resolver_silent_for_many_clients_is_a_warning() {
 fn a_dead_resolver_beside_others_asked_at_once_is_information() {
     one(&beside_another(60), "silent", Severity::Info);
 }
+
+/// Client 7 sends a query with this port and ID to each of the resolvers.
+fn asks_all(lab: &mut Lab, at: u64, id: u16, name: &str, resolvers: &[IpAddr]) {
+    for (after, resolver) in (0..).zip(resolvers) {
+        let query = dns::query(id, name, dns::A);
+        lab.udp(at + after * 300, (lab.client(7), 20_000 + id), (*resolver, 53), &query);
+    }
+}
+
+#[test]
+fn resolvers_that_were_asked_for_the_same_lookups_are_one_finding() {
+    let findings = |apart: u16| {
+        in_traffic(NAME, |lab| {
+            let resolvers = [lab.resolver(), lab.server(54)];
+            for number in 0..9u16 {
+                let (name, at) = (format!("api{number}.shop.example"), u64::from(number) * 12_000_000);
+                for (id, resolver) in [number, number + apart].into_iter().zip(resolvers) {
+                    asks_all(lab, at, id, &name, &[resolver]);
+                    asks_all(lab, at + 2_000_000, id, &name, &[resolver]);
+                }
+            }
+            let mut talk = lab.talk(7, (9, 80), 130_000, [30, 900]);
+            lab.http(&mut talk, 300);
+        })
+    };
+    let finding = one(&findings(0), "silent", Severity::Critical);
+    assert_eq!(finding.title, "10.77.0.53:53 and 10.77.2.54:53 answer no lookup");
+    assert_eq!((finding.impact.failed_transactions, finding.impact.services), (9, 2));
+    assert!(finding.summary.contains("asked for the same lookups"), "{}", finding.summary);
+    assert_eq!(findings(100).len(), 2);
+}
+
+/// A home router has an address of each family; every name is asked of either.
+#[test]
+fn addresses_of_one_box_are_one_resolver() {
+    let findings = |same: bool| {
+        in_traffic(NAME, |lab| {
+            let v4 = (lab.client(7), lab.client(1));
+            let v6 = (lab.v6(1, 7), lab.v6(1, 1));
+            for number in 0..9u16 {
+                let name = format!("api{number}.shop.example");
+                for (side, (client, resolver)) in [v4, v6].into_iter().enumerate() {
+                    let (id, at) = (number * 2 + side as u16, u64::from(number) * 12_000_000);
+                    for (later, answers) in [(0, false), (3_000_000, false), (6_000_000, true)] {
+                        let asked = if answers { "www.shop.example" } else { &name };
+                        let port = 30_000 + id + if answers { 900 } else { 0 };
+                        let query = dns::query(id, asked, dns::A);
+                        let begin = lab.capture.packets.len();
+                        lab.udp(at + later, (client, port), (resolver, 53), &query);
+                        if answers {
+                            let answer = dns::response(id, asked, dns::A, 0, &[[10, 77, 2, 80]]);
+                            lab.udp(at + later + 900, (resolver, 53), (client, port), &answer);
+                        }
+                        for packet in lab.capture.packets.iter_mut().skip(begin).filter(|_| !same) {
+                            packet.frame[5] ^= side as u8;
+                            packet.frame[11] ^= side as u8;
+                        }
+                    }
+                }
+            }
+        })
+    };
+    let finding = one(&findings(true), "partial", Severity::Critical);
+    assert!(finding.summary.contains("have one link address"), "{}", finding.summary);
+    assert_eq!((finding.impact.clients, finding.impact.services), (1, 2));
+    assert_eq!(findings(false).len(), 2);
+}
+
+/// A phone asks on for hours for the service of a provider. Its library repeats a query with its ID, gives
+/// up, and is asked again.
+#[test]
+fn names_that_are_never_answered_are_named() {
+    let findings = |once: &str| {
+        in_traffic(NAME, |lab| {
+            for number in 0..12u16 {
+                let at = u64::from(number) * 20_000_000;
+                for later in [0, 1_000_000, 3_000_000, 7_000_000] {
+                    asks_all(lab, at + later, number, "_sip._udp.shop.example", &[lab.resolver()]);
+                }
+                lab.resolves(at + 15_000_000, if number == 0 { once } else { "www.shop.example" });
+            }
+        })
+    };
+    let answered = one(&findings("_sip._udp.shop.example"), "partial", Severity::Critical);
+    assert!(answered.title.ends_with("leaves 50 % of its lookups unanswered"), "{}", answered.title);
+    let finding = one(&findings("www.shop.example"), "partial", Severity::Critical);
+    assert_eq!(finding.title, "10.77.0.53:53 answers no lookup for _sip._udp.shop.example");
+    assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (12, 24));
+}
+
+#[test]
+fn what_was_lost_once_is_not_about_its_name() {
+    let findings = in_traffic(NAME, |lab| {
+        for number in 0..30u16 {
+            let (at, name) = (u64::from(number) * 20_000_000, format!("api{number}.shop.example"));
+            match number % 5 {
+                0 => [0, 5_000_000].into_iter().for_each(|later| {
+                    asks_all(lab, at + later, number, &name, &[lab.resolver()]);
+                }),
+                _ => lab.resolves(at, &name),
+            }
+        }
+    });
+    let finding = one(&findings, "partial", Severity::Warning);
+    assert!(finding.title.ends_with("leaves 20 % of its lookups unanswered"), "{}", finding.title);
+}
+
+/// A scanner asks for the names of a whole network at once; what was dropped it asks for again.
+#[test]
+fn a_sweep_of_reverse_names_is_information() {
+    const PTR: u16 = 12;
+    let findings = in_traffic(NAME, |lab| {
+        let (client, resolver) = ((lab.client(7), 41_000), (lab.resolver(), 53));
+        for number in 0..200u16 {
+            let name = format!("{number}.3.77.10.in-addr.arpa");
+            let query = dns::query(number, &name, PTR);
+            let answer = dns::response(number, &name, PTR, 3, &[]);
+            let at = 1_000_000 + u64::from(number) * 500;
+            lab.udp(at, client, resolver, &query);
+            let late = if number % 3 == 0 { 4_000_000 } else { 0 };
+            if late > 0 {
+                let again = dns::query(number + 900, &name, PTR);
+                lab.udp(at + late, client, resolver, &again);
+            }
+            let id = if late > 0 { number + 900 } else { number };
+            let answer = [&id.to_be_bytes()[..], &answer[2..]].concat();
+            lab.udp(at + late + 900, resolver, client, &answer);
+        }
+    });
+    let finding = one(&findings, "partial", Severity::Info);
+    assert!(finding.title.ends_with("all of a sweep of reverse names"), "{}", finding.title);
+    assert!(finding.impact.seconds_lost < Span::secs(5), "{}", finding.summary);
+}
+
+/// A laptop has joined another network. It asks the resolvers of both for the same, and those of the new one
+/// take their time. Where they are asked only after the old one, it costs the wait for the old one.
+#[test]
+fn a_resolver_beside_those_that_answer_costs_nothing() {
+    let findings = |first: u64| {
+        in_traffic(NAME, |lab| {
+            let (old, new) = ("192.0.2.53".parse().expect("an address"), lab.resolver());
+            for number in 0..6u16 {
+                let (at, name) = (u64::from(number) * 30_000_000, format!("api{number}.shop.example"));
+                for later in [0, 3_000_000] {
+                    asks_all(lab, at + later, number, &name, &[old]);
+                }
+                asks_all(lab, at + first, number, &name, &[new]);
+                let answer = dns::response(number, &name, dns::A, 0, &[[10, 77, 2, 80]]);
+                lab.udp(at + 11_000_000, (new, 53), (lab.client(7), 20_000 + number), &answer);
+            }
+        })
+    };
+    one(&findings(300), "silent", Severity::Info);
+    one(&findings(2_000_000), "silent", Severity::Warning);
+}

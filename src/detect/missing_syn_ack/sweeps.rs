@@ -1,11 +1,14 @@
 //! Attempts of one client or to one host that are one finding.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::detect::missing_syn_ack::{Attempts, MissingSynAck, Outcome, PERSISTENT};
-use crate::detect::ports::is_random;
-use crate::detect::scope::{is_neighbourhood, is_scattered};
+use crate::detect::missing_syn_ack::need::{SPARE, has_dynamic_ports, is_spare, is_unheard};
+use crate::detect::missing_syn_ack::{
+    Attempts, LOOKS, MissingSynAck, Outcome, PERSISTENT, SILENT_PORT, UNHEARD,
+};
+use crate::detect::ports::{is_known, is_peer, is_random};
+use crate::detect::scope::{is_neighbourhood, is_scattered, network};
 use crate::detect::*;
 use crate::dissect::Endpoint;
 use crate::time::Span;
@@ -17,22 +20,73 @@ pub(super) fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<Miss
     case.affected.servers.iter().for_each(|server| hosts.add(server.address));
     let services = case.affected.servers.iter();
     let (known, strange): (Vec<&Endpoint>, Vec<_>) = services.partition(|service| !is_random(**service));
-    let ports = strange.iter().map(|service| service.port).collect::<BTreeSet<_>>().len();
+    // Peers of one application may agree on a port.
+    let place = |service: &&Endpoint| (service.port, is_peer(service.port).then_some(service.address));
+    let ports = strange.iter().map(place).collect::<BTreeSet<_>>().len();
     // A way out that is broken is broken for the ports that people use.
     let peers = ports > known.len() && 2 * ports > strange.len();
     let near = cases >= 5 * hosts.count() || is_neighbourhood(&hosts);
     let scan = !insists(&case) || near || peers || is_scattered(&hosts, case.flows());
     let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
-    let draft = sweep(&mut case, scan, title)
+    let how = match scan {
+        true if peers => ", as for peers that are gone",
+        true => SCAN,
+        false => "",
+    };
+    let draft = sweep(&mut case, how, title)
         .services(cases)
         .count("services", cases)
         .count("hosts", hosts.count())
         .subject(Subject { server: None, port: None, ..Subject::of(&case) })
         .could_be(match scan {
+            true if peers => ["an application with peers that are gone", "a port scan or an inventory"],
             true => ["a port scan or an inventory", "a peer-to-peer application with stale peers"],
             false => ["the client's way out is broken", "a filter drops what the client sends"],
         })
         .next(&["ask who runs the client", "capture one hop further, to see how far the SYNs come"]);
+    (draft, case)
+}
+
+/// Clients that get nothing over IPv6 from beyond their link, and that ask hosts of several networks there.
+pub(super) fn cut_off_clients(book: &Book<MissingSynAck>, heard: &Heard) -> BTreeSet<IpAddr> {
+    let mut asked: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
+    for ((server, outcome), case) in book.cases() {
+        if let Some(client) = case.affected.clients.only().filter(|_| *outcome == Outcome::Silent) {
+            asked.entry(*client).or_default().insert(network(server.address));
+        }
+    }
+    asked.retain(|client, networks| networks.len() > 1 && heard.is_cut_off(*client));
+    asked.into_keys().collect()
+}
+
+/// All that one client asks beyond its link is silent: its way there has one trouble, whatever it asks for.
+pub(super) fn cut_off(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
+    let CaseGroup { by: client, cases, mut case } = group;
+    let mut hosts: Distinct<IpAddr> = Distinct::default();
+    case.affected.servers.iter().for_each(|server| hosts.add(server.address));
+    let scan = is_neighbourhood(&hosts) || is_scattered(&hosts, case.flows());
+    let how = if scan { SCAN } else { "" };
+    let summary = format!(
+        "{} to {} on {} sent {}{}{how}. The capture holds packets to the link address of {client}, and no \
+         IPv6 packet to it from another network.",
+        plural(case.flows(), "connection attempt"),
+        plural(cases, "service"),
+        hosts.of("host"),
+        plural(case.counts.syns, "SYN"),
+        waited(case.lost),
+    );
+    if scan {
+        (case.lost, case.failed) = (Span::ZERO, 0);
+    }
+    // Whoever has IPv4 goes on with it (RFC 8305).
+    let severity = case.severity(case.counts.repeated).min(Severity::Warning);
+    let title = format!("{client} gets no answer over IPv6 from beyond its link");
+    let draft = Draft::new(Outcome::CutOff, title, summary)
+        .severity(if scan { Severity::Info } else { severity })
+        .services(cases)
+        .count("services", cases)
+        .count("hosts", hosts.count())
+        .subject(Subject { server: None, port: None, ..Subject::of(&case) });
     (draft, case)
 }
 
@@ -67,18 +121,70 @@ pub(super) fn waited(lost: Span) -> String {
     if lost > Span::ZERO { format!(" and waited {lost} in all") } else { String::new() }
 }
 
-pub(super) fn sweep(case: &mut Case<Attempts>, scan: bool, title: String) -> Draft<Outcome> {
-    let how = if scan { ", as a scan does" } else { "" };
+/// What nobody needs is done as a scan does it.
+const SCAN: &str = ", as a scan does";
+
+/// `how` says why nobody needs the answers; it is empty where somebody does.
+fn sweep(case: &mut Case<Attempts>, how: &str, title: String) -> Draft<Outcome> {
     let summary = format!(
         "{} sent {}{}{how}. No answer of any kind was seen at this capture point.",
         plural(case.flows(), "connection attempt"),
         plural(case.counts.syns, "SYN"),
         waited(case.lost),
     );
-    if scan {
+    if !how.is_empty() {
         // Nobody waits for the answers to a scan.
         (case.lost, case.failed) = (Span::ZERO, 0);
     }
-    let severity = if scan { Severity::Info } else { case.severity(case.counts.repeated) };
+    let severity = if how.is_empty() { case.severity(case.counts.repeated) } else { Severity::Info };
     Draft::new(Outcome::Silent, title, summary).severity(severity).confidence(Confidence::Likely)
+}
+
+impl MissingSynAck {
+    /// Several silent services of one host.
+    pub(super) fn host_sweep(
+        &self,
+        group: CaseGroup<IpAddr, Attempts>,
+        book: &Book<Self>,
+        heard: &Heard,
+    ) -> Concluded<Self> {
+        let CaseGroup { by: server, cases, mut case } = group;
+        // Who needs a service asks it again, or on a port that it is known by.
+        let once = case.affected.clients.count() == 1 && case.flows() <= cases;
+        let knocks = || {
+            let strange = case.affected.servers.iter().filter(|server| !is_known(server.port)).count();
+            let most = 2 * strange > case.affected.servers.iter().count();
+            once && most && heard.sent(server) && !has_dynamic_ports(server, book)
+        };
+        let insisted = insists(&case);
+        // A router that looks for printers gets nothing from the host, whoever else does.
+        let looks = || {
+            let visit = case.affected.clients.only().map(|client| heard.visits.of(*client, [server].iter()));
+            let opened = visit.is_none_or(|visit| visit.connections > visit.failed);
+            cases >= LOOKS && !insisted && !opened && heard.sent(server)
+        };
+        let spare = case.affected.servers.iter().all(|service| is_spare(*service, book, heard));
+        let scan = case.counts.repeated == 0 || cases >= self.sweep && !insisted || knocks() || looks();
+        let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
+        let how = if scan { SCAN } else { "" };
+        let draft = sweep(&mut case, how, title).services(cases).count("services", cases);
+        let draft = match is_unheard(server, book) {
+            true => {
+                let severity = if scan { Severity::Info } else { case.severity(case.counts.repeated) };
+                let gate = QualityIssue::OneWay.gate(UNHEARD);
+                draft.severity(severity.min(Severity::Warning)).gate(gate)
+            }
+            false => draft,
+        };
+        let draft = match scan {
+            true => draft.could_be([
+                "a port scan, an inventory or port knocking",
+                "the host drops what it does not serve",
+            ]),
+            false if spare => draft.severity(Severity::Info).could_be([SPARE]),
+            false if heard.sent(server) => draft.could_be(SILENT_PORT.iter().copied()),
+            false => draft.could_be(["the host is down or cut off", "a filter drops what is sent to it"]),
+        };
+        (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
+    }
 }

@@ -4,7 +4,7 @@ use crate::support::capture::Capture;
 use crate::support::scenes::Lab;
 use crate::support::tcp::{ACK, CLIENT, FIN, PSH, RST, SERVER, SYN, Segment, Talk};
 
-const NAME: &str = MissingSynAck::RULE.name;
+pub(super) const NAME: &str = MissingSynAck::RULE.name;
 
 #[test]
 fn it_fires() {
@@ -80,7 +80,7 @@ fn a_client_waits_as_long_as_it_asks() {
 }
 
 /// A client that asks so often at a millisecond, three seconds apart, and gets no answer.
-fn asks(lab: &mut Lab, client: u8, server: (u8, u16), at: u64, syns: u64) {
+pub(super) fn asks(lab: &mut Lab, client: u8, server: (u8, u16), at: u64, syns: u64) {
     let mut talk = lab.talk(client, server, at, [30, 500]);
     let syn = talk.segment(CLIENT, SYN, b"");
     for _ in 0..syns {
@@ -99,7 +99,7 @@ fn insist(talk: &mut Talk, lab: &mut Lab, flags: u8) {
 }
 
 /// Another client, and another server: the capture holds both directions.
-fn elsewhere(lab: &mut Lab, at: u64) {
+pub(super) fn elsewhere(lab: &mut Lab, at: u64) {
     let mut talk = lab.talk(8, (10, 80), at, [30, 500]);
     lab.http(&mut talk, 300);
     talk.close(&mut lab.capture);

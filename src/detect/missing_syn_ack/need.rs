@@ -1,0 +1,164 @@
+//! Whether anybody needs what did not answer.
+
+use std::net::IpAddr;
+
+use crate::detect::missing_syn_ack::{Attempts, MissingSynAck};
+use crate::detect::ports::{is_known, is_random};
+use crate::detect::*;
+use crate::dissect::Endpoint;
+
+/// Its clients ask again and again, and that is all the capture holds.
+pub(super) fn is_unheard(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
+    book.notes.unheard.iter().any(|unheard| *unheard == host)
+}
+
+/// The clients ask a host beyond their link from addresses of the link.
+pub(super) fn asks_from_link_local(server: Endpoint, case: &Case<Attempts>) -> bool {
+    let is_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    !is_local(&server.address) && case.affected.clients.iter().all(is_local)
+}
+
+/// One client goes on asking a host that is not heard, on a port that no service is known by, and other
+/// connections of it open: something in the background looks for what was there.
+pub(super) fn is_poll(server: Endpoint, case: &Case<Attempts>, heard: &Heard) -> bool {
+    let alone = case.affected.clients.only();
+    !is_known(server.port) && !heard.sent(server.address) && alone.is_some_and(|client| heard.opens(*client))
+}
+
+/// What explains SYNs from one of several addresses.
+pub(super) const SPARE: &str =
+    "the host tries the service from every address it has, and got through from another one (RFC 8445)";
+
+/// On a host that speaks from several addresses: the service opened from another one.
+pub(super) fn is_spare(service: Endpoint, book: &Book<MissingSynAck>, heard: &Heard) -> bool {
+    heard.is_within_host() && book.total(&service).1.is_some_and(|total| total.opened > 0)
+}
+
+/// A port that no service is known by, and a host that the client has no other connection to: a peer that is
+/// gone.
+pub(super) fn is_stray(server: Endpoint, case: &Case<Attempts>, heard: &Heard) -> bool {
+    let other = |client: &IpAddr| {
+        let visit = heard.visits.of(*client, [server.address].iter());
+        visit.connections > visit.failed
+    };
+    is_random(server) && !case.affected.clients.iter().any(other)
+}
+
+/// The host opens connections of protocols that agree on further ports: FTP (RFC 959 section 3.2), ONC RPC
+/// (RFC 1833) and DCE RPC.
+pub(super) fn has_dynamic_ports(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
+    let opens = |port| book.total(&Endpoint { address: host, port }).1.is_some_and(|total| total.opened > 0);
+    [21, 111, 135].into_iter().any(opens)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::detect::missing_syn_ack::tests::{NAME, asks, elsewhere};
+    use crate::detect::testing::{in_traffic, one};
+    use crate::support::scenes::Lab;
+    use crate::support::tcp::{CLIENT, SYN, Talk};
+
+    /// A program asks for a device that is gone, every half a minute, while its host does other things.
+    #[test]
+    fn a_poll_in_the_background_is_no_outage() {
+        let findings = |port: u16, works: bool| {
+            in_traffic(NAME, |lab| {
+                (0..6).for_each(|number| asks(lab, 7, (66, port), 900 + number * 31_000, 3));
+                elsewhere(lab, 10);
+                if works {
+                    let mut talk = lab.talk(7, (10, 80), 2_000, [30, 500]);
+                    lab.http(&mut talk, 300);
+                }
+            })
+        };
+        one(&findings(3911, true), "silent", Severity::Warning);
+        one(&findings(3911, false), "silent", Severity::Critical);
+        one(&findings(5432, true), "silent", Severity::Critical);
+    }
+
+    /// Windows looks for hosts that have its updates already.
+    #[test]
+    fn peers_on_the_port_of_an_application_are_information() {
+        let findings = |port: u16, hosts: u8| {
+            in_traffic(NAME, |lab| {
+                (0..hosts).for_each(|host| asks(lab, 7, (30 + host, port), 900 + 40 * u64::from(host), 5));
+                elsewhere(lab, 40_000);
+            })
+        };
+        assert!(findings(7680, 9)[0].summary.contains("peers that are gone"));
+        for hosts in [2, 9] {
+            assert!(findings(7680, hosts).iter().all(|finding| finding.severity == Severity::Info));
+            assert!(findings(8443, hosts).iter().any(|finding| finding.severity > Severity::Info));
+        }
+    }
+
+    /// A host with an address of its own translator asks from every address it has.
+    #[test]
+    fn addresses_of_one_host_are_tried_together() {
+        let findings = |spare: [u8; 4], opens: bool| {
+            in_traffic(NAME, |lab| {
+                elsewhere(lab, 10);
+                for port in [3479, 8080] {
+                    if opens {
+                        let mut talk = lab.talk(7, (10, port), 900, [30, 500]);
+                        lab.http(&mut talk, 300);
+                    }
+                    for number in 0..3u16 {
+                        let client = (IpAddr::V4(Ipv4Addr::from(spare)), 41_000 + port + number);
+                        let mut talk = Talk::new(client, (lab.server(10), port), 900_000, [30, 500]);
+                        let syn = talk.segment(CLIENT, SYN, b"");
+                        for _ in 0..5 {
+                            talk.record(&mut lab.capture, &syn);
+                            talk.wait(1_000_000);
+                        }
+                    }
+                }
+            })
+        };
+        let spare = one(&findings([192, 0, 0, 6], true), "silent", Severity::Info);
+        assert!(spare.alternatives[0].contains("from every address it has"), "{spare:#?}");
+        one(&findings([192, 0, 0, 6], false), "silent", Severity::Critical);
+        one(&findings([192, 0, 2, 6], true), "silent", Severity::Critical);
+    }
+
+    /// Connections over IPv6 to hosts of so many networks, and over IPv4 to one that answers.
+    fn over_v6(lab: &mut Lab, networks: u16, answers: bool, hops: u8) {
+        let (client, mut link) = (lab.v6(1, 7), [0; 6]);
+        for number in 0..networks * 2 {
+            let server = (lab.v6(30 + number / 2, 0x80 + number), 443);
+            let at = 1_000_000 + u64::from(number) * 300_000;
+            let mut talk = Talk::new((client, 42_000 + number), server, at, [30, 500]);
+            link = talk.ends[CLIENT].mac;
+            talk.ends[CLIENT].ttl -= hops;
+            if answers && number == 0 {
+                lab.http(&mut talk, 300);
+                continue;
+            }
+            let syn = talk.segment(CLIENT, SYN, b"");
+            for _ in 0..6 {
+                talk.record(&mut lab.capture, &syn);
+                talk.wait(1_500_000);
+            }
+        }
+        let mut talk = lab.talk(7, (10, 80), 2_000, [30, 500]);
+        talk.ends[CLIENT].mac = link;
+        lab.http(&mut talk, 300);
+    }
+
+    #[test]
+    fn a_client_without_a_way_out_over_v6_is_one_finding() {
+        let findings = in_traffic(NAME, |lab| over_v6(lab, 3, false, 0));
+        let finding = one(&findings, "cut_off", Severity::Warning);
+        assert_eq!((findings.len(), finding.impact.services, finding.impact.failed_transactions), (1, 6, 6));
+        // One network may be down, an answer shows that there is a way, and who is far has another link.
+        for (networks, answers, hops) in [(1, false, 0), (3, true, 0), (3, false, 4)] {
+            let findings = in_traffic(NAME, |lab| over_v6(lab, networks, answers, hops));
+            assert!(!findings.iter().any(|finding| finding.variant == "cut_off"), "{findings:#?}");
+            let warns = findings.iter().any(|finding| finding.severity > Severity::Info);
+            assert_eq!(warns, hops == 0, "{findings:#?}");
+        }
+    }
+}
