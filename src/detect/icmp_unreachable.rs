@@ -24,7 +24,8 @@
 //! - Path MTU discovery (see `pmtud`), redirects, and packets that go round (see `routing_loop`).
 //! - Errors about answers: a client that has closed its socket says "port unreachable" to a late answer.
 //! - Errors that a connection survived (RFC 1122 section 4.2.3.9: they are hints), and errors that quote a
-//!   packet that the capture does not hold, as in backscatter.
+//!   packet that the capture does not hold, as in backscatter. Not so those that a host sends to itself,
+//!   because it finds no way to send the packet.
 //! - One or two datagrams that nobody sends again.
 //! - Several services behind one device that one client alone asked for once or twice each. Information.
 //! - Many services that one client alone asked for: a scan or an inventory, for information.
@@ -190,10 +191,12 @@ impl Detector for IcmpUnreachable {
             return;
         };
         let sent = flow.half(Direction::ToServer);
-        let Some((_, ttl)) = sent.ttl.filter(|_| sent.packets > 0) else {
+        // What a host tells itself has not left it: no neighbour said its link address.
+        let own = asked.iter().all(|error| error.reporter == flow.client.address);
+        if sent.packets == 0 && !own {
             return book.not_judged("the quoted packets are not in the capture");
-        };
-        if u64::from(ttl) <= self.probe_ttl {
+        }
+        if sent.ttl.is_some_and(|(_, ttl)| u64::from(ttl) <= self.probe_ttl) {
             return book.not_judged("sent with a low TTL, as traceroute does");
         }
         if flow.laps.is_some() && kind == Kind::TimeExceeded {
@@ -479,6 +482,28 @@ mod tests {
         });
         let finding = one(&findings, "port", Severity::Info);
         assert!(finding.summary.contains("The host itself reports it."), "{}", finding.summary);
+    }
+
+    /// On the loopback interface: nobody says the link address of the server, and no SYN leaves the host.
+    #[test]
+    fn what_a_host_tells_itself_is_no_backscatter() {
+        let findings = |own: bool| {
+            in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (66, 443), 10, [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                let sent = talk.frame(&syn);
+                let source = if own { lab.client(7) } else { lab.router() };
+                for number in 0..3 {
+                    let ip = Ip { source, destination: lab.client(7), ttl: 128, id: number };
+                    let message = ip.icmp_error(3, 1, 0, datagram(&sent));
+                    let at = 500_000 + u64::from(number) * 4_000_000;
+                    lab.capture.record(at, ethernet([4; 6], [2; 6], None, &message));
+                }
+            })
+        };
+        let finding = one(&findings(true), "host", Severity::Info);
+        assert_eq!(finding.impact.failed_transactions, 1, "{}", finding.summary);
+        assert!(findings(false).is_empty());
     }
 
     #[test]
