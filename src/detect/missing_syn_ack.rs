@@ -28,6 +28,7 @@
 //!
 //! # What it leaves alone
 //! - Refused and unreachable connections: those are answers (see `connection_refused`).
+//! - Five SYNs of one connection and more, less than 200 ms apart: a program makes them, and nobody waits.
 //! - Connections whose later packets show that the SYN-ACK existed.
 //! - An IPv6 attempt that its client gave up because an IPv4 one to the same port opened meanwhile (RFC
 //!   8305).
@@ -47,6 +48,9 @@
 //! - Several services of a living host that one client asks without insisting, and nothing of which it opens:
 //!   it looks for what the host offers.
 //!
+//! Services that one client alone asks in vain are one finding, a scan, unless it repeats its SYNs or comes back
+//! to each several times. So are three hosts and more that answer one client late within three seconds.
+//!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.
 //!
@@ -61,10 +65,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detect::missing_syn_ack::need::{
-    SPARE, asks_from_link_local, is_poll, is_spare, is_stray, is_unheard,
+    SPARE, asks_from_link_local, is_poll, is_spare, is_stray, is_unheard, outpaces_clients,
 };
 use crate::detect::missing_syn_ack::sweeps::{
-    client_sweep, cut_off, cut_off_clients, insists, late_client, waited,
+    client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, waited,
 };
 use crate::detect::ports::is_peer;
 use crate::detect::races::Races;
@@ -256,6 +260,9 @@ impl Detector for MissingSynAck {
         if silent && traces_route(flow, handshake) {
             return book.not_judged("SYNs with the TTLs of a route trace");
         }
+        if silent && outpaces_clients(handshake, last.time - first.time) {
+            return book.not_judged("SYNs repeated faster than any client repeats them");
+        }
         let unseen = handshake.outcome == HandshakeOutcome::ReplyUnseen;
         let opened = unseen || handshake.outcome == HandshakeOutcome::Established;
         if let Some(total) = book.judged(&flow.server) {
@@ -359,7 +366,13 @@ impl Detector for MissingSynAck {
             let client = case.affected.clients.only().filter(|_| key.1 == Outcome::Late);
             client.copied().filter(|_| case.counts.answered < case.flows())
         });
-        let late = late.into_iter().map(late_client);
+        let at_once = late_together(book);
+        let late_at_once = book.group(1, |key, case| {
+            let client = case.affected.clients.only().filter(|_| key.1 == Outcome::Late)?;
+            let [from, until] = at_once.get(client)?;
+            case.first_seen().filter(|first| from <= first && first <= until).map(|_| *client)
+        });
+        let late = late.into_iter().chain(late_at_once).map(late_client);
         asked_by
             .into_iter()
             .chain(peers)

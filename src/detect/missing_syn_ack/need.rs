@@ -6,6 +6,8 @@ use crate::detect::missing_syn_ack::{Attempts, MissingSynAck};
 use crate::detect::ports::{is_known, is_random};
 use crate::detect::*;
 use crate::dissect::Endpoint;
+use crate::flow::Handshake;
+use crate::time::Span;
 
 /// Its clients ask again and again, and that is all the capture holds.
 pub(super) fn is_unheard(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
@@ -161,4 +163,13 @@ mod tests {
             assert_eq!(warns, hops == 0, "{findings:#?}");
         }
     }
+}
+
+/// So many SYNs in this time come from no TCP: its first time-out is a second (RFC 6298 section 2.1), and none
+/// that is in use waits less than 200 ms or fails to double it.
+pub(super) fn outpaces_clients(handshake: &Handshake, length: Span) -> bool {
+    const SOME: u32 = 5;
+    const LEAST: Span = Span::millis(200);
+    let gaps = i64::from(handshake.syn_count.saturating_sub(1));
+    handshake.syn_count >= SOME && length.0 < LEAST.0.saturating_mul(gaps)
 }

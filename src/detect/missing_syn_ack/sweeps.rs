@@ -11,7 +11,38 @@ use crate::detect::ports::{is_known, is_peer, is_random};
 use crate::detect::scope::{is_neighbourhood, is_scattered, network};
 use crate::detect::*;
 use crate::dissect::Endpoint;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
+
+/// Connections to each service, from which a client that asks many of them needs them: it comes back with a
+/// new one for each that failed. A scan tries its targets once, and some again. A judgement.
+const COMES_BACK: u64 = 3;
+
+/// Services that one client reached late at the same time, from which the client's way is what they share.
+const TOGETHER: usize = 3;
+
+/// At the same time: within the first time-outs of a SYN (RFC 6298 section 2: a second, and its double).
+const AT_ONCE: Span = Span::secs(3);
+
+/// When clients got late answers from several hosts at once: the first and the last of their SYNs.
+pub(super) fn late_together(book: &Book<MissingSynAck>) -> BTreeMap<IpAddr, [Timestamp; 2]> {
+    let mut late: BTreeMap<IpAddr, BTreeSet<(Timestamp, IpAddr)>> = BTreeMap::new();
+    for ((server, _), case) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Late) {
+        if let Some((client, first)) = case.affected.clients.only().zip(case.first_seen()) {
+            late.entry(*client).or_default().insert((first, server.address));
+        }
+    }
+    let most = |asked: BTreeSet<(Timestamp, IpAddr)>| {
+        let windows = asked.iter().map(|(from, _)| {
+            let within = asked.range((*from, IpAddr::V4(0.into()))..);
+            let within = within.take_while(|(first, _)| *first - *from < AT_ONCE);
+            let hosts: BTreeSet<IpAddr> = within.clone().map(|(_, host)| *host).collect();
+            (hosts.len(), std::cmp::Reverse(*from), within.last().map_or(*from, |(last, _)| *last))
+        });
+        windows.max().filter(|(hosts, ..)| *hosts >= TOGETHER)
+    };
+    let together = late.into_iter().filter_map(|(client, asked)| Some((client, most(asked)?)));
+    together.map(|(client, (_, from, until))| (client, [from.0, until])).collect()
+}
 
 /// One client asks many services: many ports of few hosts, or host after host, are nobody's daily work.
 pub(super) fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
@@ -26,14 +57,20 @@ pub(super) fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<Miss
     // A way out that is broken is broken for the ports that people use.
     let peers = ports > known.len() && 2 * ports > strange.len();
     let near = cases >= 5 * hosts.count() || is_neighbourhood(&hosts);
-    let scan = !insists(&case) || near || peers || is_scattered(&hosts, case.flows());
+    let comes_back = case.flows() >= COMES_BACK * cases;
+    let once = !comes_back && (near || !insists(&case));
+    let scan = once || peers || is_scattered(&hosts, case.flows());
+    let most = if insists(&case) && !near { Severity::Critical } else { Severity::Warning };
     let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
     let how = match scan {
         true if peers => ", as for peers that are gone",
         true => SCAN,
         false => "",
     };
-    let draft = sweep(&mut case, how, title)
+    let draft = sweep(&mut case, how, title);
+    let severity = draft.weight().min(most);
+    let draft = draft
+        .severity(severity)
         .services(cases)
         .count("services", cases)
         .count("hosts", hosts.count())
@@ -186,5 +223,78 @@ impl MissingSynAck {
             false => draft.could_be(["the host is down or cut off", "a filter drops what is sent to it"]),
         };
         (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::testing::{in_traffic, one};
+    use crate::support::tcp::{CLIENT, SYN};
+
+    const NAME: &str = MissingSynAck::RULE.name;
+
+    /// Eight controllers that a client polls every five seconds, `rounds` times, with two SYNs each.
+    fn polls(rounds: u64) -> Vec<Finding> {
+        in_traffic(NAME, |lab| {
+            for (round, host) in (0..rounds).flat_map(|round| (20..28).map(move |host| (round, host))) {
+                let mut talk = lab.talk(7, (host, 102), 20_000 + round * 5_000 + u64::from(host), [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                talk.record(&mut lab.capture, &syn);
+                talk.wait(3_000_000);
+                talk.record(&mut lab.capture, &syn);
+            }
+            let mut last = lab.talk(8, (9, 80), 120_000, [30, 500]);
+            lab.http(&mut last, 300);
+        })
+    }
+
+    #[test]
+    fn who_comes_back_needs_what_it_asks_for() {
+        let findings = polls(5);
+        let finding = one(&findings, "silent", Severity::Warning);
+        assert!(!finding.summary.contains("scan"), "{}", finding.summary);
+        one(&polls(1), "silent", Severity::Info);
+    }
+
+    /// A generator sends one SYN again and again; a client waits longer each time.
+    #[test]
+    fn what_repeats_faster_than_a_client_is_none() {
+        for (apart, found) in [(70, 0), (1_000, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (20, 80), 20_000, [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                for _ in 0..40 {
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(apart * 1_000);
+                }
+                let mut last = lab.talk(8, (9, 80), 120_000, [30, 500]);
+                lab.http(&mut last, 300);
+            });
+            assert_eq!(findings.len(), found, "{apart} ms: {findings:#?}");
+        }
+    }
+
+    /// Hosts whose SYN-ACK comes only to the second SYN, a second later.
+    fn late(hosts: u8, apart: u64) -> Vec<Finding> {
+        in_traffic(NAME, |lab| {
+            for host in 20..20 + hosts {
+                let at = 20_000 + u64::from(host) * apart;
+                let mut talk = lab.talk(7, (host, 443), at, [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                talk.record(&mut lab.capture, &syn);
+                talk.wait(1_000_000);
+                talk.handshake(&mut lab.capture);
+            }
+        })
+    }
+
+    #[test]
+    fn services_that_are_late_at_the_same_time_are_one_finding() {
+        let findings = late(3, 100);
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        assert!(findings[0].title.starts_with("3 services answer"), "{}", findings[0].title);
+        assert_eq!(late(3, 10_000).len(), 3);
+        assert_eq!(late(2, 100).len(), 2);
     }
 }

@@ -482,7 +482,7 @@ fn a_client_that_is_late_everywhere_is_one_finding() {
     };
     let finding = findings(8);
     assert!(one(&finding, "late", Severity::Warning).title.starts_with("8 services"), "{finding:#?}");
-    assert_eq!((finding.len(), findings(3).len()), (1, 3));
+    assert_eq!((finding.len(), findings(2).len()), (1, 2));
 }
 
 /// No TCP opens a connection with a SYN that ends it: what discards such a segment, discards a probe.

@@ -230,7 +230,7 @@ fn a_storm_without_its_denominator_is_not_judged() {
 #[test]
 fn what_a_scanner_provokes_is_information() {
     use crate::detect::testing::in_traffic;
-    use crate::support::tcp::{ACK, CLIENT, PSH, RST, SERVER, SYN};
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN};
     let findings = |ports: u16| {
         in_traffic(NAME, |lab| {
             for port in 0..ports {
