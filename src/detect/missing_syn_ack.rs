@@ -37,8 +37,9 @@
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
 //! - Silent ports of one host, several silent hosts of one client, or services that answer it late are one
-//!   finding. It is information when a client tries many ports of few hosts, one address after the
-//!   other, addresses all over the Internet once each, or does not repeat its SYNs.
+//!   finding; three hosts that do so within 3 s are. It is information when a client tries many ports of few
+//!   hosts, one address after the other, or addresses all over the Internet once each, or does not repeat
+//!   its SYNs; not when it comes back to each several times.
 //! - Ports that no service is known by: a single try of one client there is information, and so are several
 //!   ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
 //!   RPC agree on such ports: what a client tries on a host that it has another connection to counts.
@@ -47,9 +48,6 @@
 //!   holds packets from 192.0.0.0/29 (RFC 7335) was made on that host. Information.
 //! - Several services of a living host that one client asks without insisting, and nothing of which it opens:
 //!   it looks for what the host offers.
-//!
-//! Services that one client alone asks in vain are one finding, a scan, unless it repeats its SYNs or comes back
-//! to each several times. So are three hosts and more that answer one client late within three seconds.
 //!
 //! # What it does not claim
 //! Which device dropped the packets, or that any did: the capture shows only what passed it.

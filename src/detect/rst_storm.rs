@@ -337,8 +337,8 @@ fn is_from_elsewhere(flow: &Flow, reset: &Reset) -> bool {
         || links.len() > 1 && links.iter().any(|link| link.first.packet == reset.at.packet)
 }
 
-/// It answers a segment of no connection that ever was: its number is the one that the segment acknowledges (RFC
-/// 9293 section 3.10.7.1), and programs that make segments up leave that 0.
+/// It answers a segment of no connection that ever was: its number is the one that the segment acknowledges
+/// (RFC 9293 section 3.10.7.1), and programs that make segments up leave that 0.
 fn is_made_up(tcp: &TcpFlow, reset: &Reset) -> bool {
     reset.class == ResetClass::NoSocket && reset.seq.0 == 0 && tcp.handshake.syn_count == 0
 }

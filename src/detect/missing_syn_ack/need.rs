@@ -165,8 +165,8 @@ mod tests {
     }
 }
 
-/// So many SYNs in this time come from no TCP: its first time-out is a second (RFC 6298 section 2.1), and none
-/// that is in use waits less than 200 ms or fails to double it.
+/// So many SYNs in this time come from no TCP: its first time-out is a second (RFC 6298 section 2.1), and
+/// none that is in use waits less than 200 ms or fails to double it.
 pub(super) fn outpaces_clients(handshake: &Handshake, length: Span) -> bool {
     const SOME: u32 = 5;
     const LEAST: Span = Span::millis(200);
