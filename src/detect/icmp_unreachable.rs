@@ -118,6 +118,8 @@ counts! {
         messages: u64,
         connections: u64,
         datagram_flows: u64,
+        /// Sent in those.
+        datagrams: u64,
         pings: u64,
         /// Who reports.
         reporters: Distinct<IpAddr, 8>,
@@ -203,6 +205,8 @@ impl Detector for IcmpUnreachable {
             return;
         }
         let last = asked.last().map_or(first.at, |error| error.at);
+        // Not all errors are kept.
+        let last = if flow.icmp_errors_dropped > 0 { flow.last } else { last };
         let survived = answers.last.is_some_and(|at| at.packet > first.at.packet)
             || flow.tcp.as_ref().is_some_and(|tcp| tcp.is_closed());
         if survived {
@@ -220,7 +224,10 @@ impl Detector for IcmpUnreachable {
                 counts.longest_wait[0].add(wait.0.unsigned_abs());
             }
             1 | 58 => counts.pings += 1,
-            _ => counts.datagram_flows += 1,
+            _ => {
+                counts.datagram_flows += 1;
+                counts.datagrams += sent.packets;
+            }
         }
         counts.messages += asked.len() as u64 + flow.icmp_errors_dropped;
         for error in &asked {
@@ -287,12 +294,13 @@ impl IcmpUnreachable {
         let own = case.counts.reporters.only() == Some(&server.address);
         let reporter = if own { "The host itself reports it.".to_owned() } else { reported_by(case) };
         let summary = format!(
-            "{} got no answer from {name}: {} of {} ended with ICMP \"{}\". {reporter}{}{before}",
+            "{} got no answer from {name}: {} of {} ended with ICMP \"{}\". {reporter}{}{}{before}",
             case.clients(),
             case.failed,
             plural(of, "flow"),
             meaning(case),
             waited(case),
+            again(case),
         );
         Draft::new(kind, title, summary).severity(self.severity(case, answered > 0))
     }
@@ -323,6 +331,15 @@ fn meaning(case: &Case<Errors>) -> String {
     let mut words: Vec<&str> = case.counts.meanings.iter().map(String::as_str).collect();
     words.sort_unstable();
     words.join(", ")
+}
+
+/// Whoever sends datagrams is not told by TCP, and may go on.
+fn again(case: &Case<Errors>) -> String {
+    let Errors { messages, datagrams, .. } = case.counts;
+    match case.counts.connections == 0 && datagrams > case.failed {
+        true => format!(" {} came for {}.", plural(messages, "such error"), plural(datagrams, "datagram")),
+        false => String::new(),
+    }
 }
 
 fn reported_by(case: &Case<Errors>) -> String {
@@ -482,6 +499,29 @@ mod tests {
         });
         let finding = one(&findings, "port", Severity::Info);
         assert!(finding.summary.contains("The host itself reports it."), "{}", finding.summary);
+    }
+
+    /// One socket goes on sending. Not all errors about a flow are kept, and all count.
+    #[test]
+    fn datagrams_that_go_on_are_counted() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..100u16 {
+                let (client, server) = ((lab.client(7), 41_000), (lab.server(9), 514));
+                let at = u64::from(number) * 70_000;
+                let sent = lab.udp(at, client, server, b"line");
+                let ip = Ip { source: server.0, destination: client.0, ttl: 60, id: number };
+                let message = ip.icmp_error(3, 3, 0, datagram(&sent));
+                lab.capture.record(at + 800, ethernet([4; 6], [2; 6], None, &message));
+            }
+        });
+        let finding = one(&findings, "port", Severity::Info);
+        assert!(finding.summary.contains("100 such errors came for 100 datagrams."), "{}", finding.summary);
+        assert!(
+            finding
+                .last_seen
+                .zip(finding.first_seen)
+                .is_some_and(|(last, first)| last - first > Span::secs(6))
+        );
     }
 
     /// On the loopback interface: nobody says the link address of the server, and no SYN leaves the host.

@@ -53,6 +53,15 @@ pub(super) fn has_dynamic_ports(host: IpAddr, book: &Book<MissingSynAck>) -> boo
     [21, 111, 135].into_iter().any(opens)
 }
 
+/// So many SYNs in this time come from no TCP: its first time-out is a second (RFC 6298 section 2.1), and
+/// none that is in use waits less than 200 ms or fails to double it.
+pub(super) fn outpaces_clients(handshake: &Handshake, length: Span) -> bool {
+    const SOME: u32 = 5;
+    const LEAST: Span = Span::millis(200);
+    let gaps = i64::from(handshake.syn_count.saturating_sub(1));
+    handshake.syn_count >= SOME && length.0 < LEAST.0.saturating_mul(gaps)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
@@ -163,13 +172,4 @@ mod tests {
             assert_eq!(warns, hops == 0, "{findings:#?}");
         }
     }
-}
-
-/// So many SYNs in this time come from no TCP: its first time-out is a second (RFC 6298 section 2.1), and
-/// none that is in use waits less than 200 ms or fails to double it.
-pub(super) fn outpaces_clients(handshake: &Handshake, length: Span) -> bool {
-    const SOME: u32 = 5;
-    const LEAST: Span = Span::millis(200);
-    let gaps = i64::from(handshake.syn_count.saturating_sub(1));
-    handshake.syn_count >= SOME && length.0 < LEAST.0.saturating_mul(gaps)
 }
