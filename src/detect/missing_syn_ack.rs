@@ -37,7 +37,7 @@
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
 //! - Silent ports of one host, several silent hosts of one client, or services that answer it late are one
-//!   finding; three hosts that do so within 3 s are. It is information when a client tries many ports of few
+//!   finding; three silent hosts of one network are, and three that answer late within 3 s. It is information when a client tries many ports of few
 //!   hosts, one address after the other, or addresses all over the Internet once each, or does not repeat
 //!   its SYNs; not when it comes back to each several times.
 //! - Ports that no service is known by: a single try of one client there is information, and so are several
@@ -66,7 +66,7 @@ use crate::detect::missing_syn_ack::need::{
     SPARE, asks_from_link_local, is_poll, is_spare, is_stray, is_unheard, outpaces_clients,
 };
 use crate::detect::missing_syn_ack::sweeps::{
-    client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, waited,
+    are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, waited,
 };
 use crate::detect::ports::is_peer;
 use crate::detect::races::Races;
@@ -289,7 +289,9 @@ impl Detector for MissingSynAck {
             book.case((flow.server, outcome))
         };
         let Some(case) = case else { return };
-        case.flow(flow, [*first, flow.last]);
+        // What is late is over when the connection is open.
+        let open = handshake.ack.filter(|_| outcome == Outcome::Late);
+        case.flow(flow, [*first, open.unwrap_or(flow.last)]);
         case.failed += u64::from(outcome != Outcome::Late);
         case.lost += waited;
         case.counts.syns += u64::from(handshake.syn_count);
@@ -353,7 +355,7 @@ impl Detector for MissingSynAck {
         }
         // Many ports of one host are about that host.
         hosts.values_mut().for_each(|hosts| hosts.retain(|_, ports| *ports < HOSTS));
-        hosts.retain(|_, hosts| hosts.len() as u64 >= HOSTS);
+        hosts.retain(|_, hosts| hosts.len() as u64 >= HOSTS || are_kin(hosts));
         let on_hosts = book.group(1, |key, case| {
             let client = case.affected.clients.only().filter(|_| silent(key))?;
             hosts.get(client).is_some_and(|hosts| hosts.contains_key(&key.0.address)).then_some(*client)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::detect::missing_syn_ack::need::{SPARE, has_dynamic_ports, is_spare, is_unheard};
 use crate::detect::missing_syn_ack::{
-    Attempts, LOOKS, MissingSynAck, Outcome, PERSISTENT, SILENT_PORT, UNHEARD,
+    Attempts, HOSTS, LOOKS, MissingSynAck, Outcome, PERSISTENT, SILENT_PORT, UNHEARD,
 };
 use crate::detect::ports::{is_known, is_peer, is_random};
 use crate::detect::scope::{is_neighbourhood, is_scattered, network};
@@ -17,11 +17,18 @@ use crate::time::{Span, Timestamp};
 /// new one for each that failed. A scan tries its targets once, and some again. A judgement.
 const COMES_BACK: u64 = 3;
 
-/// Services that one client reached late at the same time, from which the client's way is what they share.
+/// Hosts of one network that one client gets no answer from, or hosts that answer it late at the same time,
+/// from which the way there is what they share.
 const TOGETHER: usize = 3;
 
 /// At the same time: within the first time-outs of a SYN (RFC 6298 section 2: a second, and its double).
 const AT_ONCE: Span = Span::secs(3);
+
+/// Several hosts, and all of one network: what answers none of them is the way there.
+pub(super) fn are_kin(hosts: &BTreeMap<IpAddr, u64>) -> bool {
+    let networks: BTreeSet<IpAddr> = hosts.keys().map(|host| network(*host)).collect();
+    hosts.len() >= TOGETHER && networks.len() == 1
+}
 
 /// When clients got late answers from several hosts at once: the first and the last of their SYNs.
 pub(super) fn late_together(book: &Book<MissingSynAck>) -> BTreeMap<IpAddr, [Timestamp; 2]> {
@@ -60,7 +67,10 @@ pub(super) fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<Miss
     let comes_back = case.flows() >= COMES_BACK * cases;
     let once = !comes_back && (near || !insists(&case));
     let scan = once || peers || is_scattered(&hosts, case.flows());
-    let most = if insists(&case) && !near { Severity::Critical } else { Severity::Warning };
+    let most = match insists(&case) && !near && hosts.count() >= HOSTS {
+        true => Severity::Critical,
+        false => Severity::Warning,
+    };
     let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
     let how = match scan {
         true if peers => ", as for peers that are gone",
@@ -230,7 +240,7 @@ impl MissingSynAck {
 mod tests {
     use super::*;
     use crate::detect::testing::{in_traffic, one};
-    use crate::support::tcp::{CLIENT, SYN};
+    use crate::support::tcp::{ACK, CLIENT, PSH, SERVER, SYN};
 
     const NAME: &str = MissingSynAck::RULE.name;
 
@@ -275,6 +285,28 @@ mod tests {
         }
     }
 
+    /// Addresses of one network of a content provider, and of three networks.
+    #[test]
+    fn hosts_of_one_network_are_one_finding() {
+        for (apart, found) in [(0, 1), (1, 3)] {
+            let findings = in_traffic(NAME, |lab| {
+                for host in 0..3u8 {
+                    let mut talk = lab.talk(7, (20 + host, 443), 20_000 + u64::from(host), [30, 500]);
+                    talk.ends[SERVER].address = [198, 51, 100 + host * apart, 7 + host].into();
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    for pause in [1, 2, 4, 8, 16] {
+                        talk.record(&mut lab.capture, &syn);
+                        talk.wait(pause * 1_000_000);
+                    }
+                }
+                let mut last = lab.talk(7, (9, 80), 120_000, [30, 500]);
+                lab.http(&mut last, 300);
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+            assert!(findings.iter().all(|finding| finding.severity == Severity::Warning), "{findings:#?}");
+        }
+    }
+
     /// Hosts whose SYN-ACK comes only to the second SYN, a second later.
     fn late(hosts: u8, apart: u64) -> Vec<Finding> {
         in_traffic(NAME, |lab| {
@@ -285,6 +317,8 @@ mod tests {
                 talk.record(&mut lab.capture, &syn);
                 talk.wait(1_000_000);
                 talk.handshake(&mut lab.capture);
+                talk.wait(600_000_000);
+                talk.send(&mut lab.capture, CLIENT, ACK | PSH, b"bye");
             }
         })
     }
@@ -294,6 +328,9 @@ mod tests {
         let findings = late(3, 100);
         assert_eq!(findings.len(), 1, "{findings:#?}");
         assert!(findings[0].title.starts_with("3 services answer"), "{}", findings[0].title);
+        // What comes later is no part of it.
+        let seen = findings[0].last_seen.zip(findings[0].first_seen);
+        assert!(seen.is_some_and(|(last, first)| last - first < Span::secs(5)), "{seen:?}");
         assert_eq!(late(3, 10_000).len(), 3);
         assert_eq!(late(2, 100).len(), 2);
     }
