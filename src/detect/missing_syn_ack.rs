@@ -36,10 +36,11 @@
 //! - SYNs with the low TTLs of a route trace.
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
-//! - Silent ports of one host, several silent hosts of one client, or services that answer it late are one
-//!   finding; three silent hosts of one network are, and three that answer late within 3 s. It is information when a client tries many ports of few
-//!   hosts, one address after the other, or addresses all over the Internet once each, or does not repeat
-//!   its SYNs; not when it comes back to each several times.
+//! - Silent ports of one host, several silent hosts of one client, or services that answer it late are
+//!   one finding; three silent hosts of one network are, and three that answer late within 3 s. It is
+//!   information when a client tries many ports of few hosts, one address after the other, or addresses
+//!   all over the Internet once each, or does not repeat its SYNs; not when it comes back to each several
+//!   times.
 //! - Ports that no service is known by: a single try of one client there is information, and so are several
 //!   ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
 //!   RPC agree on such ports: what a client tries on a host that it has another connection to counts.
