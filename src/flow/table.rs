@@ -566,14 +566,15 @@ impl FlowTable {
         }
     }
 
-    /// The capture is over: when each flow that is still open would have ended, and its id.
-    pub(crate) fn remaining(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
+    /// The capture is over: when each flow that is open would have ended, its id, and whether it is one SYN.
+    pub(crate) fn remaining(&mut self) -> impl Iterator<Item = (Timestamp, u64, bool)> {
         self.remaining =
             self.open.iter().map(|(at, slot)| (slot.entry().deadline(), slot.id(), at)).collect();
         self.remaining.sort_unstable_by(|one, other| other.cmp(one));
         // Nobody looks for them any more: to take each out by itself would cost two misses of the caches.
         (self.index, self.ranks) = (HashTable::new(), Vec::new());
-        self.remaining.iter().map(|(deadline, id, _)| (*deadline, *id))
+        let attempt = |at: usize| matches!(self.open[at], Slot::Attempt(_));
+        self.remaining.iter().map(move |(deadline, id, at)| (*deadline, *id, attempt(*at)))
     }
 
     /// Ends the flows of [`remaining`](Self::remaining) up to and with `bound`.

@@ -13,9 +13,12 @@ use crate::pipeline::{Batch, Limiter, Partition, PartitionState, Rows, StreamNum
 use crate::time::Timestamp;
 
 /// Flows closed at a time when the capture is over, however many threads there are: rows leave in order
-/// within a slice. As rows they are half a megabyte, which is still in the caches when they are shown and
-/// written: 1024 took a third more time for a flood.
-const SLICE: usize = 256;
+/// within a slice, and a flow may contain what was final before another flow.
+const SLICE: usize = 1024;
+
+/// Attempts closed at a time: they contain nothing. As rows they are half a megabyte, which is still in the
+/// caches when they are shown and written; with 1024 a flood took a third more time.
+const ATTEMPTS: usize = 256;
 
 /// Stage 2 of all partitions, and the rows between it and the tables.
 pub(super) struct Tracker {
@@ -87,13 +90,18 @@ impl Tracker {
     /// Closes the flows still open at the end, `clock`, in slices: as rows, all of them together would take
     /// several times their memory.
     pub(super) fn close_remaining(&mut self, clock: Timestamp, rows: &mut (dyn Rows + Send)) {
-        let mut remaining: Vec<(Timestamp, u64)> =
+        let mut remaining: Vec<(Timestamp, u64, bool)> =
             self.partitions.par_iter_mut().flat_map_iter(Partition::remaining).collect();
         remaining.par_sort_unstable();
-        for slice in remaining.chunks(SLICE) {
+        let slices = remaining.chunks(SLICE).flat_map(|slice| {
+            let attempts = slice.iter().all(|(.., attempt)| *attempt);
+            slice.chunks(if attempts { ATTEMPTS } else { SLICE })
+        });
+        for slice in slices {
             let (ready, partitions) = (std::mem::take(&mut self.ready), &mut self.partitions);
             let (numbers, books) = (&self.numbers, &self.books);
-            let bound = slice[slice.len() - 1];
+            let (deadline, id, _) = slice[slice.len() - 1];
+            let bound = (deadline, id);
             let close = |(index, partition): (usize, &mut Partition)| {
                 let rows = partition.close_remaining(bound, clock);
                 books.show(&rows);

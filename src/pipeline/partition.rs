@@ -105,8 +105,8 @@ impl Partition {
         self.table.expire(clock)
     }
 
-    /// No packet follows: when each flow that is still open would have ended, and its id.
-    pub fn remaining(&mut self) -> impl Iterator<Item = (Timestamp, u64)> {
+    /// No packet follows: when each flow that is open would have ended, its id, and whether it is one SYN.
+    pub fn remaining(&mut self) -> impl Iterator<Item = (Timestamp, u64, bool)> {
         self.table.remaining()
     }
 
