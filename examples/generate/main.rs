@@ -1,14 +1,16 @@
 //! Writes captures of any size: always the same bytes for the same arguments, and never more in memory than
 //! what is on its way.
 //!
-//! `cargo run --release --example generate -- <kind> <size> <out> [seed]`; sizes are like `100M` or `10G`, a
-//! name that ends in `.pcapng` gets that format. A smaller capture is the beginning of a larger one.
+//! `cargo run --release --example generate -- <kind> <size> <out> [seed]`, or `again <size> <out> <capture>...`;
+//! sizes are like `100M` or `10G`, a name that ends in `.pcapng` gets that format. A smaller capture is the
+//! beginning of a larger one, but for `again`.
 
 #![allow(missing_docs, clippy::print_stderr, unreachable_pub)]
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod again;
 mod crowd;
 mod dice;
 mod flood;
@@ -32,14 +34,18 @@ const KINDS: &str = "\
   flood     a SYN flood alone, every SYN from another source
   elephant  one connection
   quic      20000 QUIC connections at a time, and nothing else
-  many      short connections, every other one left open; 5 million in 4G";
+  many      short connections, every other one left open; 5 million in 4G
+  again     the captures named behind OUT, over and over, every copy between other hosts";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage = || Error::other(format!("usage: generate KIND SIZE OUT [SEED]\n{KINDS}"));
-    let [kind, size, out, seed @ ..] = arguments.as_slice() else { return Err(usage()) };
+    let usage = || Error::other(format!("usage: generate KIND SIZE OUT [SEED | CAPTURE...]\n{KINDS}"));
+    let [kind, size, out, rest @ ..] = arguments.as_slice() else { return Err(usage()) };
     let size = bytes(size).ok_or_else(usage)?;
-    let seed = seed.first().map_or(Some(1), |seed| seed.parse().ok()).ok_or_else(usage)?;
+    let seed = match rest {
+        [seed] if kind != "again" => seed.parse().map_err(|_| usage())?,
+        _ => 1,
+    };
     let actors: Vec<Box<dyn Actor>> = match kind.as_str() {
         "mixed" | "vxlan" => web::crowd(Traffic::browsing(5), seed),
         "lossy" => web::crowd(Traffic::browsing(50), seed),
@@ -47,6 +53,7 @@ fn main() -> Result<()> {
         "small" => flood::crowd(true, seed),
         "flood" => flood::crowd(false, seed),
         "quic" => quic::crowd(seed),
+        "again" if !rest.is_empty() => again::crowd(rest, size)?,
         "many" => short::crowd(seed),
         _ => return Err(usage()),
     };
