@@ -20,7 +20,7 @@ use pcapsy::capture::{CaptureLimits, Reader};
 use pcapsy::config::Config;
 use pcapsy::detect::is_probed;
 use pcapsy::dissect::dissect;
-use pcapsy::extract::{Again, Packet, Picked};
+use pcapsy::extract::{self, Again, Conversations, Packet, Picked};
 use pcapsy::flow::{Flow, FlowHead};
 use pcapsy::local::{self, Run};
 use pcapsy::pipeline::{Outcome, Rows};
@@ -47,10 +47,15 @@ fn written(
     folder: &Path,
     redaction: Option<&mut Redaction>,
 ) -> (Vec<PathBuf>, Vec<Picked>) {
-    let again = Again::new(&outcome.files, &Config::default().capture_limits());
+    let again = Again::new(&outcome.files, &outcome.chunks, &Config::default().capture_limits());
     let picked = evidence::of_incidents(report, evidence::INCIDENTS, &again).expect("readable again");
     let files = &outcome.files;
-    let paths = evidence::write(report, files, &again, &picked, redaction, folder).expect("written");
+    let mut conversations = Conversations::of(&picked);
+    let paths = evidence::write(report, files, &again, &picked, redaction, &mut conversations, folder);
+    let paths = paths.expect("written");
+    let (drawn, alone) =
+        (conversations.finish(), extract::conversations(&again, &picked).expect("readable again"));
+    assert_eq!(format!("{drawn:?}"), format!("{alone:?}"), "the same packets at either time");
     (paths, picked)
 }
 
@@ -396,7 +401,7 @@ fn a_redacted_capture_is_read_like_the_original() {
         let (mut secrets, mut before, mut after) = (Secrets::default(), Read::default(), Read::default());
         analyzed(std::slice::from_ref(&path), &mut secrets);
         let (outcome, _) = analyzed(std::slice::from_ref(&path), &mut before);
-        let again = Again::new(&outcome.files, &Config::default().capture_limits());
+        let again = Again::new(&outcome.files, &outcome.chunks, &Config::default().capture_limits());
         let mut redaction = Redaction::new(Some("a key of a test"), false).expect("a key");
         let everything = || 0..=again.last();
         let add = |packet: &Packet<'_>| {
@@ -449,4 +454,46 @@ fn opened(files: &[PathBuf], say: &mut impl FnMut(String)) {
             say(format!("tshark: {commented} comments on {packets} packets of {}: {said}", file.display()));
         }
     }
+}
+
+/// A file of which the records are known is not walked again: that must not show.
+#[test]
+fn packets_are_the_same_with_records_known_and_looked_for() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut captures: Vec<PathBuf> = ["synthetic", "lab/captures"]
+        .iter()
+        .flat_map(|name| {
+            fs::read_dir(folder.join(name)).expect("there").map(|entry| entry.expect("a file").path())
+        })
+        .filter(|path| path.extension().is_some_and(|ending| ending == "pcap" || ending == "pcapng"))
+        .collect();
+    captures.sort();
+    let damaged = tempfile::tempdir().expect("folder");
+    let broken = damaged.path().join("broken.pcap");
+    let mut bytes = fs::read(captures.last().expect("captures")).expect("there");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 40].fill(0xff);
+    fs::write(&broken, bytes).expect("written");
+    captures.push(broken);
+    let limits = CaptureLimits { chunk_bytes: 4_096, ..Config::default().capture_limits() };
+    let seen = |again: &Again, ordinals: &[u64]| -> Vec<String> {
+        let mut seen = Vec::new();
+        let each = |packet: &Packet<'_>| {
+            seen.push(format!("{packet:?}"));
+            Ok(())
+        };
+        again.these(ordinals, each).expect("readable again");
+        seen
+    };
+    let mut known = 0;
+    for capture in captures.chunks(3) {
+        let mut reader = Reader::open(capture, &limits).expect("readable");
+        while reader.next_chunk().is_some() {}
+        let (chunks, files) = (reader.take_kept(), reader.into_files());
+        known += chunks.len();
+        let (with, without) = (Again::new(&files, &chunks, &limits), Again::new(&files, &[], &limits));
+        let ordinals: Vec<u64> = (1..=with.last()).filter(|ordinal| ordinal % 7 < 2).collect();
+        assert_eq!(seen(&with, &ordinals), seen(&without, &ordinals), "{capture:?}");
+    }
+    assert!(known > captures.len(), "{known}");
 }

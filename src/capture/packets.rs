@@ -1,5 +1,7 @@
 //! [`Chunk`] -> [`RawPacket`]: the records of one chunk as packets.
 
+use std::sync::Arc;
+
 use super::chunk::{Chunk, Format, RawPacket};
 use super::pcap::Layout;
 use super::pcapng::{self, Section, kind};
@@ -15,7 +17,7 @@ pub struct Packets<'c> {
     packet: u64,
     records: Records,
     /// The interfaces at the start of the chunk.
-    interfaces: &'c [Interface],
+    interfaces: &'c Arc<Vec<Interface>>,
 }
 
 #[derive(Debug)]
@@ -41,17 +43,22 @@ impl<'c> Packets<'c> {
                 base: chunk.interface_base,
             }),
         };
-        let (packet, interfaces) = (chunk.first_packet, chunk.interfaces.as_slice());
+        let (packet, interfaces) = (chunk.first_packet, &chunk.interfaces);
         Self { bytes: &chunk.bytes, at: 0, offset: chunk.offset, packet, records, interfaces }
     }
 
     /// The interface of the packet that came last, when the file describes one.
     pub fn interface(&self, last: &RawPacket<'_>) -> Option<&Interface> {
-        let (interfaces, base) = match &self.records {
-            Records::Pcap { interface, .. } => (self.interfaces, *interface),
-            Records::Pcapng(section) => (section.interfaces.as_slice(), section.base),
-        };
+        let (interfaces, base) = self.interfaces();
         interfaces.get(last.interface.checked_sub(base)? as usize)
+    }
+
+    /// The interfaces that are described up to here, and the number of the first of them.
+    pub fn interfaces(&self) -> (&Arc<Vec<Interface>>, u32) {
+        match &self.records {
+            Records::Pcap { interface, .. } => (self.interfaces, *interface),
+            Records::Pcapng(section) => (&section.interfaces, section.base),
+        }
     }
 }
 

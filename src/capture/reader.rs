@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::bytes::ChunkBytes;
 use super::chunk::Chunk;
 use super::error::{CaptureError, Ignored, Unreadable};
 use super::keys::Keys;
@@ -19,6 +20,9 @@ use super::split::{Splitter, Stop};
 const PIECE: usize = 16 << 20;
 /// Longest chunk and record, so that 32 bits hold every offset in a chunk.
 const MOST: usize = 1 << 30;
+/// Most chunks that are kept to be looked at again: 32 GiB of those that are as long as they may be, and a few
+/// MiB of memory when damage cuts a file into many.
+const KEPT: usize = 1 << 16;
 
 /// Reads a capture set from its first to its last packet.
 pub struct Reader {
@@ -32,6 +36,7 @@ pub struct Reader {
     packets: u64,
     done: u64,
     total: Option<u64>,
+    kept: Vec<Chunk>,
 }
 
 /// The file being read.
@@ -94,6 +99,7 @@ impl Reader {
             keys: Keys::default(),
             packets: 0,
             done: 0,
+            kept: Vec::new(),
         }
     }
 
@@ -111,6 +117,9 @@ impl Reader {
             match chunk {
                 Some(chunk) => {
                     self.packets += chunk.packets;
+                    if self.kept.len() < KEPT && matches!(chunk.bytes, ChunkBytes::Mapped(..)) {
+                        self.kept.push(chunk.clone());
+                    }
                     self.current = Some(open);
                     return Some(chunk);
                 }
@@ -144,6 +153,12 @@ impl Reader {
     /// The report of the file that is being read, as far as it is.
     pub fn reading(&self) -> Option<&FileReport> {
         self.current.as_ref().map(|open| &open.splitter.report)
+    }
+
+    /// Takes the first chunks of mapped files, after the last: whoever reads the set again knows where its
+    /// records are. They hold no pages of the files.
+    pub fn take_kept(&mut self) -> Vec<Chunk> {
+        std::mem::take(&mut self.kept)
     }
 
     /// The reports, after the last chunk.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use crate::app::quic::{self, looks_like_quic};
-use crate::capture::{FileReport, Hashes, Keys, Random, RawPacket, Secret};
+use crate::capture::{Chunk, FileReport, Hashes, Keys, Random, RawPacket, Secret};
 use crate::cli::outcome::{Exit, Failure, complain};
 use crate::cli::redaction::RedactArgs;
 use crate::cli::source::{Source, spare, time};
@@ -121,6 +121,7 @@ struct Chosen {
     choice: Choice,
     what: String,
     files: Vec<FileReport>,
+    chunks: Vec<Chunk>,
     keys: Keys,
     /// What could not be read.
     missing: Vec<String>,
@@ -140,7 +141,8 @@ impl Extract {
         }
         let chosen = self.choose(&config, redaction.is_some())?;
         let bar = self.source.bar();
-        let again = Again::new(&chosen.files, &config.capture_limits()).watched(bar.again("chosen packets"));
+        let again = Again::new(&chosen.files, &chosen.chunks, &config.capture_limits());
+        let again = again.watched(bar.again("chosen packets"));
         let what = section(&chosen.what, &chosen.files, &config.hash(), redaction.as_ref());
         if let Some(redaction) = &mut redaction {
             let add = |packet: &Packet<'_>, redaction: &mut Redaction| redaction.add(&packet.raw);
@@ -238,14 +240,15 @@ impl Extract {
             let report = Report::new(&outcome, config);
             let asked = self.asked(&report, id)?;
             let bar = self.source.bar();
-            let again =
-                Again::new(&outcome.files, &config.capture_limits()).watched(bar.again("choosing packets"));
+            let again = Again::new(&outcome.files, &outcome.chunks, &config.capture_limits());
+            let again = again.watched(bar.again("choosing packets"));
             let picked = pick(&again, &[asked]);
             bar.clear();
             let picked = picked?;
             let what = picked.iter().map(|one| contents(&report, one, redacted)).collect();
             let missing = unread(&outcome);
-            return Ok(Chosen { choice: Choice::Picked(picked), what, files: outcome.files, keys, missing });
+            let (choice, chunks) = (Choice::Picked(picked), outcome.chunks);
+            return Ok(Chosen { choice, what, files: outcome.files, chunks, keys, missing });
         }
         let mut wanted = Wanted::default();
         wanted.between(self.from, self.to);
@@ -254,17 +257,18 @@ impl Extract {
         }
         let streams = self.filter.as_ref().map(|filter| filter.streams()).unwrap_or_default();
         let mut spans = Spans { ids: self.flow.iter().copied().collect(), streams, ..Spans::default() };
-        let (files, missing) = if spans.ids.is_empty() && spans.streams.is_empty() {
+        let (files, chunks, missing) = if spans.ids.is_empty() && spans.streams.is_empty() {
             let mut reader = reader;
             while let Some(chunk) = reader.next_chunk() {
                 chunk.release();
             }
             let missing = unread_of(reader.unreadable(), reader.files());
-            (reader.into_files(), missing)
+            let chunks = reader.take_kept();
+            (reader.into_files(), chunks, missing)
         } else {
             let outcome = self.source.analyze(config, reader, &mut spans)?;
             let missing = unread(&outcome);
-            (outcome.files, missing)
+            (outcome.files, outcome.chunks, missing)
         };
         if let Some(id) = spans.ids.first() {
             return Err(Failure::Usage(format!("no flow {id}; pcapsy flows lists them by flow_id")));
@@ -276,7 +280,7 @@ impl Extract {
             wanted.filter(filter.clone(), &spans.of_streams);
         }
         let what = if redacted { "chosen packets".to_owned() } else { self.asked_for() };
-        Ok(Chosen { choice: Choice::Wanted(wanted), what, files, keys, missing })
+        Ok(Chosen { choice: Choice::Wanted(wanted), what, files, chunks, keys, missing })
     }
 
     /// The findings behind an id.

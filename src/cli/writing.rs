@@ -8,10 +8,9 @@ use crate::cli::outcome::{Failure, complain};
 use crate::cli::progress::Bar;
 use crate::cli::redaction::RedactArgs;
 use crate::config::Config;
-use crate::extract::{self, Again, ExtractError, Picked};
+use crate::extract::{self, Again, Conversation, Conversations, ExtractError, Picked};
 use crate::humanize::plural;
 use crate::pipeline::Outcome;
-use crate::report::course::Course;
 use crate::report::evidence::{self, EVIDENCE, RedactionNote};
 use crate::report::files::{self, TableFiles, WriteError};
 use crate::report::folder::ReportFolder;
@@ -49,20 +48,24 @@ impl Writing<'_> {
         mut tables: TableFiles,
         folder: ReportFolder,
     ) -> Result<(), Failure> {
-        let again = Again::new(&outcome.files, &self.config.capture_limits());
+        let again = Again::new(&outcome.files, &outcome.chunks, &self.config.capture_limits());
         let again = again.watched(self.bar.again("packets of the incidents"));
         // Once, for the pictures and for the evidence.
         let most = if self.evidence.is_some() { evidence::INCIDENTS } else { Seen::INCIDENTS };
         let picked = evidence::of_incidents(report, most, &again);
-        let seen = Self::seen(&again, &picked, tables.course());
+        let proof = self.evidence(report, &outcome.files, &again, picked, &folder)?;
+        let (traces, why) = match &proof.conversations {
+            Ok(conversations) => (conversations.iter().map(Trace::of).collect(), None),
+            Err(why) => (Vec::new(), Some(why.clone())),
+        };
+        let seen = Seen { course: tables.course(), traces, why };
         let mut outputs = tables.finish()?;
         outputs.extend(self.documents(report, &outcome.files, &seen, &folder)?);
-        let (evidence, redacted) = self.evidence(report, &outcome.files, &again, picked, &folder)?;
-        outputs.extend(evidence);
+        outputs.extend(proof.paths);
         self.bar.clear();
         let manifest =
             Manifest::new(outcome, self.config, self.threads, self.started, folder.path(), &outputs)?;
-        let manifest = Manifest { redacted, keylog: self.keylog.clone(), ..manifest };
+        let manifest = Manifest { redacted: proof.redacted, keylog: self.keylog.clone(), ..manifest };
         manifest.write(folder.path())?;
         Ok(publish(folder, &manifest)?)
     }
@@ -79,22 +82,8 @@ impl Writing<'_> {
         Ok(outputs)
     }
 
-    /// What the plots are drawn of: the deciding conversations of the first incidents.
-    fn seen(again: &Again, picked: &Result<Vec<Picked>, ExtractError>, course: Course) -> Seen {
-        let conversations = picked.as_ref().map_err(ToString::to_string).and_then(|picked| {
-            let first = picked.get(..Seen::INCIDENTS).unwrap_or(picked);
-            extract::conversations(again, first).map_err(|error| error.to_string())
-        });
-        match conversations {
-            Ok(conversations) => {
-                Seen { course, traces: conversations.iter().map(Trace::of).collect(), why: None }
-            }
-            Err(why) => Seen { course, traces: Vec::new(), why: Some(why) },
-        }
-    }
-
-    /// Writes the packets of the incidents. A report is whole without them: a stream cannot be read twice,
-    /// and a file may have been changed meanwhile.
+    /// Writes the packets of the incidents, and keeps the deciding conversations of the first. A report is whole
+    /// without them: a stream cannot be read twice, and a file may have been changed meanwhile.
     fn evidence(
         &self,
         report: &Report,
@@ -102,21 +91,24 @@ impl Writing<'_> {
         again: &Again,
         picked: Result<Vec<Picked>, ExtractError>,
         folder: &ReportFolder,
-    ) -> Result<(Vec<PathBuf>, Option<RedactionNote>), Failure> {
+    ) -> Result<Proof, Failure> {
         let Some(redact) = self.evidence.filter(|_| !report.incidents.is_empty()) else {
-            return Ok((Vec::new(), None));
+            let conversations = picked.and_then(|picked| extract::conversations(again, drawn(&picked)));
+            let conversations = conversations.map_err(|error| error.to_string());
+            return Ok(Proof { paths: Vec::new(), redacted: None, conversations });
         };
         let mut redaction = redact.redaction()?;
-        let hide = redaction.as_mut();
-        let written = match picked {
-            Ok(picked) => evidence::write(report, files, again, &picked, hide, folder.path()),
-            Err(error) => Err(error),
-        };
+        let written = picked.and_then(|picked| {
+            let mut conversations = Conversations::of(drawn(&picked));
+            let (hide, folder) = (redaction.as_mut(), folder.path());
+            let paths = evidence::write(report, files, again, &picked, hide, &mut conversations, folder)?;
+            Ok((paths, conversations.finish()))
+        });
         match written {
-            Ok(paths) => {
+            Ok((paths, conversations)) => {
                 let labels = (!report.labels.is_empty()).then_some("in the report, in no packet or comment");
-                let note = redaction.map(|redaction| RedactionNote { labels, ..redaction.note() });
-                Ok((paths, note))
+                let redacted = redaction.map(|redaction| RedactionNote { labels, ..redaction.note() });
+                Ok(Proof { paths, redacted, conversations: Ok(conversations) })
             }
             Err(ExtractError::Write(error)) => {
                 Err(WriteError::new(folder.target().join(EVIDENCE), error).into())
@@ -128,11 +120,28 @@ impl Writing<'_> {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
                         Err(WriteError::new(folder.target().join(EVIDENCE), error).into())
                     }
-                    _ => Ok((Vec::new(), None)),
+                    _ => {
+                        Ok(Proof { paths: Vec::new(), redacted: None, conversations: Err(error.to_string()) })
+                    }
                 }
             }
         }
     }
+}
+
+/// The incidents of which the deciding conversation is drawn.
+fn drawn(picked: &[Picked]) -> &[Picked] {
+    picked.get(..Seen::INCIDENTS).unwrap_or(picked)
+}
+
+/// What the packets of the incidents gave.
+struct Proof {
+    /// The files of them.
+    paths: Vec<PathBuf>,
+    /// How they are redacted, when they are.
+    redacted: Option<RedactionNote>,
+    /// The deciding conversations of the first incidents, or why there are none.
+    conversations: Result<Vec<Conversation>, String>,
 }
 
 /// Puts the folder in its place.

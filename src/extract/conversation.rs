@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::key::conversation;
 use super::picked::{Cite, Picked, each_picked};
-use super::{Again, ExtractError};
+use super::{Again, ExtractError, Packet};
 use crate::dissect::{Endpoint, FiveTuple, PacketRecord, Transport, dissect};
 use crate::time::Timestamp;
 
@@ -39,34 +38,56 @@ impl Conversation {
     pub const STEPS: usize = 5_000;
 }
 
-/// The deciding conversations of `picked`, in that order. Client is who sent the first SYN, or received the
-/// first SYN-ACK, or has the higher port, or was heard first.
-///
-/// # Errors
-/// When an input cannot be read again, or was changed.
-pub fn conversations(again: &Again, picked: &[Picked]) -> Result<Vec<Conversation>, ExtractError> {
-    let named = |one: &Picked| Conversation { id: one.id.clone(), ..Conversation::default() };
-    let mut all: Vec<Conversation> = picked.iter().map(named).collect();
-    let mut before = Timestamp(0);
-    each_picked(again, picked, |place, one, packet| {
+/// Deciding conversations, on their way.
+#[derive(Debug, Default)]
+pub struct Conversations {
+    all: Vec<Conversation>,
+    /// The time of the packet before, for one that has none.
+    before: Timestamp,
+}
+
+impl Conversations {
+    /// Of `picked`, in that order.
+    pub fn of(picked: &[Picked]) -> Self {
+        let named = |one: &Picked| Conversation { id: one.id.clone(), ..Conversation::default() };
+        Self { all: picked.iter().map(named).collect(), ..Self::default() }
+    }
+
+    /// Takes a packet that [`each_picked`] gives: those of places behind the last are nobody's.
+    pub fn take(&mut self, place: usize, one: &Picked, packet: &Packet<'_>) {
+        let Some(conversation) = self.all.get_mut(place) else { return };
         let mut record = dissect(&packet.raw);
         match packet.raw.time {
-            Some(time) => before = time,
-            None => record.time = before,
+            Some(time) => self.before = time,
+            None => record.time = self.before,
         }
-        let known = conversation(&record).is_some_and(|tuple| Some(tuple) == one.deciding);
-        if let Some(conversation) = all.get_mut(place)
-            && known
-            && conversation.steps.len() < Conversation::STEPS
-        {
+        let known = super::key::conversation(&record).is_some_and(|tuple| Some(tuple) == one.deciding);
+        if known && conversation.steps.len() < Conversation::STEPS {
             let cites = one.cites.get(&record.packet).cloned().unwrap_or_default();
             let (file, frame) = (packet.name.to_owned(), packet.frame);
             conversation.steps.push(Step { record, to_server: true, file, frame, cites });
         }
+    }
+
+    /// All packets were taken. Client is who sent the first SYN, or received the first SYN-ACK, or has the
+    /// higher port, or was heard first.
+    pub fn finish(mut self) -> Vec<Conversation> {
+        self.all.iter_mut().for_each(Conversation::tell_ends);
+        self.all
+    }
+}
+
+/// The deciding conversations of `picked`, in that order.
+///
+/// # Errors
+/// When an input cannot be read again, or was changed.
+pub fn conversations(again: &Again, picked: &[Picked]) -> Result<Vec<Conversation>, ExtractError> {
+    let mut conversations = Conversations::of(picked);
+    each_picked(again, picked, |place, one, packet| {
+        conversations.take(place, one, packet);
         Ok(())
     })?;
-    all.iter_mut().for_each(Conversation::tell_ends);
-    Ok(all)
+    Ok(conversations.finish())
 }
 
 impl Conversation {

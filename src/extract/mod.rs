@@ -15,7 +15,7 @@
 //! For a ladder or a time-sequence graph of every incident of a report:
 //!
 //! ```ignore
-//! let again = Again::new(&outcome.files, &config.capture_limits());
+//! let again = Again::new(&outcome.files, &outcome.chunks, &config.capture_limits());
 //! let asked: Vec<Asked> = report.incidents.iter().map(|cited| report.asked(cited)).collect();
 //! let picked = extract::pick(&again, &asked)?;
 //! for conversation in extract::conversations(&again, &picked)? {
@@ -45,7 +45,7 @@ mod wanted;
 mod watch;
 
 pub use again::{Again, Packet};
-pub use conversation::{Conversation, Step, conversations};
+pub use conversation::{Conversation, Conversations, Step, conversations};
 pub use display_filter::DisplayFilter;
 pub use error::ExtractError;
 pub use fields::FILTER_FIELDS;

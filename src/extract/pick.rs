@@ -8,7 +8,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
 use hashbrown::{HashMap, HashSet};
@@ -39,18 +38,12 @@ pub fn pick(again: &Again, asked: &[Asked<'_>]) -> Result<Vec<Picked>, ExtractEr
     let mut around: Vec<Around> = asked.iter().map(Around::new).collect();
     let ordinals: BTreeSet<u64> =
         around.iter().flat_map(|one| one.picked.cites.keys().chain(&one.flows)).copied().collect();
-    let (Some(first), Some(last)) = (ordinals.first(), ordinals.last()) else {
+    if ordinals.is_empty() {
         return Ok(around.into_iter().map(Around::finish).collect());
-    };
-    let wants = |chunk: RangeInclusive<u64>| ordinals.range(chunk).next().is_some();
-    let look = |chunk: &Chunk| -> Vec<PacketRecord> {
-        let packets = chunk.packets().filter(|packet| ordinals.contains(&packet.packet));
-        packets.map(|packet| dissect(&packet)).collect()
-    };
-    again.chunks(*first..=*last, wants, look, |records| {
-        for record in &records {
-            around.iter_mut().for_each(|one| one.learn(record));
-        }
+    }
+    again.these(&Vec::from_iter(ordinals), |packet| {
+        let record = dissect(&packet.raw);
+        around.iter_mut().for_each(|one| one.learn(&record));
         Ok(())
     })?;
     around.iter_mut().for_each(Around::decide);

@@ -1,7 +1,6 @@
 //! The packets chosen for an incident, and why each of them is there.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use super::{Again, ExtractError, Packet};
 use crate::detect::Role;
@@ -96,17 +95,7 @@ pub fn each_picked(
     let mut ordinals: Vec<u64> = picked.iter().flat_map(|one| one.packets.keys()).copied().collect();
     ordinals.sort_unstable();
     ordinals.dedup();
-    let (Some(first), Some(last)) = (ordinals.first(), ordinals.last()) else { return Ok(()) };
-    let wants = |chunk: RangeInclusive<u64>| {
-        let next = ordinals.partition_point(|ordinal| ordinal < chunk.start());
-        ordinals.get(next).is_some_and(|ordinal| ordinal <= chunk.end())
-    };
-    let mut next = ordinals.iter().copied().peekable();
-    again.packets(*first..=*last, wants, |packet| {
-        while next.next_if(|ordinal| *ordinal < packet.raw.packet).is_some() {}
-        if next.peek() != Some(&packet.raw.packet) {
-            return Ok(());
-        }
+    again.these(&ordinals, |packet| {
         for (place, one) in picked.iter().enumerate() {
             if !one.packets.contains_key(&packet.raw.packet) {
                 continue;

@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 use super::fields::Seen;
 use super::key::{conversation, of_fragments};
 use super::{Again, DisplayFilter, ExtractError, Packet};
-use crate::capture::Chunk;
 use crate::dissect::{Endpoint, FiveTuple, PacketRecord, Transport, community_id, dissect};
 use crate::time::Timestamp;
 
@@ -102,34 +101,10 @@ impl Wanted {
     pub fn each(
         &self,
         again: &Again,
-        mut each: impl FnMut(&Packet<'_>) -> Result<(), ExtractError>,
+        each: impl FnMut(&Packet<'_>) -> Result<(), ExtractError>,
     ) -> Result<(), ExtractError> {
-        let look = |chunk: &Chunk| -> (Chunk, Vec<u64>) {
-            let mut taken = Vec::new();
-            // Nothing fails here: the closure says so with its type.
-            let seen = again.of_chunk(chunk, |packet| {
-                taken.extend(self.takes(packet).then_some(packet.raw.packet));
-                Ok(())
-            });
-            debug_assert!(seen.is_ok(), "looking at packets does not fail");
-            (chunk.clone(), taken)
-        };
         let Some(ordinals) = self.ordinals() else { return Ok(()) };
-        again.chunks(
-            ordinals,
-            |_| true,
-            look,
-            |(chunk, taken)| {
-                let mut taken = taken.into_iter().peekable();
-                if taken.peek().is_none() {
-                    return Ok(());
-                }
-                again.of_chunk(&chunk, |packet| match taken.next_if_eq(&packet.raw.packet) {
-                    Some(_) => each(packet),
-                    None => Ok(()),
-                })
-            },
-        )
+        again.packets(ordinals, |packet| self.takes(packet), each)
     }
 }
 

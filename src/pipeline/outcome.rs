@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::partition::PartitionState;
 use super::sequencer::Sequencer;
-use crate::capture::{FileReport, Ignored, Reader, Unreadable};
+use crate::capture::{Chunk, FileReport, Ignored, Reader, Unreadable};
 use crate::config::Config;
 use crate::correlate::Board;
 use crate::detect::{Context, Heard, Rule, Totals, Verdict};
@@ -28,6 +28,8 @@ pub struct Outcome {
     pub totals: Totals,
     /// The files, in analysis order.
     pub files: Vec<FileReport>,
+    /// Where their records are, as far as that is kept: see [`Reader::take_kept`].
+    pub chunks: Vec<Chunk>,
     /// What became of the IP fragments.
     pub fragments: DefragStats,
     /// Inputs that could not be read, and why.
@@ -49,7 +51,7 @@ impl Outcome {
     /// flows were closed for their memory, and `refused` streams got no number.
     pub fn conclude(
         config: &Config,
-        reader: Reader,
+        mut reader: Reader,
         sequencer: Sequencer,
         state: PartitionState,
         evicted: u64,
@@ -57,7 +59,7 @@ impl Outcome {
     ) -> Self {
         let (totals, fragments) = sequencer.finish();
         let (unreadable, ignored) = (reader.unreadable().to_vec(), reader.ignored().clone());
-        let files = reader.into_files();
+        let (chunks, files) = (reader.take_kept(), reader.into_files());
         let hits = state.hits;
         let context = Context { totals: &totals, files: &files, fragments, heard: &Heard::default() };
         let (verdicts, scoreboard, flows) = state.judge(&config.detectors(), &context);
@@ -91,6 +93,6 @@ impl Outcome {
             .map(|(what, setting, count)| Capped { what, setting, count })
             .collect();
         let board = scoreboard.into();
-        Self { totals, files, fragments, unreadable, ignored, verdicts, board, capped, flows }
+        Self { totals, files, chunks, fragments, unreadable, ignored, verdicts, board, capped, flows }
     }
 }

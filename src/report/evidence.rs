@@ -9,7 +9,9 @@ use serde::Serialize;
 use crate::capture::{FileReport, RawPacket};
 use crate::dissect::dissect;
 use crate::extract::redact::{NOT_REDACTED, Secrets, Streams, redact};
-use crate::extract::{Again, ExtractError, Packet, Pcapng, Picked, Section, each_picked, pick};
+use crate::extract::{
+    Again, Conversations, ExtractError, Packet, Pcapng, Picked, Section, each_picked, pick,
+};
 use crate::humanize::{grouped, plural};
 use crate::report::model::Report;
 use crate::time::Timestamp;
@@ -25,6 +27,9 @@ pub fn is_evidence(name: &str) -> bool {
 
 /// Most incidents with a file of their own, the weightiest first.
 pub const INCIDENTS: usize = 32;
+
+/// Bytes of a file that are written at a time.
+const BUFFER: usize = 64 << 10;
 
 /// Inputs named in a file.
 const INPUTS: usize = 8;
@@ -237,6 +242,7 @@ pub fn of_incidents(report: &Report, most: usize, again: &Again) -> Result<Vec<P
 }
 
 /// Writes a file for each of `picked` into the folder [`EVIDENCE`] of `folder`, and says where they are.
+/// `conversations` sees the packets, too.
 ///
 /// # Errors
 /// When an input cannot be read again, or a file cannot be written.
@@ -246,6 +252,7 @@ pub fn write(
     again: &Again,
     picked: &[Picked],
     mut redaction: Option<&mut Redaction>,
+    conversations: &mut Conversations,
     folder: &Path,
 ) -> Result<Vec<PathBuf>, ExtractError> {
     let folder = folder.join(EVIDENCE);
@@ -260,7 +267,7 @@ pub fn write(
         let path = folder.join(format!("{}.pcapng", one.id));
         let what = contents(report, one, redaction.is_some());
         let section = section(&what, files, &report.config_hash, redaction.as_deref());
-        let out = BufWriter::new(File::create(&path)?);
+        let out = BufWriter::with_capacity(BUFFER, File::create(&path)?);
         writers.push(Some(Writer::new(out, &section, redaction.is_some())?));
         paths.push(path);
     }
@@ -276,6 +283,7 @@ pub fn write(
         redaction.ready();
     }
     each_picked(again, picked, |place, one, packet| {
+        conversations.take(place, one, packet);
         if let Some(Some(writer)) = writers.get_mut(place) {
             writer.add(Some(one), packet, redaction.as_deref_mut())?;
         }

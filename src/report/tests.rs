@@ -172,6 +172,7 @@ pub(crate) fn outcome() -> Outcome {
             ..Totals::default()
         },
         files,
+        chunks: Vec::new(),
         fragments: DefragStats::default(),
         unreadable: Vec::new(),
         ignored: Ignored {
