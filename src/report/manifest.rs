@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::NOT_HASHED;
@@ -183,7 +184,7 @@ impl Manifest {
             config_hash: config.hash(),
             config: config.clone(),
             thresholds: config.thresholds(),
-            outputs: outputs.iter().map(|path| output(folder, path)).collect::<Result<_, _>>()?,
+            outputs: outputs.par_iter().map(|path| output(folder, path)).collect::<Result<_, _>>()?,
             keylog: None,
             redacted: None,
         })
@@ -204,8 +205,8 @@ impl Manifest {
 fn output(folder: &Path, path: &Path) -> Result<Output, WriteError> {
     let hash = || -> io::Result<(u64, String)> {
         let mut hasher = blake3::Hasher::new();
-        let size = io::copy(&mut File::open(path)?, &mut hasher)?;
-        Ok((size, hasher.finalize().to_hex().to_string()))
+        hasher.update_reader(File::open(path)?)?;
+        Ok((hasher.count(), hasher.finalize().to_hex().to_string()))
     };
     let (size, blake3) = hash().map_err(|error| WriteError::new(path, error))?;
     // With slashes, wherever it was written.
