@@ -150,8 +150,8 @@ impl Detector for CaptureDuplicates {
             Kind::Copies if passed_on => (
                 format!("{part} of the recorded packets were passed on over the same link"),
                 format!(
-                    "The capture holds {} of {flows} again. {} received packets and sent them on: the capture \
-                     shows them before and behind it. All other counts leave the second ones out.",
+                    "The capture holds {} of {flows} again. {} received packets and sent them on: the \
+                     capture shows them before and behind it. All other counts leave the second ones out.",
                     plural(again, "packet"),
                     relays.join(", "),
                 ),

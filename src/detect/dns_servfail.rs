@@ -438,7 +438,7 @@ impl DnsServfail {
         };
         let by_itself = asked_by(never_resolved);
         let whose = by_itself.iter().map(|systems| {
-            format!(" No name but such that {systems} asks for without anybody's doing never resolved.")
+            format!(" The names that never resolved are such that systems look up by themselves ({systems}).")
         });
         let summary = format!(
             "{} of {} got SERVFAIL.{well} {} asked.{}{} {reason}{behind}",

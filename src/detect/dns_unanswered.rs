@@ -23,10 +23,10 @@
 //! same, and so is one with a site-local address, which no network has any more. It is information where
 //! another resolver had been asked at the same time, and answered within 1 s. Where the client had asked
 //! another one for the same lookup, with port and ID, before or at the same time, and got a response, it did
-//! not wait for this one. Nobody waits for reverse names, and nobody needs the types HTTPS and SVCB, which are
-//! asked for beside the address (RFC 9460 section 3): where a resolver answers others, they are information.
-//! So is a client of which only names stay unanswered that its system looks up by itself, as to see whether
-//! the Internet is there; several such clients are a warning.
+//! not wait for this one. Nobody waits for reverse names, and nobody needs the types HTTPS and SVCB, which
+//! are asked for beside the address (RFC 9460 section 3): where a resolver answers others, they are
+//! information. So is a client of which only names stay unanswered that its system looks up by itself, as to
+//! see whether the Internet is there; several such clients are a warning.
 //!
 //! Where a resolver answers other names, and never those that stay unanswered, the finding names them. Where
 //! all that stay unanswered, `of_type` or more, are of one type and other types are answered, it says so.
@@ -393,7 +393,7 @@ impl Detector for DnsUnanswered {
         let whose = match (&one_type, &own) {
             (Some(one), _) => one.said(),
             (None, Some(systems)) => {
-                format!(" These are names that {systems} asks for without anybody's doing.")
+                format!(" All are names that systems look up by themselves ({systems}).")
             }
             (None, None) => String::new(),
         };

@@ -27,7 +27,8 @@
 //! address asked of others while the request waited, and did not get.
 //!
 //! # What it leaves alone
-//! - Other 4xx, and 404 here and there: an answer to the client, and no outage. 501 and 505 reject the request itself.
+//! - Other 4xx, and 404 here and there: an answer to the client, and no outage. 501 and 505 reject the
+//!   request itself.
 //! - Other statuses of gRPC: they answer the caller. Streams that the server refuses before it begins with
 //!   them (REFUSED_STREAM, GOAWAY): clients try those again.
 //! - One client that fails at many paths, as scanners do: that is information. So are services that never

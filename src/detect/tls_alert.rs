@@ -13,7 +13,7 @@
 //!   second.
 //!
 //! Where the certificate has a fault that the client's alert fits, `tls_certificate` tells what it cost: the
-//! alert is information here.
+//! alert is a warning at most here, and names that rule.
 //!
 //! What an encrypted alert says is not known, so it is possible only. It is likely when sessions with the
 //! same server and name fail so from several clients and none succeeds.
@@ -187,7 +187,7 @@ impl Detector for TlsAlert {
         Some(
             Draft::new(*description, title, summary)
                 .severity(match case.severity(case.failed) {
-                    _ if told => Severity::Info,
+                    Severity::Critical if told => Severity::Warning,
                     Severity::Critical if readable && often => Severity::Critical,
                     _ => Severity::Warning,
                 })
@@ -269,7 +269,7 @@ mod tests {
             &[
                 ("tls_alert_handshake_failure", "handshake_failure", Severity::Critical),
                 ("tls_alert_unknown_ca", "unknown_ca", Severity::Critical),
-                ("tls_alert_certificate_expired", "certificate_expired", Severity::Info),
+                ("tls_alert_certificate_expired", "certificate_expired", Severity::Warning),
                 ("tls_alert_protocol_version", "protocol_version", Severity::Critical),
                 ("tls_alert_encrypted_client", "encrypted", Severity::Warning),
                 ("tls_alert_encrypted_server", "encrypted", Severity::Warning),

@@ -148,8 +148,8 @@ fn carried((resolver, zone): (Endpoint, String), case: &Case<Errors>) -> Draft<C
     let what = format!("{} under {zone}", names.of("name"));
     let title = format!("Lookups carry data in {what}, none of which exists");
     let summary = format!(
-        "{} got NXDOMAIN from {resolver} in {}, for {what}. Labels have up to {longest} characters, as nobody \
-         types them. No resolver answered any of the names.",
+        "{} got NXDOMAIN from {resolver} in {}, for {what}. Labels have up to {longest} characters, as \
+         nobody types them. No resolver answered any of the names.",
         case.clients(),
         plural(case.counts.errors, "lookup"),
     );

@@ -570,7 +570,7 @@ fn names_that_a_system_asks_for_by_itself_are_no_outage() {
     };
     let found = findings(1, "mtalk.google.com");
     let finding = one(&found, "silent", Severity::Info);
-    assert!(finding.summary.contains("names that Android asks for"), "{}", finding.summary);
+    assert!(finding.summary.contains("by themselves (Android)"), "{}", finding.summary);
     one(&findings(4, "mtalk.google.com"), "silent", Severity::Warning);
     one(&findings(1, "www.shop.example"), "silent", Severity::Critical);
 }

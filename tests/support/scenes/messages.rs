@@ -27,10 +27,7 @@ pub(super) const SCENES: &[Scene] = &[
         53,
         6,
         |lab| rejects(lab, 45, tls::EXPIRED),
-        &[
-            Expect { severity: "info", ..alert("certificate_expired").at(111, 8443) },
-            warning("tls_certificate", "expired"),
-        ],
+        &[alert("certificate_expired").at(111, 8443), warning("tls_certificate", "expired")],
     ),
     scene(
         "tls_alert_protocol_version",
