@@ -177,11 +177,7 @@ impl Detector for TlsAlert {
             case.failed,
             plural(of, "session"),
             case.clients(),
-            if told {
-                " The server's certificate has a fault that this fits: see tls_certificate."
-            } else {
-                ""
-            },
+            if told { " The server's certificate gives cause for it: see tls_certificate." } else { "" },
         );
         let subject = Subject { name: (!name.is_empty()).then(|| name.clone()), ..Subject::of(case) };
         Some(
