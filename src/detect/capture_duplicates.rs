@@ -143,7 +143,7 @@ impl Detector for CaptureDuplicates {
             return None;
         }
         let (part, flows) = (percent(again, packets), plural(case.flows(), "flow"));
-        let mut relays: Vec<String> = case.counts.relays.iter().map(|relay| text(relay)).collect();
+        let mut relays: Vec<String> = case.counts.relays.iter().map(text).collect();
         relays.sort_unstable();
         let passed_on = 2 * case.counts.passed_on > again;
         let (title, summary) = match kind {

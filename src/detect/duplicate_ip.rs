@@ -459,7 +459,7 @@ mod tests {
                 }
             }
             let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
-            let std::net::IpAddr::V4(server) = std::net::IpAddr::from(lab.server(9)) else { return };
+            let std::net::IpAddr::V4(server) = lab.server(9) else { return };
             lab.capture.record(900, arp(false, (OTHER, [10, lab.net, 1, 66]), ([0; 6], client.1)));
             for number in 1..9 {
                 lab.capture.record(number * 1_000_000, arp(true, (OTHER, server.octets()), client));

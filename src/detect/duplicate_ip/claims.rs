@@ -20,6 +20,13 @@ impl Merge for Use {
     }
 }
 
+/// An address, who has it, and the replies that claim it for another.
+struct Claimed {
+    address: IpAddr,
+    owner: [u8; 6],
+    case: Case<Answers>,
+}
+
 /// VLAN, who claims, and what.
 type Claim = (u16, [u8; 6], IpAddr);
 
@@ -62,18 +69,18 @@ impl Claims {
         least: u64,
         heard: &Heard,
     ) -> (Vec<Concluded<DuplicateIp>>, BTreeSet<(IpAddr, u16)>) {
-        let mut claimers: BTreeMap<(u16, [u8; 6]), Vec<(IpAddr, [u8; 6], Case<Answers>)>> = BTreeMap::new();
+        let mut claimers: BTreeMap<(u16, [u8; 6]), Vec<Claimed>> = BTreeMap::new();
         let all: BTreeSet<([u8; 6], IpAddr)> =
             self.unasked.iter().map(|((_, link, address), ..)| (*link, *address)).collect();
         for ((vlan, link, address), case) in self.unasked.take_if(|_, case| case.counts.unasked >= least) {
             if let Some(owner) = self.owner(address, link, case.first_seen(), heard) {
-                claimers.entry((vlan, link)).or_default().push((address, owner, case));
+                claimers.entry((vlan, link)).or_default().push(Claimed { address, owner, case });
             }
         }
         let (mut found, mut claimed) = (Vec::new(), BTreeSet::new());
         for ((vlan, link), of) in claimers {
             let Some(own) = self.own(link, &all) else { continue };
-            claimed.extend(of.iter().map(|(address, ..)| (*address, vlan)));
+            claimed.extend(of.iter().map(|one| (one.address, vlan)));
             found.push(self.finding((vlan, link), own, of, heard));
         }
         (found, claimed)
@@ -112,18 +119,18 @@ impl Claims {
         &self,
         (vlan, link): (u16, [u8; 6]),
         own: IpAddr,
-        mut of: Vec<(IpAddr, [u8; 6], Case<Answers>)>,
+        mut of: Vec<Claimed>,
         heard: &Heard,
     ) -> Concluded<DuplicateIp> {
-        of.sort_by_key(|(address, ..)| *address);
-        let addresses: Vec<String> = of.iter().map(|(address, ..)| address.to_string()).collect();
-        let shown = of.iter().take(4).map(|(address, owner, _)| format!("{address} ({})", text(owner)));
+        of.sort_by_key(|one| one.address);
+        let addresses: Vec<String> = of.iter().map(|one| one.address.to_string()).collect();
+        let shown = of.iter().take(4).map(|one| format!("{} ({})", one.address, text(&one.owner)));
         let shown = shown.collect::<Vec<_>>().join(", ");
-        let both = of.iter().filter(|(address, owner, _)| {
-            let links: Vec<&[u8; 6]> = heard.links(*address).collect();
-            links.contains(&&link) && links.contains(&owner)
+        let both = of.iter().filter(|one| {
+            let links: Vec<&[u8; 6]> = heard.links(one.address).collect();
+            links.contains(&&link) && links.contains(&&one.owner)
         });
-        let both: Vec<String> = both.take(4).map(|(address, ..)| address.to_string()).collect();
+        let both: Vec<String> = both.take(4).map(|one| one.address.to_string()).collect();
         let passes = match both.is_empty() {
             true => String::new(),
             false => format!(" IP packets from {} come from both: {own} sends them, too.", both.join(", ")),
@@ -138,14 +145,14 @@ impl Claims {
                 "Other link addresses have them",
             ),
         };
-        let says = |(address, owner, _): &(IpAddr, [u8; 6], Case<Answers>)| {
+        let says = |Claimed { address, owner, .. }: &Claimed| {
             let (at, reply) = self.used.get(&(*address, *owner))?.1.0?;
             let role = if reply { Role::ArpReply } else { Role::ArpRequest };
             Some(Evidence::new(at, role, format!("{address} from {}", text(owner))))
         };
         let says: Vec<Evidence> = of.iter().take(4).filter_map(says).collect();
         let mut case: Case<Answers> = Case::default();
-        of.into_iter().for_each(|(_, _, one)| case.absorb(one));
+        of.into_iter().for_each(|one| case.absorb(one.case));
         let title = format!("{own} at {} claims {what}", text(&link));
         let tag = if vlan > 0 { format!(" in VLAN {vlan}") } else { String::new() };
         let summary = format!(
