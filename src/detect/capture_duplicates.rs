@@ -13,6 +13,9 @@
 //! transmission. `link_retries`: frames of IEEE 802.11 with the retry bit and the sequence control of an
 //! earlier frame. Nobody acknowledged that one on the link, and the station sent it again.
 //!
+//! Where most copies are of flows whose packets one link address received and sent on over the same link, it
+//! says so: the capture did not make these, somebody passes packets on.
+//!
 //! # What it leaves alone
 //! Retransmissions, and repeated UDP or ARP packets, which applications do send twice.
 //!
@@ -23,9 +26,10 @@
 //! RFC 6864 (the IP identification says nothing for atomic datagrams); RFC 7323 section 3 (timestamps);
 //! Wireshark `editcap -d`; IEEE 802.11 section 9.2.4 (retry bit, sequence control).
 
+use crate::detect::duplicate_ip::claims::text;
 use crate::detect::*;
 use crate::dissect::Direction;
-use crate::flow::{EventKind, Flow, Half, TcpEvent};
+use crate::flow::{EventKind, Flow, Half, LinkUse, TcpEvent};
 
 thresholds! {
     /// Counts copies.
@@ -67,6 +71,9 @@ counts! {
     struct Copies {
         copies: u64,
         retries: u64,
+        /// Copies in flows that somebody on the link passes on, and who.
+        passed_on: u64,
+        relays: Distinct<[u8; 6], 8>,
     }
 }
 
@@ -108,7 +115,12 @@ impl Detector for CaptureDuplicates {
             let Some(case) = (count > 0).then(|| book.case(((), kind))).flatten() else { continue };
             case.flow(flow, [flow.first, flow.last]);
             match kind {
-                Kind::Copies => case.counts.copies += count,
+                Kind::Copies => {
+                    case.counts.copies += count;
+                    let mut relays = flow.halves.iter().flat_map(relays).peekable();
+                    case.counts.passed_on += if relays.peek().is_some() { count } else { 0 };
+                    relays.for_each(|relay| case.counts.relays.add(relay));
+                }
                 Kind::LinkRetries => case.counts.retries += count,
             }
             if let Some(tcp) = &flow.tcp {
@@ -131,7 +143,19 @@ impl Detector for CaptureDuplicates {
             return None;
         }
         let (part, flows) = (percent(again, packets), plural(case.flows(), "flow"));
+        let mut relays: Vec<String> = case.counts.relays.iter().map(text).collect();
+        relays.sort_unstable();
+        let passed_on = 2 * case.counts.passed_on > again;
         let (title, summary) = match kind {
+            Kind::Copies if passed_on => (
+                format!("{part} of the recorded packets were passed on over the same link"),
+                format!(
+                    "The capture holds {} of {flows} again. {} received packets and sent them on: the \
+                     capture shows them before and behind it. All other counts leave the second ones out.",
+                    plural(again, "packet"),
+                    relays.join(", "),
+                ),
+            ),
             Kind::Copies => (
                 format!("{part} of the recorded packets are copies"),
                 format!(
@@ -152,8 +176,25 @@ impl Detector for CaptureDuplicates {
             Kind::Copies => Confidence::Likely,
             Kind::LinkRetries => Confidence::Confirmed,
         });
+        let draft = match passed_on {
+            true => draft.could_be([
+                "a router sends them back into the network that they came from",
+                "a host gets between others, as by false ARP replies (see duplicate_ip)",
+            ]),
+            false => draft,
+        };
         Some(draft.count("packets", packets).count("flows_with_copies", case.flows()))
     }
+}
+
+/// Link addresses that received packets of one side and sent them on over the same link.
+fn relays(half: &Half) -> impl Iterator<Item = [u8; 6]> {
+    let passes = |from: &&LinkUse, to: &LinkUse| {
+        let same_link = (from.vlan, from.interface) == (to.vlan, to.interface);
+        same_link && from.destination == to.source && from.source != to.source && to.source != [0; 6]
+    };
+    let received = half.links.iter().filter(move |from| half.links.iter().any(|to| passes(from, to)));
+    received.map(|from| from.destination)
 }
 
 /// A copy and the packet it repeats.
@@ -292,6 +333,31 @@ mod tests {
         let file = [("pcap", capture.pcap())];
         assert!(in_files(NAME, &file).is_empty());
         assert_eq!(in_files("retransmission", &file).len(), 1);
+    }
+
+    /// Somebody on the link gets the packets for others, and passes them on.
+    #[test]
+    fn packets_that_a_host_passes_on_are_not_made_by_the_capture() {
+        let findings = |relayed: bool| {
+            in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (9, 80), 10, [30, 6_000]);
+                lab.http(&mut talk, 9_000);
+                let relay = [2, 0x66, 0, 0, 0, 1];
+                for mut packet in std::mem::take(&mut lab.capture.packets) {
+                    let mut again = packet.clone();
+                    if relayed {
+                        packet.frame[..6].copy_from_slice(&relay);
+                        again.frame[6..12].copy_from_slice(&relay);
+                    }
+                    lab.capture.record(packet.micros, packet.frame);
+                    lab.capture.record(again.micros + 5, again.frame);
+                }
+            })
+        };
+        for (relayed, title) in [(true, "were passed on over the same link"), (false, "are copies")] {
+            let finding = one(&findings(relayed), "", Severity::Info).clone();
+            assert!(finding.title.ends_with(title), "{}", finding.title);
+        }
     }
 
     /// A router puts every packet into a tunnel, and both are recorded.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::capture::{FileReport, InterfaceReport, LinkType};
 use crate::detect::Heard;
 use crate::dissect::{DefragStats, FragmentPath, PacketRef};
+use crate::humanize::plural;
 use crate::time::{Span, Timestamp};
 
 /// Counts over the whole capture set, summed over partitions and files: facts, not verdicts.
@@ -60,6 +61,8 @@ pub struct Totals {
     pub udp_packets: u64,
     /// ICMP packets, both versions.
     pub icmp_packets: u64,
+    /// Those of them of ICMPv6.
+    pub icmp6_packets: u64,
 }
 
 /// Why the times of a capture cannot be right.
@@ -92,6 +95,17 @@ impl Totals {
         }
         let coarse = self.fraction_most < Self::FRACTION && self.packets >= Self::FRACTION_PACKETS;
         (coarse && lasts >= Self::FRACTION_TIME).then_some(ClockFault::Fraction)
+    }
+
+    /// `3 ICMP packets`, `1 ICMPv6 packet`, or both; `None` where there is none.
+    pub fn icmp(&self) -> Option<String> {
+        let v6 = self.icmp6_packets;
+        match (self.icmp_packets.saturating_sub(v6), v6) {
+            (0, 0) => None,
+            (0, v6) => Some(plural(v6, "ICMPv6 packet")),
+            (v4, 0) => Some(plural(v4, "ICMP packet")),
+            (v4, v6) => Some(format!("{v4} ICMP and {}", plural(v6, "ICMPv6 packet"))),
+        }
     }
 }
 

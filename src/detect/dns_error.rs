@@ -18,7 +18,8 @@
 //! - another resolver answers them, and this one never does.
 //!
 //! Those are judged by zone, which are the last two labels. It is a warning from `insisting` lookups on.
-//! Names that nobody answers are information when a client asks for one in `insisting` lookups.
+//! Names that nobody answers are information when a client asks for one in `insisting` lookups, and when
+//! `carrying` or more names of a zone carry data: labels as long and as mixed as people make none.
 //!
 //! # What it leaves alone
 //! Queries without the wish for recursion, reverse names, block lists, single labels, types that are asked
@@ -33,15 +34,16 @@
 //! # References
 //! RFC 1035 section 4.1.1; RFC 8020; RFC 8914; RFC 9520 section 2.1; resolv.conf(5): `timeout`, `attempts`.
 
+mod denied;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
-use crate::detect::lookups::{
-    Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said, zone,
-};
+use crate::detect::dns_error::denied::Denied;
+use crate::detect::lookups::{Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said};
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
@@ -60,6 +62,9 @@ thresholds! {
         insisting: u64 = 3.0 "lookups",
             "lookups for a name that exists, from which NXDOMAIN is a warning",
             "ours: glibc alone asks twice per lookup, so three are more than one lookup";
+        carrying: u64 = 8.0 "names",
+            "of a zone that nobody answers and that carry data, from which that is said",
+            "dns_servfail, tunnel: 8 names";
     }
 }
 
@@ -362,125 +367,6 @@ impl DnsError {
     }
 }
 
-/// What is known of a name that a resolver denies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Exists {
-    /// The resolver itself had answered it.
-    Before,
-    /// Another resolver answers it.
-    Elsewhere,
-    /// Nobody answers it.
-    Nowhere,
-}
-
-/// NXDOMAIN by resolver, zone and what else is known of the name.
-#[derive(Default)]
-struct Denied(BTreeMap<Name, (Case<Errors>, Distinct<Endpoint, 4>)>);
-
-/// Resolver, name or zone, and what else is known of it.
-type Name = (Endpoint, String, Exists);
-
-impl Denied {
-    fn lookup(&mut self, detector: &DnsError, question: Question, tries: Vec<Try>, notes: &Tries) {
-        let (resolver, client, name, qtype) = &question;
-        let Some(first) = tries.first().filter(|first| first.needed) else { return };
-        let own = notes.known(name, *qtype, Some(*resolver));
-        let any = notes.known(name, *qtype, None);
-        let earlier = |known: &Known| known.first.as_ref().is_some_and(|(at, _)| at.time < first.asked.time);
-        let (exists, known) = match (own, any) {
-            (Some(own), _) if earlier(own) => (Exists::Before, Some(own)),
-            (Some(_), _) => return,
-            (None, any) => (if any.is_some() { Exists::Elsewhere } else { Exists::Nowhere }, any),
-        };
-        let label = name.split('.').next().unwrap_or_default();
-        let expands = || notes.labels.after(*client, label, first.asked.time, Span::secs(2)) != Got::Never;
-        if exists == Exists::Nowhere && expands() {
-            return;
-        }
-        let within = if exists == Exists::Nowhere { name.as_str() } else { zone(name) };
-        let key = (*resolver, within.to_owned(), exists);
-        let (case, resolvers) = self.0.entry(key).or_default();
-        if !case.affected.names.iter().any(|known| known == name) {
-            case.total += own.map_or(0, |own| own.lookups);
-        }
-        case.total += 1;
-        let failed = detector.count(case, &question, &tries, true, notes);
-        if let Some(known) = known {
-            resolvers.absorb(known.resolvers.clone());
-            let answer = known.first.iter().filter(|_| failed);
-            let answer =
-                answer.map(|(at, said)| Evidence::new(*at, Role::Response, format!("{name}: {said}")));
-            // Beside a failed lookup, the answer that speaks against it.
-            case.show(-1, first.asked.packet, || {
-                let asked = Evidence::new(first.asked, Role::Query, format!("{name} {}", qtype_name(*qtype)));
-                [asked, Evidence::new(first.answered, Role::Response, "NXDOMAIN")].into_iter().chain(answer)
-            });
-        }
-    }
-
-    fn conclude(self, detector: &DnsError) -> Vec<Concluded<DnsError>> {
-        let mut nowhere: BTreeMap<Endpoint, Case<Errors>> = BTreeMap::new();
-        let mut findings = Vec::new();
-        for ((resolver, zone, exists), (case, others)) in self.0 {
-            if exists == Exists::Nowhere {
-                if case.failed >= detector.insisting {
-                    let sum = nowhere.entry(resolver).or_default();
-                    sum.total += case.total;
-                    sum.absorb(case);
-                }
-                continue;
-            }
-            let names = &case.affected.names;
-            let what =
-                names.only().map_or_else(|| format!("{} under {zone}", names.of("name")), String::clone);
-            let mut others: Vec<String> = others.iter().map(Endpoint::to_string).collect();
-            others.sort();
-            let (others, before) = (others.join(", "), exists == Exists::Before);
-            let by =
-                if before { "and answered it before".to_owned() } else { format!("and {others} answers it") };
-            let title = format!("{resolver} says that {what} does not exist, {by}");
-            let mut summary = format!(
-                "{} got NXDOMAIN in {} of {}. {} answered the same question{}.",
-                case.clients(),
-                case.counts.errors,
-                plural(case.total, "lookup"),
-                if before { resolver.to_string() } else { others },
-                if before { " before" } else { "" },
-            );
-            if case.failed > 0 {
-                let failed = plural(case.failed, "lookup");
-                summary +=
-                    &format!(" {failed} found nothing within {} from any resolver.", detector.fail_over);
-            }
-            summary += &said(&case.counts.extended_errors);
-            let severity = match case.severity(case.failed) {
-                _ if case.failed < detector.insisting => Severity::Info,
-                severity if before => severity,
-                severity => severity.min(Severity::Warning),
-            };
-            let confidence = if before { Confidence::Confirmed } else { Confidence::Likely };
-            let draft = Draft::new(Code::Nxdomain, title, summary).severity(severity).confidence(confidence);
-            let subject = Subject { server: Some(resolver.address.to_string()), ..Subject::of(&case) };
-            let subject = Subject { port: Some(resolver.port), name: Some(what), ..subject };
-            findings.push((draft.subject(subject), case));
-        }
-        findings.extend(nowhere.into_iter().map(|(resolver, mut case)| {
-            let (names, clients) = (case.affected.names.of("name"), case.clients());
-            let title = format!("Clients keep asking {resolver} for what does not exist: {names}");
-            let asked = plural(case.counts.errors, "lookup");
-            let summary =
-                format!("{clients} got NXDOMAIN in {asked}. No resolver answered any of the names.");
-            // Nobody misses a name that does not exist.
-            (case.failed, case.lost) = (0, Span::ZERO);
-            let draft = Draft::new(Code::Nxdomain, title, summary).severity(Severity::Info);
-            let draft =
-                draft.could_be(["an application asks for a name that was given up", "a misspelt name"]);
-            (draft.next(&["ask who runs the clients what they look for"]), case)
-        }));
-        findings
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -580,6 +466,18 @@ mod tests {
             }
         });
         one(&findings, "notimp", Severity::Info);
+    }
+
+    /// A tunnel whose server only listens: each name is asked for once. Names that people make are none.
+    #[test]
+    fn names_that_carry_data_and_do_not_exist_are_information() {
+        let findings = |name: fn(u64) -> String| {
+            in_traffic(NAME, |lab| (0..30).for_each(|n| asks(lab, 1_000 + n * 300, &name(n), NXDOMAIN)))
+        };
+        let found = findings(|n| format!("{n}.{:024x}.T.example", u128::from(n + 1) * 0x9e37_79b9_7f4a_7c15));
+        let finding = one(&found, "nxdomain", Severity::Info);
+        assert!(finding.title.contains("30 names under t.example"), "{}", finding.title);
+        assert!(findings(|n| format!("printer-{n}.office.example")).is_empty());
     }
 
     #[test]

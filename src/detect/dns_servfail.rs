@@ -13,9 +13,12 @@
 //!   DNSSEC or policy (DS, DNSKEY, CAA and the like) and reverse names (PTR) do not count for that: an
 //!   application goes on without them. Nor does a name that another one begins: where `www.shop.example` has
 //!   an address, `www.shop.example.corp.example` only tried a search list (resolv.conf(5)).
-//! - Names are counted together by their last two labels. From `zones` such zones on the whole resolver is
-//!   one finding, and from two zones with names that never resolved on when it answers nothing else but zones
-//!   of its own (RFC 1035 section 4.1.1, AA).
+//! - Names are counted together by their last two labels, and names of one label as if they were one zone:
+//!   these are a warning at most. From `zones` such zones on the whole resolver is one finding, and from two
+//!   zones with names that never resolved on when it answers nothing else but zones of its own (RFC 1035
+//!   section 4.1.1, AA). What it answered of its own zones is counted as answered.
+//! - Names that systems look up by themselves, as to see whether the Internet is there, are information where
+//!   nothing else fails, and a warning for several clients.
 //! - Resolvers that a client asked for the same lookups, with the same port and ID, are one finding, and so
 //!   are addresses on the client's link with one link address.
 //! - Where the capture shows the resolver asking another one for the same name while its client waits, the
@@ -39,7 +42,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, error_name, qtype_name, rcode_name};
-use crate::detect::lookups::{carries_data, is_dispensable, lowercase, zone};
+use crate::detect::lookups::{self, carries_data, is_dispensable, lowercase};
+use crate::detect::own_names::asked_by;
 use crate::detect::resolvers::{Lookups, Resolvers, alone, followers, lookup_id, unite};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
@@ -81,6 +85,18 @@ variants! {
             ],
             not_claimed: &["that the resolver itself is at fault"],
         }
+    }
+}
+
+/// What names of one label are counted under: the zone that they are in.
+const ROOT: &str = ".";
+
+/// What a name is counted under.
+fn zone(name: &str) -> &str {
+    match name {
+        "" => name,
+        bare if !bare.contains('.') => ROOT,
+        name => lookups::zone(name),
     }
 }
 
@@ -241,8 +257,10 @@ impl Detector for DnsServfail {
         self.lookups(&asked, book);
         ask_upstream(&asked, book);
         let mut answered: BTreeMap<Endpoint, u64> = BTreeMap::new();
+        let mut own_zones: BTreeMap<Endpoint, u64> = BTreeMap::new();
         for ((resolver, _), lookups, total) in book.totals() {
             *answered.entry(*resolver).or_default() += lookups.saturating_sub(total.authoritative);
+            *own_zones.entry(*resolver).or_default() += total.authoritative;
         }
         for (((resolver, _),), case) in book.cases() {
             answered.entry(*resolver).and_modify(|lookups| *lookups = lookups.saturating_sub(case.failed));
@@ -256,7 +274,7 @@ impl Detector for DnsServfail {
             resolvers.into_iter().map(|group| (group.by, (group.cases, group.case))).collect();
         let cases = whole.iter().map(|(resolver, (_, case))| (resolver, case));
         let share = |resolver: &Endpoint, case: &Case<Failures>| {
-            let severity = self.draft(*resolver, "", case, context.heard).weight();
+            let severity = self.draft(*resolver, "", case, 0, context.heard).weight();
             (severity, case.failed * 1000 / case.total.max(1))
         };
         let alike = followers(cases, context.heard, |resolver| (*resolver, ()), |of| &of.lookups, share);
@@ -269,9 +287,13 @@ impl Detector for DnsServfail {
             alone(self, book, (key, case), context)
         };
         unite(book, context.heard, apart, |of| &of.lookups, weight);
-        let whole = whole.into_iter().map(|(resolver, (cases, case))| {
+        let whole = whole.into_iter().map(|(resolver, (cases, mut case))| {
             let what = format!("{} in {}", case.affected.names.of("name"), plural(cases, "zone"));
-            (self.draft(resolver, &what, &case, context.heard), case)
+            // Zones of its own that failed are in the case already.
+            let own = own_zones.get(&resolver).copied().unwrap_or_default();
+            let draft = self.draft(resolver, &what, &case, own, context.heard);
+            case.total += own;
+            (draft, case)
         });
         whole.collect()
     }
@@ -286,9 +308,10 @@ impl Detector for DnsServfail {
         let ((resolver, zone),) = key;
         let what = match case.affected.names.only() {
             Some(name) => name.clone(),
+            None if zone == ROOT => format!("{} of one label", case.affected.names.of("name")),
             None => format!("{} under {zone}", case.affected.names.of("name")),
         };
-        Some(self.draft(*resolver, &what, case, context.heard))
+        Some(self.draft(*resolver, &what, case, 0, context.heard))
     }
 }
 
@@ -361,7 +384,15 @@ impl DnsServfail {
         with.len() as u64 >= self.tunnel && with.len() > without.len()
     }
 
-    fn draft(&self, resolver: Endpoint, what: &str, case: &Case<Failures>, heard: &Heard) -> Draft<Only> {
+    /// Beside the lookups of `case`, the resolver answered `own` of zones of its own.
+    fn draft(
+        &self,
+        resolver: Endpoint,
+        what: &str,
+        case: &Case<Failures>,
+        own: u64,
+        heard: &Heard,
+    ) -> Draft<Only> {
         let Failures {
             upstream_servfail,
             upstream_refused,
@@ -401,13 +432,25 @@ impl DnsServfail {
                 behind += &format!(" Before {} it asked nobody here.", plural(others, "other response"));
             }
         }
+        let well = match own {
+            0 => String::new(),
+            own => format!(" It answered {} for zones of its own.", plural(own, "lookup")),
+        };
+        let by_itself = asked_by(never_resolved);
+        let whose = by_itself.iter().map(|systems| {
+            format!(" The names that never resolved are such that systems look up by themselves ({systems}).")
+        });
         let summary = format!(
-            "{} of {} got SERVFAIL. {} asked.{} {reason}{behind}",
+            "{} of {} got SERVFAIL.{well} {} asked.{}{} {reason}{behind}",
             case.failed,
-            plural(case.total, "answered lookup"),
+            plural(case.total + own, "answered lookup"),
             case.clients(),
+            whose.collect::<String>(),
             named.note,
         );
+        let several = case.affected.clients.count() >= Severity::CLIENTS;
+        // A search list completes them, or ends with them.
+        let bare = never_resolved.iter().all(|name| !name.contains('.'));
         let subject = Subject {
             name: Some(case.affected.names.only().map_or(what, String::as_str).to_owned()),
             ..Subject::of(case)
@@ -417,12 +460,13 @@ impl DnsServfail {
             .severity(match never_resolved.count() {
                 0 => Severity::Info,
                 _ if self.is_tunnel(&case.affected) => Severity::Info,
-                _ if most => Severity::Critical,
+                _ if by_itself.is_some() && !several => Severity::Info,
+                _ if most && !bare && by_itself.is_none() => Severity::Critical,
                 _ => Severity::Warning,
             })
             .subject(subject)
             .count("servfail", case.failed)
-            .count("answered", case.total)
+            .count("answered", case.total + own)
             .count("names", case.affected.names.count());
         if *passed_on > 0 {
             draft.could_be(["the resolver passes on what it gets from the one it asks"])

@@ -23,10 +23,13 @@
 //! same, and so is one with a site-local address, which no network has any more. It is information where
 //! another resolver had been asked at the same time, and answered within 1 s. Where the client had asked
 //! another one for the same lookup, with port and ID, before or at the same time, and got a response, it did
-//! not wait for this one. Nobody waits for reverse names: where a resolver answers others, they are
-//! information.
+//! not wait for this one. Nobody waits for reverse names, and nobody needs the types HTTPS and SVCB, which
+//! are asked for beside the address (RFC 9460 section 3): where a resolver answers others, they are
+//! information. So is a client of which only names stay unanswered that its system looks up by itself, as to
+//! see whether the Internet is there; several such clients are a warning.
 //!
-//! Where a resolver answers other names, and never those that stay unanswered, the finding names them.
+//! Where a resolver answers other names, and never those that stay unanswered, the finding names them. Where
+//! all that stay unanswered, `of_type` or more, are of one type and other types are answered, it says so.
 //! Resolvers that clients asked for the same lookups are one finding, and so are addresses on the client's
 //! link with one link address. What a client waited for several lookups at the same time counts once.
 //!
@@ -50,7 +53,9 @@
 //! resolv.conf(5): `timeout` 5 s, `attempts` 2; RFC 1035 section 4.2.1; RFC 9520 section 3.
 
 mod names;
+mod types;
 mod waits;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -59,8 +64,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
 use crate::detect::dns_unanswered::names::{SCANNER, is_reverse, is_sweep, listed, never_answers};
+use crate::detect::dns_unanswered::types::OneType;
 use crate::detect::dns_unanswered::waits::{Replied, Waits};
-use crate::detect::lookups::{Answered, Got, asks_resolver, lowercase, shown};
+use crate::detect::dns_unanswered::words::{icmp, later};
+use crate::detect::lookups::{Answered, Got, asks_resolver, is_hint, lowercase, shown};
+use crate::detect::own_names::asked_by;
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::translations::FORWARDED;
 use crate::detect::*;
@@ -95,6 +103,9 @@ thresholds! {
         critical_share: f64 = 0.5 "share",
             "of the lookups of the resolver, from which it is critical",
             "ours: most lookups fail";
+        of_type: u64 = 5.0 "lookups",
+            "lookups without response, all of one type, from which the type is named",
+            "ours: fewer may be of one type by chance";
     }
 }
 
@@ -139,9 +150,12 @@ counts! {
         answered_later: u64,
         later_resolvers: Distinct<Endpoint, 8>,
         until_answered: Span,
-        /// Lookups that the client asked for again, or got later; those of them for reverse names.
+        /// Lookups that the client asked for again, or got later; those of them for reverse names, and for
+        /// types that are asked for beside the address.
         needed: u64,
         reverse_names: u64,
+        hints: u64,
+        types: Distinct<u16, 8>,
         lookups: Lookups,
     }
 }
@@ -150,8 +164,9 @@ counts! {
     /// What is counted of every lookup.
     struct Asked {
         answered: u64,
-        /// Names with a response, by hash.
+        /// Names with a response, by hash, and types.
         names: Distinct<u64, 256>,
+        types: Distinct<u16, 8>,
     }
 }
 
@@ -243,6 +258,7 @@ impl Detector for DnsUnanswered {
             return book.judged(&flow.server).into_iter().for_each(|asked| {
                 asked.answered += 1;
                 asked.names.add(hash_of(&lowercase(&transaction.name)));
+                asked.types.add(transaction.qtype);
             });
         }
         if transaction.unheard {
@@ -350,6 +366,7 @@ impl Detector for DnsUnanswered {
         let named = Resolvers::of(resolver, case, context.heard);
         let (who, its) = (&named.who, named.verb("its", "their"));
         let part = percent(case.failed, lookups);
+        let one_type = OneType::of(case, asked, self.of_type);
         let title = match extent {
             Extent::Silent => format!("{who} {} no lookup", named.verb("answers", "answer")),
             Extent::Partial if is_sweep(names) => format!(
@@ -359,9 +376,26 @@ impl Detector for DnsUnanswered {
             Extent::Partial if never_answers(case, asked) => {
                 format!("{who} {} no lookup for {}", named.verb("answers", "answer"), listed(names))
             }
-            Extent::Partial => {
-                format!("{who} {} {part} of {its} lookups unanswered", named.verb("leaves", "leave"))
+            Extent::Partial => match &one_type {
+                Some(one) if one.never => {
+                    format!("{who} {} no lookup of type {}", named.verb("answers", "answer"), one.name)
+                }
+                Some(one) => format!(
+                    "{who} {} {} of type {} unanswered",
+                    named.verb("leaves", "leave"),
+                    plural(case.failed, "lookup"),
+                    one.name,
+                ),
+                None => format!("{who} {} {part} of {its} lookups unanswered", named.verb("leaves", "leave")),
+            },
+        };
+        let own = asked_by(names);
+        let whose = match (&one_type, &own) {
+            (Some(one), _) => one.said(),
+            (None, Some(systems)) => {
+                format!(" All are names that systems look up by themselves ({systems}).")
             }
+            (None, None) => String::new(),
         };
         let later = later(case);
         let told = book.notes.told.get(&resolver).map(|(_, told)| told.clone());
@@ -371,7 +405,7 @@ impl Detector for DnsUnanswered {
             _ => "",
         };
         let summary = format!(
-            "{} got no response to {} of {}, for {}. They sent {}{}.{later}{again}{}{}",
+            "{} got no response to {} of {}, for {}.{whose} They sent {}{}.{later}{again}{}{}",
             case.clients(),
             case.failed,
             plural(lookups, "lookup"),
@@ -386,7 +420,9 @@ impl Detector for DnsUnanswered {
         );
         let needed = match extent {
             Extent::Silent => case.counts.needed,
-            Extent::Partial => case.counts.needed - case.counts.reverse_names.min(case.counts.needed),
+            Extent::Partial => {
+                case.counts.needed.saturating_sub(case.counts.reverse_names + case.counts.hints)
+            }
         };
         let part = share(case.failed, lookups);
         let lasting = case.counts.answered_later < case.failed;
@@ -404,7 +440,12 @@ impl Detector for DnsUnanswered {
             Severity::Info
         };
         let nobody = matches!(resolver.address, IpAddr::V6(address) if is_site_local(address));
-        let severity = if nobody { severity.min(Severity::Warning) } else { severity };
+        let severity = match own {
+            Some(_) if !several => Severity::Info,
+            Some(_) => severity.min(Severity::Warning),
+            None if nobody => severity.min(Severity::Warning),
+            None => severity,
+        };
         let draft = Draft::new(extent, title, summary).severity(severity).count("answered", answered);
         let draft = match extent {
             Extent::Silent if nobody => draft.could_be([
@@ -421,6 +462,8 @@ impl Detector for DnsUnanswered {
                 draft.could_be(["a filter drops UDP port 53, or its answers", "the resolver does not work"])
             }
             Extent::Partial if is_sweep(names) => draft.could_be([SCANNER]),
+            _ if own.is_some() => draft.could_be(["the network has no way to the Internet"]),
+            Extent::Partial if one_type.is_some() => draft.could_be(types::COULD_BE),
             _ => draft,
         };
         let heard = book.totals().any(|(_, _, asked)| asked.answered > 0) || book.notes.two_way > 0;
@@ -484,6 +527,8 @@ impl DnsUnanswered {
         case.failed += 1;
         case.counts.needed += u64::from(needed);
         case.counts.reverse_names += u64::from(needed && is_reverse(name));
+        case.counts.hints += u64::from(needed && is_hint(*qtype) && !is_reverse(name));
+        case.counts.types.add(*qtype);
         waits.add(question.0, *client, from, waited);
         if let Got::At(time, resolver) = got {
             case.counts.answered_later += 1;
@@ -546,41 +591,6 @@ fn asked_of(resolver: Endpoint, name: &str, qtype: u16) -> String {
 /// Name and type in one, as [`Answered`] takes it.
 fn asked_for(name: &str, qtype: u16) -> String {
     format!("{name} {qtype}")
-}
-
-/// From whom the clients got their answers after all.
-fn later(case: &Case<Silence>) -> String {
-    let Silence { answered_later, later_resolvers, .. } = &case.counts;
-    if *answered_later == 0 {
-        return String::new();
-    }
-    let mut resolvers: Vec<Endpoint> = later_resolvers.iter().copied().collect();
-    resolvers.sort();
-    let (when, how) = match mean(case) {
-        Span::ZERO => ("", ", which had been asked no later".to_owned()),
-        mean => (" later,", format!(", after {mean} on average")),
-    };
-    format!(
-        " {} answered{when} by {}{how}.",
-        match *answered_later {
-            all if all == case.failed => "All were".to_owned(),
-            1 => "1 was".to_owned(),
-            some => format!("{some} were"),
-        },
-        resolvers.iter().take(3).map(Endpoint::to_string).collect::<Vec<_>>().join(", "),
-    )
-}
-
-/// What came back instead.
-fn icmp(told: &Distinct<(String, IpAddr), 4>, context: &Context<'_>) -> String {
-    let mut told: Vec<String> =
-        told.iter().map(|(meaning, reporter)| format!("{reporter} reports \"{meaning}\"")).collect();
-    told.sort();
-    match context.totals.icmp_packets {
-        0 => " No ICMP packet was captured.".to_owned(),
-        _ if told.is_empty() => String::new(),
-        _ => format!(" {}.", told.join(", ")),
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,20 @@
 //! # What it finds
-//! One IP address that two hosts have: both answer the same request with link addresses of their own.
+//! One IP address that two hosts have: both answer the same request with link addresses of their own. And
+//! hosts that claim the addresses of others, again and again, without being asked.
 //!
 //! # Why it matters
 //! Whoever asks believes the last answer. Connections go to one host and then to the other, which knows
-//! nothing of them and resets them.
+//! nothing of them and resets them. Or it passes them on, and reads or changes them.
 //!
 //! # How it decides
 //! A request by ARP, or a neighbour solicitation, got answers with two link addresses within `within`
 //! seconds. It is a warning when that happened `requests` times or more, and neither answer comes from a
 //! shared or a proxy address. Otherwise it is information.
+//!
+//! `claimed`: a link address sent `unasked` or more ARP replies for an address to a host that had not asked
+//! for it within `within` seconds. It has an address of its own that nobody else claims. And another link
+//! address has the claimed one: by ARP, also after the first such reply, or by packets, and no others send
+//! from there. A warning, one for the claimer.
 //!
 //! # What it leaves alone
 //! - An address that moves: one host announces it and the other is silent from then on, as after a fail-over
@@ -21,15 +27,18 @@
 //! - IPv6: anycast addresses have several owners (RFC 4861 section 7.2.7). Information.
 //!
 //! # What it does not claim
-//! Which of the two is the right one.
+//! Which of the two is the right one. Whether who claims an address reads what it gets for it.
 //!
 //! # References
-//! RFC 826, RFC 5227 section 2.4, RFC 9568 section 7.3 (VRRP), RFC 2281 section 5 (HSRP).
+//! RFC 826, RFC 5227 sections 1.2 and 2.4, RFC 9568 section 7.3 (VRRP), RFC 2281 section 5 (HSRP).
+
+pub(super) mod claims;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::duplicate_ip::claims::{Claims, text};
 use crate::detect::*;
 use crate::dissect::{Arp, PacketRecord, PacketRef};
 use crate::flow::Flow;
@@ -44,6 +53,9 @@ thresholds! {
         within: Span = 2.0 "s",
             "time after a request in which both answers come",
             "RFC 1122 section 2.3.2.1: the next request comes after one second";
+        unasked: u64 = 5.0 "replies",
+            "for an address of another host that nobody had asked for, from which a host claims it",
+            "RFC 5227 section 2.3: who takes an address announces it twice; tools of attack never stop";
         proxied: u64 = 4.0 "addresses",
             "addresses that a link address answers for, from which it is a proxy or a router",
             "ours: a host has few addresses on a link";
@@ -51,7 +63,7 @@ thresholds! {
 }
 
 variants! {
-    /// One kind only.
+    /// Two who answer, or one who claims what others have.
     enum Conflict {
         Conflict "" Warning {
             could_be: &[
@@ -66,6 +78,18 @@ variants! {
             not_claimed: &["which of the two is the right one"],
             doubted_by: &[],
         }
+        Claimed "claimed" Warning {
+            could_be: &[
+                "a host gets between others by false ARP replies, to read or change what they send",
+                "a device draws hosts to itself on purpose: to keep them out, or to show them a page",
+            ],
+            next: &[
+                "look the link address up in the switches' tables, and ask whose device it is",
+                "compare the ARP tables of the hosts it sent the replies to: arp -a, ip neigh",
+            ],
+            not_claimed: &["that it reads or changes what it gets"],
+            doubted_by: &[],
+        }
     }
 }
 
@@ -77,6 +101,8 @@ counts! {
         link_addresses: Distinct<[u8; 6], 8>,
         /// The longest time between the two answers.
         apart_us: Most,
+        /// Replies that nobody had asked for.
+        unasked: u64,
     }
 }
 
@@ -99,11 +125,12 @@ impl Merge for Asked {
 
 merged! {
     /// What is kept beside the cases.
-    pub(super) struct Claims {
+    pub(super) struct Beside {
         /// By target, who asks, and VLAN.
         asked: Bounded<(IpAddr, IpAddr, u16), Asked, { 1 << 14 }>,
         /// Addresses that a link address answers for.
         owns: Bounded<[u8; 6], Distinct<IpAddr, 16>, { 1 << 13 }>,
+        claims: Claims,
         /// Hosts that were sent something, or answered: nothing else is needed of the flows.
         resets: Bounded<IpAddr, u64, { 1 << 12 }>,
     }
@@ -138,13 +165,17 @@ impl Detector for DuplicateIp {
     type Key = (IpAddr, u16);
     type Counts = Answers;
     type Total = ();
-    type Notes = Claims;
+    type Notes = Beside;
 
     fn neighbour(&self, packet: &PacketRecord, arp: &Arp, book: &mut Book<Self>) {
-        if arp.sender.is_unspecified() || arp.sender == arp.target {
+        if arp.sender.is_unspecified() {
             return;
         }
         let at = PacketRef { packet: packet.packet, time: packet.time };
+        book.notes.claims.used(arp, at);
+        if arp.sender == arp.target {
+            return;
+        }
         let vlan = packet.path.vlan;
         if let Some(owns) = book.notes.owns.count(arp.sender_link) {
             owns.add(arp.sender);
@@ -156,8 +187,15 @@ impl Detector for DuplicateIp {
             return;
         }
         let key = (arp.sender, arp.target, vlan);
-        let Some(asked) = book.notes.asked.get_mut(&key) else { return };
-        let Some(request) = asked.request.filter(|request| at.time - request.time <= self.within) else {
+        // Of a request that found no place nothing is known.
+        let kept = book.notes.asked.covers(hash_of(&key));
+        let asked = book.notes.asked.get_mut(&key);
+        let request = asked.as_ref().and_then(|asked| asked.request);
+        let request = request.filter(|request| at.time - request.time <= self.within);
+        let Some((asked, request)) = asked.zip(request) else {
+            if kept && arp.sender.is_ipv4() && !is_shared(&arp.sender_link) {
+                book.notes.claims.unasked((vlan, arp.sender_link, arp.sender), arp, at);
+            }
             return;
         };
         let Some((link, first)) = asked.first else {
@@ -195,6 +233,13 @@ impl Detector for DuplicateIp {
         {
             *count += resets;
         }
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let claims = std::mem::take(&mut book.notes.claims);
+        let (found, claimed) = claims.conclude(self.unasked, context.heard);
+        book.take(|key, _| claimed.contains(key));
+        found
     }
 
     fn judge(
@@ -258,11 +303,6 @@ fn is_shared(link: &[u8; 6]) -> bool {
         [0, 7, 0xb4, ..] | [0, 0x1c, 0x73, ..] | [2 | 3, 0xbf, ..] => true,
         [first, ..] => first & 1 == 1 || *link == [0; 6],
     }
-}
-
-fn text(link: &[u8; 6]) -> String {
-    let [a, b, c, d, e, f] = link;
-    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
 #[cfg(test)]
@@ -363,6 +403,70 @@ mod tests {
             });
             one(&findings, "", severity);
         }
+    }
+
+    /// Host 66 tells client 7, every second, that it is host 9; what is asked for first is answered by 9.
+    fn claims(lab: &mut Lab, times: u64, own: bool, again: bool) {
+        let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
+        let (target, mine) = ([10, lab.net, 1, 9], [10, lab.net, 1, 66]);
+        asks(lab, 10, 9, &[ONE]);
+        if own {
+            lab.capture.record(900_000, arp(false, (OTHER, mine), ([0; 6], client.1)));
+        }
+        for number in 0..times {
+            lab.capture.record(4_000_000 + number * 1_000_000, arp(true, (OTHER, target), client));
+        }
+        if again {
+            asks(lab, 60_000_000, 9, &[ONE]);
+        }
+    }
+
+    #[test]
+    fn who_claims_the_address_of_another_is_one_finding() {
+        let found = |times, own, again| in_traffic(NAME, |lab| claims(lab, times, own, again));
+        let finding = one(&found(12, true, true), "claimed", Severity::Warning);
+        assert!(finding.title.contains("52:54:00:01:02:04 claims"), "{}", finding.title);
+        assert!(finding.summary.contains("12 ARP replies"), "{}", finding.summary);
+        // What it claimed of somebody unknown is not its own.
+        let found_more = in_traffic(NAME, |lab| {
+            claims(lab, 12, true, true);
+            let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
+            (0..9).for_each(|number| {
+                let other = (OTHER, [10, lab.net, 1, 2]);
+                lab.capture.record(5_000_000 + number * 3_000_000, arp(true, other, client));
+            });
+        });
+        let finding = one(&found_more, "claimed", Severity::Warning);
+        assert!(finding.title.contains(".1.66 at"), "{}", finding.title);
+        // Announced twice; a bond of two cards with one address; an address that moved.
+        for found in [found(2, true, true), found(12, false, true), found(12, true, false)] {
+            assert!(found.is_empty(), "{found:#?}");
+        }
+    }
+
+    /// The owner is known by its packets alone, which the claimer passes on.
+    #[test]
+    fn an_owner_that_only_sends_packets_is_one() {
+        let findings = in_traffic(NAME, |lab| {
+            for (number, link) in (0..8).zip([ONE, OTHER].into_iter().cycle()) {
+                let mut talk = lab.talk(7, (9, 80), 10 + number * 900, [30, 900]);
+                let own = lab.capture.packets.len();
+                lab.http(&mut talk, 300);
+                for packet in &mut lab.capture.packets[own..] {
+                    if packet.frame[28] != 1 {
+                        packet.frame[6..12].copy_from_slice(&link);
+                    }
+                }
+            }
+            let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
+            let std::net::IpAddr::V4(server) = lab.server(9) else { return };
+            lab.capture.record(900, arp(false, (OTHER, [10, lab.net, 1, 66]), ([0; 6], client.1)));
+            for number in 1..9 {
+                lab.capture.record(number * 1_000_000, arp(true, (OTHER, server.octets()), client));
+            }
+        });
+        let finding = one(&findings, "claimed", Severity::Warning);
+        assert!(finding.summary.contains("come from both"), "{}", finding.summary);
     }
 
     #[test]

@@ -114,6 +114,13 @@ impl Heard {
         self.packets.get(&address).into_iter().flat_map(|(_, packets)| packets.links.iter())
     }
 
+    /// Addresses whose packets came from this link address: one of a host, many of a router.
+    pub(super) fn senders(&self, link: [u8; 6]) -> impl Iterator<Item = IpAddr> {
+        let all =
+            self.packets.iter().filter(move |(_, _, packets)| packets.links.iter().any(|of| *of == link));
+        all.map(|(address, ..)| *address)
+    }
+
     /// The capture was made on the host that its clients are: it holds packets that do not leave one.
     pub(super) fn is_within_host(&self) -> bool {
         self.within_host > 0

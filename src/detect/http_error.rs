@@ -1,6 +1,7 @@
 //! # What it finds
 //! HTTP requests that failed at the server: answers of 5xx, bodies that were cut, connections that the server
-//! closed instead of answering. And paths that another server answers since a moment, with 4xx.
+//! closed instead of answering. And paths that another server answers since a moment, with 4xx, and servers
+//! that have not what clients ask for.
 //!
 //! # Why it matters
 //! These are the failures that users see. A proxy's answer tells less than the connection to its upstream.
@@ -15,6 +16,8 @@
 //! - `reset_on_path`: a RST ended the connection before the answer was whole, and its TTL is not that of the
 //!   server's other packets.
 //! - `grpc_status`: calls that end with UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE or DATA_LOSS.
+//! - `not_found`: the server answered 404 or 410 to most requests of a client, and to `missing` or more.
+//!   Information.
 //! - `moved`: until a moment a path was answered well by some servers, since then by others, mostly with 4xx
 //!   other than 401, 403, 407 and 429. Servers behind one address are told apart by their `Server` field.
 //!
@@ -24,7 +27,8 @@
 //! address asked of others while the request waited, and did not get.
 //!
 //! # What it leaves alone
-//! - 4xx: an answer to the client, and no outage. 501 and 505 reject the request itself.
+//! - Other 4xx, and 404 here and there: an answer to the client, and no outage. 501 and 505 reject the
+//!   request itself.
 //! - Other statuses of gRPC: they answer the caller. Streams that the server refuses before it begins with
 //!   them (REFUSED_STREAM, GOAWAY): clients try those again.
 //! - One client that fails at many paths, as scanners do: that is information. So are services that never
@@ -47,6 +51,7 @@
 //! HTTP/2.
 
 mod legs;
+mod missing;
 mod probes;
 mod routes;
 
@@ -56,6 +61,7 @@ use std::net::IpAddr;
 use crate::app::http::{Closing, Exchange};
 use crate::app::http2::{error_name, grpc_status_name};
 use crate::detect::http_error::legs::{Lack, Leg, Moments, upstream};
+use crate::detect::http_error::missing::Missing;
 use crate::detect::http_error::routes::{Asked, Origin, Route, Routes};
 use crate::detect::ports::is_known;
 use crate::detect::rates::Rates;
@@ -82,6 +88,9 @@ thresholds! {
         moved: u64 = 5.0 "requests",
             "requests before and after, from which a path is said to have moved",
             "ours: as few as show a change of habit";
+        missing: u64 = 10.0 "requests",
+            "of a client that a server answered with 404 or 410, from which that is said",
+            "ours: a page has some links that are gone";
         storm: f64 = 2.0 "times",
             "as many requests a second while most of them fail, from which that is stated",
             "ours: one more try for each request";
@@ -176,6 +185,15 @@ variants! {
             not_claimed: &["that the change was not intended", "that the network failed"],
             doubted_by: DOUBTED,
         }
+        NotFound "not_found" Info {
+            could_be: &[
+                "pages refer to files that were removed, or never copied to the server",
+                "a client tries paths, as scanners do",
+            ],
+            next: &["look in the server's log who refers to these paths (Referer)"],
+            not_claimed: &["that anybody misses them"],
+            doubted_by: DOUBTED,
+        }
         GrpcStatus "grpc_status" Critical {
             could_be: &[
                 "a fault of the application, or something that it needs fails",
@@ -234,7 +252,8 @@ impl Problem {
             Self::BadGateway => "502 (Bad Gateway)",
             Self::Unavailable => "503 (Service Unavailable)",
             Self::ServerError => "a server error",
-            Self::Cut | Self::Unanswered | Self::ResetOnPath | Self::Moved | Self::GrpcStatus => "",
+            Self::Cut | Self::Unanswered | Self::ResetOnPath => "",
+            Self::Moved | Self::NotFound | Self::GrpcStatus => "",
         }
     }
 }
@@ -266,6 +285,7 @@ merged! {
         /// By who asked.
         legs: Bounded<(IpAddr, Leg), (), { 1 << 13 }>,
         routes: Routes,
+        missing: Missing,
         /// By server.
         rates: Bounded<Endpoint, Rates>,
         /// Servers that answered in HTTP at least once.
@@ -353,6 +373,7 @@ impl Detector for HttpError {
             book.notes.speak.count(flow.server);
         }
         book.notes.routes.add(exchange, flow);
+        book.notes.missing.add(exchange, flow, asked);
         if let Some(rates) = book.notes.rates.count(flow.server) {
             rates.add(asked.time, problem.is_some());
         }
@@ -416,7 +437,12 @@ impl Detector for HttpError {
             to.sort_unstable();
             told.insert((path.1, to)).then_some((draft, case))
         });
-        moved.chain(probes::of_one_client(book, self.errors)).collect()
+        let mut found: Vec<Concluded<Self>> = moved.collect();
+        let moved: BTreeSet<Endpoint> =
+            found.iter().flat_map(|(_, case)| case.affected.servers.iter().copied()).collect();
+        found.extend(std::mem::take(&mut book.notes.missing).conclude(self.missing, &moved));
+        found.extend(probes::of_one_client(book, self.errors));
+        found
     }
 
     fn judge(

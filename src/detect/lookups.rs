@@ -36,6 +36,11 @@ pub(super) fn shown(name: &str) -> String {
     }
 }
 
+/// Clients ask for this type beside the address, and go on without.
+pub(super) fn is_hint(qtype: u16) -> bool {
+    HINTS.contains(&qtype)
+}
+
 /// An application goes on without an answer of this type.
 pub(super) fn is_dispensable(qtype: u16) -> bool {
     DISPENSABLE.contains(&qtype)
@@ -46,7 +51,7 @@ pub(super) fn is_dispensable(qtype: u16) -> bool {
 pub(super) fn is_needed(name: &str, qtype: u16) -> bool {
     let octets = name.split('.').take_while(|label| label.parse::<u8>().is_ok()).count();
     let reverse = name.ends_with(".arpa") || octets >= 4;
-    let beside = HINTS.contains(&qtype) || CARRIERS.contains(&qtype);
+    let beside = is_hint(qtype) || CARRIERS.contains(&qtype);
     !is_dispensable(qtype) && !beside && !reverse && name.contains('.')
 }
 

@@ -19,6 +19,7 @@ mod finding;
 mod heard;
 mod lookups;
 mod merge;
+mod own_names;
 mod ports;
 mod quality;
 mod races;

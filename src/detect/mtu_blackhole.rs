@@ -264,10 +264,10 @@ impl MtuBlackhole {
             _ if limit.resolved > 0 || case.flows() > 1 => Confidence::Confirmed,
             _ => Confidence::Likely,
         };
-        let icmp = match (view, context.totals.icmp_packets) {
+        let icmp = match (view, context.totals.icmp()) {
             (View::IcmpIgnored, _) => "An ICMP message named the size.".to_owned(),
-            (_, 0) => "The capture has no ICMP packet.".to_owned(),
-            (_, count) => format!("None of {} is about these datagrams.", plural(count, "ICMP packet")),
+            (_, None) => "The capture has no ICMP packet.".to_owned(),
+            (_, Some(packets)) => format!("None of {packets} is about these datagrams."),
         };
         let filter =
             context.filter().map_or(String::new(), |filter| format!(" The capture filter was: {filter}."));

@@ -12,6 +12,9 @@
 //! - a single record of the length of an alert, with which the server answers the client's Finished within a
 //!   second.
 //!
+//! Where the certificate has a fault that the client's alert fits, `tls_certificate` tells what it cost: the
+//! alert is a warning at most here, and names that rule.
+//!
 //! What an encrypted alert says is not known, so it is possible only. It is likely when sessions with the
 //! same server and name fail so from several clients and none succeeds.
 //!
@@ -31,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::tls::{ALERT_NAMES, Alert, Phase, TlsSession, alert_name, version_name};
 use crate::detect::tls_abort::met_another_protocol;
+use crate::detect::tls_certificate::{has_dates, told_by_alert};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::Flow;
@@ -79,6 +83,9 @@ counts! {
         after_handshake: u64,
         /// The server had chosen version and cipher suite.
         after_server_hello: u64,
+        /// The certificate that the client got has a fault that its alert fits; of those, one of time.
+        by_certificate: u64,
+        by_validity: u64,
     }
 }
 
@@ -110,6 +117,12 @@ impl Detector for TlsAlert {
         case.flow(flow, [alert.at]);
         case.failed += 1;
         case.counts.after_handshake += u64::from(alert.phase == Phase::Established);
+        if alert.direction == Direction::ToServer
+            && let Some(of_time) = told_by_alert(flow)
+        {
+            case.counts.by_certificate += 1;
+            case.counts.by_validity += u64::from(of_time);
+        }
         let chosen = tls.server_hello.as_ref().is_some_and(|hello| hello.at.packet < alert.at.packet);
         case.counts.after_server_hello += u64::from(chosen);
         let name = tls.server_name();
@@ -136,7 +149,7 @@ impl Detector for TlsAlert {
         key: &Self::Key,
         case: &Case<Failures>,
         _: &Book<Self>,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> Option<Draft<Description>> {
         let ((server, name), description, direction) = key;
         let of = case.total.max(case.failed);
@@ -155,16 +168,22 @@ impl Detector for TlsAlert {
         };
         let shown = if name.is_empty() { server.to_string() } else { format!("{name} ({server})") };
         let title = format!("TLS to {shown} ends with {alert}, sent by {sender}");
+        let told = match case.counts.by_validity {
+            0 => case.counts.by_certificate == case.failed,
+            _ => case.counts.by_certificate == case.failed && has_dates(context),
+        };
         let summary = format!(
-            "{} of {} with this server and name ended with {alert} by {sender}. {} failed so.",
+            "{} of {} with this server and name ended with {alert} by {sender}. {} failed so.{}",
             case.failed,
             plural(of, "session"),
             case.clients(),
+            if told { " The server's certificate gives cause for it: see tls_certificate." } else { "" },
         );
         let subject = Subject { name: (!name.is_empty()).then(|| name.clone()), ..Subject::of(case) };
         Some(
             Draft::new(*description, title, summary)
                 .severity(match case.severity(case.failed) {
+                    Severity::Critical if told => Severity::Warning,
                     Severity::Critical if readable && often => Severity::Critical,
                     _ => Severity::Warning,
                 })
@@ -246,7 +265,7 @@ mod tests {
             &[
                 ("tls_alert_handshake_failure", "handshake_failure", Severity::Critical),
                 ("tls_alert_unknown_ca", "unknown_ca", Severity::Critical),
-                ("tls_alert_certificate_expired", "certificate_expired", Severity::Critical),
+                ("tls_alert_certificate_expired", "certificate_expired", Severity::Warning),
                 ("tls_alert_protocol_version", "protocol_version", Severity::Critical),
                 ("tls_alert_encrypted_client", "encrypted", Severity::Warning),
                 ("tls_alert_encrypted_server", "encrypted", Severity::Warning),

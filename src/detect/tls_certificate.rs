@@ -225,12 +225,7 @@ impl Detector for TlsCertificate {
             chains.in_time += u64::from(!faults.iter().any(|(fault, _)| fault.is_of_time()));
         }
         let reaction = reaction(flow, tls);
-        let blamed = match reaction {
-            Reaction::Ended(alert) => {
-                faults.iter().map(|(fault, _)| Fault::of(*fault)).find(|fault| fault.fits(alert))
-            }
-            _ => None,
-        };
+        let blamed = blamed(reaction, &faults);
         for (fault, position) in faults {
             let (fault, Some(certificate)) = (Fault::of(fault), chain.get(position)) else { continue };
             let blamed = blamed == Some(fault);
@@ -319,13 +314,8 @@ impl TlsCertificate {
 
     /// Why validity cannot be judged by the clock of the capture.
     fn clock_fault(&self, book: &Book<Self>, context: &Context<'_>) -> Option<&'static str> {
-        if context.totals.clock_fault().is_some() {
-            return Some("the clock of the capture cannot be right: validity is not known");
-        }
-        let first = context.totals.first.map_or(0, |first| first.0);
-        let year = (self.plausible_year as i64 - 1970) * 31_556_952 * 1_000_000_000;
-        if first < year {
-            return Some("the times of the capture are no dates: validity is not known");
+        if let Some(why) = dateless(context, self.plausible_year) {
+            return Some(why);
         }
         let mut servers: Distinct<Endpoint> = Distinct::default();
         book.totals().for_each(|((server, _), ..)| servers.add(*server));
@@ -381,6 +371,43 @@ fn unseen(tls: &TlsSession) -> &'static str {
         _ if tls.lost.contains(&true) => "bytes of the handshake are missing from the capture",
         _ => "the server sent no certificate: the session was resumed, or ended before",
     }
+}
+
+/// Why no time of the capture can be a date that certificates are compared with.
+fn dateless(context: &Context<'_>, plausible_year: u64) -> Option<&'static str> {
+    if context.totals.clock_fault().is_some() {
+        return Some("the clock of the capture cannot be right: validity is not known");
+    }
+    let first = context.totals.first.map_or(0, |first| first.0);
+    let year = (plausible_year as i64 - 1970) * 31_556_952 * 1_000_000_000;
+    (first < year).then_some("the times of the capture are no dates: validity is not known")
+}
+
+/// The fault that the client ended the session for.
+fn blamed(reaction: Reaction, faults: &[(ChainFault, usize)]) -> Option<Fault> {
+    let Reaction::Ended(alert) = reaction else { return None };
+    faults.iter().map(|(fault, _)| Fault::of(*fault)).find(|fault| fault.fits(alert))
+}
+
+/// The client ended the session by an alert for a fault of the chain that it got; whether that is one of
+/// time. A finding of this rule tells it, if `has_dates`.
+pub(super) fn told_by_alert(flow: &Flow) -> Option<bool> {
+    let tls = flow.tls.as_deref().filter(|tls| tls.certificates_unreadable == 0)?;
+    let [_, chain] = &tls.certificates;
+    let (at, _) = tls.certificates_at[1].zip(chain.first())?;
+    let reaction = reaction(flow, tls);
+    if !matches!(reaction, Reaction::Ended(Some(_))) {
+        return None;
+    }
+    let faults = chain_faults(chain, at.time, &tls.server_name().to_ascii_lowercase());
+    blamed(reaction, &faults).map(Fault::is_of_time)
+}
+
+/// The times of the capture can be dates.
+pub(super) fn has_dates(context: &Context<'_>) -> bool {
+    /// The default of `plausible_year`.
+    const YEAR: u64 = 1996;
+    dateless(context, YEAR).is_none()
 }
 
 fn reaction(flow: &Flow, tls: &TlsSession) -> Reaction {

@@ -65,7 +65,10 @@ impl ChunkSummary {
         match record.transport {
             Transport::Tcp(_) => totals.tcp_packets += 1,
             Transport::Udp(_) => totals.udp_packets += 1,
-            Transport::Icmp(_) => totals.icmp_packets += 1,
+            Transport::Icmp(icmp) => {
+                totals.icmp_packets += 1;
+                totals.icmp6_packets += u64::from(icmp.v6);
+            }
             Transport::None | Transport::Fragment(_) | Transport::Arp(_) | Transport::Other => {}
         }
         if !record.faults.contains(Faults::NO_TIME) {
@@ -158,5 +161,6 @@ impl Totals {
         self.tcp_packets += later.tcp_packets;
         self.udp_packets += later.udp_packets;
         self.icmp_packets += later.icmp_packets;
+        self.icmp6_packets += later.icmp6_packets;
     }
 }

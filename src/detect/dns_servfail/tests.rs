@@ -175,3 +175,37 @@ fn a_lookup_that_several_resolvers_fail_is_one() {
     assert_eq!((finding.impact.failed_transactions, finding.impact.services), (1, 4));
     assert_eq!(findings(1).len(), 4);
 }
+
+/// Names without a dot are in one zone, and a search list may complete them.
+#[test]
+fn names_of_one_label_are_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        lab.resolves(1_000, "www.shop.example");
+        let names = ["source", "backup", "wiki", "source"];
+        (10..).zip(names).for_each(|(at, name)| fails(lab, at * 900, name, dns::A));
+    });
+    let finding = one(&findings, "", Severity::Warning);
+    assert!(finding.title.ends_with("for 3 names of one label"), "{}", finding.title);
+}
+
+/// A resolver without a way out: it answers for its own zone, and systems look whether there is an Internet.
+#[test]
+fn names_that_a_system_asks_for_by_itself_are_no_outage() {
+    let findings = |name: &str| {
+        in_traffic(NAME, |lab| {
+            (0..5).for_each(|number| fails(lab, 10 + number * 900, "teredo.ipv6.microsoft.com", dns::A));
+            fails(lab, 9_000, name, dns::A);
+            let own = "printer.office.example.org";
+            lab.lookup(2_000_000, 600, own, dns::A, |id| {
+                let mut answer = dns::response(id, own, dns::A, dns::NOERROR, &[[10, 77, 2, 80]]);
+                answer[2] |= 0x04;
+                answer
+            });
+        })
+    };
+    let found = findings("dns.msftncsi.com");
+    let finding = one(&found, "", Severity::Info);
+    assert!(finding.summary.contains("6 of 7 answered lookups"), "{}", finding.summary);
+    assert!(finding.summary.contains("It answered 1 lookup for zones of its own"), "{}", finding.summary);
+    one(&findings("www.shop.example"), "", Severity::Critical);
+}

@@ -509,3 +509,68 @@ fn a_resolver_beside_those_that_answer_costs_nothing() {
     one(&findings(300), "silent", Severity::Info);
     one(&findings(2_000_000), "silent", Severity::Warning);
 }
+
+/// A resolver that answers addresses, and no lookup of another type, or few.
+#[test]
+fn one_type_that_stays_unanswered_is_named() {
+    let findings = |qtype: u16, answered: u64| {
+        in_traffic(NAME, |lab| {
+            let resolver = lab.resolver();
+            for number in 0..12u64 {
+                let (name, at) = (format!("www{number}.shop.example"), 1_000_000 + number * 9_000_000);
+                lab.asks(at, 7, resolver, (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
+                if number < answered {
+                    lab.asks(at + 90, 7, resolver, (&name, qtype), dns::NOERROR, &[]);
+                    continue;
+                }
+                let client = (lab.client(7), lab.next_port());
+                let query = dns::query(client.1, &name, qtype);
+                lab.udp(at + 90, client, (resolver, 53), &query);
+                lab.udp(at + 4_000_000, client, (resolver, 53), &query);
+            }
+        })
+    };
+    // Nobody needs the hints beside an address.
+    let found = findings(dns::HTTPS, 4);
+    let finding = one(&found, "partial", Severity::Info);
+    assert!(finding.title.ends_with("leaves 8 lookups of type HTTPS unanswered"), "{}", finding.title);
+    assert!(finding.summary.contains("none of type A stayed unanswered"), "{}", finding.summary);
+    let found = findings(dns::AAAA, 0);
+    let finding = one(&found, "partial", Severity::Critical);
+    assert!(finding.title.ends_with("answers no lookup of type AAAA"), "{}", finding.title);
+}
+
+/// A phone on an access point without Internet, and several.
+#[test]
+fn names_that_a_system_asks_for_by_itself_are_no_outage() {
+    let findings = |clients: u8, name: &str| {
+        in_traffic(NAME, |lab| {
+            for (number, name) in ["connectivitycheck.gstatic.com", "www.google.com", name].iter().enumerate()
+            {
+                for client in 0..clients {
+                    let client = (lab.client(7 + client), lab.next_port());
+                    let resolver = (lab.resolver(), 53);
+                    for again in 0..2 {
+                        let query = dns::query(client.1 + again, name, dns::A);
+                        let at = 20_000 + number as u64 * 900 + u64::from(again) * 5_000_000;
+                        lab.udp(at, (client.0, client.1 + again), resolver, &query);
+                    }
+                }
+            }
+            for number in 0..3 {
+                let client = (lab.client(7), lab.next_port());
+                let query = dns::query(client.1, "clients3.google.com", dns::A);
+                for after in [0, 5] {
+                    lab.udp((40 + number * 40 + after) * 1_000_000, client, (lab.resolver(), 53), &query);
+                }
+            }
+            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
+            lab.http(&mut talk, 300);
+        })
+    };
+    let found = findings(1, "mtalk.google.com");
+    let finding = one(&found, "silent", Severity::Info);
+    assert!(finding.summary.contains("by themselves (Android)"), "{}", finding.summary);
+    one(&findings(4, "mtalk.google.com"), "silent", Severity::Warning);
+    one(&findings(1, "www.shop.example"), "silent", Severity::Critical);
+}

@@ -60,6 +60,28 @@ fn a_single_error_is_information_and_4xx_is_none() {
     assert_eq!(findings.len(), 1);
 }
 
+/// Most of what one client asks for is not there; another client's request is.
+#[test]
+fn a_server_that_has_not_what_a_client_asks_for() {
+    let findings = |missing: u64| {
+        in_traffic(NAME, |lab| {
+            for number in 0..30 {
+                let (path, answer) = match number < missing {
+                    true => (format!("/old/{}.png", number % 6), NOT_FOUND),
+                    false => ("/new".to_owned(), OK),
+                };
+                asks(lab, 7, 9, &path, 10 + number * 50, 4, answer);
+                asks(lab, 8, 9, "/new", 30 + number * 50, 4, OK);
+            }
+        })
+    };
+    let found = findings(20);
+    let finding = one(&found, "not_found", Severity::Info);
+    assert!(finding.title.contains("20 of 30 requests of 10.77.1.7 with 404"), "{}", finding.title);
+    assert!(finding.summary.contains("6 paths"), "{}", finding.summary);
+    assert!(findings(14).is_empty());
+}
+
 #[test]
 fn a_scanner_that_provokes_errors_is_information() {
     let findings = in_traffic(NAME, |lab| {

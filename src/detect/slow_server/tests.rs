@@ -408,3 +408,23 @@ fn a_request_that_never_comes_whole_is_no_slow_answer() {
     let partial = findings("408 Request Timeout", false);
     assert!(partial.is_empty(), "{partial:#?}");
 }
+
+/// The server ends connections that nobody asks anything on any more (RFC 9110 section 15.5.9).
+#[test]
+fn the_end_of_an_idle_connection_is_no_slow_answer() {
+    for used in [true, false] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..12 {
+                let mut talk = opened(lab, (9, 80), 10 + number * 70);
+                if used {
+                    lab.http(&mut talk, 300);
+                }
+                talk.wait(20_000_000);
+                let answer = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+                talk.stream(&mut lab.capture, SERVER, answer);
+                talk.close(&mut lab.capture);
+            }
+        });
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Names that systems look up by themselves, whatever their user does: to see whether the Internet is there,
+//! or to keep a connection of their own. Where nothing else fails, nobody's work failed.
+
+use crate::detect::Distinct;
+
+/// Who asks, and for what. Sources: Microsoft, "Network Connectivity Status Indicator" and "Teredo"; Apple,
+/// "Use Apple products on enterprise networks"; the captive portal URLs of Android's NetworkMonitor, and
+/// Firebase, "FCM ports and your firewall"; Mozilla, `captivedetect.canonicalURL`; NetworkManager.conf(5),
+/// `connectivity`, as distributions set it.
+const OWN_NAMES: &[(&str, &[&str])] = &[
+    (
+        "Windows",
+        &[
+            "dns.msftncsi.com",
+            "ipv6.msftconnecttest.com",
+            "ipv6.msftncsi.com",
+            "teredo.ipv6.microsoft.com",
+            "win10.ipv6.microsoft.com",
+            "www.msftconnecttest.com",
+            "www.msftncsi.com",
+        ],
+    ),
+    ("macOS or iOS", &["captive.apple.com"]),
+    (
+        "Android",
+        &[
+            "clients3.google.com",
+            "connect.rom.miui.com",
+            "connectivitycheck.android.com",
+            PROBE,
+            "connectivitycheck.platform.hicloud.com",
+            "mtalk.google.com",
+        ],
+    ),
+    ("Firefox", &["detectportal.firefox.com"]),
+    (
+        "Linux",
+        &[
+            "conncheck.opensuse.org",
+            "connectivity-check.ubuntu.com",
+            "network-test.debian.org",
+            "networkcheck.kde.org",
+            "nmcheck.gnome.org",
+            "ping.archlinux.org",
+        ],
+    ),
+];
+
+/// Android asks for it in plain text, and for [`BESIDE`] over TLS at the same time.
+const PROBE: &str = "connectivitycheck.gstatic.com";
+const BESIDE: &str = "www.google.com";
+
+/// The systems that look up all of these names by themselves; `None` when somebody else may want one.
+pub(super) fn asked_by<const MOST: usize>(names: &Distinct<String, MOST>) -> Option<String> {
+    let probes = names.iter().any(|name| name == PROBE);
+    let mut systems: Vec<&str> = Vec::new();
+    for name in names.iter().filter(|name| !(probes && *name == BESIDE)) {
+        let (system, _) = OWN_NAMES.iter().find(|(_, own)| own.contains(&name.as_str()))?;
+        systems.push(system);
+    }
+    systems.sort_unstable();
+    systems.dedup();
+    (!systems.is_empty() && !names.is_full()).then(|| systems.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(names: &[&str]) -> Option<String> {
+        let mut all: Distinct<String> = Distinct::default();
+        names.iter().for_each(|name| all.add((*name).to_owned()));
+        asked_by(&all)
+    }
+
+    #[test]
+    fn names_of_systems_are_told_from_those_of_people() {
+        assert_eq!(
+            of(&["dns.msftncsi.com", "captive.apple.com"]).as_deref(),
+            Some("Windows and macOS or iOS")
+        );
+        assert_eq!(of(&[PROBE, BESIDE]).as_deref(), Some("Android"));
+        for names in [&[BESIDE][..], &["mtalk.google.com", BESIDE], &[PROBE, "www.shop.example"], &[]] {
+            assert_eq!(of(names), None, "{names:?}");
+        }
+    }
+}
