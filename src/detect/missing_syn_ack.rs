@@ -426,9 +426,9 @@ impl Detector for MissingSynAck {
                 "opened only after at least one repeated SYN",
             ),
         };
-        let icmp = match context.totals.icmp_packets {
-            0 => "No ICMP packet was captured".to_owned(),
-            count => format!("{} captured, none quotes these SYNs", plural(count, "ICMP packet")),
+        let icmp = match context.totals.icmp() {
+            None => "No ICMP packet was captured".to_owned(),
+            Some(packets) => format!("{packets} captured, none quotes these SYNs"),
         };
         let summary = format!(
             "{} to {server} from {} {shown}. {} sent {}{}. {} to this service opened{}. {icmp}.",
