@@ -17,7 +17,7 @@
 //! before the ACK could arrive, or behind data of the server, is no such repeat.
 //! Where every SYN got a SYN-ACK of its own, packets were held back and not lost; of several hosts of one
 //! client at the same time that is one finding. Neither side sent a byte, and the server repeated its SYN-ACK
-//! `late` after the ACK: that is `ack_lost`, too, and a warning at most.
+//! `late` after the ACK: that is `ack_lost`, too, and information where others of the service opened.
 //! `cut_off`: hosts of several networks beyond its link are silent to an IPv6 address, which got no packet
 //! and no ICMP error from there. It is on the link: its packets have the hop limit that hosts begin with, or
 //! go to its own network. And the capture holds other packets to its link address. That is one finding,
@@ -74,7 +74,7 @@ use crate::detect::missing_syn_ack::need::{
 use crate::detect::missing_syn_ack::sweeps::{
     are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, waited,
 };
-use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients};
+use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, unused_severity};
 use crate::detect::missing_syn_ack::wait::{
     HELD, held_clients, is_held, is_held_back, is_needed, opened_after, slowest,
 };
@@ -308,7 +308,8 @@ impl Detector for MissingSynAck {
         // What is late is over when the connection is open.
         let open = handshake.ack.filter(|_| outcome == Outcome::Late);
         case.flow(flow, [*first, open.unwrap_or(flow.last)]);
-        case.failed += u64::from(outcome != Outcome::Late);
+        let unused = outcome == Outcome::AckLost && is_unused(tcp, self.late);
+        case.failed += u64::from(outcome != Outcome::Late && !unused);
         case.lost += waited;
         case.counts.syns += u64::from(handshake.syn_count);
         case.counts.repeated += u64::from(handshake.syn_count > 1);
@@ -318,7 +319,7 @@ impl Detector for MissingSynAck {
             u64::from(answered.is_some_and(|answered| asked != Some(answered)));
         let at_once = handshake.connect_time.is_some_and(|time| time < self.late);
         case.counts.answered += u64::from(outcome == Outcome::Late && at_once);
-        case.counts.unused += u64::from(outcome == Outcome::AckLost && is_unused(tcp, self.late));
+        case.counts.unused += u64::from(unused);
         if outcome == Outcome::Late && is_held_back(handshake, self.late) {
             case.counts.held_back += 1;
             let time = handshake.connect_time.unwrap_or(Span::ZERO);
@@ -479,7 +480,7 @@ impl Detector for MissingSynAck {
         let severity = match outcome {
             Outcome::Late if unlucky => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
-            Outcome::AckLost if unused => case.severity(case.failed).min(Severity::Warning),
+            Outcome::AckLost if unused => unused_severity(case, opened),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent
                 if is_stray(server, case, context.heard) && (case.flows() == 1 || is_peer(server.port)) =>

@@ -1,12 +1,13 @@
 //! Connections that a client takes for open, that their server goes on offering, and that carry nothing.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::detect::missing_syn_ack::sweeps::waited;
 use crate::detect::missing_syn_ack::wait::is_needed;
 use crate::detect::missing_syn_ack::{Attempts, HOSTS, MissingSynAck, Outcome};
 use crate::detect::*;
-use crate::dissect::Direction;
+use crate::dissect::{Direction, Endpoint};
 use crate::flow::TcpFlow;
 use crate::time::Span;
 
@@ -27,16 +28,32 @@ pub(super) fn is_unused(tcp: &TcpFlow, late: Span) -> bool {
     tcp.handshake.syn_acks.iter().filter(again).any(|reply| reply.time - ack.time >= late)
 }
 
+/// How much so many connections matter that opened, and carried nothing. One that a browser keeps in reserve
+/// looks like that, too: nothing fails where others of the service carry something.
+pub(super) fn unused_severity(case: &Case<Attempts>, opened: u64) -> Severity {
+    match opened <= case.flows() && case.flows() >= Severity::TRIES {
+        true => case.severity(case.flows()).min(Severity::Warning),
+        false => Severity::Info,
+    }
+}
+
 /// Services that carry no byte for one client are one finding: what they share is its way to them.
 pub(super) fn unused_clients(book: &mut Book<MissingSynAck>) -> Vec<Concluded<MissingSynAck>> {
-    let groups = book.group(HOSTS, |_, case| {
-        case.affected.clients.only().copied().filter(|_| case.counts.unused == case.flows())
+    let alone = |((server, _), case): &(&(Endpoint, Outcome), &Case<Attempts>)| {
+        let opened = book.total(server).1.map_or(0, |total| total.opened);
+        case.counts.unused == case.flows() && opened <= case.flows()
+    };
+    let servers: BTreeSet<Endpoint> = book.cases().filter(alone).map(|((server, _), _)| *server).collect();
+    let groups = book.group(HOSTS, |(server, outcome), case| {
+        let client = case.affected.clients.only().filter(|_| *outcome == Outcome::AckLost)?;
+        servers.contains(server).then_some(*client)
     });
     groups.into_iter().map(unused_client).collect()
 }
 
 fn unused_client(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
-    let CaseGroup { by: client, cases, case } = group;
+    let CaseGroup { by: client, cases, mut case } = group;
+    case.failed = case.flows();
     let summary = format!(
         "{} to {} never carried a byte. The client acknowledged the SYN-ACK, and the server repeated it all \
          the same. The client sent {}{}.",
@@ -47,7 +64,7 @@ fn unused_client(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck>
     );
     let title = format!("Connections of {client} to {} never carry a byte", plural(cases, "service"));
     let draft = Draft::new(Outcome::AckLost, title, summary)
-        .severity(case.severity(case.failed).min(Severity::Warning))
+        .severity(unused_severity(&case, case.flows()))
         .services(cases)
         .count("services", cases)
         .subject(Subject { server: None, port: None, ..Subject::of(&case) })
@@ -63,12 +80,14 @@ mod tests {
 
     const NAME: &str = MissingSynAck::RULE.name;
 
-    /// Connections to so many hosts whose SYN-ACK comes again after three seconds; the server greets, or the
-    /// client gives up.
-    fn offered(hosts: u8, greets: bool) -> Vec<Finding> {
+    /// So many connections to so many hosts whose SYN-ACK comes again after three seconds; the server greets,
+    /// or the client gives up.
+    fn offered(hosts: u8, tries: u64, greets: bool) -> Vec<Finding> {
         in_traffic(NAME, |lab| {
-            for host in 20..20 + hosts {
-                let mut talk = lab.talk(7, (host, 25), 20_000 + 6_000 * u64::from(host), [30, 500]);
+            let each = |host| (0..tries).map(move |number| (host, number));
+            for (host, number) in (20..20 + hosts).flat_map(each) {
+                let at = 20_000 + 6_000 * u64::from(host) + 100 * number;
+                let mut talk = lab.talk(7, (host, 25), at, [30, 500]);
                 talk.send(&mut lab.capture, CLIENT, SYN, b"");
                 talk.turn(CLIENT);
                 let offer = talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
@@ -89,10 +108,12 @@ mod tests {
 
     #[test]
     fn what_never_carries_a_byte_did_not_open() {
-        let finding = one(&offered(1, false), "ack_lost", Severity::Warning);
+        let finding = one(&offered(1, 5, false), "ack_lost", Severity::Warning);
         assert!(finding.title.contains("never carry a byte"), "{}", finding.title);
-        one(&offered(1, true), "late", Severity::Info);
-        let findings = offered(6, false);
+        one(&offered(1, 1, false), "ack_lost", Severity::Info);
+        one(&offered(1, 5, true), "late", Severity::Info);
+        let findings = offered(6, 1, false);
         assert_eq!((findings.len(), findings[0].impact.services), (1, 6), "{findings:#?}");
+        one(&findings, "ack_lost", Severity::Warning);
     }
 }
