@@ -167,7 +167,8 @@ impl Detector for Reordering {
         }
         let to = |(server, direction): &Self::Key, case: &Case<Late>| {
             let cheap = case.counts.needless < self.needless && case.counts.reordered >= self.least;
-            let client = case.affected.clients.only().filter(|_| cheap && *direction == Direction::ToClient)?;
+            let client =
+                case.affected.clients.only().filter(|_| cheap && *direction == Direction::ToClient)?;
             Some((*client, network(server.address)))
         };
         let mut networks: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
