@@ -10,11 +10,12 @@
 //!   The other direction exists and does not pass this capture point. The same from one moment on, in
 //!   connections that both directions of were captured: what remains acknowledges what did not pass. Or
 //!   several repeat their data in vain, while others of the service go on.
-//! - `state`: the handshake passed here, the server went on repeating its SYN-ACK, and no data of the client
-//!   was acknowledged. Or RSTs that know nothing of several connections in use come by another link address
-//!   or with a TTL that their sender does not use. Their sender goes on after one of them, or one answers a
-//!   packet that took another way; else the service goes on with others, and it is possible only. Or only one
-//!   direction of several connections passes here, repeats its data in vain, and answers what does not pass.
+//! - `state`: the handshake passed here, the server went on repeating its SYN-ACK, and nothing shows that
+//!   it got more than the SYN: no ACK, no SACK, no echo of a later time stamp. Or RSTs that know nothing of
+//!   several connections in use come by another link address or with a TTL that their sender does not use.
+//!   Their sender goes on after one of them, or one answers a packet that took another way; else the service
+//!   goes on with others, and it is possible only. Or only one direction of several connections passes here,
+//!   repeats its data in vain, and answers what does not pass.
 //! - `path`: answers come from a link address or VLAN that nothing is sent to; those connections fail, and
 //!   connections of the same service whose directions match do not.
 //! - `loss`: one direction lost at least `factor` times as many segments as the other, and at least `least`.

@@ -15,6 +15,9 @@
 //! repeated its SYN-ACK after the client's ACK. `late`: opened after a repeat of SYN or SYN-ACK, at least
 //! `late` after the first SYN, and later than the round trips of the connection explain. A SYN-ACK that left
 //! before the ACK could arrive, or behind data of the server, is no such repeat.
+//! Where every SYN got a SYN-ACK of its own, packets were held back and not lost; of several hosts of one
+//! client at the same time that is one finding. Neither side sent a byte, and the server repeated its SYN-ACK
+//! `late` after the ACK: that is `ack_lost`, too, and information where others of the service opened.
 //! `cut_off`: hosts of several networks beyond its link are silent to an IPv6 address, which got no packet
 //! and no ICMP error from there. It is on the link: its packets have the hop limit that hosts begin with, or
 //! go to its own network. And the capture holds other packets to its link address. That is one finding,
@@ -59,15 +62,21 @@
 
 mod need;
 mod sweeps;
+mod unused;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detect::missing_syn_ack::need::{
-    SPARE, asks_from_link_local, is_poll, is_spare, is_stray, is_unheard, outpaces_clients,
+    SPARE, asks_from_link_local, end_races, is_poll, is_spare, is_stray, is_unheard, outpaces_clients,
 };
 use crate::detect::missing_syn_ack::sweeps::{
     are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, waited,
+};
+use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, unused_severity};
+use crate::detect::missing_syn_ack::wait::{
+    HELD, held_clients, is_held, is_held_back, is_needed, opened_after, slowest,
 };
 use crate::detect::ports::is_peer;
 use crate::detect::races::Races;
@@ -169,6 +178,12 @@ counts! {
         authenticated_by_one: u64,
         /// Late ones that the server had answered at once.
         answered: u64,
+        /// Late ones of which nothing was lost.
+        held_back: u64,
+        /// Acknowledged ones that never carried a byte.
+        unused: u64,
+        /// The longest wait for a SYN-ACK of those held back, nanoseconds.
+        slowest: [Most; 1],
     }
 }
 
@@ -293,7 +308,8 @@ impl Detector for MissingSynAck {
         // What is late is over when the connection is open.
         let open = handshake.ack.filter(|_| outcome == Outcome::Late);
         case.flow(flow, [*first, open.unwrap_or(flow.last)]);
-        case.failed += u64::from(outcome != Outcome::Late);
+        let unused = outcome == Outcome::AckLost && is_unused(tcp, self.late);
+        case.failed += u64::from(outcome != Outcome::Late && !unused);
         case.lost += waited;
         case.counts.syns += u64::from(handshake.syn_count);
         case.counts.repeated += u64::from(handshake.syn_count > 1);
@@ -303,6 +319,12 @@ impl Detector for MissingSynAck {
             u64::from(answered.is_some_and(|answered| asked != Some(answered)));
         let at_once = handshake.connect_time.is_some_and(|time| time < self.late);
         case.counts.answered += u64::from(outcome == Outcome::Late && at_once);
+        case.counts.unused += u64::from(unused);
+        if outcome == Outcome::Late && is_held_back(handshake, self.late) {
+            case.counts.held_back += 1;
+            let time = handshake.connect_time.unwrap_or(Span::ZERO);
+            case.counts.slowest[0].add(time.0.unsigned_abs());
+        }
         case.show(waited.0.saturating_neg(), flow.id, || evidence(handshake, *first));
     }
 
@@ -363,6 +385,7 @@ impl Detector for MissingSynAck {
         });
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
+        let held = held_clients(book);
         let late = book.group(HOSTS, |key, case| {
             let client = case.affected.clients.only().filter(|_| key.1 == Outcome::Late);
             client.copied().filter(|_| case.counts.answered < case.flows())
@@ -381,6 +404,8 @@ impl Detector for MissingSynAck {
             .map(client_sweep)
             .chain(on_host)
             .chain(cut_off_by.into_iter().map(cut_off))
+            .chain(held)
+            .chain(unused_clients(book))
             .chain(late)
             .collect()
     }
@@ -398,8 +423,9 @@ impl Detector for MissingSynAck {
             // Those that opened late are no contrast to themselves.
             opened = opened.saturating_sub(case.flows());
         }
-        // The server answered each of them at once: packets were lost.
+        // The server answered each of them at once.
         let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
+        let unused = case.counts.unused == case.flows();
         let asked_once = outcome == Outcome::Late && case.counts.repeated == 0;
         let (title, shown) = match outcome {
             Outcome::Silent | Outcome::CutOff => {
@@ -409,6 +435,10 @@ impl Detector for MissingSynAck {
                 format!("SYN-ACKs of {server} do not reach the client"),
                 "were answered, and the client went on asking",
             ),
+            Outcome::AckLost if unused => (
+                format!("Connections to {server} never carry a byte, and it repeats its SYN-ACK"),
+                "were acknowledged, the server repeated its SYN-ACK, and neither side sent a byte",
+            ),
             Outcome::AckLost => (
                 format!("{server} does not see the end of the handshake"),
                 "were acknowledged, and the server went on repeating its SYN-ACK",
@@ -416,6 +446,10 @@ impl Detector for MissingSynAck {
             Outcome::Late if unlucky => (
                 format!("Connections to {server} open only after a repeated SYN-ACK"),
                 "got an answer at once, and opened only after a repeat",
+            ),
+            Outcome::Late if is_held(case) => (
+                format!("{server} answers a SYN only after {}", slowest(case)),
+                "opened late, and every SYN got a SYN-ACK of its own",
             ),
             Outcome::Late if asked_once => (
                 format!("Connections to {server} open only after a repeated SYN-ACK"),
@@ -446,6 +480,7 @@ impl Detector for MissingSynAck {
         let severity = match outcome {
             Outcome::Late if unlucky => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
+            Outcome::AckLost if unused => unused_severity(case, opened),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent
                 if is_stray(server, case, context.heard) && (case.flows() == 1 || is_peer(server.port)) =>
@@ -465,6 +500,9 @@ impl Detector for MissingSynAck {
         let mut draft = Draft::new(outcome, title, summary).count("opened", opened).severity(severity);
         if outcome == Outcome::Silent && context.heard.sent(server.address) {
             draft = draft.could_be(SILENT_PORT.iter().copied());
+        }
+        if is_held(case) || unused {
+            draft = draft.could_be(if unused { UNUSED } else { HELD }.iter().copied());
         }
         if let Some(keys) = keys(&case.counts) {
             draft = draft.could_first_be(keys);
@@ -493,6 +531,7 @@ impl MissingSynAck {
             HandshakeOutcome::Silent => Some(Outcome::Silent),
             HandshakeOutcome::ReplyLost => Some(Outcome::LostReturn),
             HandshakeOutcome::AckLost => Some(Outcome::AckLost),
+            HandshakeOutcome::Established if is_unused(tcp, self.late) => Some(Outcome::AckLost),
             HandshakeOutcome::Established => {
                 // A refusal or a challenge is an answer, too.
                 let repeats = || handshake.syn_acks.iter().skip(1);
@@ -520,25 +559,6 @@ fn keys(counts: &Attempts) -> Option<&'static str> {
     }
 }
 
-/// From the first SYN to the end of the handshake: the client's ACK, or the SYN-ACK after an ACK that the
-/// server did not get. A client that repeated its SYN waited for the SYN-ACK that it acknowledged.
-fn opened_after(tcp: &TcpFlow, first: PacketRef) -> Span {
-    let handshake = &tcp.handshake;
-    let asked_once = handshake.syn_count == 1;
-    let replies = handshake.syn_acks.iter().filter(|reply| asked_once && is_needed(tcp, reply));
-    let ends = replies.chain(&handshake.ack).map(|at| at.time - first.time);
-    ends.chain(handshake.connect_time).max().unwrap_or(Span::ZERO)
-}
-
-/// The SYN-ACK came before the client acknowledged one, or when the server should have had the ACK: a round
-/// trip later, and without data of the server before it.
-fn is_needed(tcp: &TcpFlow, reply: &PacketRef) -> bool {
-    let Some(ack) = tcp.handshake.ack else { return true };
-    let trip = tcp.handshake.connect_time.unwrap_or(Span::ZERO);
-    let served = tcp.side(Direction::ToClient).transfer.is_some_and(|(data, _)| data.time < reply.time);
-    reply.time < ack.time || reply.time - ack.time >= trip && !served
-}
-
 /// The SYNs have the TTLs that a route trace sends: low ones, one after the other.
 fn traces_route(flow: &Flow, handshake: &Handshake) -> bool {
     let ttl = flow.half(Direction::ToServer).ttl;
@@ -557,18 +577,6 @@ fn evidence(handshake: &Handshake, first: PacketRef) -> Vec<Evidence> {
     let replies =
         handshake.syn_acks.iter().map(|reply| Evidence::new(*reply, Role::SynAck, after(reply, " SYN")));
     syns.chain(replies).collect()
-}
-
-/// Counts IPv6 attempts as silent when no IPv4 connection overtook them.
-fn end_races(book: &mut Book<MissingSynAck>) {
-    let results = std::mem::take(&mut book.notes.races).end();
-    for (server, racer) in results.alone {
-        if let Some(case) = book.case((server, Outcome::Silent)) {
-            case.absorb(racer);
-        }
-    }
-    book.not_judged_many("IPv6 attempts that an IPv4 connection overtook", results.overtaken);
-    book.not_judged_many("more IPv6 attempts or IPv4 connections than are kept apart", results.unknown);
 }
 
 /// Where connections open without a SYN-ACK in the capture, a missing one says little.

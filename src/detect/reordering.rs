@@ -9,7 +9,8 @@
 //! identification is older, or it comes within a quarter of the round-trip time and before a repeat could
 //! (see `pcapsy events`). From `least` such segments on it is information. It is a warning when at least
 //! `needless` repeats, and `share` of the direction's segments, were sent again without need in the same
-//! connections, after duplicate ACKs.
+//! connections, after duplicate ACKs. What comes from three networks to one client, and is no warning, is one
+//! finding.
 //!
 //! # What it leaves alone
 //! - Segments that fill a hole and may have been sent again: nothing tells which.
@@ -24,7 +25,11 @@
 //! # References
 //! RFC 4737 (packet reordering metrics); RFC 5681 section 3.2; RFC 8985 section 6.2.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
 use crate::detect::retransmission::is_replayed;
+use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow};
@@ -66,6 +71,9 @@ variants! {
 
 /// No path holds a packet back for longer while later ones pass. A judgement.
 const LATE: Span = Span::secs(1);
+
+/// Networks from which segments come to one receiver in another order, from which that is not on their ways.
+const NETWORKS: usize = 3;
 
 counts! {
     /// What a case counts beside its flows.
@@ -157,7 +165,21 @@ impl Detector for Reordering {
             let flows = book.take(|_, _| true).iter().map(|(_, case)| case.flows()).sum();
             book.not_judged_many("the packets of the file are not in the order of their times", flows);
         }
-        Vec::new()
+        let to = |(server, direction): &Self::Key, case: &Case<Late>| {
+            let cheap = case.counts.needless < self.needless && case.counts.reordered >= self.least;
+            let client =
+                case.affected.clients.only().filter(|_| cheap && *direction == Direction::ToClient)?;
+            Some((*client, network(server.address)))
+        };
+        let mut networks: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (client, network) in book.cases().filter_map(|(key, case)| to(key, case)) {
+            networks.entry(client).or_default().insert(network);
+        }
+        networks.retain(|_, networks| networks.len() >= NETWORKS);
+        let receives = |key: &Self::Key, case: &Case<Late>| {
+            to(key, case).map(|(client, _)| client).filter(|client| networks.contains_key(client))
+        };
+        book.group(1, receives).into_iter().map(one_receiver).collect()
     }
 
     fn judge(
@@ -173,10 +195,7 @@ impl Detector for Reordering {
         }
         let segments = book.total(server).1.map_or(0, |sent| sent.segments[direction.index()]);
         let way = if *direction == Direction::ToServer { "to" } else { "from" };
-        let noticed = match late.duplicate_acks {
-            0 => " The receivers repeated no ACK for it.".to_owned(),
-            count => format!(" The receivers sent {} meanwhile.", plural(count, "duplicate ACK")),
-        };
+        let noticed = noticed(late);
         let cost = match late.needless {
             0 => " Nothing was sent again for it.".to_owned(),
             count => format!(" Sent again without need: {}.", plural(count, "segment")),
@@ -200,13 +219,46 @@ impl Detector for Reordering {
     }
 }
 
+fn noticed(late: &Late) -> String {
+    match late.duplicate_acks {
+        0 => " The receivers repeated no ACK for it.".to_owned(),
+        count => format!(" The receivers sent {} meanwhile.", plural(count, "duplicate ACK")),
+    }
+}
+
+/// What comes from several networks in another order shares its end alone: the line of the receiver, the
+/// receiver, or the recorder.
+fn one_receiver(group: CaseGroup<IpAddr, Late>) -> Concluded<Reordering> {
+    let CaseGroup { by: client, cases, case } = group;
+    let services = plural(cases, "service");
+    let summary = format!(
+        "{} of {services} to {client} came after later ones, in {}, by {} at most.{}",
+        plural(case.counts.reordered, "segment"),
+        plural(case.flows(), "connection"),
+        Span(case.counts.longest_ns.get() as i64),
+        noticed(&case.counts),
+    );
+    let title = format!("Segments of {services} to {client} overtake one another");
+    let draft = Draft::new(Kind::Reordered, title, summary)
+        .confidence(if case.counts.duplicate_acks == 0 { Confidence::Possible } else { Confidence::Likely })
+        .direction(Direction::ToClient)
+        .services(cases)
+        .count("services", cases)
+        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
+        .could_be([
+            "the receiving host, or the recorder, takes packets from several queues",
+            "the receiver's line balances by packet",
+        ]);
+    (draft, case)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::detect::testing::{in_traffic, one, says_nothing};
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER};
+    use crate::support::tcp::{ACK, CLIENT, SERVER, Talk};
 
     const NAME: &str = Reordering::RULE.name;
 
@@ -215,39 +267,44 @@ mod tests {
     fn overtaken(lab: &mut Lab, flows: u64, asked: bool, again: bool) {
         for number in 0..flows {
             let mut talk = lab.talk(20 + number as u8, (81, 8080), 200 + number * 900, [30, 6_000]);
-            talk.handshake(&mut lab.capture);
-            talk.wait(100);
-            talk.send(&mut lab.capture, CLIENT, ACK, b"GET /big HTTP/1.1\r\n\r\n");
-            talk.turn(CLIENT);
-            for round in 0..5u32 {
-                let late = talk.segment(SERVER, ACK, &filler(round, 900));
-                talk.sent(&late);
-                let above = talk.ends[SERVER].next;
-                for piece in 0..4 {
-                    let segment = talk.segment(SERVER, ACK, &filler(9 + piece, 900));
-                    talk.record(&mut lab.capture, &segment);
-                    talk.sent(&segment);
-                    talk.wait(60);
-                    let edge = talk.ends[SERVER].next;
-                    if asked {
-                        talk.ack(&mut lab.capture, CLIENT, &[(above, edge)]);
-                    }
-                }
-                talk.wait(200);
-                talk.record(&mut lab.capture, &late);
-                talk.catch_up(SERVER);
-                talk.turn(SERVER);
-                talk.ack(&mut lab.capture, CLIENT, &[]);
-                if again {
-                    talk.wait(12_500);
-                    talk.resend(&mut lab.capture, &late);
-                    talk.turn(SERVER);
-                    talk.ack(&mut lab.capture, CLIENT, &[(late.seq, late.seq.wrapping_add(900))]);
-                }
-                talk.wait(3_000);
-            }
-            talk.close(&mut lab.capture);
+            pieces(lab, &mut talk, asked, again);
         }
+    }
+
+    /// One download of those.
+    fn pieces(lab: &mut Lab, talk: &mut Talk, asked: bool, again: bool) {
+        talk.handshake(&mut lab.capture);
+        talk.wait(100);
+        talk.send(&mut lab.capture, CLIENT, ACK, b"GET /big HTTP/1.1\r\n\r\n");
+        talk.turn(CLIENT);
+        for round in 0..5u32 {
+            let late = talk.segment(SERVER, ACK, &filler(round, 900));
+            talk.sent(&late);
+            let above = talk.ends[SERVER].next;
+            for piece in 0..4 {
+                let segment = talk.segment(SERVER, ACK, &filler(9 + piece, 900));
+                talk.record(&mut lab.capture, &segment);
+                talk.sent(&segment);
+                talk.wait(60);
+                let edge = talk.ends[SERVER].next;
+                if asked {
+                    talk.ack(&mut lab.capture, CLIENT, &[(above, edge)]);
+                }
+            }
+            talk.wait(200);
+            talk.record(&mut lab.capture, &late);
+            talk.catch_up(SERVER);
+            talk.turn(SERVER);
+            talk.ack(&mut lab.capture, CLIENT, &[]);
+            if again {
+                talk.wait(12_500);
+                talk.resend(&mut lab.capture, &late);
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[(late.seq, late.seq.wrapping_add(900))]);
+            }
+            talk.wait(3_000);
+        }
+        talk.close(&mut lab.capture);
     }
 
     #[test]
@@ -262,6 +319,21 @@ mod tests {
     fn what_only_the_capture_saw_is_possible() {
         let findings = in_traffic(NAME, |lab| overtaken(lab, 2, false, false));
         assert_eq!(one(&findings, "", Severity::Info).confidence, Confidence::Possible);
+    }
+
+    /// Servers of so many networks, and one client.
+    #[test]
+    fn what_is_reordered_from_everywhere_is_so_at_the_receiver() {
+        for (networks, found) in [(2, 2), (3, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..networks {
+                    let mut talk = lab.talk(20, (81, 8080), 200 + u64::from(number) * 900, [30, 6_000]);
+                    talk.ends[SERVER].address = [198, 51, number, 7].into();
+                    pieces(lab, &mut talk, true, false);
+                }
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
     }
 
     #[test]

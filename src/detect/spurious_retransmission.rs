@@ -21,7 +21,8 @@
 //!
 //! It is information. It is a warning from `least` needless repeats on, when they are `share` of the
 //! direction's segments; and when the receiver reports two repeats or more of the same data, the last of
-//! them sent `held` after the first copy, and no ACK of it had come.
+//! them sent `held` after the first copy, and no ACK of it had come. Where such reports of three hosts come
+//! to one client within a second, its line held them back: that is one finding.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
@@ -36,13 +37,16 @@
 //! RFC 2883 (duplicate SACK); RFC 3522 (Eifel detection); RFC 5682 (F-RTO); RFC 6298; RFC 1122 section
 //! 4.2.3.2 and RFC 8985 section 7.2 (delayed ACKs).
 
+mod stall;
+
 use std::collections::BTreeMap;
 
+use self::stall::stalled_clients;
 use crate::detect::retransmission::is_replayed;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, SpuriousProof, TcpEvent};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 thresholds! {
     /// Counts needless repeats by service and direction.
@@ -106,6 +110,9 @@ counts! {
         by_reordering: u64,
         /// The longest time without an ACK of data that arrived three times or more, nanoseconds.
         held: [Most; 1],
+        /// When the first of that data was sent, and when the first packet came that reports it.
+        since: Earliest,
+        answered: Earliest,
     }
 }
 
@@ -123,6 +130,11 @@ impl Needless {
             most if most == self.by_acknowledgement => Cause::Acknowledgement,
             _ => Cause::Reordering,
         }
+    }
+
+    /// The longest time without an ACK of data that arrived three times or more.
+    fn held(&self) -> Span {
+        Span(self.held[0].get().min(i64::MAX as u64) as i64)
     }
 
     fn add(&mut self, event: &TcpEvent) {
@@ -191,9 +203,17 @@ impl Detector for SpuriousRetransmission {
             case.flow_events(flow, events().map(|event| event.at));
             case.counts.repeats += repeats;
             events().for_each(|event| case.counts.add(event));
-            held(events()).for_each(|held| case.counts.held[0].add(held.0.unsigned_abs()));
+            for held in held(events()).filter(|held| held.waited >= self.held) {
+                case.counts.held[0].add(held.waited.0.unsigned_abs());
+                held.since.into_iter().for_each(|at| case.counts.since.add(at));
+                held.answered.into_iter().for_each(|at| case.counts.answered.add(at));
+            }
             case.show(-(repeats as i64), flow.id, || events().take(3).flat_map(evidence).collect::<Vec<_>>());
         }
+    }
+
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        stalled_clients(book, self.held)
     }
 
     fn judge(
@@ -213,7 +233,7 @@ impl Detector for SpuriousRetransmission {
         ];
         let kinds = kinds.iter().filter(|(count, _)| *count > 0);
         let kinds: Vec<String> = kinds.map(|(count, text)| format!("{count} {text}")).collect();
-        let held = Span(needless.held[0].get().min(i64::MAX as u64) as i64);
+        let held = needless.held();
         let waited = match held >= self.held {
             true => format!(" Data that arrived was not acknowledged for {held}."),
             false => String::new(),
@@ -237,15 +257,31 @@ impl Detector for SpuriousRetransmission {
     }
 }
 
-/// How long data was not acknowledged of which the receiver reports several repeats. What an ACK had covered
-/// before the repeat has another proof.
-fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Span> {
-    let mut copies: BTreeMap<u32, (u64, Span)> = BTreeMap::new();
+/// Data of which the receiver reports several repeats.
+#[derive(Default)]
+struct Held {
+    repeats: u64,
+    /// The longest time from the first copy to a repeat.
+    waited: Span,
+    /// When the first copy was sent.
+    since: Option<Timestamp>,
+    /// When the first report came.
+    answered: Option<Timestamp>,
+}
+
+/// Data that was not acknowledged although several copies arrived. What an ACK had covered before the repeat
+/// has another proof.
+fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Held> {
+    let mut copies: BTreeMap<u32, Held> = BTreeMap::new();
     for event in events.filter(|event| event.spurious == Some(SpuriousProof::DuplicateSack)) {
-        let (count, waited) = copies.entry(event.seq.0).or_insert((0, Span::ZERO));
-        (*count, *waited) = (*count + 1, event.delay.max(*waited));
+        let held = copies.entry(event.seq.0).or_default();
+        held.repeats += 1;
+        held.waited = event.delay.max(held.waited);
+        let [sent, proof] = [event.original, event.proof].map(|at| at.map(|at| at.time));
+        held.since = held.since.into_iter().chain(sent).min();
+        held.answered = held.answered.into_iter().chain(proof).min();
     }
-    copies.into_values().filter(|(count, _)| *count > 1).map(|(_, waited)| waited)
+    copies.into_values().filter(|held| held.repeats > 1)
 }
 
 /// The first copy, the repeat, and the packet that proves it unnecessary.

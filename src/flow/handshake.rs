@@ -17,8 +17,10 @@ pub(super) struct Opening {
     reply_after_ack: u32,
     /// The client sent something other than SYN or RST.
     client_went_on: bool,
-    /// The server sent data or a FIN, or acknowledged data of the client.
+    /// The server sent data or a FIN, or shows that it got what the client sent after its SYN.
     server_went_on: bool,
+    /// The last time stamps of the client: of its SYNs, and of what followed them.
+    stamps: [Option<Seq>; 2],
     refused: bool,
     /// A RST that refuses a SYN which is not recorded yet (RFC 9293 section 3.10.7.1).
     early_refusal: Option<PacketRef>,
@@ -42,6 +44,7 @@ impl Opening {
     /// A SYN of the client.
     pub(super) fn syn(&mut self, tcp: &Tcp, at: PacketRef) {
         self.client_isn.get_or_insert(tcp.seq);
+        self.stamps[0] = tcp.options.timestamps.map(|(value, _)| Seq(value)).or(self.stamps[0]);
         if self.seen.syn_count == 0 {
             self.seen.syn_window = tcp.window;
         }
@@ -99,6 +102,7 @@ impl Opening {
                     return;
                 }
                 self.client_went_on = true;
+                self.stamps[1] = tcp.options.timestamps.map(|(value, _)| Seq(value)).or(self.stamps[1]);
                 if ack && answers && self.seen.ack.is_none() {
                     self.seen.ack = Some(at);
                     self.seen.client_rtt = self.seen.syn_acks.last().map(|reply| at.time - reply.time);
@@ -123,11 +127,24 @@ impl Opening {
                     return;
                 }
                 let expected = self.client_isn.map(|isn| isn.plus(1));
-                let beyond = expected.is_some_and(|isn| tcp.ack.after(isn));
+                let beyond = expected.is_some_and(|isn| tcp.ack.after(isn) || self.tells_of_more(tcp, isn));
                 self.server_went_on |=
                     length > 0 || tcp.flags.fin() || (ack && beyond && self.client_went_on);
             }
         }
+    }
+
+    /// A segment of the server that acknowledges no byte of the client, and shows that it got a segment after
+    /// the SYN: it has bytes behind a hole (RFC 2018 section 3), or echoes a time stamp that no SYN had (RFC
+    /// 7323 section 4.3).
+    fn tells_of_more(&self, tcp: &Tcp, first: Seq) -> bool {
+        let holds = tcp.options.sack_blocks().iter().any(|(_, end)| end.after(first));
+        let echo = tcp.options.timestamps.map(|(_, echo)| Seq(echo));
+        let later = |echo: Seq| match self.stamps {
+            [Some(asked), Some(told)] => echo.after(asked) && !echo.after(told),
+            _ => false,
+        };
+        holds || echo.is_some_and(later)
     }
 
     /// The answer to a SYN by a host that has another connection on these ports: its numbers are of that one

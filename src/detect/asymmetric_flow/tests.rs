@@ -61,6 +61,35 @@ fn a_server_that_only_offers_a_connection_shows_no_other_way() {
     }
 }
 
+/// The server repeats its SYN-ACK, and its next segment is for what the client sent, or for the SYN alone.
+#[test]
+fn who_echoes_or_reports_what_came_after_the_syn_heard_it() {
+    for (heard, echoes) in [(false, false), (true, false), (false, true)] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (20, 443), 100, [30, 4_000]);
+            let syn = talk.send(&mut lab.capture, CLIENT, SYN, b"");
+            let answer = talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+            talk.wait(2_000);
+            let ack = talk.ack(&mut lab.capture, CLIENT, &[]);
+            let request = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, 300));
+            for _ in 0..3 {
+                talk.wait(2_000_000);
+                talk.record(&mut lab.capture, &answer);
+            }
+            let mut late = talk.segment(SERVER, ACK, b"");
+            late.ack = syn.seq.wrapping_add(1);
+            let stamp = |echo: bool| if echo { ack.stamps } else { syn.stamps };
+            late.stamps = late.stamps.zip(stamp(echoes)).map(|((now, _), (told, _))| (now, told));
+            if heard {
+                late.sacks = vec![(request.seq.wrapping_add(100), request.seq.wrapping_add(300))];
+            }
+            talk.record(&mut lab.capture, &late);
+        });
+        let told = findings.iter().filter(|finding| finding.variant == "state").count();
+        assert_eq!(told, usize::from(!heard && !echoes), "{heard} {echoes}: {findings:#?}");
+    }
+}
+
 /// A connection that asks so often, every 200 ms, and stays open.
 fn in_use(lab: &mut Lab, client: u8, at: u64, times: u32) -> Talk {
     let mut talk = lab.talk(client, (20, 8447), at, [30, 4_000]);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::detect::missing_syn_ack::{Attempts, MissingSynAck};
+use crate::detect::missing_syn_ack::{Attempts, MissingSynAck, Outcome};
 use crate::detect::ports::{is_known, is_random};
 use crate::detect::*;
 use crate::dissect::Endpoint;
@@ -60,6 +60,18 @@ pub(super) fn outpaces_clients(handshake: &Handshake, length: Span) -> bool {
     const LEAST: Span = Span::millis(200);
     let gaps = i64::from(handshake.syn_count.saturating_sub(1));
     handshake.syn_count >= SOME && length.0 < LEAST.0.saturating_mul(gaps)
+}
+
+/// Counts IPv6 attempts as silent when no IPv4 connection overtook them.
+pub(super) fn end_races(book: &mut Book<MissingSynAck>) {
+    let results = std::mem::take(&mut book.notes.races).end();
+    for (server, racer) in results.alone {
+        if let Some(case) = book.case((server, Outcome::Silent)) {
+            case.absorb(racer);
+        }
+    }
+    book.not_judged_many("IPv6 attempts that an IPv4 connection overtook", results.overtaken);
+    book.not_judged_many("more IPv6 attempts or IPv4 connections than are kept apart", results.unknown);
 }
 
 #[cfg(test)]

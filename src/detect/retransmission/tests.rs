@@ -465,3 +465,34 @@ fn a_probe_needs_sack() {
         assert_eq!(findings[0].variant, variant, "{findings:#?}");
     }
 }
+
+/// A recorder that writes the padded length into the IP header: five bytes seem to be six, and the next
+/// segment begins at the sixth, two seconds later. Of seven bytes none is padding.
+#[test]
+fn the_padding_of_a_short_segment_is_not_sent_again() {
+    for (bytes, found) in [(5, 0), (6, 1)] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 9092), 100, [30, 9_000]);
+            talk.handshake(&mut lab.capture);
+            for round in 0..4 {
+                let short = Segment { stamps: None, ..talk.segment(SERVER, ACK, &filler(round, bytes)) };
+                let payload = short.payload.iter().copied().chain([0]).collect();
+                talk.record(&mut lab.capture, &Segment { payload, ..short.clone() });
+                talk.sent(&short);
+                talk.received(&short);
+                talk.turn(SERVER);
+                let ack = Segment { stamps: None, ..talk.segment(CLIENT, ACK, b"") };
+                talk.record(&mut lab.capture, &ack);
+                talk.wait(2_000_000);
+                let next = Segment { stamps: None, ..talk.segment(SERVER, ACK, &filler(round, 271)) };
+                talk.record(&mut lab.capture, &next);
+                talk.sent(&next);
+                talk.received(&next);
+                talk.turn(SERVER);
+                let ack = Segment { stamps: None, ..talk.segment(CLIENT, ACK, b"") };
+                talk.record(&mut lab.capture, &ack);
+            }
+        });
+        assert_eq!(findings.len(), found, "{bytes}: {findings:#?}");
+    }
+}
