@@ -1,8 +1,8 @@
 //! Writes captures of any size: always the same bytes for the same arguments, and never more in memory than
 //! what is on its way.
 //!
-//! `cargo run --release --example generate -- <kind> <size> <out> [seed]`, or `again <size> <out> <capture>...`;
-//! sizes are like `100M` or `10G`, a name that ends in `.pcapng` gets that format. A smaller capture is the
+//! `cargo run --release --example generate -- <kind> <size> <out> [seed]`, or
+//! `cargo run --release --example generate -- again <size> <out> <capture>...`; sizes are like `100M` or `10G`, a name that ends in `.pcapng` gets that format. A smaller capture is the
 //! beginning of a larger one, but for `again`.
 
 #![allow(missing_docs, clippy::print_stderr, unreachable_pub)]

@@ -20,8 +20,8 @@ use super::split::{Splitter, Stop};
 const PIECE: usize = 16 << 20;
 /// Longest chunk and record, so that 32 bits hold every offset in a chunk.
 const MOST: usize = 1 << 30;
-/// Most chunks that are kept to be looked at again: 32 GiB of those that are as long as they may be, and a few
-/// MiB of memory when damage cuts a file into many.
+/// Most chunks that are kept to be looked at again: 32 GiB of those that are as long as they may be, and a
+/// few MiB of memory when damage cuts a file into many.
 const KEPT: usize = 1 << 16;
 
 /// Reads a capture set from its first to its last packet.

@@ -82,8 +82,8 @@ impl Writing<'_> {
         Ok(outputs)
     }
 
-    /// Writes the packets of the incidents, and keeps the deciding conversations of the first. A report is whole
-    /// without them: a stream cannot be read twice, and a file may have been changed meanwhile.
+    /// Writes the packets of the incidents, and keeps the deciding conversations of the first. A report is
+    /// whole without them: a stream cannot be read twice, and a file may have been changed meanwhile.
     fn evidence(
         &self,
         report: &Report,

@@ -162,8 +162,8 @@ impl Again {
         })
     }
 
-    /// Gives `each` the packets with ordinals in `all` that `choose` accepts, in capture order. Several threads
-    /// choose.
+    /// Gives `each` the packets with ordinals in `all` that `choose` accepts, in capture order. Several
+    /// threads choose.
     ///
     /// # Errors
     /// When an input cannot be read again, or `each` fails.
