@@ -2,9 +2,9 @@
 //! what is on its way.
 //!
 //! `cargo run --release --example generate -- <kind> <size> <out> [seed]`, or
-//! `cargo run --release --example generate -- again <size> <out> <capture>...`; sizes are like `100M` or `10G`,
-//! a name that ends in `.pcapng` gets that format. A smaller capture is the beginning of a larger one, but for
-//! `again`.
+//! `cargo run --release --example generate -- again <size> <out> <capture>...`; sizes are like `100M` or
+//! `10G`, a name that ends in `.pcapng` gets that format. A smaller capture is the beginning of a larger one,
+//! but for `again`.
 
 #![allow(missing_docs, clippy::print_stderr, unreachable_pub)]
 
