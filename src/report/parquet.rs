@@ -7,7 +7,7 @@ use polars::prelude::*;
 use polars_arrow::array::{Array, DictionaryArray, PrimitiveArray};
 use polars_arrow::datatypes::{ArrowDataType, IntegerType};
 use polars_parquet::write::{
-    CompressedPage, CompressionOptions, Encoding, ParquetType, WriteOptions, array_to_columns, compress,
+    CompressedPage, CompressionOptions, Encoding, Page, ParquetType, WriteOptions, array_to_columns, compress,
 };
 use polars_utils::compression::ZstdLevel;
 use rayon::prelude::*;
@@ -33,6 +33,10 @@ pub struct ParquetFile<T: Table> {
 
 /// Rows of the first row groups: enough for zstd and column statistics to pay, and a few megabytes to hold.
 const FIRST_ROWS: usize = 4 << 10;
+
+/// Bytes of a column from which it is compressed: each of its pages costs the tables of a compressor, which
+/// are a hundred times as long.
+const COMPRESSED: usize = 1 << 10;
 
 /// Rows of the largest row groups, in memory enough.
 const MOST_ROWS: usize = 48 << 10;
@@ -126,7 +130,18 @@ fn encode(
         same => (same.series().to_arrow(0, newest), Encoding::Plain),
     };
     let pages = array_to_columns(cells, kind.clone(), options, &[encoding])?;
-    pages.into_iter().flatten().map(|page| Ok(compress(page?, Vec::new(), options.compression)?)).collect()
+    let pages: Vec<Page> = pages.into_iter().flatten().collect::<PolarsResult<_>>()?;
+    if pages.iter().map(length).sum::<usize>() < COMPRESSED {
+        options.compression = CompressionOptions::Uncompressed;
+    }
+    pages.into_iter().map(|page| Ok(compress(page, Vec::new(), options.compression)?)).collect()
+}
+
+fn length(page: &Page) -> usize {
+    match page {
+        Page::Data(page) => page.buffer().len(),
+        Page::Dict(page) => page.buffer.len(),
+    }
 }
 
 /// So many cells that are the one of `values`.
