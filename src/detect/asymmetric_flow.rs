@@ -283,9 +283,13 @@ impl Detector for AsymmetricFlow {
 }
 
 impl AsymmetricFlow {
-    /// Failing must come with the detour: every connection that takes it fails, and most others do not.
+    /// Failing must come with the detour: every connection that takes it fails, and most others do not. One
+    /// alone may fail for any cause.
     fn path(&self, server: Endpoint, case: &Case<Uneven>, matching: &Matching) -> Option<Draft<Difference>> {
-        let harmful = case.failed == case.flows() && matching.all > 0 && 2 * matching.failed < matching.all;
+        let harmful = case.failed == case.flows()
+            && case.failed > 1
+            && matching.all > 0
+            && 2 * matching.failed < matching.all;
         harmful.then(|| {
             Draft::new(
                 Difference::Path,

@@ -69,7 +69,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detect::missing_syn_ack::need::{
-    SPARE, asks_from_link_local, end_races, is_poll, is_spare, is_stray, is_unheard, outpaces_clients,
+    SPARE, agreed_ports, asks_from_link_local, end_races, is_one_of_many, is_poll, is_spare, is_stray,
+    is_unheard, outpaces_clients, traces_route,
 };
 use crate::detect::missing_syn_ack::sweeps::{
     are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, waited,
@@ -78,7 +79,6 @@ use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, 
 use crate::detect::missing_syn_ack::wait::{
     HELD, held_clients, is_held, is_held_back, is_needed, opened_after, slowest,
 };
-use crate::detect::ports::is_peer;
 use crate::detect::races::Races;
 use crate::detect::scope::network;
 use crate::detect::*;
@@ -196,9 +196,6 @@ counts! {
     }
 }
 
-/// No path is longer than this (the default of traceroute): a host sends its own packets with more.
-const TRACED_HOPS: u8 = 30;
-
 merged! {
     /// What it keeps beside its cases.
     pub(super) struct Notes {
@@ -206,6 +203,8 @@ merged! {
         /// Hosts that clients ask again and again, and no packet of which, nor one for the clients, is in the
         /// capture.
         unheard: Distinct<IpAddr, { HOSTS as usize }>,
+        /// Ports on which peers of an application agree.
+        agreed: Distinct<u16, 8>,
         /// Connections that began before the capture, and one direction of which is not in it.
         one_way: u64,
     }
@@ -335,6 +334,7 @@ impl Detector for MissingSynAck {
             let flows = timed.iter().map(|(_, case)| case.flows()).sum();
             book.not_judged_many("the clock of the capture steps back", flows);
         }
+        book.notes.agreed = agreed_ports(book);
         let heard = context.heard;
         let without = cut_off_clients(book, heard);
         let cut_off_by = book.group(1, |(_, outcome), case| {
@@ -397,15 +397,16 @@ impl Detector for MissingSynAck {
             case.first_seen().filter(|first| from <= first && first <= until).map(|_| *client)
         });
         let late = late.into_iter().chain(late_at_once).map(late_client);
+        let unused = unused_clients(book);
         asked_by
             .into_iter()
             .chain(peers)
             .chain(on_hosts)
-            .map(client_sweep)
+            .map(|group| client_sweep(group, book))
             .chain(on_host)
             .chain(cut_off_by.into_iter().map(cut_off))
             .chain(held)
-            .chain(unused_clients(book))
+            .chain(unused)
             .chain(late)
             .collect()
     }
@@ -478,12 +479,13 @@ impl Detector for MissingSynAck {
             if outcome == Outcome::Late { " in time" } else { "" },
         );
         let severity = match outcome {
-            Outcome::Late if unlucky => Severity::Info,
+            Outcome::Late if unlucky || is_one_of_many(server, book) => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost if unused => unused_severity(case, opened),
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent
-                if is_stray(server, case, context.heard) && (case.flows() == 1 || is_peer(server.port)) =>
+                if is_stray(server, case, context.heard)
+                    && (case.flows() == 1 || is_one_of_many(server, book)) =>
             {
                 Severity::Info
             }
@@ -557,14 +559,6 @@ fn keys(counts: &Attempts) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// The SYNs have the TTLs that a route trace sends: low ones, one after the other.
-fn traces_route(flow: &Flow, handshake: &Handshake) -> bool {
-    let ttl = flow.half(Direction::ToServer).ttl;
-    ttl.is_some_and(|(least, largest)| {
-        least <= TRACED_HOPS && (handshake.syn_count == 1 || largest > least + 1)
-    })
 }
 
 fn evidence(handshake: &Handshake, first: PacketRef) -> Vec<Evidence> {

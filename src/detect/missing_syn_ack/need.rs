@@ -1,12 +1,15 @@
 //! Whether anybody needs what did not answer.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::detect::answers::is_private;
 use crate::detect::missing_syn_ack::{Attempts, MissingSynAck, Outcome};
-use crate::detect::ports::{is_known, is_random};
+use crate::detect::ports::{is_known, is_peer, is_random};
+use crate::detect::scope::network;
 use crate::detect::*;
-use crate::dissect::Endpoint;
-use crate::flow::Handshake;
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{Flow, Handshake};
 use crate::time::Span;
 
 /// Its clients ask again and again, and that is all the capture holds.
@@ -46,11 +49,46 @@ pub(super) fn is_stray(server: Endpoint, case: &Case<Attempts>, heard: &Heard) -
     is_random(server) && !case.affected.clients.iter().any(other)
 }
 
+/// Networks with hosts that open on a port, from which peers of an application agree on it.
+const NETWORKS: usize = 5;
+
+/// Ports that no service is known by, and that hosts of several networks open beyond one's own: each is one peer of
+/// many, as of a blockchain, or one exit of many.
+pub(super) fn agreed_ports<const MOST: usize>(book: &Book<MissingSynAck>) -> Distinct<u16, MOST> {
+    let mut networks: BTreeMap<u16, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (server, _, total) in book.totals() {
+        if total.opened > 0 && is_random(*server) && !is_private(server.address) {
+            networks.entry(server.port).or_default().insert(network(server.address));
+        }
+    }
+    let mut agreed = Distinct::default();
+    let many = networks.into_iter().filter(|(_, networks)| networks.len() >= NETWORKS);
+    many.for_each(|(port, _)| agreed.add(port));
+    agreed
+}
+
+/// What answers there is a peer, and another one does as well.
+pub(super) fn is_one_of_many(server: Endpoint, book: &Book<MissingSynAck>) -> bool {
+    let agreed = || book.notes.agreed.iter().any(|port| *port == server.port);
+    is_peer(server.port) || is_random(server) && agreed()
+}
+
 /// The host opens connections of protocols that agree on further ports: FTP (RFC 959 section 3.2), ONC RPC
 /// (RFC 1833) and DCE RPC.
 pub(super) fn has_dynamic_ports(host: IpAddr, book: &Book<MissingSynAck>) -> bool {
     let opens = |port| book.total(&Endpoint { address: host, port }).1.is_some_and(|total| total.opened > 0);
     [21, 111, 135].into_iter().any(opens)
+}
+
+/// No path is longer than this (the default of traceroute): a host sends its own packets with more.
+const TRACED_HOPS: u8 = 30;
+
+/// The SYNs have the TTLs that a route trace sends: low ones, one after the other.
+pub(super) fn traces_route(flow: &Flow, handshake: &Handshake) -> bool {
+    let ttl = flow.half(Direction::ToServer).ttl;
+    ttl.is_some_and(|(least, largest)| {
+        least <= TRACED_HOPS && (handshake.syn_count == 1 || largest > least + 1)
+    })
 }
 
 /// So many SYNs in this time come from no TCP: its first time-out is a second (RFC 6298 section 2.1), and
@@ -82,7 +120,7 @@ mod tests {
     use crate::detect::missing_syn_ack::tests::{NAME, asks, elsewhere};
     use crate::detect::testing::{in_traffic, one};
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{CLIENT, SYN, Talk};
+    use crate::support::tcp::{ACK, CLIENT, SERVER, SYN, Talk};
 
     /// A program asks for a device that is gone, every half a minute, while its host does other things.
     #[test]
@@ -115,6 +153,42 @@ mod tests {
         for hosts in [2, 9] {
             assert!(findings(7680, hosts).iter().all(|finding| finding.severity == Severity::Info));
             assert!(findings(8443, hosts).iter().any(|finding| finding.severity > Severity::Info));
+        }
+    }
+
+    /// A node of a network of peers, with hosts of so many networks that open; one is gone, and one is late.
+    #[test]
+    fn peers_that_agree_on_a_port_are_information() {
+        let findings = |port: u16, networks: u8| {
+            in_traffic(NAME, |lab| {
+                for number in 0..networks {
+                    let mut talk = lab.talk(7, (10, port), 500 + 10 * u64::from(number), [30, 500]);
+                    talk.ends[SERVER].address = [198, 18 + number, 7, 9].into();
+                    lab.http(&mut talk, 300);
+                }
+                for (host, at) in [(1, 900), (2, 1_900)] {
+                    let mut gone = lab.talk(7, (10, port), at, [30, 500]);
+                    gone.ends[SERVER].address = [203, 0, 113, host].into();
+                    let syn = gone.segment(CLIENT, SYN, b"");
+                    for _ in 0..4 {
+                        gone.record(&mut lab.capture, &syn);
+                        gone.wait(3_000_000);
+                    }
+                    if host == 2 {
+                        gone.sent(&syn);
+                        gone.received(&syn);
+                        gone.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+                        gone.send(&mut lab.capture, CLIENT, ACK, b"");
+                    }
+                }
+            })
+        };
+        for (port, networks, most) in
+            [(30_303, 6, Severity::Info), (30_303, 3, Severity::Warning), (443, 6, Severity::Warning)]
+        {
+            let findings = findings(port, networks);
+            assert_eq!(findings.len(), 2, "{findings:#?}");
+            assert_eq!(findings.iter().map(|finding| finding.severity).max(), Some(most), "{findings:#?}");
         }
     }
 

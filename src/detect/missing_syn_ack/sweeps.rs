@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::detect::missing_syn_ack::need::{SPARE, has_dynamic_ports, is_spare, is_unheard};
+use crate::detect::missing_syn_ack::need::{SPARE, has_dynamic_ports, is_one_of_many, is_spare, is_unheard};
 use crate::detect::missing_syn_ack::{
     Attempts, HOSTS, LOOKS, MissingSynAck, Outcome, PERSISTENT, SILENT_PORT, UNHEARD,
 };
-use crate::detect::ports::{is_known, is_peer, is_random};
+use crate::detect::ports::{is_known, is_random};
 use crate::detect::scope::{is_neighbourhood, is_scattered, network};
 use crate::detect::*;
 use crate::dissect::Endpoint;
@@ -52,14 +52,18 @@ pub(super) fn late_together(book: &Book<MissingSynAck>) -> BTreeMap<IpAddr, [Tim
 }
 
 /// One client asks many services: many ports of few hosts, or host after host, are nobody's daily work.
-pub(super) fn client_sweep(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
+pub(super) fn client_sweep(
+    group: CaseGroup<IpAddr, Attempts>,
+    book: &Book<MissingSynAck>,
+) -> Concluded<MissingSynAck> {
     let CaseGroup { by: client, cases, mut case } = group;
     let mut hosts: Distinct<IpAddr> = Distinct::default();
     case.affected.servers.iter().for_each(|server| hosts.add(server.address));
     let services = case.affected.servers.iter();
     let (known, strange): (Vec<&Endpoint>, Vec<_>) = services.partition(|service| !is_random(**service));
     // Peers of one application may agree on a port.
-    let place = |service: &&Endpoint| (service.port, is_peer(service.port).then_some(service.address));
+    let place =
+        |service: &&Endpoint| (service.port, is_one_of_many(**service, book).then_some(service.address));
     let ports = strange.iter().map(place).collect::<BTreeSet<_>>().len();
     // A way out that is broken is broken for the ports that people use.
     let peers = ports > known.len() && 2 * ports > strange.len();
