@@ -52,8 +52,8 @@ pub(super) fn is_stray(server: Endpoint, case: &Case<Attempts>, heard: &Heard) -
 /// Networks with hosts that open on a port, from which peers of an application agree on it.
 const NETWORKS: usize = 5;
 
-/// Ports that no service is known by, and that hosts of several networks open beyond one's own: each is one peer of
-/// many, as of a blockchain, or one exit of many.
+/// Ports that no service is known by, and on which hosts of several networks beyond one's own open
+/// connections: each is one peer of many, as of a blockchain, or one exit of many.
 pub(super) fn agreed_ports<const MOST: usize>(book: &Book<MissingSynAck>) -> Distinct<u16, MOST> {
     let mut networks: BTreeMap<u16, BTreeSet<IpAddr>> = BTreeMap::new();
     for (server, _, total) in book.totals() {
