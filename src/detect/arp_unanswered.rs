@@ -13,7 +13,8 @@
 //!   hosts miss it.
 //! - `host`: a warning when connections to it failed at the same time, otherwise information: people ask for
 //!   hosts that are switched off all day long. Connections whose packets went to the link address of another
-//!   host, a gateway, do not count: they did not need the one that nobody says.
+//!   host, a gateway, do not count: they did not need the one that nobody says. Nor do those to a port of
+//!   peers (TCP 7680): another peer does as well.
 //!
 //! # What it leaves alone
 //! - Probes and announcements of the sender's own address (RFC 5227): they want no reply.
@@ -33,6 +34,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::ports::is_peer;
 use crate::detect::*;
 use crate::dissect::{Arp, Direction, PacketRecord, PacketRef};
 use crate::flow::{Flow, HandshakeOutcome};
@@ -289,8 +291,8 @@ impl Detector for ArpUnanswered {
             }
         }
         let Some(tcp) = &flow.tcp else { return };
-        let failed =
-            matches!(tcp.handshake.outcome, HandshakeOutcome::Silent | HandshakeOutcome::Unreachable);
+        let failed = !is_peer(flow.server.port)
+            && matches!(tcp.handshake.outcome, HandshakeOutcome::Silent | HandshakeOutcome::Unreachable);
         let link = flow.half(Direction::ToServer).links.first().map_or([0; 6], |link| link.destination);
         if failed && let Some(failed) = book.notes.failed.count((flow.server.address, link)) {
             failed.count += 1;
@@ -475,6 +477,25 @@ mod tests {
     fn a_host_that_nobody_connects_to_is_information() {
         let findings = in_traffic(NAME, |lab| in_vain(lab, 66, 7, 5));
         one(&findings, "host", Severity::Info);
+    }
+
+    /// Windows looks for hosts that have its updates already: one that is gone is missed by nobody.
+    #[test]
+    fn a_peer_that_is_gone_is_information() {
+        for (port, severity) in [(7680, Severity::Info), (8080, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                in_vain(lab, 66, 7, 5);
+                let server = (lab.client(66), port);
+                let mut talk = Talk::new((lab.client(7), 41_000), server, 500_100, [30, 500]);
+                talk.ends[SERVER].mac = [2, 0, 10, lab.net, 1, 66];
+                let syn = talk.segment(CLIENT, SYN, b"");
+                for _ in 0..4 {
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_500_000);
+                }
+            });
+            one(&findings, "host", severity);
+        }
     }
 
     #[test]

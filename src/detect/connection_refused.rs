@@ -16,7 +16,8 @@
 //!
 //! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such
 //! a service had opened connections before, or when `clients` clients tried at least twice each. One client
-//! that asks at even intervals for what nobody else asks for is a monitor: that is information.
+//! that asks at even intervals for what nobody else asks for is a monitor: that is information. So are SYNs
+//! without MSS: every TCP sends it (RFC 9293 section 3.7.1), and who makes packets wants no connection.
 //!
 //! A RST that comes only after 10 s and several SYNs tells that something between gave up: the finding says
 //! that instead. Where the last SYN is refused and those before it got no answer, it says how long.
@@ -112,6 +113,8 @@ counts! {
         largest_ttl: Most,
         /// Connections whose SYN has a digest, of TCP-MD5 or TCP-AO.
         authenticated: u64,
+        /// Connections whose SYN has no MSS, which every TCP sends (RFC 9293 section 3.7.1).
+        bare: u64,
         /// Refused only long after the client had asked, and asked again.
         gave_up: u64,
         shortest_ms: Least,
@@ -253,6 +256,7 @@ impl Detector for ConnectionRefused {
         case.failed += 1;
         let asked = handshake.options[0];
         case.counts.authenticated += u64::from(asked.is_some_and(|options| options.authenticated));
+        case.counts.bare += u64::from(asked.is_some_and(|options| options.mss.is_none()));
         case.counts.times.add(first.time);
         let waited = handshake.answer.map_or(Span::ZERO, |at| at.time - first.time);
         let last = handshake.syns.last().filter(|_| handshake.syn_count > 1);
@@ -339,6 +343,7 @@ impl ConnectionRefused {
     fn severity(&self, case: &Case<Refusals>, insisting: u64, was_there: bool) -> Severity {
         match case.failed {
             failed if failed < self.insistent || insisting == 0 => Severity::Info,
+            failed if case.counts.bare == failed => Severity::Info,
             _ if was_there || insisting >= self.clients => Severity::Critical,
             _ => Severity::Warning,
         }
@@ -404,9 +409,14 @@ impl ConnectionRefused {
             true => draft.could_be(["a device answers in the host's place"]),
             false => draft,
         };
-        match case.counts.authenticated {
-            0 => draft,
-            _ => draft.could_first_be("the service has no TCP-MD5 or TCP-AO key for this client"),
+        match case.counts {
+            Refusals { authenticated: 1.., .. } => {
+                draft.could_first_be("the service has no TCP-MD5 or TCP-AO key for this client")
+            }
+            Refusals { bare, .. } if bare == case.failed => {
+                draft.could_first_be("a program makes the SYNs, which have no MSS, and wants no connection")
+            }
+            _ => draft,
         }
     }
 

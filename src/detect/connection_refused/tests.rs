@@ -44,6 +44,22 @@ fn one_probe_of_a_closed_port_is_information() {
     assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 1);
 }
 
+/// Programs that make packets leave the options out; whoever wants the service has a TCP, which sends its MSS.
+#[test]
+fn syns_that_no_tcp_sends_are_information() {
+    for (bare, severity) in [(false, Severity::Warning), (true, Severity::Info)] {
+        let findings = in_traffic(NAME, |lab| {
+            (0..9).for_each(|number| refused(lab, 7, (9, 80), 10 + number * 1_000));
+            for packet in lab.capture.packets.iter_mut().filter(|_| bare) {
+                if let Some(mss @ [2, 4, ..]) = packet.frame.get_mut(54..58) {
+                    mss.fill(1);
+                }
+            }
+        });
+        one(&findings, "port", severity);
+    }
+}
+
 /// As a host does that starts anew: it is away, then up before its service.
 #[test]
 fn a_silence_before_the_refusal_is_told() {
