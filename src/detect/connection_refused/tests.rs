@@ -44,7 +44,7 @@ fn one_probe_of_a_closed_port_is_information() {
     assert_eq!(one(&findings, "port", Severity::Info).impact.failed_transactions, 1);
 }
 
-/// Programs that make packets leave the options out; whoever wants the service has a TCP, which sends its MSS.
+/// Programs that make packets leave the options out; who wants the service has a TCP, which sends its MSS.
 #[test]
 fn syns_that_no_tcp_sends_are_information() {
     for (bare, severity) in [(false, Severity::Warning), (true, Severity::Info)] {
