@@ -9,6 +9,7 @@ use crate::detect::missing_syn_ack::{
 };
 use crate::detect::ports::{is_known, is_random};
 use crate::detect::scope::{is_neighbourhood, is_scattered, network};
+use crate::detect::together::{Moments, together};
 use crate::detect::*;
 use crate::dissect::Endpoint;
 use crate::time::{Span, Timestamp};
@@ -32,23 +33,14 @@ pub(super) fn are_kin(hosts: &BTreeMap<IpAddr, u64>) -> bool {
 
 /// When clients got late answers from several hosts at once: the first and the last of their SYNs.
 pub(super) fn late_together(book: &Book<MissingSynAck>) -> BTreeMap<IpAddr, [Timestamp; 2]> {
-    let mut late: BTreeMap<IpAddr, BTreeSet<(Timestamp, IpAddr)>> = BTreeMap::new();
+    let mut late: BTreeMap<IpAddr, Moments> = BTreeMap::new();
     for ((server, _), case) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Late) {
         if let Some((client, first)) = case.affected.clients.only().zip(case.first_seen()) {
             late.entry(*client).or_default().insert((first, server.address));
         }
     }
-    let most = |asked: BTreeSet<(Timestamp, IpAddr)>| {
-        let windows = asked.iter().map(|(from, _)| {
-            let within = asked.range((*from, IpAddr::V4(0.into()))..);
-            let within = within.take_while(|(first, _)| *first - *from < AT_ONCE);
-            let hosts: BTreeSet<IpAddr> = within.clone().map(|(_, host)| *host).collect();
-            (hosts.len(), std::cmp::Reverse(*from), within.last().map_or(*from, |(last, _)| *last))
-        });
-        windows.max().filter(|(hosts, ..)| *hosts >= TOGETHER)
-    };
-    let together = late.into_iter().filter_map(|(client, asked)| Some((client, most(asked)?)));
-    together.map(|(client, (_, from, until))| (client, [from.0, until])).collect()
+    let most = |(client, asked)| Some((client, together(&asked, AT_ONCE, TOGETHER)?));
+    late.into_iter().filter_map(most).collect()
 }
 
 /// One client asks many services: many ports of few hosts, or host after host, are nobody's daily work.

@@ -77,9 +77,10 @@ pub(super) fn held_clients(book: &mut Book<MissingSynAck>) -> Vec<Concluded<Miss
     let stall = |case: &Case<Attempts>| {
         let client = case.affected.clients.only()?;
         let (first, last) = case.first_seen().zip(case.last_seen())?;
-        let stalls = times.get(client)?.iter();
-        let within = stalls.copied().find(|[from, until]| first - *until < PAUSE && *from - last < PAUSE)?;
-        Some((*client, within))
+        let stalls = times.get(client)?;
+        let at = stalls.partition_point(|[_, until]| first - *until >= PAUSE);
+        let within = stalls.get(at).filter(|[from, _]| *from - last < PAUSE)?;
+        Some((*client, *within))
     };
     let groups = book.group(1, |key, case| stall(case).filter(|_| key.1 == Outcome::Late));
     groups.into_iter().map(held_client).collect()

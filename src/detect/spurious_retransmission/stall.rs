@@ -1,9 +1,10 @@
 //! Acknowledgements of several servers that one line holds back and lets go at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detect::spurious_retransmission::{Needless, SpuriousRetransmission};
+use crate::detect::together::{Moments, together};
 use crate::detect::*;
 use crate::dissect::Direction;
 use crate::humanize::whole_seconds;
@@ -35,23 +36,14 @@ pub(super) fn stalled_clients(
 
 /// When the ACKs of most hosts came to a client, the first of them and the last.
 fn ends(book: &Book<SpuriousRetransmission>, held: Span) -> BTreeMap<Way, [Timestamp; 2]> {
-    let mut answers: BTreeMap<Way, BTreeSet<(Timestamp, IpAddr)>> = BTreeMap::new();
+    let mut answers: BTreeMap<Way, Moments> = BTreeMap::new();
     for ((server, direction), case) in book.cases().filter(|(_, case)| case.counts.held() >= held) {
         if let Some((client, at)) = case.affected.clients.only().zip(case.counts.answered.get()) {
             answers.entry((*client, *direction)).or_default().insert((at, server.address));
         }
     }
-    let most = |answers: BTreeSet<(Timestamp, IpAddr)>| {
-        let windows = answers.iter().map(|(from, _)| {
-            let within: Vec<_> =
-                answers.iter().filter(|(at, _)| from <= at && *at - *from < AT_ONCE).collect();
-            let hosts: BTreeSet<IpAddr> = within.iter().map(|(_, host)| *host).collect();
-            (hosts.len(), std::cmp::Reverse(*from), within.last().map_or(*from, |(last, _)| *last))
-        });
-        windows.max().filter(|(hosts, ..)| *hosts >= TOGETHER)
-    };
-    let ends = answers.into_iter().filter_map(|(way, answers)| Some((way, most(answers)?)));
-    ends.map(|(way, (_, from, until))| (way, [from.0, until])).collect()
+    let most = |(way, answers)| Some((way, together(&answers, AT_ONCE, TOGETHER)?));
+    answers.into_iter().filter_map(most).collect()
 }
 
 fn stall(
