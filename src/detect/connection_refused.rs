@@ -17,7 +17,10 @@
 //! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such
 //! a service had opened connections before, or when `clients` clients tried at least twice each. One client
 //! that asks at even intervals for what nobody else asks for is a monitor: that is information. So are SYNs
-//! without MSS: every TCP sends it (RFC 9293 section 3.7.1), and who makes packets wants no connection.
+//! without MSS: every TCP sends it (RFC 9293 section 3.7.1), and who makes packets wants no connection. And
+//! so are connections from beyond private networks to ports that only worms and scanners ask for there.
+//!
+//! A port of `::1` and `127.0.0.1` is one service: who asks for localhost tries both.
 //!
 //! A RST that comes only after 10 s and several SYNs tells that something between gave up: the finding says
 //! that instead. Where the last SYN is refused and those before it got no answer, it says how long.
@@ -44,6 +47,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detect::answers::is_private;
 use crate::detect::races::Races;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -115,6 +119,8 @@ counts! {
         authenticated: u64,
         /// Connections whose SYN has no MSS, which every TCP sends (RFC 9293 section 3.7.1).
         bare: u64,
+        /// Connections from beyond private networks to a port of [`UNINVITED`].
+        uninvited: u64,
         /// Refused only long after the client had asked, and asked again.
         gave_up: u64,
         shortest_ms: Least,
@@ -192,6 +198,20 @@ const GIVES_UP: Span = Span::secs(10);
 /// And the last SYN had no answer in the usual time, either (RFC 6298 section 2.1).
 const ANSWERED: Span = Span::secs(1);
 
+/// Telnet, DCE RPC, NetBIOS sessions and SMB: nobody offers them to the Internet, and worms look for them
+/// there all the time. In order.
+const UNINVITED: [u16; 4] = [23, 135, 139, 445];
+
+/// The client is a host of the Internet, and asks for what only scanners ask for from there.
+fn is_uninvited(flow: &Flow) -> bool {
+    let client = flow.client.address;
+    let near = match client {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+    };
+    UNINVITED.contains(&flow.server.port) && !near && !is_private(client)
+}
+
 /// Refused connections by host, client and port: who came back, and where.
 pub(super) type Tries = Bounded<(IpAddr, IpAddr, u16), (), { 1 << 14 }>;
 
@@ -257,6 +277,7 @@ impl Detector for ConnectionRefused {
         let asked = handshake.options[0];
         case.counts.authenticated += u64::from(asked.is_some_and(|options| options.authenticated));
         case.counts.bare += u64::from(asked.is_some_and(|options| options.mss.is_none()));
+        case.counts.uninvited += u64::from(is_uninvited(flow));
         case.counts.times.add(first.time);
         let waited = handshake.answer.map_or(Span::ZERO, |at| at.time - first.time);
         let last = handshake.syns.last().filter(|_| handshake.syn_count > 1);
@@ -315,6 +336,7 @@ impl Detector for ConnectionRefused {
             let client = case.affected.clients.only().filter(|_| !accepting.contains(server));
             client.map(|client| (*client, server.address))
         });
+        let local = book.group(2, |server, _| server.address.is_loopback().then_some(server.port));
         let services = book.take(|_, _| true);
         let mut concluded: Vec<Concluded<Self>> = scans.into_iter().map(scan).collect();
         concluded.extend(sought.into_iter().map(seek));
@@ -326,13 +348,23 @@ impl Detector for ConnectionRefused {
             let insisting = by_host.iter().filter(insists).count() as u64;
             self.host(group, insisting)
         }));
-        concluded.extend(services.into_iter().map(|(server, mut case)| {
-            let (total, answered) = book.total(&server);
-            case.total = total;
-            let host = hosts.get(&server.address).cloned().unwrap_or_default();
-            let insisting = by_service.get(&server).copied().unwrap_or(0);
-            (self.service(server, &case, insisting, &answered.cloned().unwrap_or_default(), &host), case)
+        let known = |servers: &[Endpoint], mut case: Case<Refusals>| {
+            let (mut answered, mut host, mut insisting) = (Answered::default(), Answered::default(), 0);
+            case.total = 0;
+            for server in servers {
+                let (total, known) = book.total(server);
+                case.total += total;
+                answered.absorb(known.cloned().unwrap_or_default());
+                host.absorb(hosts.get(&server.address).cloned().unwrap_or_default());
+                insisting = insisting.max(by_service.get(server).copied().unwrap_or(0));
+            }
+            (self.service(servers, &case, insisting, &answered, &host), case)
+        };
+        concluded.extend(local.into_iter().map(|CaseGroup { case, .. }| {
+            let servers: BTreeSet<Endpoint> = case.affected.servers.iter().copied().collect();
+            known(&Vec::from_iter(servers), case)
         }));
+        concluded.extend(services.into_iter().map(|(server, case)| known(&[server], case)));
         concluded
     }
 }
@@ -343,7 +375,7 @@ impl ConnectionRefused {
     fn severity(&self, case: &Case<Refusals>, insisting: u64, was_there: bool) -> Severity {
         match case.failed {
             failed if failed < self.insistent || insisting == 0 => Severity::Info,
-            failed if case.counts.bare == failed => Severity::Info,
+            failed if case.counts.bare == failed || case.counts.uninvited == failed => Severity::Info,
             _ if was_there || insisting >= self.clients => Severity::Critical,
             _ => Severity::Warning,
         }
@@ -351,25 +383,30 @@ impl ConnectionRefused {
 
     fn service(
         &self,
-        server: Endpoint,
+        servers: &[Endpoint],
         case: &Case<Refusals>,
         insisting: u64,
         answered: &Answered,
         host: &Answered,
     ) -> Draft<Extent> {
+        let server = servers.iter().map(Endpoint::to_string).collect::<Vec<_>>().join(" and ");
+        let (it, refuses, accepts, opens) = match servers {
+            [_] => ("it", "refuses", "accepts", "opens"),
+            _ => ("they", "refuse", "accept", "open"),
+        };
         let opened = answered.opened;
         let stopped = opened > 0 && case.first_seen() > Some(Timestamp(answered.last_opened.get() as i64));
         let of = case.total.max(case.failed);
         let (extent, title) = match opened {
             _ if stopped => {
-                (Extent::Port, format!("{server} refuses connections, after it had opened others"))
+                (Extent::Port, format!("{server} {refuses} connections, after {it} had opened others"))
             }
             0 if answered.accepted > 0 => {
-                (Extent::Intermittent, format!("{server} refuses some connections, and accepts others"))
+                (Extent::Intermittent, format!("{server} {refuses} some connections, and {accepts} others"))
             }
-            0 if case.failed == of => (Extent::Port, format!("{server} refuses every connection")),
-            0 => (Extent::Port, format!("{server} refuses connections and opens none")),
-            _ => (Extent::Intermittent, format!("{server} refuses some connections and opens others")),
+            0 if case.failed == of => (Extent::Port, format!("{server} {refuses} every connection")),
+            0 => (Extent::Port, format!("{server} {refuses} connections and {opens} none")),
+            _ => (Extent::Intermittent, format!("{server} {refuses} some connections and {opens} others")),
         };
         let monitored = case.affected.clients.count() == 1 && case.counts.times.are_even();
         let severity = match extent {
@@ -415,6 +452,9 @@ impl ConnectionRefused {
             }
             Refusals { bare, .. } if bare == case.failed => {
                 draft.could_first_be("a program makes the SYNs, which have no MSS, and wants no connection")
+            }
+            Refusals { uninvited, .. } if uninvited == case.failed => {
+                draft.could_first_be("hosts of the Internet look for what is open here")
             }
             _ => draft,
         }

@@ -44,8 +44,8 @@
 //!   information when a client tries many ports of few hosts, one address after the other, or addresses
 //!   all over the Internet once each, or does not repeat its SYNs; not when it comes back to each several
 //!   times.
-//! - Ports that no service is known by: a single try of one client there is information, and so are several
-//!   ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
+//! - Ports that no service is known by: a single try of one client there is information, and so are tries from
+//!   one port of the client, on which it is a peer itself, several ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
 //!   RPC agree on such ports: what a client tries on a host that it has another connection to counts.
 //!   Peers that Windows looks for on port 7680 (Delivery Optimization) are information.
 //! - A host that tries a service from all of its addresses (RFC 8445) and opens it from one. A capture that
@@ -83,7 +83,7 @@ use crate::detect::races::Races;
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
-use crate::flow::{Flow, Handshake, HandshakeOutcome, TcpFlow};
+use crate::flow::{EventKind, Flow, Handshake, HandshakeOutcome, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -176,6 +176,8 @@ counts! {
         authenticated: u64,
         /// Of those, the ones whose SYN-ACK has none, or the other way round.
         authenticated_by_one: u64,
+        /// Connections from a port of the client that asked the same before.
+        again: u64,
         /// Late ones that the server had answered at once.
         answered: u64,
         /// Late ones of which nothing was lost.
@@ -312,6 +314,7 @@ impl Detector for MissingSynAck {
         case.lost += waited;
         case.counts.syns += u64::from(handshake.syn_count);
         case.counts.repeated += u64::from(handshake.syn_count > 1);
+        case.counts.again += u64::from(tcp.events.iter().any(|event| event.kind == EventKind::PortReuse));
         let [asked, answered] = handshake.options.map(|options| options.map(|known| known.authenticated));
         case.counts.authenticated += u64::from(asked == Some(true));
         case.counts.authenticated_by_one +=
@@ -485,7 +488,7 @@ impl Detector for MissingSynAck {
             Outcome::AckLost => case.severity(case.failed),
             Outcome::Silent
                 if is_stray(server, case, context.heard)
-                    && (case.flows() == 1 || is_one_of_many(server, book)) =>
+                    && (case.flows() == 1 + case.counts.again || is_one_of_many(server, book)) =>
             {
                 Severity::Info
             }

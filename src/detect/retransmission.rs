@@ -12,7 +12,9 @@
 //!   no time, either.
 //! - It is a warning from `warning_share` of the segments on, with at least `least` repeats and `cost`
 //!   without progress, which is `felt`, or a quarter of it and a twentieth of the time of these transfers; or
-//!   from `warning_seconds` without progress.
+//!   from `warning_seconds` without progress. Where the SYNs are not captured, a tail loss probe whose first
+//!   copy passed the capture point counts for the latter only: its ACK may have been late, and nothing lost.
+//!   With SACK the receiver would have reported a duplicate (RFC 2883).
 //! - A first copy whose checksum holds for the bytes of its repeat, and not for its own, was damaged on the
 //!   way. Its receiver discarded it.
 //! - Data that was sent `4` times over 3 s, in a capture without a packet of the other side, is information.
@@ -135,6 +137,8 @@ counts! {
         timeout: u64,
         time_outs: u64,
         tail_loss_probe: u64,
+        /// Those of them whose first copy passed the capture point, to a receiver that may not report duplicates.
+        probed: u64,
         unclassified: u64,
         spurious: u64,
         path_mtu: u64,
@@ -314,6 +318,13 @@ impl Detector for Retransmission {
             losses.timeout += repeats.timeout;
             losses.time_outs += repeats.time_outs;
             losses.tail_loss_probe += repeats.tail_loss_probe;
+            let options = tcp.handshake.options;
+            let reports = options.iter().all(|syn| syn.is_some_and(|options| options.sack_permitted));
+            let probed = |event: &&TcpEvent| {
+                let passed = event.kind == EventKind::TailLossProbe && event.loss != LossPlace::Before;
+                passed && event.spurious.is_none() && costs(event)
+            };
+            losses.probed += if reports { 0 } else { events().filter(probed).count() as u64 };
             losses.unclassified += repeats.unclassified;
             losses.spurious += repeats.spurious;
             losses.path_mtu += repeats.path_mtu;
@@ -406,7 +417,9 @@ impl Retransmission {
         let [lost, whole] = [case.lost, losses.transfers].map(|span| span.0.unsigned_abs());
         let slowed = case.lost.0 >= self.felt.0 / 4 && share(lost, whole) >= Severity::PART;
         let felt = case.lost >= self.felt || slowed;
-        let many = share(needed, segments) >= self.warning_share && needed >= self.least;
+        // A probe asks for an ACK that is late, and the first copy may have arrived (RFC 8985 section 7.1).
+        let told = needed.saturating_sub(losses.probed);
+        let many = share(told, segments) >= self.warning_share && told >= self.least;
         let often = many && felt && case.lost >= self.cost;
         let long = case.lost >= self.warning_seconds;
         if timed && needed > 0 && (often || long) { Severity::Warning } else { Severity::Info }

@@ -305,3 +305,43 @@ fn a_reset_after_repeated_syns_is_no_refusal_by_the_host() {
     let at_once = findings(1_500);
     assert!(at_once[0].title.ends_with("refuses every connection"), "{}", at_once[0].title);
 }
+
+/// Worms look for SMB all over the Internet, and its users are near.
+#[test]
+fn what_only_scanners_ask_for_from_the_internet_is_information() {
+    for (network, port, severity) in
+        [(203, 445, Severity::Info), (10, 445, Severity::Warning), (203, 443, Severity::Warning)]
+    {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..6 {
+                let mut talk = lab.talk(number as u8 % 2, (9, port), 10 + number * 1_000, [30, 1_500]);
+                talk.ends[CLIENT].address = [network, 0, 113, 3 + number as u8 % 2].into();
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                talk.turn(CLIENT);
+                let mut reset = talk.segment(SERVER, RST | ACK, b"");
+                reset.seq = 0;
+                talk.record(&mut lab.capture, &reset);
+            }
+        });
+        one(&findings, "port", severity);
+    }
+}
+
+/// Who asks for localhost tries `::1` first, and then `127.0.0.1`.
+#[test]
+fn both_addresses_of_the_loopback_are_one_service() {
+    let findings = in_traffic(NAME, |lab| {
+        for (number, address) in (0..8).zip(["::1", "127.0.0.1"].into_iter().cycle()) {
+            let mut talk = lab.talk(7, (9, 5170), 10 + number * 1_000, [30, 1_500]);
+            talk.ends.iter_mut().for_each(|end| end.address = address.parse().expect("an address"));
+            talk.send(&mut lab.capture, CLIENT, SYN, b"");
+            talk.turn(CLIENT);
+            let mut reset = talk.segment(SERVER, RST | ACK, b"");
+            reset.seq = 0;
+            talk.record(&mut lab.capture, &reset);
+        }
+    });
+    let finding = one(&findings, "port", Severity::Warning);
+    assert_eq!(finding.title, "127.0.0.1:5170 and [::1]:5170 refuse every connection");
+    assert_eq!((findings.len(), finding.impact.failed_transactions), (1, 8));
+}

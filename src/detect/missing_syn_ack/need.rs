@@ -192,6 +192,29 @@ mod tests {
         }
     }
 
+    /// A program that listens on a port asks its peers from there; a client gets another port every time.
+    #[test]
+    fn tries_from_one_port_are_those_of_a_peer() {
+        for (from, severity) in [(1, Severity::Info), (2, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                elsewhere(lab, 10);
+                for number in 0..2 {
+                    let client = (lab.client(7), 41_000 + number * (from - 1));
+                    let gone = (IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)), 43_574);
+                    let mut talk =
+                        Talk::new(client, gone, 900_000 + u64::from(number) * 9_000_000, [30, 500]);
+                    talk.ends[CLIENT].next += u32::from(number) * 77_000;
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    for _ in 0..3 {
+                        talk.record(&mut lab.capture, &syn);
+                        talk.wait(1_500_000);
+                    }
+                }
+            });
+            one(&findings, "silent", severity);
+        }
+    }
+
     /// A host with an address of its own translator asks from every address it has.
     #[test]
     fn addresses_of_one_host_are_tried_together() {

@@ -496,3 +496,30 @@ fn the_padding_of_a_short_segment_is_not_sent_again() {
         assert_eq!(findings.len(), found, "{bytes}: {findings:#?}");
     }
 }
+
+/// The ACK of a lone segment may have been late; a receiver with SACK tells when it got it twice.
+#[test]
+fn a_probe_is_a_loss_where_duplicates_would_be_reported() {
+    for (handshake, severity) in [(true, Severity::Warning), (false, Severity::Info)] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..8 {
+                let mut talk = lab.talk(7, (9, 10_000), 10 + number * 900, [30, 6_000]);
+                let opens = lab.capture.packets.len();
+                talk.handshake(&mut lab.capture);
+                if !handshake {
+                    lab.capture.packets.truncate(opens);
+                }
+                talk.exchange(&mut lab.capture, &filler(number as u32, 300), 120);
+                let lost = talk.send_lost(&mut lab.capture, CLIENT, &filler(number as u32 + 70, 26));
+                talk.wait(101_000);
+                let again = talk.resend(&mut lab.capture, &lost);
+                talk.received(&again);
+                talk.turn(CLIENT);
+                talk.send(&mut lab.capture, SERVER, ACK, b"done");
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+            }
+        });
+        one(&findings, "tail_loss_probe", severity);
+    }
+}
