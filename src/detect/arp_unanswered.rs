@@ -205,10 +205,13 @@ impl Neighbours {
         by_link.iter().filter(|(link, _)| !elsewhere.contains(*link)).map(|(_, count)| count).sum()
     }
 
-    /// Addresses that `known` forwarded to, itself left out.
-    fn forwarded(&self, address: IpAddr, known: &Known) -> u64 {
-        let by = known.links.iter().filter_map(|link| self.forwards.get(link));
-        by.map(|(_, others)| others.iter().filter(|other| **other != address).count() as u64)
+    /// Addresses that `known` forwarded to. Those that claim its link address are its own, or hosts behind
+    /// the same bridge.
+    fn forwarded(&self, known: &Known) -> u64 {
+        let claim = |other: &IpAddr, link| self.of(*other).links.iter().any(|own| own == link);
+        let by =
+            known.links.iter().filter_map(|link| self.forwards.get(link).map(|(_, others)| (link, others)));
+        by.map(|(link, others)| others.iter().filter(|other| !claim(other, link)).count() as u64)
             .max()
             .unwrap_or(0)
     }
@@ -351,7 +354,7 @@ impl ArpUnanswered {
         let since = case.first_seen().map_or(0, |first| first.0.unsigned_abs());
         case.counts.failed_connections = notes.failed(target, askers, since);
         let fails = case.counts.failed_connections > 0;
-        let gateway = notes.forwarded(target, &known) >= self.forwards;
+        let gateway = notes.forwarded(&known) >= self.forwards;
         let replied = askers.values().any(|asking| asking.replies > 0) || known.heard.get() > 0;
         let (variant, severity) = match gateway {
             true if askers.len() as u64 >= Severity::CLIENTS => (Missing::Gateway, Severity::Critical),
@@ -452,23 +455,32 @@ mod tests {
         replies(lab, 9_000_000, asker, 77);
     }
 
+    /// Behind a bridge of a wireless network all hosts have one link address, and it is no gateway.
     #[test]
     fn a_gateway_that_goes_away_is_a_warning() {
-        let findings = in_traffic(NAME, |lab| {
-            for server in 20..26 {
-                let mut talk = lab.talk(7, (server, 80), u64::from(server) * 3, [30, 2_000]);
-                lab.http(&mut talk, 300);
-                talk.close(&mut lab.capture);
-            }
-            let gateway = ([2, 0x5e, 0, 10, lab.net, 1], [10, lab.net, 1, 1]);
-            let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
-            lab.capture.record(100, arp(false, client, gateway));
-            lab.capture.record(300, arp(true, gateway, client));
-            (0..4).for_each(|number| {
-                lab.capture.record(3_000_000 + number * 1_000_000, arp(false, client, gateway));
-            });
-            replies(lab, 9_000_000, 7, 77);
-        });
+        let findings = |bridge: bool| {
+            in_traffic(NAME, |lab| {
+                for server in 20..26 {
+                    let mut talk = lab.talk(7, (server, 80), u64::from(server) * 3, [30, 2_000]);
+                    lab.http(&mut talk, 300);
+                    talk.close(&mut lab.capture);
+                }
+                let gateway = ([2, 0x5e, 0, 10, lab.net, 1], [10, lab.net, 1, 1]);
+                let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
+                lab.capture.record(100, arp(false, client, gateway));
+                lab.capture.record(300, arp(true, gateway, client));
+                for server in (20..26).filter(|_| bridge) {
+                    let IpAddr::V4(own) = lab.server(server) else { continue };
+                    lab.capture.record(400, arp(true, (gateway.0, own.octets()), client));
+                }
+                (0..4).for_each(|number| {
+                    lab.capture.record(3_000_000 + number * 1_000_000, arp(false, client, gateway));
+                });
+                replies(lab, 9_000_000, 7, 77);
+            })
+        };
+        one(&findings(true), "host", Severity::Info);
+        let findings = findings(false);
         let finding = one(&findings, "gateway", Severity::Warning);
         assert!(finding.title.ends_with("any more"), "{}", finding.title);
     }

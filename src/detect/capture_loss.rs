@@ -364,4 +364,28 @@ mod tests {
         });
         assert!(findings.is_empty(), "{findings:#?}");
     }
+
+    /// A connection rests when the capture begins, and what comes first has a number below what the peer got.
+    #[test]
+    fn what_the_peer_got_before_the_capture_began_is_not_missing() {
+        for (told, found) in [(false, 0), (true, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..4 {
+                    let mut talk = lab.talk(7, (9, 443), 10 + number * 500, [30, 6_000]);
+                    if told {
+                        talk.ack(&mut lab.capture, CLIENT, &[]);
+                    }
+                    let data = talk.segment(SERVER, ACK, &filler(1, 380));
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                    talk.sent(&data);
+                    talk.received(&data);
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                    talk.turn(CLIENT);
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                }
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
+    }
 }

@@ -58,7 +58,7 @@ mod waits;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,7 @@ use crate::detect::dns_unanswered::words::{icmp, later};
 use crate::detect::lookups::{Answered, Got, asks_resolver, is_hint, lowercase, shown};
 use crate::detect::own_names::asked_by;
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
+use crate::detect::scope::is_site_local;
 use crate::detect::translations::FORWARDED;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
@@ -439,10 +440,12 @@ impl Detector for DnsUnanswered {
         } else {
             Severity::Info
         };
-        let nobody = matches!(resolver.address, IpAddr::V6(address) if is_site_local(address));
+        let nobody = is_site_local(resolver.address);
         let severity = match own {
             Some(_) if !several => Severity::Info,
             Some(_) => severity.min(Severity::Warning),
+            // It has another resolver again.
+            None if nobody && book.totals().any(|(_, _, asked)| asked.answered > 0) => Severity::Info,
             None if nobody => severity.min(Severity::Warning),
             None => severity,
         };
@@ -560,11 +563,6 @@ fn behind_translation(all: &[((Question, u64), Tries)]) -> BTreeSet<u64> {
         }
     }
     behind
-}
-
-/// Deprecated, and routed nowhere (RFC 3879 section 4).
-fn is_site_local(address: Ipv6Addr) -> bool {
-    address.segments().first().is_some_and(|first| first & 0xffc0 == 0xfec0)
 }
 
 const NOERROR: u16 = 0;

@@ -19,7 +19,8 @@
 //! - Requests of `tunnel_sizes` sizes or more that have the numbers of earlier ones: they carry data, and
 //!   nobody knows which one a reply answers.
 //! - Floods with less than `interval` between requests: hosts limit how many they answer.
-//! - Captures of one direction only: nobody knows whether an answer came.
+//! - Captures of one direction only, or of one direction of most connections: nobody knows whether an answer
+//!   came.
 //! - Captures that hold answers to requests which they do not hold, `share` of all answers or more: they miss
 //!   as many answers.
 //!
@@ -35,7 +36,7 @@ use std::net::IpAddr;
 use crate::detect::scope::is_group;
 use crate::detect::*;
 use crate::dissect::Direction;
-use crate::flow::{Echoes, Flow};
+use crate::flow::{Echoes, Flow, HandshakeOutcome};
 use crate::time::Span;
 
 thresholds! {
@@ -112,8 +113,25 @@ counts! {
     }
 }
 
-/// Who sent replies to whom whose requests are not in the same flow.
-pub(super) type Unasked = Bounded<(IpAddr, IpAddr), (), { 1 << 12 }>;
+merged! {
+    /// What it keeps beside its cases.
+    pub(super) struct Notes {
+        /// Who sent replies to whom whose requests are not in the same flow.
+        unasked: Bounded<(IpAddr, IpAddr), (), { 1 << 12 }>,
+        /// TCP connections of which one direction is in the capture, and both.
+        one_way: u64,
+        two_way: u64,
+    }
+}
+
+impl Notes {
+    /// Most connections have one direction in the capture: what answers a ping may pass elsewhere, too.
+    fn is_half_seen(&self) -> bool {
+        /// A judgement: fewer may be left over from before the capture.
+        const SOME: u64 = 3;
+        self.one_way >= SOME && self.one_way > self.two_way
+    }
+}
 
 impl Detector for EchoLoss {
     const RULE: Rule = Rule {
@@ -130,15 +148,21 @@ impl Detector for EchoLoss {
     type Key = (IpAddr, IpAddr);
     type Counts = Pings;
     type Total = ();
-    type Notes = Unasked;
+    type Notes = Notes;
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
+        if let Some(tcp) = &flow.tcp {
+            // Those whose answer nobody saw may have got none.
+            let under_way = tcp.handshake.outcome == HandshakeOutcome::Midstream;
+            book.notes.one_way += u64::from(flow.is_one_way() && under_way);
+            book.notes.two_way += u64::from(!flow.is_one_way());
+        }
         let Some(sides) = &flow.echoes else { return };
         for direction in Direction::BOTH {
             let echoes = &sides[direction.index()];
             let (asker, asked) = (flow.sender(direction).address, flow.sender(direction.reverse()).address);
             if echoes.unasked > 0 {
-                book.notes.observe_by((asked, asker), |_| hash_of(&(asked, asker)));
+                book.notes.unasked.observe_by((asked, asker), |_| hash_of(&(asked, asker)));
             }
             let Some((first, last)) = echoes.sent else { continue };
             if flow.half(direction.reverse()).packets == 0 && flow.half(direction).packets < 2 {
@@ -194,12 +218,16 @@ impl Detector for EchoLoss {
 
     /// One that pings a whole network is one finding, and not one for every address that nobody has.
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
-        let unasked = std::mem::take(&mut book.notes);
+        if book.notes.is_half_seen() {
+            let requests = book.take(|_, _| true).iter().map(|(_, case)| case.counts.judged()).sum();
+            book.not_judged_many("of most connections the capture holds one direction only", requests);
+        }
+        let unasked = std::mem::take(&mut book.notes.unasked);
         let swept = book.group(self.sweep, |key, case| {
             let silent = case.counts.answered == 0 && case.counts.lost > 0 && unasked.get(key).is_none();
             Some(key.1).filter(|_| silent)
         });
-        book.notes = unasked;
+        book.notes.unasked = unasked;
         let sweep = |CaseGroup { by: asker, cases, case }: CaseGroup<IpAddr, Pings>| {
             let title = format!("No answer to the pings of {asker} to {}", plural(cases, "host"));
             let summary = format!(
@@ -222,7 +250,7 @@ impl Detector for EchoLoss {
         _: &Context<'_>,
     ) -> Option<Draft<Pattern>> {
         let counts = &case.counts;
-        let (lost, of) = (counts.lost, counts.lost + counts.answered);
+        let (lost, of) = (counts.lost, counts.judged());
         if lost == 0 {
             return None;
         }
@@ -237,7 +265,7 @@ impl Detector for EchoLoss {
             Some(Draft::new(pattern, title, summary).subject(subject.clone()))
         };
         if counts.answered == 0 {
-            if book.notes.get(&(*asked, *asker)).is_some() {
+            if book.notes.unasked.get(&(*asked, *asker)).is_some() {
                 // The replies are there, apart from their requests: another tunnel by direction.
                 return None;
             }
@@ -277,6 +305,11 @@ impl Detector for EchoLoss {
 }
 
 impl Pings {
+    /// Requests that were answered, or lost.
+    fn judged(&self) -> u64 {
+        self.answered + self.lost
+    }
+
     fn take(&mut self, echoes: &Echoes) {
         self.answered += echoes.answered;
         self.lost += echoes.lost;
@@ -305,6 +338,7 @@ fn is_for_all(address: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::detect::testing::{fires, in_traffic, one, says_nothing};
+    use crate::support::filler;
     use crate::support::scenes::link::{ping, pings};
 
     const NAME: &str = EchoLoss::RULE.name;
@@ -426,5 +460,24 @@ mod tests {
             (0..60).for_each(|number| ping(lab, number * 700_000, (7, 9), (3, 0), 56, number % 5 != 0));
         });
         one(&findings, "loss", Severity::Warning);
+    }
+
+    /// A bystander sees what a switch floods, here one direction of the connections; or both of them.
+    #[test]
+    fn where_answers_pass_elsewhere_no_ping_is_lost() {
+        for (half, found) in [(true, 0), (false, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                pings(lab, 9, 60, 1_000, |number| number % 4 > 0);
+                for number in 0..5 {
+                    let mut talk = lab.talk(8, (20, 443), 10 + number * 900, [30, 500]);
+                    for piece in 0..3 {
+                        talk.exchange(&mut lab.capture, &filler(piece, 200), 700);
+                    }
+                }
+                let answers = |frame: &[u8]| frame[23] == 6 && frame[34..36] == [1, 187];
+                lab.capture.packets.retain(|packet| !(half && answers(&packet.frame)));
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
     }
 }

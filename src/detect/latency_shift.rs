@@ -18,7 +18,8 @@
 //!
 //! # What it leaves alone
 //! - Queues that fill under load: their round trips grow, and differ widely (no step of the path).
-//! - Slow answers of a server, delayed ACKs, and clients that think.
+//! - Slow answers of a server, delayed ACKs, and clients that think. Handshakes that took longer than ACKs of
+//!   the same connection: a proxy that asks its server first, or a full accept queue.
 //! - Clients of different distance: each is compared with itself.
 //! - Captures whose clock steps or has no fractions of a second.
 //!
@@ -231,7 +232,11 @@ impl Detector for LatencyShift {
             // Who acknowledges the data of a side is on the other one.
             let ttl = tcp.side(direction.reverse()).ttl.unwrap_or((u8::MAX, 0));
             let series = &mut timed.series[direction.index()];
-            if let Some((least, at)) = opening.filter(|(least, _)| opened && *least >= Span::ZERO) {
+            // An ACK that came sooner shows that the path is shorter: something held the handshake back.
+            let shortest = tcp.side(direction).min_rtt;
+            let held = |least| shortest.is_some_and(|shortest| self.is_longer(least, shortest));
+            let counts = |least| opened && least >= Span::ZERO && !held(least);
+            if let Some((least, at)) = opening.filter(|(least, _)| counts(*least)) {
                 series.add(Slot { least, at: *at, count: 1, opened: 1, ttl });
             }
             for Trip { at, least, count } in &tcp.side(direction).trips {
@@ -388,7 +393,7 @@ mod tests {
     use crate::detect::testing::{fires, in_traffic, one, says_nothing};
     use crate::support::filler;
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER};
+    use crate::support::tcp::{ACK, CLIENT, SERVER, SYN};
 
     const NAME: &str = LatencyShift::RULE.name;
 
@@ -488,5 +493,28 @@ mod tests {
         });
         assert!(findings.is_empty(), "{findings:#?}");
         says_nothing(NAME, &["retransmission_rto", "missing_syn_ack_late", "spurious_retransmission_dsack"]);
+    }
+
+    /// A proxy answers the SYN once its server did, and acknowledges the data itself.
+    #[test]
+    fn a_handshake_that_is_held_back_is_no_step() {
+        for (proxy, found) in [(true, 0), (false, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..20 {
+                    let far = if number < 8 { 200 } else { 450_000 };
+                    let mut talk = lab.talk(7, (9, 587), 100 + number * 2_000, [30, far]);
+                    talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                    talk.turn(CLIENT);
+                    talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
+                    talk.turn(SERVER);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                    if proxy {
+                        talk.ends[SERVER].delay = 200;
+                    }
+                    talk.exchange(&mut lab.capture, &filler(number as u32, 300), 700);
+                }
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
     }
 }

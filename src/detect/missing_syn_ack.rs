@@ -39,14 +39,15 @@
 //! - SYNs with the low TTLs of a route trace.
 //! - Everything that time tells, when the clock of the capture stepped back by more than a minute.
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
-//! - Silent ports of one host, several silent hosts of one client, or services that answer it late are
-//!   one finding; three silent hosts of one network are, and three that answer late within 3 s. It is
-//!   information when a client tries many ports of few hosts, one address after the other, or addresses
-//!   all over the Internet once each, or does not repeat its SYNs; not when it comes back to each several
-//!   times.
-//! - Ports that no service is known by: a single try of one client there is information, and so are tries from
-//!   one port of the client, on which it is a peer itself, several ports of one host that it tries once each, as in port knocking, and peers that are gone. FTP and
-//!   RPC agree on such ports: what a client tries on a host that it has another connection to counts.
+//! - Silent ports of one host, several silent hosts of one client, those of one network that offer the same,
+//!   or services that answer it late are one finding; three silent hosts of one network are, and three that
+//!   answer late within 3 s. It is information when a client tries many ports of few hosts, one address after
+//!   the other, or addresses all over the Internet once each, or does not repeat its SYNs; not when it comes
+//!   back to each several times.
+//! - Ports that no service is known by: a single try of one client there is information, and so are tries
+//!   from one port of the client, on which it is a peer itself, several ports of one host that it tries once each,
+//!   as in port knocking, and peers that are gone. FTP and RPC agree on such ports: what a client tries on a
+//!   host that it has another connection to counts.
 //!   Peers that Windows looks for on port 7680 (Delivery Optimization) are information.
 //! - A host that tries a service from all of its addresses (RFC 8445) and opens it from one. A capture that
 //!   holds packets from 192.0.0.0/29 (RFC 7335) was made on that host. Information.
@@ -61,6 +62,7 @@
 //! 7.4 (what cannot be verified is discarded); RFC 7335; RFC 8445 section 5.1.1.
 
 mod need;
+mod proof;
 mod sweeps;
 mod unused;
 mod wait;
@@ -69,21 +71,23 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detect::missing_syn_ack::need::{
-    SPARE, agreed_ports, asks_from_link_local, end_races, is_one_of_many, is_poll, is_spare, is_stray,
-    is_unheard, outpaces_clients, traces_route,
+    SPARE, agreed_ports, asked_again, asks_from_link_local, end_races, is_one_of_many, is_poll, is_spare,
+    is_stray, is_unheard, outpaces_clients, traces_route,
 };
+use crate::detect::missing_syn_ack::proof::{evidence, keys, unseen_replies};
 use crate::detect::missing_syn_ack::sweeps::{
-    are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, waited,
+    are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, neighbour,
+    neighbours, waited,
 };
 use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, unused_severity};
 use crate::detect::missing_syn_ack::wait::{
     HELD, held_clients, is_held, is_held_back, is_needed, opened_after, slowest,
 };
 use crate::detect::races::Races;
-use crate::detect::scope::network;
+use crate::detect::scope::{is_site_local, network};
 use crate::detect::*;
-use crate::dissect::{Direction, Endpoint, PacketRef};
-use crate::flow::{EventKind, Flow, Handshake, HandshakeOutcome, TcpFlow};
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::{EventKind, Flow, HandshakeOutcome, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -313,7 +317,7 @@ impl Detector for MissingSynAck {
         case.failed += u64::from(outcome != Outcome::Late && !unused);
         case.lost += waited;
         case.counts.syns += u64::from(handshake.syn_count);
-        case.counts.repeated += u64::from(handshake.syn_count > 1);
+        case.counts.repeated += u64::from(asked_again(handshake, last.time - first.time));
         case.counts.again += u64::from(tcp.events.iter().any(|event| event.kind == EventKind::PortReuse));
         let [asked, answered] = handshake.options.map(|options| options.map(|known| known.authenticated));
         case.counts.authenticated += u64::from(asked == Some(true));
@@ -386,6 +390,8 @@ impl Detector for MissingSynAck {
             let client = case.affected.clients.only().filter(|_| silent(key))?;
             hosts.get(client).is_some_and(|hosts| hosts.contains_key(&key.0.address)).then_some(*client)
         });
+        let beside = book.group(SEVERAL, neighbour);
+        let beside: Vec<_> = beside.into_iter().map(|group| neighbours(group, book, heard)).collect();
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
         let held = held_clients(book);
@@ -406,6 +412,7 @@ impl Detector for MissingSynAck {
             .chain(peers)
             .chain(on_hosts)
             .map(|group| client_sweep(group, book))
+            .chain(beside)
             .chain(on_host)
             .chain(cut_off_by.into_iter().map(cut_off))
             .chain(held)
@@ -492,7 +499,10 @@ impl Detector for MissingSynAck {
             {
                 Severity::Info
             }
-            Outcome::Silent if is_spare(server, book, context.heard) => Severity::Info,
+            // Windows has it for a resolver where none is configured, and dns_unanswered says so.
+            Outcome::Silent if is_site_local(server.address) || is_spare(server, book, context.heard) => {
+                Severity::Info
+            }
             Outcome::Silent
                 if is_unheard(server.address, book)
                     || asks_from_link_local(server, case)
@@ -548,48 +558,6 @@ impl MissingSynAck {
             _ => None,
         }
     }
-}
-
-/// What the digests in the frames make possible: a host discards a segment that it cannot verify, and says
-/// nothing (RFC 2385 section 3, RFC 5925 section 7.4).
-fn keys(counts: &Attempts) -> Option<&'static str> {
-    match counts {
-        Attempts { authenticated_by_one: 1.., .. } => Some(
-            "TCP-MD5 or TCP-AO: one side signs its segments and the other does not, so they are discarded",
-        ),
-        Attempts { authenticated: 1.., .. } => {
-            Some("TCP-MD5 or TCP-AO: the server has another key, or none, and discards the SYN")
-        }
-        _ => None,
-    }
-}
-
-fn evidence(handshake: &Handshake, first: PacketRef) -> Vec<Evidence> {
-    let after = |at: &PacketRef, of: &str| format!("{} after the first{of}", at.time - first.time);
-    let syn = |syn: &PacketRef| match *syn == first {
-        true => Evidence::new(*syn, Role::Syn, ""),
-        false => Evidence::new(*syn, Role::Syn, after(syn, "")),
-    };
-    let syns = handshake.syns.iter().map(syn);
-    let replies =
-        handshake.syn_acks.iter().map(|reply| Evidence::new(*reply, Role::SynAck, after(reply, " SYN")));
-    syns.chain(replies).collect()
-}
-
-/// Where connections open without a SYN-ACK in the capture, a missing one says little.
-fn unseen_replies(book: &Book<MissingSynAck>) -> Option<Gate> {
-    let (mut opened, mut unseen) = (0, 0);
-    for (_, _, total) in book.totals() {
-        opened += total.opened;
-        unseen += total.reply_unseen;
-    }
-    let numbers = format!("{unseen} of {} opened without one", plural(opened, "connection"));
-    (unseen * 10 > opened).then(|| Gate {
-        prevents: format!(
-            "SYN-ACKs are missing from the capture ({numbers}): an answer can be missing here, too"
-        ),
-        ..QualityIssue::OneWay.gate("")
-    })
 }
 
 #[cfg(test)]

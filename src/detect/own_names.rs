@@ -3,8 +3,9 @@
 
 use crate::detect::Distinct;
 
-/// Who asks, and for what. Sources: Microsoft, "Network Connectivity Status Indicator" and "Teredo"; Apple,
-/// "Use Apple products on enterprise networks"; the captive portal URLs of Android's NetworkMonitor, and
+/// Who asks, and for what; a name that ends in a dot is the first label in any zone. Sources: Microsoft,
+/// "Network Connectivity Status Indicator", "Teredo" and "Web Proxy Auto-Discovery"; RFC 5214 (ISATAP);
+/// Apple, "Use Apple products on enterprise networks"; the captive portal URLs of Android's NetworkMonitor, and
 /// Firebase, "FCM ports and your firewall"; Mozilla, `captivedetect.canonicalURL`; NetworkManager.conf(5),
 /// `connectivity`, as distributions set it.
 const OWN_NAMES: &[(&str, &[&str])] = &[
@@ -14,8 +15,10 @@ const OWN_NAMES: &[(&str, &[&str])] = &[
             "dns.msftncsi.com",
             "ipv6.msftconnecttest.com",
             "ipv6.msftncsi.com",
+            "isatap.",
             "teredo.ipv6.microsoft.com",
             "win10.ipv6.microsoft.com",
+            "wpad.",
             "www.msftconnecttest.com",
             "www.msftncsi.com",
         ],
@@ -55,7 +58,11 @@ pub(super) fn asked_by<const MOST: usize>(names: &Distinct<String, MOST>) -> Opt
     let probes = names.iter().any(|name| name == PROBE);
     let mut systems: Vec<&str> = Vec::new();
     for name in names.iter().filter(|name| !(probes && *name == BESIDE)) {
-        let (system, _) = OWN_NAMES.iter().find(|(_, own)| own.contains(&name.as_str()))?;
+        let is = |own: &str| match own.strip_suffix('.') {
+            Some(label) => name.split('.').next() == Some(label),
+            None => *name == own,
+        };
+        let (system, _) = OWN_NAMES.iter().find(|(_, own)| own.iter().any(|own| is(own)))?;
         systems.push(system);
     }
     systems.sort_unstable();
@@ -80,6 +87,8 @@ mod tests {
             Some("Windows and macOS or iOS")
         );
         assert_eq!(of(&[PROBE, BESIDE]).as_deref(), Some("Android"));
+        assert_eq!(of(&["wpad.corp.example", "wpad", "isatap.lan"]).as_deref(), Some("Windows"));
+        assert_eq!(of(&["wpadded.example", "wpad"]), None);
         for names in [&[BESIDE][..], &["mtalk.google.com", BESIDE], &[PROBE, "www.shop.example"], &[]] {
             assert_eq!(of(names), None, "{names:?}");
         }

@@ -137,7 +137,7 @@ counts! {
         timeout: u64,
         time_outs: u64,
         tail_loss_probe: u64,
-        /// Those of them whose first copy passed the capture point, to a receiver that may not report duplicates.
+        /// Those of them whose first copy went to a receiver that may report no duplicates.
         probed: u64,
         unclassified: u64,
         spurious: u64,

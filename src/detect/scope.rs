@@ -143,6 +143,11 @@ pub(super) fn is_group(address: IpAddr) -> bool {
     }
 }
 
+/// Deprecated, and routed nowhere (RFC 3879 section 4).
+pub(super) fn is_site_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfec0)
+}
+
 /// The /24 of an IPv4 address, the /64 of an IPv6 one.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {

@@ -91,13 +91,19 @@ pub(super) fn traces_route(flow: &Flow, handshake: &Handshake) -> bool {
     })
 }
 
-/// So many SYNs in this time come from no TCP: its first time-out is a second (RFC 6298 section 2.1), and
-/// none that is in use waits less than 200 ms or fails to double it.
+/// The first time-out of a TCP is a second (RFC 6298 section 2.1), and none that is in use waits less.
+const SOONEST: Span = Span::millis(200);
+
+/// The client waited for an answer, and asked again.
+pub(super) fn asked_again(handshake: &Handshake, length: Span) -> bool {
+    handshake.syn_count > 1 && length >= SOONEST
+}
+
+/// So many SYNs in this time come from no TCP, which doubles its time-out.
 pub(super) fn outpaces_clients(handshake: &Handshake, length: Span) -> bool {
     const SOME: u32 = 5;
-    const LEAST: Span = Span::millis(200);
     let gaps = i64::from(handshake.syn_count.saturating_sub(1));
-    handshake.syn_count >= SOME && length.0 < LEAST.0.saturating_mul(gaps)
+    handshake.syn_count >= SOME && length.0 < SOONEST.0.saturating_mul(gaps)
 }
 
 /// Counts IPv6 attempts as silent when no IPv4 connection overtook them.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::detect::missing_syn_ack::need::{SPARE, has_dynamic_ports, is_one_of_many, is_spare, is_unheard};
+use crate::detect::missing_syn_ack::need::{
+    SPARE, asks_from_link_local, has_dynamic_ports, is_one_of_many, is_poll, is_spare, is_unheard,
+};
 use crate::detect::missing_syn_ack::{
     Attempts, HOSTS, LOOKS, MissingSynAck, Outcome, PERSISTENT, SILENT_PORT, UNHEARD,
 };
@@ -29,6 +31,15 @@ const AT_ONCE: Span = Span::secs(3);
 pub(super) fn are_kin(hosts: &BTreeMap<IpAddr, u64>) -> bool {
     let networks: BTreeSet<IpAddr> = hosts.keys().map(|host| network(*host)).collect();
     hosts.len() >= TOGETHER && networks.len() == 1
+}
+
+/// A client, and the network and port of the service that it gets no answer from.
+type Neighbour = (IpAddr, IpAddr, u16);
+
+/// Hosts of one network that offer the same service stand in for each other.
+pub(super) fn neighbour((server, outcome): &(Endpoint, Outcome), case: &Case<Attempts>) -> Option<Neighbour> {
+    let client = case.affected.clients.only().filter(|_| *outcome == Outcome::Silent && !is_random(*server));
+    client.map(|client| (*client, network(server.address), server.port))
 }
 
 /// When clients got late answers from several hosts at once: the first and the last of their SYNs.
@@ -88,6 +99,38 @@ pub(super) fn client_sweep(
         })
         .next(&["ask who runs the client", "capture one hop further, to see how far the SYNs come"]);
     (draft, case)
+}
+
+/// Hosts of one network that offer the same service, and none of which answers the client.
+pub(super) fn neighbours(
+    group: CaseGroup<Neighbour, Attempts>,
+    book: &Book<MissingSynAck>,
+    heard: &Heard,
+) -> Concluded<MissingSynAck> {
+    let CaseGroup { by: (client, ..), cases, mut case } = group;
+    let servers: BTreeSet<Endpoint> = case.affected.servers.iter().copied().collect();
+    let title = match Vec::from_iter(&servers)[..] {
+        [one, other] => format!("No answer to SYN from {one} and {other}"),
+        _ => format!("{} of one network do not answer {client}", plural(cases, "service")),
+    };
+    let draft = sweep(&mut case, "", title)
+        .services(cases)
+        .count("services", cases)
+        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
+        .could_be(["the hosts are down or cut off", "a filter drops the SYN or its answer"])
+        .next(&["ask for the state of the hosts", "capture at one of them at the same time"]);
+    let unheard = servers.iter().any(|server| is_unheard(server.address, book));
+    let doubtful = |server: &Endpoint| asks_from_link_local(*server, &case) || is_poll(*server, &case, heard);
+    let most = match unheard || servers.iter().any(doubtful) {
+        true => Severity::Warning,
+        false => Severity::Critical,
+    };
+    // As much as one of them costs: they stand in for each other.
+    let of = case.total.max(case.failed) / cases;
+    let tries = case.counts.repeated / cases;
+    let severity = Severity::of_failures(tries, of, 1, Span(case.lost.0 / cases as i64)).min(most);
+    let draft = draft.severity(severity);
+    (if unheard { draft.gate(QualityIssue::OneWay.gate(UNHEARD)) } else { draft }, case)
 }
 
 /// Clients that get nothing over IPv6 from beyond their link, and that ask hosts of several networks there.
@@ -329,5 +372,50 @@ mod tests {
         assert!(seen.is_some_and(|(last, first)| last - first < Span::secs(5)), "{seen:?}");
         assert_eq!(late(3, 10_000).len(), 3);
         assert_eq!(late(2, 100).len(), 2);
+    }
+
+    /// Two hosts of the `apart`th network each, and what is asked of them.
+    fn two(apart: u8, ports: [u16; 2], syns: u64) -> Vec<Finding> {
+        in_traffic(NAME, |lab| {
+            for (host, port) in (0..2u8).zip(ports) {
+                let mut talk = lab.talk(7, (20 + host, port), 20_000 + u64::from(host), [30, 500]);
+                talk.ends[SERVER].address = [198, 51, 100 + host * apart, 7 + host].into();
+                let syn = talk.segment(CLIENT, SYN, b"");
+                for number in 0..syns {
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_000_000 << number);
+                }
+            }
+            let mut last = lab.talk(7, (9, 80), 120_000, [30, 500]);
+            lab.http(&mut last, 300);
+        })
+    }
+
+    #[test]
+    fn hosts_of_one_network_that_offer_the_same_are_one_finding() {
+        let both = "No answer to SYN from 198.51.100.7:443 and 198.51.100.8:443";
+        assert_eq!(one(&two(0, [443, 443], 3), "silent", Severity::Warning).title, both);
+        // 15 s each: both together wait no longer for anybody.
+        assert_eq!(one(&two(0, [443, 443], 5), "silent", Severity::Warning).title, both);
+        assert_eq!(one(&two(0, [443, 443], 7), "silent", Severity::Critical).title, both);
+        assert_eq!(two(1, [443, 443], 3).len(), 2);
+        assert_eq!(two(0, [443, 22], 3).len(), 2);
+    }
+
+    /// A client waits before it asks again.
+    #[test]
+    fn a_syn_that_comes_again_at_once_is_no_client_that_insists() {
+        for (after, severity) in [(40_000, Severity::Info), (1_000_000, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (20, 443), 20, [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                talk.record(&mut lab.capture, &syn);
+                talk.wait(after);
+                talk.record(&mut lab.capture, &syn);
+                let mut last = lab.talk(7, (9, 80), 20_000, [30, 500]);
+                lab.http(&mut last, 300);
+            });
+            one(&findings, "silent", severity);
+        }
     }
 }

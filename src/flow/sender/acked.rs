@@ -54,9 +54,10 @@ impl Sender {
                 // The peer took the byte of a window probe.
                 self.next = Some(ack);
                 self.side.unique_bytes += 1;
-            } else if self.sent && !self.occupied && ack == next.plus(1) {
+            } else if self.sent && !self.occupied && (ack == next.plus(1) || self.acked.is_none()) {
                 // This side sent only a keep-alive of no bytes (RFC 1122 section 4.2.3.6), one before its
-                // number.
+                // number. Or it sent no byte since the capture began, and the peer says for the first time
+                // what it got before.
                 self.next = Some(ack);
             } else if self.ahead.back().is_none_or(|ahead| ack.after(ahead.ack)) {
                 if self.ahead.len() == AHEAD {
