@@ -45,10 +45,10 @@
 //!   the other, or addresses all over the Internet once each, or does not repeat its SYNs; not when it comes
 //!   back to each several times.
 //! - Ports that no service is known by: a single try of one client there is information, and so are tries
-//!   from one port of the client, on which it is a peer itself, several ports of one host that it tries once each,
-//!   as in port knocking, and peers that are gone. FTP and RPC agree on such ports: what a client tries on a
-//!   host that it has another connection to counts.
-//!   Peers that Windows looks for on port 7680 (Delivery Optimization) are information.
+//!   from one port of the client, on which it is a peer itself, several ports of one host that it tries once
+//!   each, as in port knocking, and peers that are gone. FTP and RPC agree on such ports: what a client tries
+//!   on a host that it has another connection to counts. Peers that Windows looks for on port 7680
+//!   (Delivery Optimization) are information.
 //! - A host that tries a service from all of its addresses (RFC 8445) and opens it from one. A capture that
 //!   holds packets from 192.0.0.0/29 (RFC 7335) was made on that host. Information.
 //! - Several services of a living host that one client asks without insisting, and nothing of which it opens:

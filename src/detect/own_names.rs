@@ -5,9 +5,9 @@ use crate::detect::Distinct;
 
 /// Who asks, and for what; a name that ends in a dot is the first label in any zone. Sources: Microsoft,
 /// "Network Connectivity Status Indicator", "Teredo" and "Web Proxy Auto-Discovery"; RFC 5214 (ISATAP);
-/// Apple, "Use Apple products on enterprise networks"; the captive portal URLs of Android's NetworkMonitor, and
-/// Firebase, "FCM ports and your firewall"; Mozilla, `captivedetect.canonicalURL`; NetworkManager.conf(5),
-/// `connectivity`, as distributions set it.
+/// Apple, "Use Apple products on enterprise networks"; the captive portal URLs of Android's NetworkMonitor,
+/// and Firebase, "FCM ports and your firewall"; Mozilla, `captivedetect.canonicalURL`;
+/// NetworkManager.conf(5), `connectivity`, as distributions set it.
 const OWN_NAMES: &[(&str, &[&str])] = &[
     (
         "Windows",
