@@ -126,6 +126,17 @@ pub(super) struct Visit {
     pub(super) failed: u64,
     /// The first packet of the first.
     pub(super) first: Option<PacketRef>,
+    /// A bit for each remainder of the ports of those that failed.
+    ports: u64,
+}
+
+impl Visit {
+    /// So many, and hardly any of them opened (nmap tries a thousand ports).
+    pub(super) fn is_scan(&self) -> bool {
+        /// A judgement: who needs a service that is down does not ask so much more often than it works.
+        const TRIES: u64 = 100;
+        self.failed >= TRIES && self.failed * 10 >= self.connections * 9
+    }
 }
 
 impl Merge for Visit {
@@ -133,6 +144,7 @@ impl Merge for Visit {
         self.connections += other.connections;
         self.failed += other.failed;
         self.first = self.first.into_iter().chain(other.first).min();
+        self.ports |= other.ports;
     }
 }
 
@@ -160,14 +172,31 @@ impl Visits {
         );
         let key = (flow.client.address, flow.server.address);
         if let Some(visit) = self.0.count(key) {
-            let failed = u64::from(alert || shut || left);
-            visit.absorb(Visit { connections: 1, failed, first: Some(flow.first) });
+            let failed = alert || shut || left;
+            let ports = u64::from(failed) << (flow.server.port % 64);
+            visit.absorb(Visit { connections: 1, failed: failed.into(), first: Some(flow.first), ports });
         }
     }
 
     /// A connection of `client` to anybody did not fail.
     pub(super) fn opens(&self, client: IpAddr) -> bool {
         self.0.iter().any(|((of, _), _, visit)| *of == client && visit.connections > visit.failed)
+    }
+
+    /// Clients of whose many connections, to many ports, hardly any opens, and how many of them failed.
+    pub(super) fn scanners(&self) -> BTreeMap<IpAddr, u64> {
+        let mut all: BTreeMap<IpAddr, Visit> = BTreeMap::new();
+        self.0.iter().for_each(|((client, _), _, visit)| all.entry(*client).or_default().absorb(*visit));
+        /// A judgement: nobody's work needs so many.
+        const PORTS: u32 = 16;
+        all.retain(|_, visit| visit.is_scan() && visit.ports.count_ones() >= PORTS);
+        all.into_iter().map(|(client, visit)| (client, visit.failed)).collect()
+    }
+
+    /// Clients whose connections to `server` failed.
+    pub(super) fn failed(&self, server: IpAddr) -> impl Iterator<Item = IpAddr> {
+        let failed = self.0.iter().filter(move |((_, to), _, visit)| *to == server && visit.failed > 0);
+        failed.map(|((client, _), ..)| *client)
     }
 
     /// Of `client` to any of `addresses`.

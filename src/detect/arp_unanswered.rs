@@ -14,7 +14,7 @@
 //! - `host`: a warning when connections to it failed at the same time, otherwise information: people ask for
 //!   hosts that are switched off all day long. Connections whose packets went to the link address of another
 //!   host, a gateway, do not count: they did not need the one that nobody says. Nor do those to a port of
-//!   peers (TCP 7680): another peer does as well.
+//!   peers (TCP 7680): another peer does as well. Nobody needs what a scan asks for.
 //!
 //! # What it leaves alone
 //! - Probes and announcements of the sender's own address (RFC 5227): they want no reply.
@@ -328,6 +328,8 @@ impl Detector for ArpUnanswered {
             *vain.entry(*asker).or_default() += 1;
             missing.entry(*target).or_default().insert(*asker, asking.clone());
         }
+        let visits = &context.heard.visits;
+        let scanners = visits.scanners();
         let mut concluded = Vec::new();
         for (asker, addresses) in vain.iter().filter(|(_, addresses)| **addresses >= self.sweep) {
             concluded.push(sweep(*asker, *addresses, &missing));
@@ -335,7 +337,8 @@ impl Detector for ArpUnanswered {
         for (target, mut askers) in missing {
             askers.retain(|asker, _| vain.get(asker).is_none_or(|addresses| *addresses < self.sweep));
             if !askers.is_empty() {
-                concluded.push(self.finding(target, &askers, &notes));
+                let scanned = visits.failed(target).all(|client| scanners.contains_key(&client));
+                concluded.push(self.finding(target, &askers, &notes, scanned));
             }
         }
         concluded
@@ -348,12 +351,13 @@ impl ArpUnanswered {
         target: IpAddr,
         askers: &BTreeMap<IpAddr, Asking>,
         notes: &Neighbours,
+        scanned: bool,
     ) -> Concluded<Self> {
         let known = notes.of(target);
         let mut case = case_of(askers.iter().map(|(asker, asking)| (*asker, asking)));
         let since = case.first_seen().map_or(0, |first| first.0.unsigned_abs());
         case.counts.failed_connections = notes.failed(target, askers, since);
-        let fails = case.counts.failed_connections > 0;
+        let fails = case.counts.failed_connections > 0 && !scanned;
         let gateway = notes.forwarded(&known) >= self.forwards;
         let replied = askers.values().any(|asking| asking.replies > 0) || known.heard.get() > 0;
         let (variant, severity) = match gateway {
@@ -570,5 +574,24 @@ mod tests {
         let findings = in_traffic(NAME, |lab| (100..130).for_each(|host| in_vain(lab, host, 7, 4)));
         assert_eq!(findings.len(), 1);
         assert!(one(&findings, "host", Severity::Info).title.contains("30 addresses"));
+    }
+
+    /// A scan of a host that nobody has, through a router; and a client that needs one of its services.
+    #[test]
+    fn a_host_that_is_scanned_is_missed_by_nobody() {
+        for (ports, severity) in [(150, Severity::Info), (1, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                in_vain(lab, 66, 8, 5);
+                for number in 0..150u16 {
+                    let server = (lab.client(66), 1_000 + number % ports);
+                    let at = 500_100 + u64::from(number) * 9_000;
+                    let mut talk = Talk::new((lab.client(7), 41_000 + number), server, at, [30, 500]);
+                    talk.ends[SERVER].mac = [2, 0, 10, lab.net, 1, 66];
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    talk.record(&mut lab.capture, &syn);
+                }
+            });
+            one(&findings, "host", severity);
+        }
     }
 }

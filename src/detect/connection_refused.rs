@@ -27,6 +27,7 @@
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
+//! - What a client asks for beside a hundred other connections that do not open either: it scans.
 //! - Many refused ports that one client asked for: that is a scan or an inventory, and one finding for
 //!   information.
 //! - `ports` ports of one host or more that only one client asked for and that nobody was let in at: it looks
@@ -305,7 +306,7 @@ impl Detector for ConnectionRefused {
         });
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut hosts: BTreeMap<IpAddr, Answered> = BTreeMap::new();
         for (server, _, answered) in book.totals() {
             hosts.entry(server.address).or_default().absorb(answered.clone());
@@ -348,6 +349,7 @@ impl Detector for ConnectionRefused {
             let insisting = by_host.iter().filter(insists).count() as u64;
             self.host(group, insisting)
         }));
+        let scanners = context.heard.visits.scanners();
         let known = |servers: &[Endpoint], mut case: Case<Refusals>| {
             let (mut answered, mut host, mut insisting) = (Answered::default(), Answered::default(), 0);
             case.total = 0;
@@ -358,6 +360,10 @@ impl Detector for ConnectionRefused {
                 host.absorb(hosts.get(&server.address).cloned().unwrap_or_default());
                 insisting = insisting.max(by_service.get(server).copied().unwrap_or(0));
             }
+            // Most of what it asks for is elsewhere.
+            let client = case.affected.clients.only().and_then(|client| scanners.get(client));
+            let scans = client.is_some_and(|failed| case.failed * 2 < *failed);
+            let insisting = if scans { 0 } else { insisting };
             (self.service(servers, &case, insisting, &answered, &host), case)
         };
         concluded.extend(local.into_iter().map(|CaseGroup { case, .. }| {
@@ -373,9 +379,11 @@ impl ConnectionRefused {
     /// How much it matters that a service opens nothing for so many clients that insist, when it `was_there`
     /// before.
     fn severity(&self, case: &Case<Refusals>, insisting: u64, was_there: bool) -> Severity {
-        match case.failed {
+        // At `::1` and `127.0.0.1` each try counts once.
+        let addresses = case.affected.servers.iter().filter(|server| server.address.is_loopback()).count();
+        match case.failed / (addresses.max(1) as u64) {
             failed if failed < self.insistent || insisting == 0 => Severity::Info,
-            failed if case.counts.bare == failed || case.counts.uninvited == failed => Severity::Info,
+            _ if case.counts.bare == case.failed || case.counts.uninvited == case.failed => Severity::Info,
             _ if was_there || insisting >= self.clients => Severity::Critical,
             _ => Severity::Warning,
         }

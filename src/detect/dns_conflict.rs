@@ -8,8 +8,8 @@
 //!
 //! # How it decides
 //! - `answers`: one query for an address got two responses that have no answer in common. A query that was
-//!   sent twice may be answered twice, and is left out. It is a warning from `lookups` on, or when a client
-//!   connected to an address of the first answer.
+//!   sent twice, or has port and id of an earlier one, may be answered twice, and is left out. It is a
+//!   warning from `lookups` on, or when a client connected to an address of the first answer.
 //! - `other_address`: a response fits a query of the client by port, id, name and type, came from another
 //!   address than the one that was asked, and that one never answered.
 //! - `resolvers`: two resolvers give addresses for a name that have none in common, and one of them is
@@ -108,12 +108,14 @@ type Asked = (Endpoint, u16, String, u16);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Open {
     first: Option<(PacketRef, Endpoint)>,
+    asked: u64,
     answered: u64,
 }
 
 impl Merge for Open {
     fn absorb(&mut self, other: Self) {
         self.first = self.first.into_iter().chain(other.first).min();
+        self.asked += other.asked;
         self.answered += other.answered;
     }
 }
@@ -208,15 +210,18 @@ impl Detector for DnsConflict {
             }
             return book.not_judged("the query is not in the capture");
         };
+        let mut before = 0;
         if let Some(open) = book.notes.open.observe(hash, hash) {
+            before = open.asked;
             let answered = u64::from(response.is_some() || transaction.unheard);
-            open.absorb(Open { first: Some((query, flow.server)), answered });
+            open.absorb(Open { first: Some((query, flow.server)), asked: 1, answered });
         }
         let Some((response, rcode)) = response.zip(transaction.rcode) else {
             return book.not_judged("no response was captured");
         };
         book.judged(&flow.server);
-        if transaction.repeat_count > 0 || !asks_for_address(transaction) {
+        // With the numbers of an earlier query nobody knows which one a response answers.
+        if transaction.repeat_count > 0 || before > 0 || !asks_for_address(transaction) {
             return;
         }
         let clear = |rcode| matches!(rcode, NOERROR | NXDOMAIN);
@@ -319,7 +324,8 @@ fn texts(answers: &Distinct<String, 8>) -> String {
 
 /// A response from an address that was not asked, when the one that was asked stayed silent.
 fn other_address(asked: &Asked, stray: &Stray, open: &Opened, heard: &Heard, book: &mut Book<DnsConflict>) {
-    let Some((_, Open { first: Some((query, resolver)), answered: 0 })) = open.get(&hash_of(asked)) else {
+    let Some((_, Open { first: Some((query, resolver)), answered: 0, .. })) = open.get(&hash_of(asked))
+    else {
         return;
     };
     let Some(flow) = stray.flow.filter(|flow| flow.server.address != resolver.address) else { return };
@@ -543,5 +549,23 @@ mod tests {
         };
         one(&findings(false), "other_address", Severity::Warning);
         assert!(findings(true).is_empty());
+    }
+
+    /// A program asks with one port and one id again and again: a response may be to any of its queries.
+    #[test]
+    fn queries_with_the_numbers_of_earlier_ones_are_not_compared() {
+        let findings = in_traffic(NAME, |lab| {
+            let (client, resolver) = ((lab.client(7), 53), (lab.resolver(), 53));
+            for number in 0..9u64 {
+                let at = 1_000_000 + number * 50_000;
+                lab.udp(at, client, resolver, &dns::query(0, "www.shop.example", A));
+                for (late, addresses) in [(2_000, ONE), (9_000, TWO)] {
+                    let answer = dns::response(0, "www.shop.example", A, dns::NOERROR, addresses);
+                    lab.udp(at + late, resolver, client, &answer);
+                }
+            }
+        });
+        // Of the first nothing is known yet.
+        assert_eq!(one(&findings, "answers", Severity::Info).impact.failed_transactions, 1);
     }
 }

@@ -426,7 +426,8 @@ impl Detector for DnsUnanswered {
             }
         };
         let part = share(case.failed, lookups);
-        let lasting = case.counts.answered_later < case.failed;
+        let never = case.failed.saturating_sub(case.counts.answered_later);
+        let lasting = share(never, case.failed) >= Severity::PART;
         // One client may send data in names. Several that get nothing at all have no resolver.
         let several = case.affected.clients.count() >= Severity::CLIENTS;
         let felt = if matches!(extent, Extent::Silent) && several { case.failed } else { needed };

@@ -2,7 +2,7 @@
 //! because without any, silence is not known; who connected to whom; which addresses resolvers gave for
 //! names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::app::dns::Transaction;
@@ -121,6 +121,30 @@ impl Heard {
         all.map(|(address, ..)| *address)
     }
 
+    /// Addresses of hosts that have another one beside: the IPv4 address by its IPv6 addresses. One link
+    /// address sends for them. A router's sends for many of a family, and from many networks.
+    pub(super) fn hosts(&self) -> BTreeMap<IpAddr, IpAddr> {
+        /// Of one host: a global address and some temporary ones (RFC 8981), and those of the link.
+        const MOST: usize = 16;
+        let mut links: BTreeMap<[u8; 6], Vec<IpAddr>> = BTreeMap::new();
+        for (address, _, packets) in self.packets.iter().filter(|(_, _, packets)| packets.sent > 0) {
+            for link in packets.links.iter().filter(|link| **link != [0; 6]) {
+                let senders = links.entry(*link).or_default();
+                senders.truncate(MOST);
+                senders.push(*address);
+            }
+        }
+        let mut hosts = BTreeMap::new();
+        for senders in links.values().filter(|senders| senders.len() <= MOST) {
+            let (v4, v6): (Vec<IpAddr>, Vec<_>) = senders.iter().partition(|address| address.is_ipv4());
+            let networks: BTreeSet<IpAddr> = v6.iter().copied().filter(is_routed).map(network).collect();
+            if let ([only], ..=1) = (&v4[..], networks.len()) {
+                hosts.extend(v6.into_iter().map(|address| (address, *only)));
+            }
+        }
+        hosts
+    }
+
     /// The capture was made on the host that its clients are: it holds packets that do not leave one.
     pub(super) fn is_within_host(&self) -> bool {
         self.within_host > 0
@@ -138,12 +162,9 @@ impl Heard {
     }
 
     /// One client alone, that hardly any of its many connections to the host opens for: it goes through the
-    /// ports, and nobody misses what it does not find (nmap tries a thousand).
+    /// ports, and nobody misses what it does not find.
     pub(super) fn is_scan(&self, clients: &Distinct<IpAddr>, host: IpAddr) -> bool {
-        /// A judgement: who needs a service that is down does not ask so much more often than it works.
-        const TRIES: u64 = 100;
-        let visit = clients.only().map(|client| self.visits.of(*client, [host].iter()));
-        visit.is_some_and(|visit| visit.failed >= TRIES && visit.failed * 10 >= visit.connections * 9)
+        clients.only().is_some_and(|client| self.visits.of(*client, [host].iter()).is_scan())
     }
 
     /// Damaged packets alone show that these two met: one of them may not exist. Not where most packets are
@@ -166,13 +187,14 @@ impl Heard {
     }
 }
 
+/// An IPv6 address of one host, beyond its link.
+fn is_routed(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if !v6.is_unicast_link_local() && !v6.is_multicast())
+}
+
 /// Between hosts of two IPv6 networks, neither of which is the link itself.
 fn leaves_link(one: IpAddr, other: IpAddr) -> bool {
-    let routed = |address: IpAddr| match address {
-        IpAddr::V6(v6) => !v6.is_unicast_link_local() && !v6.is_multicast(),
-        IpAddr::V4(_) => false,
-    };
-    routed(one) && routed(other) && network(one) != network(other)
+    is_routed(&one) && is_routed(&other) && network(one) != network(other)
 }
 
 /// An address with which a host speaks IPv4 to its own translator to IPv6: 192.0.0.0/29, which leaves no host

@@ -9,7 +9,7 @@
 //! A pause is a time without packets in which nothing was on its way. It is survived when the other side
 //! acknowledges the packet that broke it. It is fatal when the client broke it and the server
 //! - `silent`: sent nothing any more, while the client sent at least `tries` segments, or
-//! - `reset`: answered with a RST.
+//! - `reset`: answered with a RST, within 3 s of the client's last try.
 //!
 //! The limit lies between the longest survived and the shortest fatal pause of the service.
 //!
@@ -275,12 +275,17 @@ impl IdleTimeout {
         }
         let quoted = flow.icmp_errors.iter().any(|error| error.at.packet > pause.after.packet);
         match fatal.reset {
+            // What comes later is no answer: the other side closes when it likes.
+            Some(reset) if reset.time - fatal.last_try.time >= PROMPT => None,
             Some(_) => Some((Death::Reset, fatal)),
             None if u64::from(fatal.tries) >= self.tries && !quoted => Some((Death::Silent, fatal)),
             None => None,
         }
     }
 }
+
+/// An answer takes a round trip, and none in use takes as long (RFC 6298 section 2 waits 1 s at first).
+const PROMPT: Span = Span::secs(3);
 
 /// The server ended it by RST, and the client had not closed it.
 fn is_ended_by_reset(tcp: &TcpFlow) -> bool {
@@ -475,5 +480,23 @@ mod tests {
             }
         });
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// The client tries once, and the server closes what it holds half a minute later.
+    #[test]
+    fn a_reset_that_comes_late_is_no_answer() {
+        for (after, found) in [(35_000_000, 0), (0, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..3 {
+                    let mut talk = pauses(lab, 5432, 500 + number * 900, 45);
+                    talk.send_lost(&mut lab.capture, CLIENT, b"again");
+                    talk.turn(CLIENT).wait(after);
+                    let closed = talk.segment(SERVER, RST, b"");
+                    talk.record(&mut lab.capture, &closed);
+                }
+                works(lab, 5432, 500_000);
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
     }
 }

@@ -41,7 +41,7 @@
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
 //! - Silent ports of one host, several silent hosts of one client, those of one network that offer the same,
 //!   or services that answer it late are one finding; three silent hosts of one network are, and three that
-//!   answer late within 3 s. It is information when a client tries many ports of few hosts, one address after
+//!   answer late. It is information when a client tries many ports of few hosts, one address after
 //!   the other, or addresses all over the Internet once each, or does not repeat its SYNs; not when it comes
 //!   back to each several times.
 //! - Ports that no service is known by: a single try of one client there is information, and so are tries
@@ -76,8 +76,7 @@ use crate::detect::missing_syn_ack::need::{
 };
 use crate::detect::missing_syn_ack::proof::{evidence, keys, unseen_replies};
 use crate::detect::missing_syn_ack::sweeps::{
-    are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, late_together, neighbour,
-    neighbours, waited,
+    are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, neighbour, neighbours, waited,
 };
 use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, unused_severity};
 use crate::detect::missing_syn_ack::wait::{
@@ -229,6 +228,9 @@ const HOSTS: u64 = 5;
 /// What stands beside a finding about a host that is not heard at all.
 const UNHEARD: &str = "the capture holds no packet of the host";
 
+/// Services that answer one client late, from which its way to them is what they share. A judgement.
+const TOGETHER: u64 = 3;
+
 /// Linux and Windows send three SYNs and more before they give up.
 const PERSISTENT: u64 = 3;
 
@@ -279,7 +281,8 @@ impl Detector for MissingSynAck {
         if silent && traces_route(flow, handshake) {
             return book.not_judged("SYNs with the TTLs of a route trace");
         }
-        if silent && outpaces_clients(handshake, last.time - first.time) {
+        let opens = handshake.outcome == HandshakeOutcome::Established;
+        if !opens && outpaces_clients(handshake, last.time - first.time) {
             return book.not_judged("SYNs repeated faster than any client repeats them");
         }
         let unseen = handshake.outcome == HandshakeOutcome::ReplyUnseen;
@@ -395,17 +398,11 @@ impl Detector for MissingSynAck {
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
         let held = held_clients(book);
-        let late = book.group(HOSTS, |key, case| {
-            let client = case.affected.clients.only().filter(|_| key.1 == Outcome::Late);
-            client.copied().filter(|_| case.counts.answered < case.flows())
-        });
-        let at_once = late_together(book);
-        let late_at_once = book.group(1, |key, case| {
+        let addresses = heard.hosts();
+        let late = book.group(TOGETHER, |key, case| {
             let client = case.affected.clients.only().filter(|_| key.1 == Outcome::Late)?;
-            let [from, until] = at_once.get(client)?;
-            case.first_seen().filter(|first| from <= first && first <= until).map(|_| *client)
+            (case.counts.answered < case.flows()).then(|| addresses.get(client).copied().unwrap_or(*client))
         });
-        let late = late.into_iter().chain(late_at_once).map(late_client);
         let unused = unused_clients(book);
         asked_by
             .into_iter()
@@ -417,7 +414,7 @@ impl Detector for MissingSynAck {
             .chain(cut_off_by.into_iter().map(cut_off))
             .chain(held)
             .chain(unused)
-            .chain(late)
+            .chain(late.into_iter().map(late_client))
             .collect()
     }
 

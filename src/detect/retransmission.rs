@@ -20,8 +20,8 @@
 //! - Data that was sent `4` times over 3 s, in a capture without a packet of the other side, is information.
 //! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
 //!   outstanding.
-//! - One client that repeats data to `services` services or more, each a warning, is one finding. So are
-//!   several ports of one host: their packets share a path.
+//! - One client, by all its addresses, that repeats data to services of `services` hosts or more, each a
+//!   warning, is one finding. So are several ports of one host: their packets share a path.
 //! - With a clock that cannot be right (see `capture_disorder`) no time counts, and the share is information.
 //! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that
 //!   repairs it. Its share is of the time between the first and the last segment with data.
@@ -43,9 +43,12 @@
 //! RFC 9293 section 3.1 (checksum); RFC 5681; RFC 6298; RFC 6675; RFC 8985; RFC 2883 and RFC 3522 for repeats
 //! that were not needed.
 
-use std::collections::BTreeMap;
+mod unheard;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::detect::retransmission::unheard::{unanswered, unheard};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{EventKind, Flow, HandshakeOutcome, LossPlace, Reset, TcpEvent, TcpFlow};
@@ -69,8 +72,8 @@ thresholds! {
         least: u64 = 5.0 "segments",
             "repeats below which it is information only, unless streams made no progress",
             "ntopng, at least 5";
-        services: u64 = 10.0 "services",
-            "services with repeats of one client alone, from which they are one finding",
+        services: u64 = 3.0 "hosts",
+            "hosts of services with repeats of one client alone, from which they are one finding",
             "ours: so many do not become lossy at once; what they share is the client's way out";
     }
 }
@@ -347,17 +350,27 @@ impl Detector for Retransmission {
             (severity > Severity::Info).then_some((*key, sent))
         };
         let warned: BTreeMap<Self::Key, Sent> = book.cases().filter_map(warned).collect();
-        let client = |case: &Case<Losses>| case.affected.clients.only().copied();
-        // What one client alone sees at many services is its own way; at ports of one host it is one path.
+        let hosts = context.heard.hosts();
+        let host = |client: &IpAddr| hosts.get(client).copied().unwrap_or(*client);
+        let client = |case: &Case<Losses>| case.affected.clients.only().map(host);
+        let mut servers: BTreeMap<(IpAddr, Direction), BTreeSet<IpAddr>> = BTreeMap::new();
+        for ((server, direction), case) in book.cases().filter(|(key, _)| warned.contains_key(key)) {
+            if let Some(client) = client(case) {
+                servers.entry((client, *direction)).or_default().insert(server.address);
+            }
+        }
+        servers.retain(|_, servers| servers.len() as u64 >= self.services);
+        // What one client alone sees at several hosts is its own way; at ports of one host it is one path.
         let of_client = |key: &Self::Key, case: &Case<Losses>| {
             let client = client(case).filter(|_| warned.contains_key(key))?;
-            Some(Shared { host: None, client: Some(client), direction: key.1 })
+            let shared = Shared { host: None, client: Some(client), direction: key.1 };
+            servers.contains_key(&(client, key.1)).then_some(shared)
         };
         let of_host = |key: &Self::Key, case: &Case<Losses>| {
             let shared = Shared { host: Some(key.0.address), client: client(case), direction: key.1 };
             warned.contains_key(key).then_some(shared)
         };
-        let mut concluded = self.grouped(book, self.services, &warned, timed, of_client);
+        let mut concluded = self.grouped(book, 1, &warned, timed, of_client);
         concluded.extend(self.grouped(book, PORTS, &warned, timed, of_host));
         concluded
     }
@@ -396,7 +409,7 @@ impl Retransmission {
             }
         }
         let whole = |CaseGroup { by: shared, cases, case }| {
-            let Shared { host, direction, .. } = shared;
+            let Shared { host, client, direction } = shared;
             let sent = sums.get(&shared).cloned().unwrap_or_default();
             let what = match host {
                 Some(host) => format!("{} {} of {host}", way(direction), plural(cases, "port")),
@@ -405,7 +418,8 @@ impl Retransmission {
             let subject = Subject::of(&case);
             let server = subject.server.clone().filter(|_| host.is_some());
             let draft = self.draft(&case, &what, direction, &sent, timed);
-            let draft = draft.subject(Subject { server, port: None, ..subject });
+            let client = client.map(|client| client.to_string());
+            let draft = draft.subject(Subject { client, server, port: None, ..subject });
             (draft.services(cases).count("services", cases), case)
         };
         book.group(least, by).into_iter().map(whole).collect()
@@ -475,55 +489,6 @@ impl Retransmission {
             _ => draft.could_first_be("a link or a device on the path damages packets"),
         }
     }
-}
-
-/// The capture has `direction` only, and what it repeats to the end.
-fn unheard(flow: &Flow, tcp: &TcpFlow, direction: Direction, book: &mut Book<Retransmission>) {
-    let end = tcp.waits.as_ref().and_then(|waits| waits.unanswered[direction.index()]);
-    let Some(end) = end.filter(|end| end.tries >= TRIES && end.last.time - end.first.time >= PATIENCE) else {
-        return;
-    };
-    // A SYN is no data. What acknowledges packets that did not pass here is `asymmetric_flow`.
-    let asks = tcp.handshake.syn_count > 0 || tcp.side(direction).data_segments == 0;
-    if asks || tcp.side(direction.reverse()).acked_progress > 0 {
-        return;
-    }
-    let Some(case) = book.case((flow.server, direction)) else { return };
-    case.flow(flow, [end.first, end.last]);
-    case.counts.unheard += 1;
-    case.counts.unheard_tries += u64::from(end.tries);
-    case.counts.unheard_for += end.last.time - end.first.time;
-    case.show(0, flow.id, || {
-        let last = format!("try {}", end.tries);
-        [
-            Evidence::new(end.first, Role::Original, format!("{} bytes", end.ip_length)),
-            Evidence::new(end.last, Role::Retransmission, last),
-        ]
-    });
-}
-
-/// What that is, when there is nothing else.
-fn unanswered(server: Endpoint, direction: Direction, counts: &Losses) -> Draft<Cause> {
-    let flows = plural(counts.unheard, "connection");
-    let tries = plural(counts.unheard_tries, "time");
-    let (side, other) = match direction {
-        Direction::ToServer => ("client", "server"),
-        Direction::ToClient => ("server", "client"),
-    };
-    let title = format!("Data {} {server} is sent again and again without an answer", way(direction));
-    let summary = format!(
-        "In {flows} the {side} sent the same data {tries} in all, for {}. The capture holds no packet of the \
-         {other} there.",
-        counts.unheard_for,
-    );
-    Draft::new(Cause::Rto, title, summary)
-        .severity(Severity::Info)
-        .direction(direction)
-        .gate(QualityIssue::OneWay.gate(&flows))
-        .could_be([
-            "the other side is gone or cut off",
-            "its packets take another path than this capture point",
-        ])
 }
 
 /// Nobody waits for it: the first copy is a few bytes after the other side's FIN, as an alert of TLS, or

@@ -12,6 +12,9 @@
 //! - a single record of the length of an alert, with which the server answers the client's Finished within a
 //!   second.
 //!
+//! Sessions of one client with three servers or names and more that end with the same alert from the same
+//! side are one finding: what they share is the client, or its way.
+//!
 //! Where the certificate has a fault that the client's alert fits, `tls_certificate` tells what it cost: the
 //! alert is a warning at most here, and names that rule.
 //!
@@ -29,6 +32,8 @@
 //!
 //! # References
 //! RFC 8446 section 6; RFC 5246 section 7.2.
+
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +149,15 @@ impl Detector for TlsAlert {
         });
     }
 
+    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+        let by_client = book.group(SERVERS, |(_, description, direction), case| {
+            let told = description.0.is_none() || case.counts.by_certificate > 0;
+            let client = case.affected.clients.only().filter(|_| !told)?;
+            Some((*client, *description, *direction))
+        });
+        by_client.into_iter().map(several).collect()
+    }
+
     fn judge(
         &self,
         key: &Self::Key,
@@ -195,6 +209,44 @@ impl Detector for TlsAlert {
                 .count("sessions", of),
         )
     }
+}
+
+/// Servers, or names of one, whose sessions with a client end with the same alert, from which they are one
+/// finding. A judgement.
+const SERVERS: u64 = 3;
+
+/// Sessions of one client with several servers.
+fn several(group: CaseGroup<(IpAddr, Description, Direction), Failures>) -> Concluded<TlsAlert> {
+    let CaseGroup { by: (client, description, direction), cases, case } = group;
+    let alert = description.0.map_or("an encrypted alert".to_owned(), alert_name);
+    let (servers, of) = (case.affected.servers.of("server"), case.total.max(case.failed));
+    let title = match direction {
+        Direction::ToClient => format!("{servers} end the TLS of {client} with {alert}"),
+        Direction::ToServer => format!("{client} ends its TLS to {servers} with {alert}"),
+    };
+    let summary = format!(
+        "{} of {} with these servers, for {}, ended with {alert}.",
+        case.failed,
+        plural(of, "session"),
+        plural(cases, "name"),
+    );
+    let own = match direction {
+        Direction::ToClient => "what the client offers, which it offers all of them",
+        Direction::ToServer => "the client's trust store, or its clock",
+    };
+    let agreed = case.counts.after_server_hello == case.failed;
+    let draft = Draft::new(description, title, summary)
+        .severity(case.severity(case.failed).clamp(Severity::Warning, Severity::Critical))
+        .confidence(Confidence::Confirmed)
+        .direction(direction)
+        .services(cases)
+        .subject(Subject { server: None, port: None, name: None, ..Subject::of(&case) })
+        .could_be(causes(description.0, direction, agreed).iter().copied())
+        .could_first_be(own)
+        .could_first_be("a device on the client's way opens TLS, or damages it")
+        .count("failed_sessions", case.failed)
+        .count("sessions", of);
+    (draft, case)
 }
 
 /// The alert that ended a session: fatal, or encrypted before the handshake was complete.
@@ -315,6 +367,31 @@ mod tests {
                 talk.ack(&mut lab.capture, CLIENT, &[]);
             });
             assert_eq!(findings.is_empty(), goodbye, "{findings:#?}");
+        }
+    }
+
+    /// One client, and servers that all say the same of what it offers.
+    #[test]
+    fn servers_that_end_the_sessions_of_one_client_are_one_finding() {
+        for (servers, clients, found) in [(4, 1, 1), (2, 1, 2), (4, 4, 4)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..servers {
+                    let client = 7 + number % clients;
+                    let mut talk =
+                        lab.talk(client, (20 + number, 443), 500 + 90 * u64::from(number), [30, 9_000]);
+                    talk.handshake(&mut lab.capture);
+                    tls::hello(&mut talk, &mut lab.capture, &format!("shop{number}.example"), true);
+                    talk.send(&mut lab.capture, SERVER, ACK, &tls::alert(2, 70));
+                    talk.turn(SERVER);
+                    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+                }
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+            if found == 1 {
+                let finding = one(&findings, "protocol_version", Severity::Warning);
+                assert!(finding.title.starts_with("4 servers end the TLS of 10."), "{}", finding.title);
+                assert_eq!(finding.impact.failed_transactions, 4);
+            }
         }
     }
 }

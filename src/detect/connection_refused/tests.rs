@@ -345,3 +345,19 @@ fn both_addresses_of_the_loopback_are_one_service() {
     assert_eq!(finding.title, "127.0.0.1:5170 and [::1]:5170 refuse every connection");
     assert_eq!((findings.len(), finding.impact.failed_transactions), (1, 8));
 }
+
+/// The host that answers a scan is asked again and again, to time it (nmap).
+#[test]
+fn what_a_scanner_asks_for_is_information() {
+    for (scan, severity) in [(true, Severity::Info), (false, Severity::Warning)] {
+        let findings = in_traffic(NAME, |lab| {
+            (0..9).for_each(|number| refused(lab, 7, (9, 587), 10 + number * 1_000));
+            for port in (0..150).filter(|_| scan) {
+                let mut talk = lab.talk(7, (66, 1_000 + port), 20 + u64::from(port), [30, 500]);
+                talk.send(&mut lab.capture, CLIENT, SYN, b"");
+            }
+            opened(lab, 8, (10, 80), 60_000);
+        });
+        one(&findings, "port", severity);
+    }
+}

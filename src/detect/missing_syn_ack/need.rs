@@ -126,7 +126,7 @@ mod tests {
     use crate::detect::missing_syn_ack::tests::{NAME, asks, elsewhere};
     use crate::detect::testing::{in_traffic, one};
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER, SYN, Talk};
+    use crate::support::tcp::{ACK, CLIENT, SERVER, SYN, Segment, Talk};
 
     /// A program asks for a device that is gone, every half a minute, while its host does other things.
     #[test]
@@ -285,6 +285,27 @@ mod tests {
             assert!(!findings.iter().any(|finding| finding.variant == "cut_off"), "{findings:#?}");
             let warns = findings.iter().any(|finding| finding.severity > Severity::Info);
             assert_eq!(warns, hops == 0, "{findings:#?}");
+        }
+    }
+
+    /// A flood from one port, which its target answers.
+    #[test]
+    fn a_flood_from_one_port_waits_for_no_answer() {
+        for (apart, found) in [(90_000, 0), (1_500_000, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (9, 53), 20, [30, 500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                talk.sent(&syn);
+                talk.received(&syn);
+                let answer = talk.segment(SERVER, SYN | ACK, b"");
+                for id in 1..10 {
+                    talk.record(&mut lab.capture, &Segment { id, ..syn.clone() });
+                    talk.record(&mut lab.capture, &Segment { id, ..answer.clone() });
+                    talk.wait(apart);
+                }
+                elsewhere(lab, 30_000);
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
         }
     }
 }

@@ -11,21 +11,16 @@ use crate::detect::missing_syn_ack::{
 };
 use crate::detect::ports::{is_known, is_random};
 use crate::detect::scope::{is_neighbourhood, is_scattered, network};
-use crate::detect::together::{Moments, together};
 use crate::detect::*;
 use crate::dissect::Endpoint;
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// Connections to each service, from which a client that asks many of them needs them: it comes back with a
 /// new one for each that failed. A scan tries its targets once, and some again. A judgement.
 const COMES_BACK: u64 = 3;
 
-/// Hosts of one network that one client gets no answer from, or hosts that answer it late at the same time,
-/// from which the way there is what they share.
+/// Hosts of one network that one client gets no answer from, from which the way there is what they share.
 const TOGETHER: usize = 3;
-
-/// At the same time: within the first time-outs of a SYN (RFC 6298 section 2: a second, and its double).
-const AT_ONCE: Span = Span::secs(3);
 
 /// Several hosts, and all of one network: what answers none of them is the way there.
 pub(super) fn are_kin(hosts: &BTreeMap<IpAddr, u64>) -> bool {
@@ -40,18 +35,6 @@ type Neighbour = (IpAddr, IpAddr, u16);
 pub(super) fn neighbour((server, outcome): &(Endpoint, Outcome), case: &Case<Attempts>) -> Option<Neighbour> {
     let client = case.affected.clients.only().filter(|_| *outcome == Outcome::Silent && !is_random(*server));
     client.map(|client| (*client, network(server.address), server.port))
-}
-
-/// When clients got late answers from several hosts at once: the first and the last of their SYNs.
-pub(super) fn late_together(book: &Book<MissingSynAck>) -> BTreeMap<IpAddr, [Timestamp; 2]> {
-    let mut late: BTreeMap<IpAddr, Moments> = BTreeMap::new();
-    for ((server, _), case) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Late) {
-        if let Some((client, first)) = case.affected.clients.only().zip(case.first_seen()) {
-            late.entry(*client).or_default().insert((first, server.address));
-        }
-    }
-    let most = |(client, asked)| Some((client, together(&asked, AT_ONCE, TOGETHER)?));
-    late.into_iter().filter_map(most).collect()
 }
 
 /// One client asks many services: many ports of few hosts, or host after host, are nobody's daily work.
@@ -249,8 +232,11 @@ impl MissingSynAck {
             let opened = visit.is_none_or(|visit| visit.connections > visit.failed);
             cases >= LOOKS && !insisted && !opened && heard.sent(server)
         };
+        // Each of them tried once and somewhere else, as scanners of the Internet do.
+        let strangers = !insisted && case.affected.clients.count() >= case.flows().max(LOOKS);
         let spare = case.affected.servers.iter().all(|service| is_spare(*service, book, heard));
-        let scan = case.counts.repeated == 0 || cases >= self.sweep && !insisted || knocks() || looks();
+        let scan =
+            case.counts.repeated == 0 || cases >= self.sweep && !insisted || strangers || knocks() || looks();
         let title = format!("{} on {server} do not answer {}", plural(cases, "service"), case.clients());
         let how = if scan { SCAN } else { "" };
         let draft = sweep(&mut case, how, title).services(cases).count("services", cases);
@@ -279,7 +265,7 @@ impl MissingSynAck {
 mod tests {
     use super::*;
     use crate::detect::testing::{in_traffic, one};
-    use crate::support::tcp::{ACK, CLIENT, PSH, SERVER, SYN};
+    use crate::support::tcp::{ACK, CLIENT, PSH, SERVER, SYN, Talk};
 
     const NAME: &str = MissingSynAck::RULE.name;
 
@@ -363,15 +349,36 @@ mod tests {
     }
 
     #[test]
-    fn services_that_are_late_at_the_same_time_are_one_finding() {
-        let findings = late(3, 100);
-        assert_eq!(findings.len(), 1, "{findings:#?}");
-        assert!(findings[0].title.starts_with("3 services answer"), "{}", findings[0].title);
-        // What comes later is no part of it.
-        let seen = findings[0].last_seen.zip(findings[0].first_seen);
-        assert!(seen.is_some_and(|(last, first)| last - first < Span::secs(5)), "{seen:?}");
-        assert_eq!(late(3, 10_000).len(), 3);
+    fn services_that_answer_one_client_late_are_one_finding() {
+        for apart in [100, 10_000] {
+            let findings = late(3, apart);
+            assert_eq!(findings.len(), 1, "{findings:#?}");
+            assert!(findings[0].title.starts_with("3 services answer"), "{}", findings[0].title);
+        }
         assert_eq!(late(2, 100).len(), 2);
+    }
+
+    /// Scanners of the Internet, each of which tries another port of the host, and one of them twice.
+    #[test]
+    fn strangers_that_try_one_port_each_need_none() {
+        for (comes_back, severity) in [(false, Severity::Info), (true, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                for client in 0..4u16 {
+                    let ends =
+                        ((lab.client(20 + client as u8), 41_000), (lab.server(20), 8_000 + client * 81));
+                    let mut talk = Talk::new(ends.0, ends.1, 20_000, [30, 500]);
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    for _ in 0..if client == 0 || comes_back { 4 } else { 1 } {
+                        talk.record(&mut lab.capture, &syn);
+                        talk.wait(500_000);
+                    }
+                }
+                let mut last = lab.talk(7, (9, 80), 20_000, [30, 500]);
+                lab.http(&mut last, 300);
+            });
+            assert!(findings.iter().any(|finding| finding.severity >= severity), "{findings:#?}");
+            assert!(findings.iter().all(|finding| finding.severity == severity || comes_back));
+        }
     }
 
     /// Two hosts of the `apart`th network each, and what is asked of them.

@@ -32,8 +32,7 @@ impl Message<'_> {
             at = self.name(at)?;
             at = self.copy(at, 4)?;
         }
-        let records = [6, 8, 10].iter().map(|at| self.word(*at)).sum::<Option<u16>>();
-        // Counts that do not fit into 16 bits together are no message's.
+        let records = [6, 8, 10].iter().map(|at| self.word(*at).map(u32::from)).sum::<Option<u32>>();
         for _ in 0..records? {
             at = self.record(at)?;
         }
