@@ -234,7 +234,11 @@ impl Detector for ConnectionRefused {
         thresholds: Self::THRESHOLDS,
         source: include_str!("connection_refused.rs"),
     };
-    const EXPLAINS: &'static [Explains] = &[Explains::by(Meet::Upstream, &["http_error"])];
+    const EXPLAINS: &'static [Explains] = &[
+        Explains::by(Meet::Upstream, &["http_error"]),
+        // A resolver that refuses over TCP, too.
+        Explains::by(Meet::Service, &["dns_unanswered"]),
+    ];
     type Variant = Extent;
     type Key = Endpoint;
     type Counts = Refusals;

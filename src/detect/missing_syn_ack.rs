@@ -48,7 +48,9 @@
 //!   from one port of the client, on which it is a peer itself, several ports of one host that it tries once
 //!   each, as in port knocking, and peers that are gone. FTP and RPC agree on such ports: what a client tries
 //!   on a host that it has another connection to counts. Peers that Windows looks for on port 7680
-//!   (Delivery Optimization) are information.
+//!   (Delivery Optimization) are information, and so are devices that call back for its events on ports 2869
+//!   (UPnP) and 5357 (WSD).
+//! - Late connections of a service that is silent to others: one finding warns of both.
 //! - A host that tries a service from all of its addresses (RFC 8445) and opens it from one. A capture that
 //!   holds packets from 192.0.0.0/29 (RFC 7335) was made on that host. Information.
 //! - Several services of a living host that one client asks without insisting, and nothing of which it opens:
@@ -82,6 +84,7 @@ use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, 
 use crate::detect::missing_syn_ack::wait::{
     HELD, held_clients, is_held, is_held_back, is_needed, opened_after, slowest,
 };
+use crate::detect::ports::is_callback;
 use crate::detect::races::Races;
 use crate::detect::scope::{is_site_local, network};
 use crate::detect::*;
@@ -163,6 +166,8 @@ const ONE_WAY: &[&str] = &[
     "packets in one direction are dropped behind the capture point",
     "a stateful device saw one direction only",
 ];
+/// What explains SYNs to Windows from a router or a printer.
+const CALLBACK: &str = "a device has news for a subscriber (UPnP, WSD) that filters them or is gone";
 const NEXT: &[&str] = &[
     "capture at the server at the same time: does the SYN arrive, does an answer leave?",
     "try another port and another client",
@@ -210,6 +215,8 @@ merged! {
         unheard: Distinct<IpAddr, { HOSTS as usize }>,
         /// Ports on which peers of an application agree.
         agreed: Distinct<u16, 8>,
+        /// Services that clients asked again and again, and that are findings of their own.
+        silent: Distinct<Endpoint, 512>,
         /// Connections that began before the capture, and one direction of which is not in it.
         one_way: u64,
     }
@@ -404,6 +411,11 @@ impl Detector for MissingSynAck {
             (case.counts.answered < case.flows()).then(|| addresses.get(client).copied().unwrap_or(*client))
         });
         let unused = unused_clients(book);
+        let mut lost = Distinct::default();
+        let insisted = |case: &Case<Attempts>| case.severity(case.counts.repeated) > Severity::Info;
+        let alone = book.cases().filter(|(key, case)| silent(key) && insisted(case));
+        alone.for_each(|((server, _), _)| lost.add(*server));
+        book.notes.silent = lost;
         asked_by
             .into_iter()
             .chain(peers)
@@ -434,6 +446,8 @@ impl Detector for MissingSynAck {
         // The server answered each of them at once.
         let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
         let unused = case.counts.unused == case.flows();
+        // What the service lost for good says the same, and weighs more.
+        let told = book.notes.silent.iter().any(|silent| *silent == server);
         let asked_once = outcome == Outcome::Late && case.counts.repeated == 0;
         let (title, shown) = match outcome {
             Outcome::Silent | Outcome::CutOff => {
@@ -486,7 +500,7 @@ impl Detector for MissingSynAck {
             if outcome == Outcome::Late { " in time" } else { "" },
         );
         let severity = match outcome {
-            Outcome::Late if unlucky || is_one_of_many(server, book) => Severity::Info,
+            Outcome::Late if unlucky || is_one_of_many(server, book) || told => Severity::Info,
             Outcome::Late => case.severity(case.flows()).min(Severity::Warning),
             Outcome::AckLost if unused => unused_severity(case, opened),
             Outcome::AckLost => case.severity(case.failed),
@@ -497,9 +511,8 @@ impl Detector for MissingSynAck {
                 Severity::Info
             }
             // Windows has it for a resolver where none is configured, and dns_unanswered says so.
-            Outcome::Silent if is_site_local(server.address) || is_spare(server, book, context.heard) => {
-                Severity::Info
-            }
+            Outcome::Silent if is_site_local(server.address) || is_callback(server.port) => Severity::Info,
+            Outcome::Silent if is_spare(server, book, context.heard) => Severity::Info,
             Outcome::Silent
                 if is_unheard(server.address, book)
                     || asks_from_link_local(server, case)
@@ -524,6 +537,9 @@ impl Detector for MissingSynAck {
         }
         if outcome == Outcome::Silent && is_spare(server, book, context.heard) {
             draft = draft.could_be([SPARE]);
+        }
+        if outcome == Outcome::Silent && is_callback(server.port) {
+            draft = draft.could_first_be(CALLBACK);
         }
         if outcome == Outcome::Silent && is_unheard(server.address, book) {
             draft = draft.gate(QualityIssue::OneWay.gate(UNHEARD));

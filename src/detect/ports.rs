@@ -24,6 +24,15 @@ pub(super) fn is_peer(port: u16) -> bool {
     PEERS.contains(&port)
 }
 
+/// Ports on which Windows gets the events that it subscribed to, from routers, printers and the like: 2869
+/// (UPnP Device Architecture 2.0 section 4), 5357 (Web Services on Devices). Its firewall may drop them.
+const CALLBACKS: [u16; 2] = [2869, 5357];
+
+/// A device calls back on it by itself, and nobody waits for that.
+pub(super) fn is_callback(port: u16) -> bool {
+    CALLBACKS.contains(&port)
+}
+
 /// A service is known by this port.
 pub(super) fn is_known(port: u16) -> bool {
     port < 1024 || KNOWN.binary_search(&port).is_ok()

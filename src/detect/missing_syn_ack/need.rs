@@ -308,4 +308,40 @@ mod tests {
             assert_eq!(findings.len(), found, "{findings:#?}");
         }
     }
+
+    /// A router has events for a host of its link, which filters them.
+    #[test]
+    fn devices_that_call_back_are_information() {
+        for (port, severity) in [(2869, Severity::Info), (2870, Severity::Critical)] {
+            let findings = in_traffic(NAME, |lab| {
+                elsewhere(lab, 10);
+                (0..6).for_each(|number| asks(lab, 1, (10, port), 900 + 2_000 * number, 4));
+            });
+            one(&findings, "silent", severity);
+        }
+    }
+
+    /// A service that loses SYNs, so that some connections are late and others never open.
+    #[test]
+    fn what_is_late_beside_what_is_silent_is_told_once() {
+        for (silent, most) in [(false, Severity::Warning), (true, Severity::Info)] {
+            let findings = in_traffic(NAME, |lab| {
+                elsewhere(lab, 10);
+                for number in 0..3 {
+                    let mut talk = lab.talk(7, (9, 80), 900 + 9_000 * number, [30, 500]);
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_100_000);
+                    lab.http(&mut talk, 300);
+                }
+                if silent {
+                    asks(lab, 7, (9, 80), 40_000, 4);
+                }
+                elsewhere(lab, 90_000);
+            });
+            let late = findings.iter().find(|finding| finding.variant == "late");
+            assert_eq!(late.map(|late| late.severity), Some(most), "{findings:#?}");
+            assert_eq!(findings.len(), 1 + usize::from(silent));
+        }
+    }
 }
