@@ -30,7 +30,6 @@ pub mod scale;
 mod scope;
 #[cfg(test)]
 mod testing;
-mod together;
 mod translations;
 
 pub use book::{Book, Field, Group as CaseGroup, Key, SubjectOf};

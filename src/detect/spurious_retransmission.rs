@@ -21,8 +21,8 @@
 //!
 //! It is information. It is a warning from `least` needless repeats on, when they are `share` of the
 //! direction's segments; and when the receiver reports two repeats or more of the same data, the last of
-//! them sent `held` after the first copy, and no ACK of it had come. Where such reports of three hosts come
-//! to one client within a second, its line held them back: that is one finding.
+//! them sent `held` after the first copy, and no ACK of it had come. Where it is so for three hosts and one
+//! client, by all its addresses, its line held the ACKs back: that is one finding.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
@@ -46,7 +46,7 @@ use crate::detect::retransmission::is_replayed;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{EventKind, Flow, SpuriousProof, TcpEvent};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 thresholds! {
     /// Counts needless repeats by service and direction.
@@ -110,9 +110,6 @@ counts! {
         by_reordering: u64,
         /// The longest time without an ACK of data that arrived three times or more, nanoseconds.
         held: [Most; 1],
-        /// When the first of that data was sent, and when the first packet came that reports it.
-        since: Earliest,
-        answered: Earliest,
     }
 }
 
@@ -203,17 +200,15 @@ impl Detector for SpuriousRetransmission {
             case.flow_events(flow, events().map(|event| event.at));
             case.counts.repeats += repeats;
             events().for_each(|event| case.counts.add(event));
-            for held in held(events()).filter(|held| held.waited >= self.held) {
-                case.counts.held[0].add(held.waited.0.unsigned_abs());
-                held.since.into_iter().for_each(|at| case.counts.since.add(at));
-                held.answered.into_iter().for_each(|at| case.counts.answered.add(at));
+            for waited in held(events()).filter(|waited| *waited >= self.held) {
+                case.counts.held[0].add(waited.0.unsigned_abs());
             }
             case.show(-(repeats as i64), flow.id, || events().take(3).flat_map(evidence).collect::<Vec<_>>());
         }
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
-        stalled_clients(book, self.held)
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        stalled_clients(book, context.heard, self.held)
     }
 
     fn judge(
@@ -257,31 +252,16 @@ impl Detector for SpuriousRetransmission {
     }
 }
 
-/// Data of which the receiver reports several repeats.
-#[derive(Default)]
-struct Held {
-    repeats: u64,
-    /// The longest time from the first copy to a repeat.
-    waited: Span,
-    /// When the first copy was sent.
-    since: Option<Timestamp>,
-    /// When the first report came.
-    answered: Option<Timestamp>,
-}
-
-/// Data that was not acknowledged although several copies arrived. What an ACK had covered before the repeat
-/// has another proof.
-fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Held> {
-    let mut copies: BTreeMap<u32, Held> = BTreeMap::new();
+/// How long data was not acknowledged of which several copies arrived: from the first to the last of them.
+/// What an ACK had covered before the repeat has another proof.
+fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Span> {
+    let mut copies: BTreeMap<u32, (u64, Span)> = BTreeMap::new();
     for event in events.filter(|event| event.spurious == Some(SpuriousProof::DuplicateSack)) {
-        let held = copies.entry(event.seq.0).or_default();
-        held.repeats += 1;
-        held.waited = event.delay.max(held.waited);
-        let [sent, proof] = [event.original, event.proof].map(|at| at.map(|at| at.time));
-        held.since = held.since.into_iter().chain(sent).min();
-        held.answered = held.answered.into_iter().chain(proof).min();
+        let (repeats, waited) = copies.entry(event.seq.0).or_default();
+        *repeats += 1;
+        *waited = event.delay.max(*waited);
     }
-    copies.into_values().filter(|held| held.repeats > 1)
+    copies.into_values().filter(|(repeats, _)| *repeats > 1).map(|(_, waited)| waited)
 }
 
 /// The first copy, the repeat, and the packet that proves it unnecessary.

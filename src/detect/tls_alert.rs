@@ -12,8 +12,8 @@
 //! - a single record of the length of an alert, with which the server answers the client's Finished within a
 //!   second.
 //!
-//! Sessions of one client with three servers or names and more that end with the same alert from the same
-//! side are one finding: what they share is the client, or its way.
+//! Sessions of one client with three servers or names and more, or with two names of one server, that end
+//! with the same alert from the same side are one finding: what they share is the client, or its way.
 //!
 //! Where the certificate has a fault that the client's alert fits, `tls_certificate` tells what it cost: the
 //! alert is a warning at most here, and names that rule.
@@ -150,12 +150,19 @@ impl Detector for TlsAlert {
     }
 
     fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
-        let by_client = book.group(SERVERS, |(_, description, direction), case| {
+        let way = |key: &Self::Key, case: &Case<Failures>| {
+            let (_, description, direction) = *key;
             let told = description.0.is_none() || case.counts.by_certificate > 0;
             let client = case.affected.clients.only().filter(|_| !told)?;
-            Some((*client, *description, *direction))
+            Some((*client, description, direction))
+        };
+        let by_client = book.group(SERVERS, way);
+        let by_server = book.group(NAMES, |key, case| Some((way(key, case)?, key.0.0)));
+        let by_server = by_server.into_iter().map(|CaseGroup { by: (by, _), cases, case }| {
+            let group = CaseGroup { by, cases, case };
+            several(group)
         });
-        by_client.into_iter().map(several).collect()
+        by_client.into_iter().map(several).chain(by_server).collect()
     }
 
     fn judge(
@@ -211,21 +218,29 @@ impl Detector for TlsAlert {
     }
 }
 
-/// Servers, or names of one, whose sessions with a client end with the same alert, from which they are one
-/// finding. A judgement.
+/// Servers and names whose sessions with a client end with the same alert, from which they are one finding.
+/// A judgement.
 const SERVERS: u64 = 3;
+/// Names of one server, from which they are.
+const NAMES: u64 = 2;
 
 /// Sessions of one client with several servers.
 fn several(group: CaseGroup<(IpAddr, Description, Direction), Failures>) -> Concluded<TlsAlert> {
     let CaseGroup { by: (client, description, direction), cases, case } = group;
     let alert = description.0.map_or("an encrypted alert".to_owned(), alert_name);
     let (servers, of) = (case.affected.servers.of("server"), case.total.max(case.failed));
-    let title = match direction {
-        Direction::ToClient => format!("{servers} end the TLS of {client} with {alert}"),
-        Direction::ToServer => format!("{client} ends its TLS to {servers} with {alert}"),
+    let one = case.affected.servers.only().map(|server| format!("{server} for {}", plural(cases, "name")));
+    let title = match (direction, one) {
+        (Direction::ToClient, None) => format!("{servers} end the TLS of {client} with {alert}"),
+        (Direction::ToClient, Some(one)) => {
+            format!("TLS of {client} to {one} ends with {alert}, sent by the server")
+        }
+        (Direction::ToServer, one) => {
+            format!("{client} ends its TLS to {} with {alert}", one.unwrap_or_else(|| servers.clone()))
+        }
     };
     let summary = format!(
-        "{} of {} with these servers, for {}, ended with {alert}.",
+        "{} of {} with {servers}, for {}, ended with {alert}.",
         case.failed,
         plural(of, "session"),
         plural(cases, "name"),
@@ -368,6 +383,23 @@ mod tests {
             });
             assert_eq!(findings.is_empty(), goodbye, "{findings:#?}");
         }
+    }
+
+    /// Two names of one server.
+    #[test]
+    fn names_of_one_server_are_one_finding() {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..2 {
+                let mut talk = lab.talk(7, (20, 443), 500 + 90 * number, [30, 9_000]);
+                talk.handshake(&mut lab.capture);
+                tls::hello(&mut talk, &mut lab.capture, &format!("shop{number}.example"), true);
+                talk.send(&mut lab.capture, SERVER, ACK, &tls::alert(2, 50));
+                talk.turn(SERVER);
+                talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+            }
+        });
+        let finding = one(&findings, "decode_error", Severity::Warning);
+        assert!(finding.title.contains("for 2 names ends with decode_error"), "{}", finding.title);
     }
 
     /// One client, and servers that all say the same of what it offers.

@@ -1,73 +1,55 @@
-//! Acknowledgements of several servers that one line holds back and lets go at once.
+//! Acknowledgements of several servers that one client's line holds back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::detect::spurious_retransmission::{Needless, SpuriousRetransmission};
-use crate::detect::together::{Moments, together};
 use crate::detect::*;
 use crate::dissect::Direction;
-use crate::humanize::whole_seconds;
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
-/// Hosts whose ACKs come at the same time, from which what they share is the way to their client.
-const TOGETHER: usize = 3;
+/// Hosts whose ACKs come late, from which what they share is the way to their client. A judgement.
+const SEVERAL: usize = 3;
 
-/// At the same time: within the first time-out of RFC 6298 section 2, which would repeat what is late.
-const AT_ONCE: Span = Span::secs(1);
-
-/// A client, and the direction of the data that was held back.
+/// A client, by one of its addresses, and the direction of the data that was held back.
 type Way = (IpAddr, Direction);
 
-/// What one stall made several services of a client repeat, as one finding each.
+/// What one line made several services repeat, as one finding for each client.
 pub(super) fn stalled_clients(
     book: &mut Book<SpuriousRetransmission>,
+    heard: &Heard,
     held: Span,
 ) -> Vec<Concluded<SpuriousRetransmission>> {
-    let ends = ends(book, held);
-    let groups = book.group(1, |(_, direction), case| {
-        let way = (*case.affected.clients.only()?, *direction);
-        let [from, until] = *ends.get(&way)?;
-        let answered = case.counts.answered.get().filter(|_| case.counts.held() >= held)?;
-        (from <= answered && answered <= until).then_some((way, from))
-    });
-    groups.into_iter().filter_map(|group| stall(group, &ends)).collect()
-}
-
-/// When the ACKs of most hosts came to a client, the first of them and the last.
-fn ends(book: &Book<SpuriousRetransmission>, held: Span) -> BTreeMap<Way, [Timestamp; 2]> {
-    let mut answers: BTreeMap<Way, Moments> = BTreeMap::new();
-    for ((server, direction), case) in book.cases().filter(|(_, case)| case.counts.held() >= held) {
-        if let Some((client, at)) = case.affected.clients.only().zip(case.counts.answered.get()) {
-            answers.entry((*client, *direction)).or_default().insert((at, server.address));
-        }
+    let addresses = heard.hosts();
+    let way = |direction: Direction, case: &Case<Needless>| -> Option<Way> {
+        let client = case.affected.clients.only().filter(|_| case.counts.held() >= held)?;
+        Some((addresses.get(client).copied().unwrap_or(*client), direction))
+    };
+    let mut servers: BTreeMap<Way, BTreeSet<IpAddr>> = BTreeMap::new();
+    for ((server, direction), case) in book.cases() {
+        way(*direction, case).into_iter().for_each(|way| {
+            servers.entry(way).or_default().insert(server.address);
+        });
     }
-    let most = |(way, answers)| Some((way, together(&answers, AT_ONCE, TOGETHER)?));
-    answers.into_iter().filter_map(most).collect()
+    servers.retain(|_, servers| servers.len() >= SEVERAL);
+    let groups =
+        book.group(1, |(_, direction), case| way(*direction, case).filter(|way| servers.contains_key(way)));
+    groups.into_iter().map(stall).collect()
 }
 
-fn stall(
-    group: CaseGroup<(Way, Timestamp), Needless>,
-    ends: &BTreeMap<Way, [Timestamp; 2]>,
-) -> Option<Concluded<SpuriousRetransmission>> {
-    let CaseGroup { by: (way, _), cases, mut case } = group;
-    let [from, until] = *ends.get(&way)?;
-    let (client, direction) = way;
-    let (held, since) = (case.counts.held(), case.counts.since.get()?);
-    case.affected.active.add_range(since, until);
+fn stall(group: CaseGroup<Way, Needless>) -> Concluded<SpuriousRetransmission> {
+    let CaseGroup { by: (client, direction), cases, case } = group;
+    let held = case.counts.held();
     let which = if direction == Direction::ToServer { "from" } else { "to" };
     let services = plural(cases, "service");
     let summary = format!(
         "{} of {services} repeated data {which} {client} that had arrived, {}. It was not acknowledged for \
-         up to {held}. The first was sent at {}, and the ACKs came within {}.",
+         up to {held}.",
         plural(case.flows(), "connection"),
         times(case.counts.repeats),
-        whole_seconds(since),
-        until - from,
     );
-    let title = format!("ACKs of {services} held back from {client} for up to {held}, then all at once");
     let title = match direction {
-        Direction::ToServer => title,
+        Direction::ToServer => format!("ACKs of {services} held back from {client} for up to {held}"),
         Direction::ToClient => format!("ACKs of {client} to {services} held back for up to {held}"),
     };
     let draft = Draft::new(case.counts.cause(), title, summary)
@@ -75,13 +57,13 @@ fn stall(
         .direction(direction)
         .services(cases)
         .count("services", cases)
-        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
+        .subject(Subject { client: Some(client.to_string()), server: None, port: None, ..Subject::of(&case) })
         .could_be([
             "the client's line held packets back: a radio link, a full queue, a fail-over",
             "a device that all of it passes stood still",
         ])
         .next(&["capture one hop further, to see where packets are held back"]);
-    Some((draft, case))
+    (draft, case)
 }
 
 #[cfg(test)]
@@ -116,13 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn acks_that_come_together_were_held_back_together() {
-        let findings = stalled(4, 100);
-        let finding = one(&findings, "acknowledgement", Severity::Warning);
-        assert_eq!((findings.len(), finding.impact.services), (1, 4), "{findings:#?}");
-        assert!(finding.title.starts_with("ACKs of 4 services held back from"), "{}", finding.title);
-        assert!(finding.summary.contains("had arrived, 8 times"), "{}", finding.summary);
+    fn acks_of_several_hosts_are_held_back_by_one_line() {
+        for apart in [100, 20_000] {
+            let findings = stalled(4, apart);
+            let finding = one(&findings, "acknowledgement", Severity::Warning);
+            assert_eq!((findings.len(), finding.impact.services), (1, 4), "{findings:#?}");
+            assert!(finding.title.starts_with("ACKs of 4 services held back from"), "{}", finding.title);
+            assert!(finding.summary.contains("had arrived, 8 times"), "{}", finding.summary);
+        }
         assert_eq!(stalled(2, 100).len(), 2);
-        assert_eq!(stalled(4, 20_000).len(), 4);
     }
 }
