@@ -1,6 +1,6 @@
 //! Which addresses resolvers give for names, and what clients did with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,22 @@ impl Answers {
             answers.extend(resolver.map(|resolver| (resolver, answer)));
         }
         names.values_mut().for_each(|answers| answers.sort_by_key(|(resolver, _)| *resolver));
+        names
+    }
+}
+
+/// Names by the addresses that resolvers gave for them.
+pub(super) type NamesOf<'a> = BTreeMap<IpAddr, BTreeSet<&'a str>>;
+
+impl Answers {
+    /// The names of each address.
+    pub(super) fn names(&self) -> NamesOf<'_> {
+        let mut names = NamesOf::new();
+        for ((name, ..), _, answer) in self.0.iter() {
+            for address in answer.addresses.iter() {
+                names.entry(*address).or_default().insert(name);
+            }
+        }
         names
     }
 }

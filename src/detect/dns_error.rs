@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
 use crate::detect::dns_error::denied::Denied;
 use crate::detect::lookups::{Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said};
+use crate::detect::own_names::asked_by;
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::*;
 use crate::dissect::{Endpoint, PacketRef};
@@ -337,7 +338,17 @@ impl Detector for DnsError {
         }
         summary += &resolvers.note;
         summary += &said(extended_errors);
-        let severity = if zones_only { Severity::Info } else { case.severity(case.failed) };
+        let own = asked_by(failed_names);
+        if let Some(systems) = &own {
+            summary += &format!(" Systems look up such names by themselves ({systems}).");
+        }
+        let several = case.affected.clients.count() >= Severity::CLIENTS;
+        let severity = match own {
+            _ if zones_only => Severity::Info,
+            Some(_) if !several => Severity::Info,
+            Some(_) => case.severity(case.failed).min(Severity::Warning),
+            None => case.severity(case.failed),
+        };
         Some(Draft::new(code, title, summary).severity(severity).count("answered", of))
     }
 }
@@ -453,6 +464,18 @@ mod tests {
             }
         });
         assert_eq!(one(&findings, "refused", Severity::Info).impact.failed_transactions, 0);
+    }
+
+    /// Windows measures its networks with it.
+    #[test]
+    fn names_that_a_system_asks_for_by_itself_are_information() {
+        for (name, severity) in
+            [("t-ring-fdv2.msedge.net", Severity::Info), ("www.msedge.net", Severity::Critical)]
+        {
+            let findings =
+                in_traffic(NAME, |lab| (0..9).for_each(|number| asks(lab, 1_000 + number * 30_000, name, REFUSED)));
+            one(&findings, "refused", severity);
+        }
     }
 
     /// A server that does not know AAAA: programs go on with the other type.

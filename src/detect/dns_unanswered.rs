@@ -68,7 +68,7 @@ use crate::detect::dns_unanswered::types::OneType;
 use crate::detect::dns_unanswered::waits::{Replied, Waits};
 use crate::detect::dns_unanswered::words::{icmp, later};
 use crate::detect::lookups::{Answered, Got, asks_resolver, is_hint, lowercase, shown};
-use crate::detect::own_names::asked_by;
+use crate::detect::own_names::{asked_by, system_of};
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::scope::is_site_local;
 use crate::detect::translations::FORWARDED;
@@ -156,6 +156,9 @@ counts! {
         needed: u64,
         reverse_names: u64,
         hints: u64,
+        /// Those for names that systems look up by themselves, and of them the ones that nobody answered.
+        own_names: u64,
+        own_lost: u64,
         types: Distinct<u16, 8>,
         lookups: Lookups,
     }
@@ -244,8 +247,8 @@ impl Detector for DnsUnanswered {
         }
         let Some(query) = transaction.query else {
             if let Some(response) = transaction.response {
-                let question =
-                    asked_of(flow.server, &transaction.name.to_ascii_lowercase(), transaction.qtype);
+                let name = transaction.name.to_ascii_lowercase();
+                let question = asked_of(flow.server.address, &name, transaction.qtype);
                 book.notes.unasked.add(flow.client.address, &question, response.time, flow.server);
             }
             return book.not_judged("the query is not in the capture");
@@ -419,14 +422,14 @@ impl Detector for DnsUnanswered {
             named.note,
             icmp(&told, context),
         );
-        let needed = match extent {
-            Extent::Silent => case.counts.needed,
-            Extent::Partial => {
-                case.counts.needed.saturating_sub(case.counts.reverse_names + case.counts.hints)
-            }
+        let Silence { own_names, own_lost, reverse_names, hints, .. } = case.counts;
+        let (unneeded, own_lost) = match extent {
+            Extent::Silent => (0, 0),
+            Extent::Partial => (own_names + reverse_names + hints, own_lost),
         };
+        let needed = case.counts.needed.saturating_sub(unneeded);
         let part = share(case.failed, lookups);
-        let never = case.failed.saturating_sub(case.counts.answered_later);
+        let never = case.failed.saturating_sub(case.counts.answered_later + own_lost);
         let lasting = share(never, case.failed) >= Severity::PART;
         // One client may send data in names. Several that get nothing at all have no resolver.
         let several = case.affected.clients.count() >= Severity::CLIENTS;
@@ -494,12 +497,12 @@ impl DnsUnanswered {
         let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return };
         let (_, client, name, qtype) = question;
         let from = first.first.time;
-        let early = asked_of(question.0, name, *qtype);
+        let early = asked_of(question.0.address, name, *qtype);
         if matches!(
             book.notes.unasked.after(*client, &early, from - DISORDER, DISORDER + DISORDER),
             Got::At(..)
         ) {
-            return book.not_judged("the response is recorded before the query");
+            return book.not_judged("the response is recorded before the query, or with other ports");
         }
         let (answered, asked) = (&book.notes.answered, asked_for(name, *qtype));
         let mut got = answered.after(*client, &asked, from, self.fail_over);
@@ -530,8 +533,11 @@ impl DnsUnanswered {
         tries.iter().for_each(|one| case.absorb(one.case.clone()));
         case.failed += 1;
         case.counts.needed += u64::from(needed);
+        let own = system_of(name).is_some();
+        case.counts.own_names += u64::from(needed && own);
+        case.counts.own_lost += u64::from(own && !matches!(got, Got::At(..)));
         case.counts.reverse_names += u64::from(needed && is_reverse(name));
-        case.counts.hints += u64::from(needed && is_hint(*qtype) && !is_reverse(name));
+        case.counts.hints += u64::from(needed && is_hint(*qtype) && !is_reverse(name) && !own);
         case.counts.types.add(*qtype);
         waits.add(question.0, *client, from, waited);
         if let Got::At(time, resolver) = got {
@@ -583,7 +589,7 @@ fn mean(case: &Case<Silence>) -> Span {
 const DISORDER: Span = Span::millis(100);
 
 /// Resolver, name and type in one, as [`Answered`] takes it.
-fn asked_of(resolver: Endpoint, name: &str, qtype: u16) -> String {
+fn asked_of(resolver: IpAddr, name: &str, qtype: u16) -> String {
     format!("{resolver} {name} {qtype}")
 }
 

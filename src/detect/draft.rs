@@ -47,6 +47,12 @@ impl<V: Variant> Draft<V> {
         }
     }
 
+    /// One sentence more, with the space before it.
+    pub(super) fn and(mut self, sentence: &str) -> Self {
+        self.summary.push_str(sentence);
+        self
+    }
+
     /// How much it matters, where the sheet's severity does not hold.
     pub fn severity(self, severity: Severity) -> Self {
         Self { severity, ..self }

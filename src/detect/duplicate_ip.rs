@@ -13,8 +13,8 @@
 //!
 //! `claimed`: a link address sent `unasked` or more ARP replies for an address to a host that had not asked
 //! for it within `within` seconds. It has an address of its own that nobody else claims. And another link
-//! address has the claimed one: by ARP, also after the first such reply, or by packets, and no others send
-//! from there. A warning, one for the claimer.
+//! address has the claimed one: by ARP, also after the first such reply and not only a minute after the
+//! last one, or by packets, and no others send from there. A warning, one for the claimer.
 //!
 //! # What it leaves alone
 //! - An address that moves: one host announces it and the other is silent from then on, as after a fail-over
@@ -441,6 +441,24 @@ mod tests {
         // Announced twice; a bond of two cards with one address; an address that moved.
         for found in [found(2, true, true), found(12, false, true), found(12, true, false)] {
             assert!(found.is_empty(), "{found:#?}");
+        }
+    }
+
+    /// A lease ran out, and another host has the address after so many seconds.
+    #[test]
+    fn who_had_the_address_before_the_other_claimed_its_own() {
+        for (later, found) in [(30, 1), (900, 0)] {
+            let findings = in_traffic(NAME, |lab| {
+                let client = ([2, 0, 10, lab.net, 1, 7], [10, lab.net, 1, 7]);
+                let mine = (OTHER, [10, lab.net, 1, 66]);
+                lab.capture.record(900_000, arp(false, mine, ([0; 6], client.1)));
+                for number in 0..12 {
+                    let had = (OTHER, [10, lab.net, 1, 9]);
+                    lab.capture.record(4_000_000 + number * 1_000_000, arp(true, had, client));
+                }
+                asks(lab, (16 + later) * 1_000_000, 9, &[ONE]);
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
         }
     }
 

@@ -122,7 +122,7 @@ impl Heard {
     }
 
     /// Addresses of hosts that have another one beside: the IPv4 address by its IPv6 addresses. One link
-    /// address sends for them. A router's sends for many of a family, and from many networks.
+    /// address sends for them. A router's sends for many of a family, and from networks of many providers.
     pub(super) fn hosts(&self) -> BTreeMap<IpAddr, IpAddr> {
         /// Of one host: a global address and some temporary ones (RFC 8981), and those of the link.
         const MOST: usize = 16;
@@ -137,8 +137,8 @@ impl Heard {
         let mut hosts = BTreeMap::new();
         for senders in links.values().filter(|senders| senders.len() <= MOST) {
             let (v4, v6): (Vec<IpAddr>, Vec<_>) = senders.iter().partition(|address| address.is_ipv4());
-            let networks: BTreeSet<IpAddr> = v6.iter().copied().filter(is_routed).map(network).collect();
-            if let ([only], ..=1) = (&v4[..], networks.len()) {
+            let providers: BTreeSet<[u8; 4]> = v6.iter().filter_map(provider).collect();
+            if let ([only], ..=1) = (&v4[..], providers.len()) {
                 hosts.extend(v6.into_iter().map(|address| (address, *only)));
             }
         }
@@ -189,7 +189,17 @@ impl Heard {
 
 /// An IPv6 address of one host, beyond its link.
 fn is_routed(address: &IpAddr) -> bool {
-    matches!(address, IpAddr::V6(v6) if !v6.is_unicast_link_local() && !v6.is_multicast())
+    let own = !address.is_unspecified() && !address.is_multicast();
+    own && matches!(address, IpAddr::V6(v6) if !v6.is_unicast_link_local())
+}
+
+/// The first 32 bits of a routed IPv6 address: what a registry gives a provider, of which a host may have
+/// several networks after each other, as behind a phone.
+fn provider(address: &IpAddr) -> Option<[u8; 4]> {
+    match address {
+        IpAddr::V6(v6) if is_routed(address) => v6.octets().first_chunk().copied(),
+        _ => None,
+    }
 }
 
 /// Between hosts of two IPv6 networks, neither of which is the link itself.

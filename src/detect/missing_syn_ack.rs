@@ -50,7 +50,11 @@
 //!   on a host that it has another connection to counts. Peers that Windows looks for on port 7680
 //!   (Delivery Optimization) are information, and so are devices that call back for its events on ports 2869
 //!   (UPnP) and 5357 (WSD).
-//! - Late connections of a service that is silent to others: one finding warns of both.
+//! - Late connections of a service that is silent to others, or whose name has another address that is:
+//!   one finding warns of both. So does that of late services of what their client tried twice at most in
+//!   vain meanwhile. Two silent addresses of one name are one finding.
+//! - SYNs without MSS option, which a program makes, as a flood from false addresses does, and SYNs to the
+//!   metadata of a cloud that is not heard: information.
 //! - A host that tries a service from all of its addresses (RFC 8445) and opens it from one. A capture that
 //!   holds packets from 192.0.0.0/29 (RFC 7335) was made on that host. Information.
 //! - Several services of a living host that one client asks without insisting, and nothing of which it opens:
@@ -63,6 +67,7 @@
 //! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5; RFC 2385 section 3 and RFC 5925 section
 //! 7.4 (what cannot be verified is discarded); RFC 7335; RFC 8445 section 5.1.1.
 
+mod line;
 mod need;
 mod proof;
 mod sweeps;
@@ -72,17 +77,18 @@ mod wait;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::detect::missing_syn_ack::line::lines;
 use crate::detect::missing_syn_ack::need::{
-    SPARE, agreed_ports, asked_again, asks_from_link_local, end_races, is_one_of_many, is_poll, is_spare,
-    is_stray, is_unheard, outpaces_clients, traces_route,
+    SPARE, agreed_ports, asked_again, asks_from_link_local, end_races, is_made, is_metadata, is_one_of_many,
+    is_poll, is_spare, is_stray, is_unheard, outpaces_clients, traces_route,
 };
 use crate::detect::missing_syn_ack::proof::{evidence, keys, unseen_replies};
 use crate::detect::missing_syn_ack::sweeps::{
-    are_kin, client_sweep, cut_off, cut_off_clients, insists, late_client, neighbour, neighbours, waited,
+    are_kin, client_sweep, cut_off, cut_off_clients, insists, lost, namesakes, neighbour, neighbours, waited,
 };
 use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, unused_severity};
 use crate::detect::missing_syn_ack::wait::{
-    HELD, held_clients, is_held, is_held_back, is_needed, opened_after, slowest,
+    HELD, is_held, is_held_back, is_needed, opened_after, slowest,
 };
 use crate::detect::ports::is_callback;
 use crate::detect::races::Races;
@@ -168,6 +174,11 @@ const ONE_WAY: &[&str] = &[
 ];
 /// What explains SYNs to Windows from a router or a printer.
 const CALLBACK: &str = "a device has news for a subscriber (UPnP, WSD) that filters them or is gone";
+/// What explains SYNs without what every TCP in use puts there.
+const MADE: &str = "a program makes SYNs of its own (RFC 9293 section 3.7.1: a TCP states its MSS), as a \
+                    flood from false addresses or a scan does";
+/// What explains SYNs to the address of a cloud's metadata.
+const METADATA: &str = "a program looks whether it runs in a cloud, and it does not";
 const NEXT: &[&str] = &[
     "capture at the server at the same time: does the SYN arrive, does an answer leave?",
     "try another port and another client",
@@ -184,6 +195,8 @@ counts! {
         authenticated: u64,
         /// Of those, the ones whose SYN-ACK has none, or the other way round.
         authenticated_by_one: u64,
+        /// Connections whose SYN has no MSS option.
+        bare: u64,
         /// Connections from a port of the client that asked the same before.
         again: u64,
         /// Late ones that the server had answered at once.
@@ -215,7 +228,8 @@ merged! {
         unheard: Distinct<IpAddr, { HOSTS as usize }>,
         /// Ports on which peers of an application agree.
         agreed: Distinct<u16, 8>,
-        /// Services that clients asked again and again, and that are findings of their own.
+        /// Services that clients asked again and again, and that are findings of their own; late ones of
+        /// the same name.
         silent: Distinct<Endpoint, 512>,
         /// Connections that began before the capture, and one direction of which is not in it.
         one_way: u64,
@@ -234,9 +248,6 @@ const HOSTS: u64 = 5;
 
 /// What stands beside a finding about a host that is not heard at all.
 const UNHEARD: &str = "the capture holds no packet of the host";
-
-/// Services that answer one client late, from which its way to them is what they share. A judgement.
-const TOGETHER: u64 = 3;
 
 /// Linux and Windows send three SYNs and more before they give up.
 const PERSISTENT: u64 = 3;
@@ -330,6 +341,8 @@ impl Detector for MissingSynAck {
         case.counts.repeated += u64::from(asked_again(handshake, last.time - first.time));
         case.counts.again += u64::from(tcp.events.iter().any(|event| event.kind == EventKind::PortReuse));
         let [asked, answered] = handshake.options.map(|options| options.map(|known| known.authenticated));
+        let bare = handshake.options[0].is_some_and(|options| options.mss.is_none());
+        case.counts.bare += u64::from(bare);
         case.counts.authenticated += u64::from(asked == Some(true));
         case.counts.authenticated_by_one +=
             u64::from(answered.is_some_and(|answered| asked != Some(answered)));
@@ -404,17 +417,13 @@ impl Detector for MissingSynAck {
         let beside: Vec<_> = beside.into_iter().map(|group| neighbours(group, book, heard)).collect();
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
-        let held = held_clients(book);
-        let addresses = heard.hosts();
-        let late = book.group(TOGETHER, |key, case| {
-            let client = case.affected.clients.only().filter(|_| key.1 == Outcome::Late)?;
-            (case.counts.answered < case.flows()).then(|| addresses.get(client).copied().unwrap_or(*client))
-        });
+        let (names, addresses) = (heard.answers.names(), heard.hosts());
+        let lost = lost(book, &names);
+        let alike = namesakes(book, &names, &addresses);
+        let named = book.group(SEVERAL, |key, _| alike.get(&key.0).filter(|_| silent(key)).cloned());
+        let named: Vec<_> = named.into_iter().map(|group| neighbours(group, book, heard)).collect();
+        let lines = lines(book, &addresses);
         let unused = unused_clients(book);
-        let mut lost = Distinct::default();
-        let insisted = |case: &Case<Attempts>| case.severity(case.counts.repeated) > Severity::Info;
-        let alone = book.cases().filter(|(key, case)| silent(key) && insisted(case));
-        alone.for_each(|((server, _), _)| lost.add(*server));
         book.notes.silent = lost;
         asked_by
             .into_iter()
@@ -422,11 +431,11 @@ impl Detector for MissingSynAck {
             .chain(on_hosts)
             .map(|group| client_sweep(group, book))
             .chain(beside)
+            .chain(named)
             .chain(on_host)
             .chain(cut_off_by.into_iter().map(cut_off))
-            .chain(held)
+            .chain(lines)
             .chain(unused)
-            .chain(late.into_iter().map(late_client))
             .collect()
     }
 
@@ -513,6 +522,7 @@ impl Detector for MissingSynAck {
             // Windows has it for a resolver where none is configured, and dns_unanswered says so.
             Outcome::Silent if is_site_local(server.address) || is_callback(server.port) => Severity::Info,
             Outcome::Silent if is_spare(server, book, context.heard) => Severity::Info,
+            Outcome::Silent if is_made(case) || is_metadata(server, context.heard) => Severity::Info,
             Outcome::Silent
                 if is_unheard(server.address, book)
                     || asks_from_link_local(server, case)
@@ -538,8 +548,14 @@ impl Detector for MissingSynAck {
         if outcome == Outcome::Silent && is_spare(server, book, context.heard) {
             draft = draft.could_be([SPARE]);
         }
-        if outcome == Outcome::Silent && is_callback(server.port) {
-            draft = draft.could_first_be(CALLBACK);
+        let silent = outcome == Outcome::Silent;
+        let why = [
+            (is_callback(server.port), CALLBACK),
+            (is_made(case), MADE),
+            (is_metadata(server, context.heard), METADATA),
+        ];
+        for (_, why) in why.into_iter().filter(|(is, _)| silent && *is) {
+            draft = draft.could_first_be(why);
         }
         if outcome == Outcome::Silent && is_unheard(server.address, book) {
             draft = draft.gate(QualityIssue::OneWay.gate(UNHEARD));

@@ -3,8 +3,9 @@
 
 use crate::detect::Distinct;
 
-/// Who asks, and for what; a name that ends in a dot is the first label in any zone. Sources: Microsoft,
-/// "Network Connectivity Status Indicator", "Teredo" and "Web Proxy Auto-Discovery"; RFC 5214 (ISATAP);
+/// Who asks, and for what; a name that ends in a dot is the first label in any zone, and a star stands for
+/// anything. Sources: Microsoft, "Network Connectivity Status Indicator", "Teredo", "Web Proxy
+/// Auto-Discovery" and "Manage connection endpoints" (rings: which of its networks works); RFC 5214 (ISATAP);
 /// Apple, "Use Apple products on enterprise networks"; the captive portal URLs of Android's NetworkMonitor,
 /// and Firebase, "FCM ports and your firewall"; Mozilla, `captivedetect.canonicalURL`;
 /// NetworkManager.conf(5), `connectivity`, as distributions set it.
@@ -12,6 +13,7 @@ const OWN_NAMES: &[(&str, &[&str])] = &[
     (
         "Windows",
         &[
+            "*-ring*.msedge.net",
             "dns.msftncsi.com",
             "ipv6.msftconnecttest.com",
             "ipv6.msftncsi.com",
@@ -58,16 +60,30 @@ pub(super) fn asked_by<const MOST: usize>(names: &Distinct<String, MOST>) -> Opt
     let probes = names.iter().any(|name| name == PROBE);
     let mut systems: Vec<&str> = Vec::new();
     for name in names.iter().filter(|name| !(probes && *name == BESIDE)) {
-        let is = |own: &str| match own.strip_suffix('.') {
-            Some(label) => name.split('.').next() == Some(label),
-            None => *name == own,
-        };
-        let (system, _) = OWN_NAMES.iter().find(|(_, own)| own.iter().any(|own| is(own)))?;
-        systems.push(system);
+        systems.push(system_of(name)?);
     }
     systems.sort_unstable();
     systems.dedup();
     (!systems.is_empty() && !names.is_full()).then(|| systems.join(" and "))
+}
+
+/// The system that looks up this name by itself.
+pub(super) fn system_of(name: &str) -> Option<&'static str> {
+    let is = |own: &&str| match own.strip_suffix('.') {
+        Some(label) => name.split('.').next() == Some(label),
+        None => fits(name, own),
+    };
+    OWN_NAMES.iter().find(|(_, own)| own.iter().any(|own| is(own))).map(|(system, _)| *system)
+}
+
+/// The name is such a one; a star stands for anything.
+fn fits(name: &str, pattern: &str) -> bool {
+    match pattern.split_once('*') {
+        None => name == pattern,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|left| {
+            left.char_indices().any(|(at, _)| left.get(at..).is_some_and(|end| fits(end, rest)))
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +104,8 @@ mod tests {
         );
         assert_eq!(of(&[PROBE, BESIDE]).as_deref(), Some("Android"));
         assert_eq!(of(&["wpad.corp.example", "wpad", "isatap.lan"]).as_deref(), Some("Windows"));
+        assert_eq!(of(&["t-ring-fdv2.msedge.net", "l-ring.msedge.net"]).as_deref(), Some("Windows"));
+        assert_eq!(of(&["www.msedge.net"]), None);
         assert_eq!(of(&["wpadded.example", "wpad"]), None);
         for names in [&[BESIDE][..], &["mtalk.google.com", BESIDE], &[PROBE, "www.shop.example"], &[]] {
             assert_eq!(of(names), None, "{names:?}");

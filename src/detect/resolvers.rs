@@ -53,10 +53,12 @@ fn boxes(resolver: IpAddr, clients: &Distinct<IpAddr>, heard: &Heard) -> Vec<[u8
     own.copied().collect()
 }
 
-/// Addresses that one box may have beside each other: of both families, or one of the link.
+/// Addresses that one box may have beside each other: of both families, one of the link, or those of two
+/// IPv6 networks, as a phone gets a new one.
 fn has_both(one: IpAddr, other: IpAddr) -> bool {
     let local = |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    one.is_ipv4() != other.is_ipv4() || local(one) != local(other)
+    let moved = one.is_ipv6() && other.is_ipv6() && network(one) != network(other);
+    one.is_ipv4() != other.is_ipv4() || local(one) != local(other) || moved
 }
 
 /// Cases that are about the same as a weightier one, with its key. `apart` gives the resolver of a case, and

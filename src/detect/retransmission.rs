@@ -20,8 +20,9 @@
 //! - Data that was sent `4` times over 3 s, in a capture without a packet of the other side, is information.
 //! - Time-outs and the segments sent after them are counted apart: one makes a sender repeat all that is
 //!   outstanding.
-//! - One client, by all its addresses, that repeats data to services of `services` hosts or more, each a
-//!   warning, is one finding. So are several ports of one host: their packets share a path.
+//! - One client, by all its addresses, that repeats data to services of `services` hosts or more, or gets it
+//!   repeated, each a warning, is one finding: for both directions, and the rates are of the one that costs
+//!   more. So are several ports of one host: their packets share a path.
 //! - With a clock that cannot be right (see `capture_disorder`) no time counts, and the share is information.
 //! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that
 //!   repairs it. Its share is of the time between the first and the last segment with data.
@@ -45,6 +46,7 @@
 
 mod unheard;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -177,6 +179,9 @@ struct Shared {
     client: Option<IpAddr>,
     direction: Direction,
 }
+
+/// Services that lose packets in one direction, and those that lose them in the other one on the same line.
+type Line = (CaseGroup<Shared, Losses>, Option<CaseGroup<Shared, Losses>>);
 
 fn way(direction: Direction) -> &'static str {
     if direction == Direction::ToServer { "to" } else { "from" }
@@ -360,11 +365,11 @@ impl Detector for Retransmission {
             }
         }
         servers.retain(|_, servers| servers.len() as u64 >= self.services);
+        let lines: BTreeSet<IpAddr> = servers.into_keys().map(|(client, _)| client).collect();
         // What one client alone sees at several hosts is its own way; at ports of one host it is one path.
         let of_client = |key: &Self::Key, case: &Case<Losses>| {
-            let client = client(case).filter(|_| warned.contains_key(key))?;
-            let shared = Shared { host: None, client: Some(client), direction: key.1 };
-            servers.contains_key(&(client, key.1)).then_some(shared)
+            let client = client(case).filter(|client| warned.contains_key(key) && lines.contains(client))?;
+            Some(Shared { host: None, client: Some(client), direction: key.1 })
         };
         let of_host = |key: &Self::Key, case: &Case<Losses>| {
             let shared = Shared { host: Some(key.0.address), client: client(case), direction: key.1 };
@@ -408,21 +413,43 @@ impl Retransmission {
                 sums.entry(shared).or_default().absorb(sent.clone());
             }
         }
-        let whole = |CaseGroup { by: shared, cases, case }| {
+        let mut groups = book.group(least, by);
+        // A line that loses in both directions is one trouble: the one that costs more tells of the other.
+        groups.sort_by_key(|group| (group.by.host, group.by.client, Reverse(group.case.lost)));
+        let mut told: Vec<Line> = Vec::new();
+        for group in groups {
+            let is_line = |one: &Shared| one.host.is_none() && group.by.host.is_none();
+            match told.last_mut().filter(|(one, _)| is_line(&one.by) && one.by.client == group.by.client) {
+                Some((_, other)) => *other = Some(group),
+                None => told.push((group, None)),
+            }
+        }
+        let whole = |(CaseGroup { by: shared, mut cases, mut case }, other): Line| {
             let Shared { host, client, direction } = shared;
-            let sent = sums.get(&shared).cloned().unwrap_or_default();
+            let segments = |of: &Shared| sums.get(of).cloned().unwrap_or_default();
             let what = match host {
                 Some(host) => format!("{} {} of {host}", way(direction), plural(cases, "port")),
                 None => format!("{} {}", way(direction), plural(cases, "service")),
             };
             let subject = Subject::of(&case);
             let server = subject.server.clone().filter(|_| host.is_some());
-            let draft = self.draft(&case, &what, direction, &sent, timed);
+            let mut draft = self.draft(&case, &what, direction, &segments(&shared), timed);
             let client = client.map(|client| client.to_string());
-            let draft = draft.subject(Subject { client, server, port: None, ..subject });
+            draft = draft.subject(Subject { client, server, port: None, ..subject });
+            if let Some(CaseGroup { by, cases: services, case: other }) = other {
+                draft = draft.and(&format!(
+                    " {} of {} {} {} were sent again, too.",
+                    other.counts.needed(),
+                    plural(segments(&by).segments[by.direction.index()], "segment"),
+                    way(by.direction),
+                    plural(services, "service"),
+                ));
+                case.join(other);
+                cases += services;
+            }
             (draft.services(cases).count("services", cases), case)
         };
-        book.group(least, by).into_iter().map(whole).collect()
+        told.into_iter().map(whole).collect()
     }
 
     /// How much the repeats among so many segments matter.

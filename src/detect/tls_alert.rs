@@ -281,8 +281,7 @@ fn is_farewell(flow: &Flow, alert: &Alert) -> bool {
     const DECODE_ERROR: u8 = 50;
     let closed = flow.tcp.as_deref().and_then(|tcp| tcp.side(alert.direction.reverse()).fin);
     let late = closed.is_some_and(|fin| fin.packet < alert.at.packet);
-    let cut_off = alert.phase == Phase::Established && alert.description == Some(DECODE_ERROR);
-    late && (cut_off || alert.description.is_none())
+    late && matches!(alert.description, None | Some(DECODE_ERROR))
 }
 
 /// What commonly stands behind an alert, by sender (RFC 8446 section 6.2).
@@ -380,6 +379,26 @@ mod tests {
                 talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
                 talk.turn(SERVER);
                 talk.ack(&mut lab.capture, CLIENT, &[]);
+            });
+            assert_eq!(findings.is_empty(), goodbye, "{findings:#?}");
+        }
+    }
+
+    /// A client closes a session that it does not need before the handshake is complete, and OpenSSL says that
+    /// it misses the rest.
+    #[test]
+    fn a_handshake_that_the_client_gives_up_is_no_failure() {
+        for goodbye in [true, false] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (112, 443), 500, [30, 9_000]);
+                talk.handshake(&mut lab.capture);
+                tls::hello(&mut talk, &mut lab.capture, "shop.example", true);
+                if goodbye {
+                    talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
+                    talk.turn(CLIENT);
+                }
+                talk.send(&mut lab.capture, SERVER, ACK, &tls::alert(2, 50));
+                talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
             });
             assert_eq!(findings.is_empty(), goodbye, "{findings:#?}");
         }

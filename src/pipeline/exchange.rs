@@ -32,7 +32,7 @@ use super::{ChunkSummary, Leads, PartitionState, Records, StreamNumbers, Tracked
 use crate::capture::{ChunkHead, Keys};
 
 /// Version of the format. Goes up with every change to a type that travels.
-pub const VERSION: u16 = 15;
+pub const VERSION: u16 = 16;
 
 /// Why bytes are not the message that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

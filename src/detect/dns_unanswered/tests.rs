@@ -338,6 +338,28 @@ fn responses_recorded_before_their_queries_are_responses() {
     assert!(findings.is_empty(), "{findings:#?}");
 }
 
+/// An anonymised capture: queries and responses have other ports.
+#[test]
+fn responses_with_other_ports_are_responses() {
+    for (answered, found) in [(true, 0), (false, 1)] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..9 {
+                let name = format!("api{number}.shop.example");
+                let (client, resolver) = (lab.next_port(), lab.resolver());
+                let at = 1_000_000 + number * 9_000_000;
+                lab.udp(at, (lab.client(7), client), (resolver, 6646), &dns::query(client, &name, dns::A));
+                let response = dns::response(client, &name, dns::A, 0, &[[10, 77, 2, 80]]);
+                if answered {
+                    lab.udp(at + 600, (resolver, 53), (lab.client(7), client ^ 0x1357), &response);
+                }
+            }
+            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
+            lab.http(&mut talk, 300);
+        });
+        assert_eq!(findings.len(), found, "{findings:#?}");
+    }
+}
+
 /// A resolver that is silent for everybody: a client more or less that does not ask again changes nothing.
 #[test]
 fn a_resolver_silent_for_many_clients_is_a_warning() {
@@ -577,4 +599,58 @@ fn names_that_a_system_asks_for_by_itself_are_no_outage() {
     assert!(finding.summary.contains("by themselves (Android)"), "{}", finding.summary);
     one(&findings(4, "mtalk.google.com"), "silent", Severity::Warning);
     one(&findings(1, "www.shop.example"), "silent", Severity::Critical);
+}
+
+/// A name that Windows measures its networks with fails, and what people ask for was answered by another.
+#[test]
+fn names_of_a_system_do_not_count_beside_those_of_people() {
+    let findings = |probe: &str| {
+        in_traffic(NAME, |lab| {
+            let (silent, answers) = (lab.resolver(), lab.server(54));
+            for number in 0..8u16 {
+                let at = 1_000_000 + u64::from(number) * 40_000_000;
+                asks_all(lab, at, number, &format!("www{number}.shop.example"), &[silent, answers]);
+                let answer =
+                    dns::response(number, &format!("www{number}.shop.example"), dns::A, 0, &[[10, 77, 2, 80]]);
+                lab.udp(at + 9_000, (answers, 53), (lab.client(7), 20_000 + number), &answer);
+                if number % 2 == 0 {
+                    asks_all(lab, at + 10_000_000, 99 + number, probe, &[silent]);
+                    asks_all(lab, at + 15_000_000, 99 + number, probe, &[silent]);
+                    let well = format!("app{number}.shop.example");
+                    lab.asks(at + 20_000_000, 7, silent, (&well, dns::A), dns::NOERROR, &[[10, 77, 2, 81]]);
+                }
+            }
+        })
+    };
+    one(&findings("t-ring-fdv2.msedge.net"), "partial", Severity::Info);
+    one(&findings("www.msedge.net"), "partial", Severity::Critical);
+}
+
+/// A phone that shares its line gets another IPv6 network, and answers at neither of its addresses.
+#[test]
+fn addresses_that_a_box_has_after_each_other_are_one_resolver() {
+    for (same, found) in [(true, 1), (false, 2)] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..12u16 {
+                let network = 1 + u16::from(number >= 6);
+                let (client, resolver) = (lab.v6(network, 7), lab.v6(network, 0x42));
+                let (name, at) = (format!("api{number}.shop.example"), u64::from(number) * 12_000_000);
+                let begin = lab.capture.packets.len();
+                for (id, later, answers) in [(1, 0, false), (1, 3_000_000, false), (2, 6_000_000, true)] {
+                    let (id, asked) = (number * 4 + id, if answers { "www.shop.example" } else { &name });
+                    let query = dns::query(id, asked, dns::A);
+                    lab.udp(at + later, (client, 30_000 + id), (resolver, 53), &query);
+                    if answers {
+                        let answer = dns::response(id, asked, dns::A, 0, &[[10, 77, 2, 80]]);
+                        lab.udp(at + later + 900, (resolver, 53), (client, 30_000 + id), &answer);
+                    }
+                }
+                for packet in lab.capture.packets.iter_mut().skip(begin).filter(|_| !same && number >= 6) {
+                    packet.frame[5] ^= 1;
+                    packet.frame[11] ^= 1;
+                }
+            }
+        });
+        assert_eq!(findings.len(), found, "{findings:#?}");
+    }
 }

@@ -8,17 +8,21 @@ use serde::{Deserialize, Serialize};
 use crate::detect::duplicate_ip::{Answers, Conflict, DuplicateIp};
 use crate::detect::*;
 use crate::dissect::{Arp, PacketRef};
-use crate::time::Timestamp;
+use crate::time::Span;
 
-/// The last time that a link address had an IP address by ARP, and whether a reply says so.
+/// The first and the last time that a link address had an IP address by ARP, and whether a reply says so.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Use(Option<(PacketRef, bool)>);
+struct Use(Option<[(PacketRef, bool); 2]>);
 
 impl Merge for Use {
     fn absorb(&mut self, other: Self) {
-        self.0 = self.0.max(other.0);
+        let all = [self.0, other.0].into_iter().flatten();
+        self.0 = all.reduce(|[first, last], [other, later]| [first.min(other), last.max(later)]);
     }
 }
+
+/// Hosts send ARP once a minute and more while they have something to say (RFC 1122 section 2.3.2.1).
+const SINCE: Span = Span::secs(60);
 
 /// An address, who has it, and the replies that claim it for another.
 struct Claimed {
@@ -42,7 +46,7 @@ impl Claims {
     /// A request or a reply says that the address is the link address's.
     pub(super) fn used(&mut self, arp: &Arp, at: PacketRef) {
         if let Some(used) = self.used.count((arp.sender, arp.sender_link)) {
-            used.absorb(Use(Some((at, arp.reply))));
+            used.absorb(Use(Some([(at, arp.reply); 2])));
         }
     }
 
@@ -73,7 +77,7 @@ impl Claims {
         let all: BTreeSet<([u8; 6], IpAddr)> =
             self.unasked.iter().map(|((_, link, address), ..)| (*link, *address)).collect();
         for ((vlan, link, address), case) in self.unasked.take_if(|_, case| case.counts.unasked >= least) {
-            if let Some(owner) = self.owner(address, link, case.first_seen(), heard) {
+            if let Some(owner) = self.owner(address, link, &case, heard) {
                 claimers.entry((vlan, link)).or_default().push(Claimed { address, owner, case });
             }
         }
@@ -86,17 +90,22 @@ impl Claims {
         (found, claimed)
     }
 
-    /// Another link address that has the address: it said so since, or its packets come from there, and only
-    /// its own.
+    /// Another link address that has the address: it said so since, and had it before the claims ended, or
+    /// its packets come from there, and only its own.
     fn owner(
         &self,
         address: IpAddr,
         claimer: [u8; 6],
-        since: Option<Timestamp>,
+        claims: &Case<Answers>,
         heard: &Heard,
     ) -> Option<[u8; 6]> {
+        let (from, until) = claims.first_seen().zip(claims.last_seen())?;
         let said = self.used.iter().filter(|((of, link), ..)| *of == address && *link != claimer);
-        let since = said.filter(|(_, _, used)| used.0.map(|(at, _)| at.time) > since);
+        // Leases run out, and somebody else gets the address.
+        let meanwhile = |[first, last]: [(PacketRef, bool); 2]| {
+            last.0.time > from && first.0.time - until <= SINCE
+        };
+        let since = said.filter(|(_, _, used)| used.0.is_some_and(meanwhile));
         let sends = || {
             let mut links = heard.links(address).filter(|link| **link != claimer && **link != [0; 6]);
             links.find(|link| heard.senders(**link).eq([address])).copied()
@@ -146,7 +155,7 @@ impl Claims {
             ),
         };
         let says = |Claimed { address, owner, .. }: &Claimed| {
-            let (at, reply) = self.used.get(&(*address, *owner))?.1.0?;
+            let [_, (at, reply)] = self.used.get(&(*address, *owner))?.1.0?;
             let role = if reply { Role::ArpReply } else { Role::ArpRequest };
             Some(Evidence::new(at, role, format!("{address} from {}", text(owner))))
         };

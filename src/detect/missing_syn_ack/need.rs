@@ -1,7 +1,7 @@
 //! Whether anybody needs what did not answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::detect::answers::is_private;
 use crate::detect::missing_syn_ack::{Attempts, MissingSynAck, Outcome};
@@ -28,6 +28,19 @@ pub(super) fn asks_from_link_local(server: Endpoint, case: &Case<Attempts>) -> b
 pub(super) fn is_poll(server: Endpoint, case: &Case<Attempts>, heard: &Heard) -> bool {
     let alone = case.affected.clients.only();
     !is_known(server.port) && !heard.sent(server.address) && alone.is_some_and(|client| heard.opens(*client))
+}
+
+/// None of its SYNs states an MSS.
+pub(super) fn is_made(case: &Case<Attempts>) -> bool {
+    case.counts.bare == case.flows()
+}
+
+/// Programs ask it at their start whether they run in a cloud: 169.254.169.254, which the large ones have in
+/// common, and fd00:ec2::254 (AWS, "Instance metadata").
+pub(super) fn is_metadata(server: Endpoint, heard: &Heard) -> bool {
+    const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    let metadata = [IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), IpAddr::V6(V6)];
+    metadata.contains(&server.address) && !heard.sent(server.address)
 }
 
 /// What explains SYNs from one of several addresses.
@@ -120,8 +133,6 @@ pub(super) fn end_races(book: &mut Book<MissingSynAck>) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
     use super::*;
     use crate::detect::missing_syn_ack::tests::{NAME, asks, elsewhere};
     use crate::detect::testing::{in_traffic, one};
@@ -342,6 +353,45 @@ mod tests {
             let late = findings.iter().find(|finding| finding.variant == "late");
             assert_eq!(late.map(|late| late.severity), Some(most), "{findings:#?}");
             assert_eq!(findings.len(), 1 + usize::from(silent));
+        }
+    }
+
+    /// SYNs of a program, which leaves the options of a TCP away, from false addresses.
+    #[test]
+    fn syns_that_no_tcp_makes_miss_no_answer() {
+        for (made, severity) in [(true, Severity::Info), (false, Severity::Critical)] {
+            let findings = in_traffic(NAME, |lab| {
+                elsewhere(lab, 10);
+                let begin = lab.capture.packets.len();
+                (0..30).for_each(|number| asks(lab, 20 + number, (9, 80), 900 + u64::from(number) * 70, 4));
+                for packet in lab.capture.packets.iter_mut().skip(begin).filter(|_| made) {
+                    // The MSS becomes padding.
+                    if let Some(mss @ [2, 4, ..]) = packet.frame.get_mut(54..58) {
+                        mss.fill(1);
+                    }
+                }
+                elsewhere(lab, 90_000);
+            });
+            one(&findings, "silent", severity);
+        }
+    }
+
+    /// Software asks for the metadata of a cloud, at home.
+    #[test]
+    fn who_looks_for_a_cloud_needs_no_answer() {
+        for (host, severity) in [(254, Severity::Info), (253, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                elsewhere(lab, 10);
+                let mut talk = lab.talk(10, (9, 80), 900, [30, 500]);
+                talk.ends[SERVER].address = [169, 254, 169, host].into();
+                let syn = talk.segment(CLIENT, SYN, b"");
+                for _ in 0..3 {
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_000_000);
+                }
+                elsewhere(lab, 90_000);
+            });
+            one(&findings, "silent", severity);
         }
     }
 }

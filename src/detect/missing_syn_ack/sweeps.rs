@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::detect::answers::NamesOf;
 use crate::detect::missing_syn_ack::need::{
     SPARE, asks_from_link_local, has_dynamic_ports, is_one_of_many, is_poll, is_spare, is_unheard,
 };
@@ -28,13 +29,48 @@ pub(super) fn are_kin(hosts: &BTreeMap<IpAddr, u64>) -> bool {
     hosts.len() >= TOGETHER && networks.len() == 1
 }
 
-/// A client, and the network and port of the service that it gets no answer from.
-type Neighbour = (IpAddr, IpAddr, u16);
+/// Services that stand in for each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Alike {
+    /// They are in one network.
+    Network(IpAddr),
+    /// They are addresses of one name.
+    Name(String),
+}
+
+/// A client, and what it gets no answer from: services that are alike, and their port.
+type Neighbour = (IpAddr, Alike, u16);
 
 /// Hosts of one network that offer the same service stand in for each other.
 pub(super) fn neighbour((server, outcome): &(Endpoint, Outcome), case: &Case<Attempts>) -> Option<Neighbour> {
     let client = case.affected.clients.only().filter(|_| *outcome == Outcome::Silent && !is_random(*server));
-    client.map(|client| (*client, network(server.address), server.port))
+    client.map(|client| (*client, Alike::Network(network(server.address)), server.port))
+}
+
+/// Silent services whose name has another silent one, by service.
+pub(super) fn namesakes(
+    book: &Book<MissingSynAck>,
+    names: &NamesOf<'_>,
+    hosts: &BTreeMap<IpAddr, IpAddr>,
+) -> BTreeMap<Endpoint, Neighbour> {
+    let silent = || book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Silent);
+    let mut of_name: BTreeMap<(IpAddr, &str, u16), Vec<Endpoint>> = BTreeMap::new();
+    for ((server, _), case) in silent() {
+        let Some(client) = case.affected.clients.only() else { continue };
+        let client = hosts.get(client).copied().unwrap_or(*client);
+        for name in names.get(&server.address).into_iter().flatten() {
+            of_name.entry((client, *name, server.port)).or_default().push(*server);
+        }
+    }
+    let mut alike = BTreeMap::new();
+    for ((client, name, port), servers) in of_name.into_iter().filter(|(_, servers)| servers.len() > 1) {
+        // Of several names the first one counts.
+        if servers.iter().all(|server| !alike.contains_key(server)) {
+            let neighbour = (client, Alike::Name(name.to_owned()), port);
+            alike.extend(servers.into_iter().map(|server| (server, neighbour.clone())));
+        }
+    }
+    alike
 }
 
 /// One client asks many services: many ports of few hosts, or host after host, are nobody's daily work.
@@ -84,17 +120,22 @@ pub(super) fn client_sweep(
     (draft, case)
 }
 
-/// Hosts of one network that offer the same service, and none of which answers the client.
+/// Hosts that stand in for each other, and none of which answers the client.
 pub(super) fn neighbours(
     group: CaseGroup<Neighbour, Attempts>,
     book: &Book<MissingSynAck>,
     heard: &Heard,
 ) -> Concluded<MissingSynAck> {
-    let CaseGroup { by: (client, ..), cases, mut case } = group;
+    let CaseGroup { by: (client, alike, _), cases, mut case } = group;
     let servers: BTreeSet<Endpoint> = case.affected.servers.iter().copied().collect();
-    let title = match Vec::from_iter(&servers)[..] {
-        [one, other] => format!("No answer to SYN from {one} and {other}"),
-        _ => format!("{} of one network do not answer {client}", plural(cases, "service")),
+    let title = match (&Vec::from_iter(&servers)[..], alike) {
+        ([one, other], _) => format!("No answer to SYN from {one} and {other}"),
+        (_, Alike::Network(_)) => {
+            format!("{} of one network do not answer {client}", plural(cases, "service"))
+        }
+        (_, Alike::Name(name)) => {
+            format!("{} of {name} do not answer {client}", plural(cases, "address"))
+        }
     };
     let draft = sweep(&mut case, "", title)
         .services(cases)
@@ -114,6 +155,30 @@ pub(super) fn neighbours(
     let severity = Severity::of_failures(tries, of, 1, Span(case.lost.0 / cases as i64)).min(most);
     let draft = draft.severity(severity);
     (if unheard { draft.gate(QualityIssue::OneWay.gate(UNHEARD)) } else { draft }, case)
+}
+
+/// Services that a client asked again and again in vain, and late ones that have a name in common with one.
+pub(super) fn lost<const MOST: usize>(
+    book: &Book<MissingSynAck>,
+    names: &NamesOf<'_>,
+) -> Distinct<Endpoint, MOST> {
+    let (mut lost, mut lost_names) = (Distinct::default(), BTreeSet::new());
+    let names = |server: &Endpoint| {
+        let port = server.port;
+        names.get(&server.address).into_iter().flatten().map(move |name| (port, *name))
+    };
+    for ((server, outcome), case) in book.cases() {
+        if *outcome == Outcome::Silent && case.severity(case.counts.repeated) > Severity::Info {
+            lost.add(*server);
+            lost_names.extend(names(server));
+        }
+    }
+    for ((server, _), _) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Late) {
+        if names(server).any(|name| lost_names.contains(&name)) {
+            lost.add(*server);
+        }
+    }
+    lost
 }
 
 /// Clients that get nothing over IPv6 from beyond their link, and that ask hosts of several networks there.
@@ -156,27 +221,6 @@ pub(super) fn cut_off(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSy
         .count("services", cases)
         .count("hosts", hosts.count())
         .subject(Subject { server: None, port: None, ..Subject::of(&case) });
-    (draft, case)
-}
-
-/// Several services answer one client late: what they share is its way to them.
-pub(super) fn late_client(group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
-    let CaseGroup { by: client, cases, case } = group;
-    let summary = format!(
-        "{} to {} opened only after at least one repeated SYN. The client sent {}{}.",
-        plural(case.flows(), "connection"),
-        plural(cases, "service"),
-        plural(case.counts.syns, "SYN"),
-        waited(case.lost),
-    );
-    let title = format!("{} answer {client} only after a repeated SYN", plural(cases, "service"));
-    let draft = Draft::new(Outcome::Late, title, summary)
-        .severity(case.severity(case.flows()).min(Severity::Warning))
-        .services(cases)
-        .count("services", cases)
-        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
-        .could_be(["SYNs are lost near the client: its access line, a NAT with a full table or a limit"])
-        .next(&["capture one hop further, to see how far the SYNs come"]);
     (draft, case)
 }
 
@@ -265,7 +309,8 @@ impl MissingSynAck {
 mod tests {
     use super::*;
     use crate::detect::testing::{in_traffic, one};
-    use crate::support::tcp::{ACK, CLIENT, PSH, SERVER, SYN, Talk};
+    use crate::support::dns;
+    use crate::support::tcp::{CLIENT, SERVER, SYN, Talk};
 
     const NAME: &str = MissingSynAck::RULE.name;
 
@@ -330,32 +375,6 @@ mod tests {
             assert_eq!(findings.len(), found, "{findings:#?}");
             assert!(findings.iter().all(|finding| finding.severity == Severity::Warning), "{findings:#?}");
         }
-    }
-
-    /// Hosts whose SYN-ACK comes only to the second SYN, a second later.
-    fn late(hosts: u8, apart: u64) -> Vec<Finding> {
-        in_traffic(NAME, |lab| {
-            for host in 20..20 + hosts {
-                let at = 20_000 + u64::from(host) * apart;
-                let mut talk = lab.talk(7, (host, 443), at, [30, 500]);
-                let syn = talk.segment(CLIENT, SYN, b"");
-                talk.record(&mut lab.capture, &syn);
-                talk.wait(1_000_000);
-                talk.handshake(&mut lab.capture);
-                talk.wait(600_000_000);
-                talk.send(&mut lab.capture, CLIENT, ACK | PSH, b"bye");
-            }
-        })
-    }
-
-    #[test]
-    fn services_that_answer_one_client_late_are_one_finding() {
-        for apart in [100, 10_000] {
-            let findings = late(3, apart);
-            assert_eq!(findings.len(), 1, "{findings:#?}");
-            assert!(findings[0].title.starts_with("3 services answer"), "{}", findings[0].title);
-        }
-        assert_eq!(late(2, 100).len(), 2);
     }
 
     /// Scanners of the Internet, each of which tries another port of the host, and one of them twice.
@@ -424,5 +443,43 @@ mod tests {
             });
             one(&findings, "silent", severity);
         }
+    }
+
+    /// A name with an address in each of two networks, and what is asked of them: whether the second one
+    /// opens late.
+    fn of_one_name(name: [&str; 2], late: bool) -> Vec<Finding> {
+        in_traffic(NAME, |lab| {
+            for (number, name) in (0..2u8).zip(name) {
+                let address = [198, 51, 100 + number, 7];
+                let at = 1_000_000 + u64::from(number) * 90_000;
+                lab.asks(at, 7, lab.resolver(), (name, dns::A), dns::NOERROR, &[address]);
+                let mut talk = lab.talk(7, (20, 443), 20_000 + 9 * u64::from(number), [30, 500]);
+                talk.ends[SERVER].address = address.into();
+                let syn = talk.segment(CLIENT, SYN, b"");
+                for _ in 0..3 {
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_000_000);
+                }
+                if late && number == 1 {
+                    lab.http(&mut talk, 300);
+                }
+            }
+            let mut last = lab.talk(7, (9, 80), 120_000, [30, 500]);
+            lab.http(&mut last, 300);
+        })
+    }
+
+    #[test]
+    fn addresses_of_one_name_are_one_trouble() {
+        let same = ["www.shop.example"; 2];
+        let findings = of_one_name(same, false);
+        let both = "No answer to SYN from 198.51.100.7:443 and 198.51.101.7:443";
+        assert_eq!(one(&findings, "silent", Severity::Warning).title, both);
+        assert_eq!(of_one_name(["www.shop.example", "www.news.example"], false).len(), 2);
+        let warns = |findings: Vec<Finding>| {
+            findings.iter().filter(|finding| finding.severity > Severity::Info).count()
+        };
+        assert_eq!(warns(of_one_name(same, true)), 1);
+        assert_eq!(warns(of_one_name(["www.shop.example", "www.news.example"], true)), 2);
     }
 }

@@ -1,9 +1,11 @@
+use std::net::Ipv6Addr;
+
 use super::*;
 use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, says_nothing, silent};
 use crate::support::capture::Capture;
 use crate::support::filler;
 use crate::support::scenes::Lab;
-use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, SYN, Segment, Talk};
+use crate::support::tcp::{ACK, CLIENT, FIN, PSH, RST, SERVER, SYN, Segment, Talk};
 
 const NAME: &str = Retransmission::RULE.name;
 
@@ -351,13 +353,18 @@ fn services_that_one_client_alone_repeats_data_to_are_one_finding() {
 /// A host with an address of each family has one way out; a router's link address has many senders.
 #[test]
 fn both_addresses_of_a_client_are_one_client() {
-    for (own, found) in [(true, 1), (false, 4)] {
+    // A phone that shares its line gave it another network meanwhile, of the same provider or of another.
+    for (own, moved, found) in [(true, 0u128, 1), (false, 0, 4), (true, 1, 1), (true, 1 << 32, 4)] {
         let findings = in_traffic(NAME, |lab| {
             for number in 0..4u16 {
                 let at = 1_000_000 + 900_000 * u64::from(number);
                 let (client, server) = match number % 2 {
                     0 => (lab.client(7), lab.server(20 + number as u8)),
-                    _ => (lab.v6(1, 7), lab.v6(30 + number, 9)),
+                    _ => {
+                        let IpAddr::V6(own) = lab.v6(1, 7) else { return };
+                        let away = if number == 3 { moved << 64 } else { 0 };
+                        (Ipv6Addr::from(own.to_bits() + away).into(), lab.v6(30 + number, 9))
+                    }
                 };
                 let mut talk = Talk::new((client, 41_000 + number), (server, 443), at, [30, 6_000]);
                 talk.ends[CLIENT].mac = if own { [2, 0, 0, 0, 0, 7] } else { talk.ends[CLIENT].mac };
@@ -371,6 +378,27 @@ fn both_addresses_of_a_client_are_one_client() {
         });
         assert_eq!(findings.len(), found, "{findings:#?}");
     }
+}
+
+/// A line that loses in both directions: requests to three hosts, and answers of one.
+#[test]
+fn both_directions_of_a_line_are_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        (0..3).for_each(|server| in_vain(lab, 7, (20 + server, 443), 10 + 900 * u64::from(server)));
+        let mut talk = lab.talk(7, (30, 80), 9_000, [30, 6_000]);
+        talk.handshake(&mut lab.capture);
+        talk.send(&mut lab.capture, CLIENT, PSH | ACK, b"GET / HTTP/1.0\r\n\r\n");
+        talk.turn(CLIENT);
+        let answer = talk.send_lost(&mut lab.capture, SERVER, &filler(9, 200));
+        for number in 0..4 {
+            talk.wait(300_000 << number);
+            talk.resend(&mut lab.capture, &answer);
+        }
+    });
+    let finding = one(&findings, "rto", Severity::Warning);
+    assert!(finding.title.contains("to 3 services"), "{}", finding.title);
+    assert!(finding.summary.contains("from 1 service were sent again, too."), "{}", finding.summary);
+    assert_eq!(finding.impact.services, 4);
 }
 
 #[test]
