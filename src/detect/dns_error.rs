@@ -43,6 +43,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
 use crate::detect::dns_error::denied::Denied;
+use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said};
 use crate::detect::own_names::asked_by;
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
@@ -272,16 +273,16 @@ impl Detector for DnsError {
                 lookups.push(((resolver, client, name.clone(), qtype), code, same.to_vec()));
             }
         }
-        let mut denied = Denied::default();
+        let (mut denied, hosts) = (Denied::default(), context.heard.hosts());
         for (question, code, tries) in lookups {
             book.judged(&question.0);
             if code == Code::Nxdomain {
-                denied.lookup(self, question, tries, &notes);
+                denied.lookup(self, question, tries, &notes, &hosts);
                 continue;
             }
             let Some(case) = book.case((question.0, code)) else { continue };
             let insists = asking.get(&(question.0, question.1, code)).is_some_and(|count| *count > 1);
-            self.count(case, &question, &tries, insists, &notes);
+            self.count(case, &question, &tries, insists, &notes, &hosts);
         }
         // Who answers nothing else is another trouble than who answers some with an error.
         let every = |book: &Book<Self>, key: &Self::Key| {
@@ -362,11 +363,12 @@ impl DnsError {
         tries: &[Try],
         insists: bool,
         notes: &Tries,
+        hosts: &Hosts,
     ) -> bool {
         tries.iter().for_each(|one| case.absorb(one.case.clone()));
         case.counts.errors += 1;
         let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return false };
-        let got = notes.answered.after(*client, name, first.asked.time, self.fail_over);
+        let got = notes.answered.after_any(hosts.all(*client), name, first.asked.time, self.fail_over);
         case.counts.answered_elsewhere += u64::from(matches!(got, Got::At(..)));
         let failed = got == Got::Never && insists && first.needed;
         if failed {

@@ -11,7 +11,8 @@
 //!   the answer to one and the next.
 //! - It is a warning when a name never resolved at the resolver: no lookup for it succeeded. Types that serve
 //!   DNSSEC or policy (DS, DNSKEY, CAA and the like) and reverse names (PTR) do not count for that: an
-//!   application goes on without them. Nor does a name that another one begins: where `www.shop.example` has
+//!   application goes on without them. Nor does a lookup that another resolver answered within `fail_over`,
+//!   to whatever address of the client, or a name that another one begins: where `www.shop.example` has
 //!   an address, `www.shop.example.corp.example` only tried a search list (resolv.conf(5)).
 //! - Names are counted together by their last two labels, and names of one label as if they were one zone:
 //!   these are a warning at most. From `zones` such zones on the whole resolver is one finding, and from two
@@ -28,7 +29,7 @@
 //! # What it leaves alone
 //! NOTIFY, UPDATE and the NetBIOS name service. A zone below which most names carry data, `tunnel` of them or
 //! more, is information: no service is behind such names.
-//! NXDOMAIN and empty answers, which are answers. What another transaction of the client got afterwards.
+//! NXDOMAIN and empty answers, which are answers. What the client got later than that.
 //!
 //! # What it does not claim
 //! Why the resolver failed, unless the resolver says so in an extended error.
@@ -42,6 +43,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, error_name, qtype_name, rcode_name};
+use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{self, carries_data, is_dispensable, lowercase};
 use crate::detect::own_names::asked_by;
 use crate::detect::resolvers::{Lookups, Resolvers, alone, followers, lookup_id, unite};
@@ -65,6 +67,9 @@ thresholds! {
         tunnel: u64 = 8.0 "names",
             "below a zone that carry data, from which the zone is a tunnel's or telemetry's",
             "ours: a content network has a few such names";
+        fail_over: Span = 1.0 "s",
+            "after the query, in which an answer of another resolver still serves the client",
+            "dns_unanswered: the shortest time after which a stub asks another resolver";
         critical_failures: u64 = 3.0 "lookups",
             "failed lookups of the zone at the resolver, from which it can be critical",
             "ours: glibc alone asks twice per lookup, so three are more than one lookup";
@@ -118,6 +123,8 @@ counts! {
         passed_on: u64,
         upstream_servers: Distinct<IpAddr>,
         extended_errors: Distinct<(u16, String)>,
+        /// Lookups that somebody else answered in time.
+        served: u64,
         /// Names that an application needs, and that never resolved.
         never_resolved: Distinct<String>,
         lookups: Lookups,
@@ -167,6 +174,8 @@ merged! {
         troubles: Bounded<(IpAddr, String, u64), Trouble, { 1 << 16 }>,
         /// With the number of answers, none for NXDOMAIN and the like.
         resolved: Bounded<(Endpoint, String), Most, { 1 << 16 }>,
+        /// When clients got addresses and the like, of whomever.
+        found: lookups::Answered,
     }
 }
 
@@ -221,6 +230,9 @@ impl Detector for DnsServfail {
             return book.not_judged("no response was captured");
         };
         let subject = (flow.server, zone(&name).to_owned());
+        if transaction.found() {
+            book.notes.found.add(flow.client.address, &name, response.time, flow.server);
+        }
         if !failed {
             let hash = hash_of(&(flow.server, &name));
             let known = book.notes.resolved.observe_new(hash, || (flow.server, name.into_owned()));
@@ -254,7 +266,7 @@ impl Detector for DnsServfail {
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let asked = std::mem::take(&mut book.notes);
-        self.lookups(&asked, book);
+        self.lookups(&asked, book, &context.heard.hosts());
         ask_upstream(&asked, book);
         let mut answered: BTreeMap<Endpoint, u64> = BTreeMap::new();
         let mut own_zones: BTreeMap<Endpoint, u64> = BTreeMap::new();
@@ -353,7 +365,7 @@ fn ask_upstream(asked: &Asked, book: &mut Book<DnsServfail>) {
 
 impl DnsServfail {
     /// Counts the lookups that failed: several queries of a client for the same are one.
-    fn lookups(&self, asked: &Asked, book: &mut Book<Self>) {
+    fn lookups(&self, asked: &Asked, book: &mut Book<Self>, hosts: &Hosts) {
         let mut questions: BTreeMap<Question<'_>, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
         for ((client, name, _), _, trouble) in asked.troubles.iter() {
             if let Some((server, response)) = trouble.server.zip(trouble.servfail()) {
@@ -361,16 +373,25 @@ impl DnsServfail {
                 questions.entry(question).or_default().push((trouble.query.time, response.time));
             }
         }
-        for ((server, _, name, qtype), mut times) in questions {
+        for ((server, client, name, qtype), mut times) in questions {
             times.sort();
-            let lookups = times.chunk_by(|one, next| next.0 - one.1 < self.together).count() as u64;
+            let lookups: Vec<_> = times.chunk_by(|one, next| next.0 - one.1 < self.together).collect();
+            let served = |lookup: &&&[(Timestamp, Timestamp)]| {
+                lookup.iter().any(|(asked_at, _)| {
+                    let got = asked.found.after_any(hosts.all(client), name, *asked_at, self.fail_over);
+                    matches!(got, lookups::Got::At(..))
+                })
+            };
+            let served = lookups.iter().filter(served).count() as u64;
+            let lookups = lookups.len() as u64;
             let subject = (server, zone(name).to_owned());
             for _ in 0..lookups {
                 book.judged(&subject);
             }
             let Some(case) = book.find_mut((subject,)) else { continue };
             case.failed += lookups;
-            let never = asked.known(server, name).is_none();
+            case.counts.served += served;
+            let never = asked.known(server, name).is_none() && served < lookups;
             if never && !is_dispensable(qtype) && !asked.completes(server, name) {
                 case.counts.never_resolved.add(name.to_owned());
             }
@@ -401,6 +422,7 @@ impl DnsServfail {
             passed_on,
             upstream_servers,
             extended_errors,
+            served,
             never_resolved,
             lookups: _,
         } = &case.counts;
@@ -440,8 +462,13 @@ impl DnsServfail {
         let whose = by_itself.iter().map(|systems| {
             format!(" The names that never resolved are such that systems look up by themselves ({systems}).")
         });
+        let elsewhere = match *served {
+            0 => String::new(),
+            all if all == case.failed => format!(" All got an answer from another one within {}.", self.fail_over),
+            some => format!(" {some} got an answer from another one within {}.", self.fail_over),
+        };
         let summary = format!(
-            "{} of {} got SERVFAIL.{well} {} asked.{}{} {reason}{behind}",
+            "{} of {} got SERVFAIL.{well} {} asked.{elsewhere}{}{} {reason}{behind}",
             case.failed,
             plural(case.total + own, "answered lookup"),
             case.clients(),

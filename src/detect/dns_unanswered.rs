@@ -52,26 +52,28 @@
 //! # References
 //! resolv.conf(5): `timeout` 5 s, `attempts` 2; RFC 1035 section 4.2.1; RFC 9520 section 3.
 
+mod copies;
 mod names;
 mod types;
 mod waits;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
+use crate::detect::dns_unanswered::copies::behind_translation;
 use crate::detect::dns_unanswered::names::{SCANNER, is_reverse, is_sweep, listed, never_answers};
 use crate::detect::dns_unanswered::types::OneType;
 use crate::detect::dns_unanswered::waits::{Replied, Waits};
 use crate::detect::dns_unanswered::words::{icmp, later};
+use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Answered, Got, asks_resolver, is_hint, lowercase, shown};
 use crate::detect::own_names::{asked_by, system_of};
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::scope::is_site_local;
-use crate::detect::translations::FORWARDED;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead, Service};
@@ -317,7 +319,7 @@ impl Detector for DnsUnanswered {
         for (_, client, name, qtype) in questions.keys() {
             *resolvers.entry((*client, name.clone(), *qtype)).or_default() += 1;
         }
-        let mut waits = Waits::default();
+        let (mut waits, hosts) = (Waits::default(), context.heard.hosts());
         for (question, mut tries) in questions {
             tries.sort_by_key(|one| one.first);
             let asked = (question.1, question.2.clone(), question.3);
@@ -338,7 +340,9 @@ impl Detector for DnsUnanswered {
                 soon && !gave_up(one, next) && !served(one, next)
             };
             let lookups: Vec<&[Tries]> = tries.chunk_by(same).collect();
-            lookups.into_iter().for_each(|lookup| self.lookup(&question, lookup, others, book, &mut waits));
+            for lookup in lookups {
+                self.lookup(&question, lookup, (others, &hosts), book, &mut waits);
+            }
         }
         for (resolver, waited) in waits.sums() {
             book.find_mut(resolver).into_iter().for_each(|case| case.lost = waited);
@@ -490,7 +494,7 @@ impl DnsUnanswered {
         &self,
         question: &Question,
         tries: &[Tries],
-        others: bool,
+        (others, hosts): (bool, &Hosts),
         book: &mut Book<Self>,
         waits: &mut Waits,
     ) {
@@ -505,10 +509,11 @@ impl DnsUnanswered {
             return book.not_judged("the response is recorded before the query, or with other ports");
         }
         let (answered, asked) = (&book.notes.answered, asked_for(name, *qtype));
-        let mut got = answered.after(*client, &asked, from, self.fail_over);
+        let mut got = answered.after_any(hosts.all(*client), &asked, from, self.fail_over);
         // Or it had the answer already, of another that it asked at the same time.
         if matches!(got, Got::Never)
-            && let Got::At(_, resolver) = answered.after(*client, &asked, from - FAIL_OVER, FAIL_OVER)
+            && let Got::At(_, resolver) =
+                answered.after_any(hosts.all(*client), &asked, from - FAIL_OVER, FAIL_OVER)
             && resolver != question.0
         {
             got = Got::At(from, resolver);
@@ -546,30 +551,6 @@ impl DnsUnanswered {
             case.counts.until_answered += time - from;
         }
     }
-}
-
-/// First packets of queries that were recorded before, from another address: forwarded in between, their TTL
-/// is of no use where the whole path is one host.
-fn behind_translation(all: &[((Question, u64), Tries)]) -> BTreeSet<u64> {
-    type Copy<'a> = (&'a Endpoint, &'a str, u16, (u16, u16));
-    let mut copies: BTreeMap<Copy<'_>, Vec<(PacketRef, IpAddr)>> = BTreeMap::new();
-    for (((resolver, client, name, qtype), _), tries) in all {
-        let copy = (resolver, name.as_str(), *qtype, tries.query);
-        copies.entry(copy).or_default().push((tries.first, *client));
-    }
-    let mut behind = BTreeSet::new();
-    for mut sent in copies.into_values() {
-        sent.sort_unstable();
-        for pair in sent.windows(2) {
-            if let [(first, client), (later, other)] = pair
-                && client != other
-                && later.time - first.time <= FORWARDED
-            {
-                behind.insert(later.packet);
-            }
-        }
-    }
-    behind
 }
 
 const NOERROR: u16 = 0;

@@ -2,11 +2,12 @@
 //! because without any, silence is not known; who connected to whom; which addresses resolvers gave for
 //! names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::app::dns::Transaction;
 use crate::detect::answers::{Answers, Visits};
+use crate::detect::hosts::Hosts;
 use crate::detect::lookups::asks_for_name;
 use crate::detect::scope::network;
 use crate::detect::translations::Translations;
@@ -121,28 +122,10 @@ impl Heard {
         all.map(|(address, ..)| *address)
     }
 
-    /// Addresses of hosts that have another one beside: the IPv4 address by its IPv6 addresses. One link
-    /// address sends for them. A router's sends for many of a family, and from networks of many providers.
-    pub(super) fn hosts(&self) -> BTreeMap<IpAddr, IpAddr> {
-        /// Of one host: a global address and some temporary ones (RFC 8981), and those of the link.
-        const MOST: usize = 16;
-        let mut links: BTreeMap<[u8; 6], Vec<IpAddr>> = BTreeMap::new();
-        for (address, _, packets) in self.packets.iter().filter(|(_, _, packets)| packets.sent > 0) {
-            for link in packets.links.iter().filter(|link| **link != [0; 6]) {
-                let senders = links.entry(*link).or_default();
-                senders.truncate(MOST);
-                senders.push(*address);
-            }
-        }
-        let mut hosts = BTreeMap::new();
-        for senders in links.values().filter(|senders| senders.len() <= MOST) {
-            let (v4, v6): (Vec<IpAddr>, Vec<_>) = senders.iter().partition(|address| address.is_ipv4());
-            let providers: BTreeSet<[u8; 4]> = v6.iter().filter_map(provider).collect();
-            if let ([only], ..=1) = (&v4[..], providers.len()) {
-                hosts.extend(v6.into_iter().map(|address| (address, *only)));
-            }
-        }
-        hosts
+    /// Which addresses one host has.
+    pub(super) fn hosts(&self) -> Hosts {
+        let sent = self.packets.iter().filter(|(_, _, packets)| packets.sent > 0);
+        Hosts::new(sent.flat_map(|(address, _, packets)| packets.links.iter().map(|link| (*link, *address))))
     }
 
     /// The capture was made on the host that its clients are: it holds packets that do not leave one.
@@ -188,18 +171,9 @@ impl Heard {
 }
 
 /// An IPv6 address of one host, beyond its link.
-fn is_routed(address: &IpAddr) -> bool {
+pub(super) fn is_routed(address: &IpAddr) -> bool {
     let own = !address.is_unspecified() && !address.is_multicast();
     own && matches!(address, IpAddr::V6(v6) if !v6.is_unicast_link_local())
-}
-
-/// The first 32 bits of a routed IPv6 address: what a registry gives a provider, of which a host may have
-/// several networks after each other, as behind a phone.
-fn provider(address: &IpAddr) -> Option<[u8; 4]> {
-    match address {
-        IpAddr::V6(v6) if is_routed(address) => v6.octets().first_chunk().copied(),
-        _ => None,
-    }
 }
 
 /// Between hosts of two IPv6 networks, neither of which is the link itself.

@@ -13,7 +13,7 @@
 //!
 //! The limit lies between the longest survived and the shortest fatal pause of the service.
 //!
-//! It is a warning when `connections` or more died, all after longer pauses than any that was survived, and
+//! It is a warning when `connections` or more died of data, and not of a keep-alive, all after longer pauses than any that was survived, and
 //! the service answered other packets later. Their pauses lasted `idle` or more, or connections that opened
 //! after the first death died in the same way. Otherwise it is information.
 //!
@@ -92,6 +92,8 @@ counts! {
     /// What a case counts beside its flows.
     struct Deaths {
         tries: u64,
+        /// Connections that data met dead, and not a keep-alive.
+        met_by_data: u64,
         shortest_died_ms: Least,
         longest_died_ms: Most,
         first_death: Earliest,
@@ -170,6 +172,7 @@ impl Detector for IdleTimeout {
         case.lost += last.time - pause.after.time;
         let counts = &mut case.counts;
         counts.tries += u64::from(fatal.tries);
+        counts.met_by_data += u64::from(pause.with == Breaker::Data);
         counts.shortest_died_ms.add(millis(pause.length()));
         counts.longest_died_ms.add(millis(pause.length()));
         counts.first_death.add(pause.after.time);
@@ -220,7 +223,9 @@ impl Detector for IdleTimeout {
         let answers = lived.last_heard.get() > Some(first_death);
         let again = counts.last_start.get() > Some(first_death);
         let long = Span::millis(shortest as i64) >= self.idle;
-        let warns = case.failed >= self.connections && in_order && answers && (long || again);
+        // A keep-alive finds out before anybody asks for something.
+        let met = counts.met_by_data;
+        let warns = met >= self.connections && in_order && answers && (long || again);
         let seconds = |millis: u64| Span::millis(millis as i64).to_string();
         let title = match death {
             Death::Silent => format!("{server} no longer answers connections that were idle"),
@@ -243,7 +248,12 @@ impl Detector for IdleTimeout {
             _ => format!(" Another connection survived {}.", seconds(survived)),
         };
         let later = if answers { " The service answered other packets later." } else { "" };
-        let summary = format!("{flows} of {} {what} after a pause of {range}.{limit}{later}", case.clients());
+        let found = match met {
+            0 => " Keep-alives found that out, and no data was lost.",
+            _ => "",
+        };
+        let summary =
+            format!("{flows} of {} {what} after a pause of {range}.{found}{limit}{later}", case.clients());
         // New connections work: it is a failure in part, however many wait.
         let severity = if warns { Severity::Warning } else { Severity::Info };
         let confidence = if warns { Confidence::Likely } else { Confidence::Possible };
@@ -375,6 +385,32 @@ mod tests {
             works(lab, 5432, 500_000);
         });
         one(&findings, "silent", Severity::Info);
+    }
+
+    /// Chrome asks every 45 s whether an idle connection is still there; when it is not, nobody misses it.
+    #[test]
+    fn what_a_keep_alive_finds_dead_costs_nobody_anything() {
+        for (asks, severity) in [(false, Severity::Info), (true, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..3 {
+                    let mut talk = pauses(lab, 443, 500 + number * 900, 45);
+                    if asks {
+                        reset(lab, &mut talk);
+                        continue;
+                    }
+                    let mut probe = talk.segment(CLIENT, ACK, b"");
+                    probe.seq = probe.seq.wrapping_sub(1);
+                    talk.record(&mut lab.capture, &probe);
+                    talk.turn(CLIENT);
+                    let mut reset = talk.segment(SERVER, RST, b"");
+                    reset.seq = talk.ends[CLIENT].expects;
+                    talk.record(&mut lab.capture, &reset);
+                }
+                works(lab, 443, 500_000);
+            });
+            let finding = one(&findings, "reset", severity);
+            assert_eq!(finding.summary.contains("Keep-alives found that out"), !asks, "{}", finding.summary);
+        }
     }
 
     /// Longer pauses were survived: it was not the length.

@@ -125,6 +125,23 @@ impl Answered {
         }
     }
 
+    /// The same by any of the client's addresses.
+    pub(super) fn after_any(
+        &self,
+        clients: impl Iterator<Item = IpAddr>,
+        name: &str,
+        from: Timestamp,
+        within: Span,
+    ) -> Got {
+        let mut all: Vec<Got> = clients.map(|client| self.after(client, name, from, within)).collect();
+        all.sort_by_key(|got| match got {
+            Got::At(time, _) => (0, *time),
+            Got::Unknown => (1, from),
+            Got::Never => (2, from),
+        });
+        all.first().copied().unwrap_or(Got::Never)
+    }
+
     /// The first answer from `from` on, in a few seconds.
     pub(super) fn after(&self, client: IpAddr, name: &str, from: Timestamp, within: Span) -> Got {
         let (asked, until) = (hash_of(&(client, name)), from + within);

@@ -17,6 +17,7 @@ mod evidence;
 mod explains;
 mod finding;
 mod heard;
+mod hosts;
 mod lookups;
 mod merge;
 mod own_names;

@@ -356,8 +356,7 @@ impl Detector for Retransmission {
         };
         let warned: BTreeMap<Self::Key, Sent> = book.cases().filter_map(warned).collect();
         let hosts = context.heard.hosts();
-        let host = |client: &IpAddr| hosts.get(client).copied().unwrap_or(*client);
-        let client = |case: &Case<Losses>| case.affected.clients.only().map(host);
+        let client = |case: &Case<Losses>| case.affected.clients.only().map(|client| hosts.of(*client));
         let mut servers: BTreeMap<(IpAddr, Direction), BTreeSet<IpAddr>> = BTreeMap::new();
         for ((server, direction), case) in book.cases().filter(|(key, _)| warned.contains_key(key)) {
             if let Some(client) = client(case) {

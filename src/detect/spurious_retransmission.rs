@@ -15,14 +15,16 @@
 //! - `delay`: the timer ran out, and the answer to the first copy came after the repeat.
 //! - `acknowledgement`: the timer or a tail loss probe, and the first copy was never acknowledged by itself:
 //!   its ACK was lost, or came too late.
-//! - `reordering`: duplicate ACKs for what was only overtaken.
+//! - `reordering`: duplicate ACKs for what was only overtaken, or no sign of a cause, and the first copy
+//!   came behind later segments.
 //!
 //! Each duplicate SACK of a range proves one repeat of it.
 //!
 //! It is information. It is a warning from `least` needless repeats on, when they are `share` of the
 //! direction's segments; and when the receiver reports two repeats or more of the same data, the last of
 //! them sent `held` after the first copy, and no ACK of it had come. Where it is so for three hosts and one
-//! client, by all its addresses, its line held the ACKs back: that is one finding.
+//! client, by all its addresses, its line held the ACKs back: that is one finding. Where what overtakes one
+//! another makes two services or more repeat so much to one client, it is one, too.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
@@ -39,7 +41,7 @@
 
 mod stall;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::stall::stalled_clients;
 use crate::detect::retransmission::is_replayed;
@@ -134,10 +136,12 @@ impl Needless {
         Span(self.held[0].get().min(i64::MAX as u64) as i64)
     }
 
-    fn add(&mut self, event: &TcpEvent) {
+    /// Takes a repeat; `overtaken`: the first copy came behind later segments.
+    fn add(&mut self, event: &TcpEvent, overtaken: bool) {
         self.bytes += u64::from(event.length);
         match (event.kind, event.spurious) {
             (EventKind::FastRetransmission, _) => self.by_reordering += 1,
+            (EventKind::Retransmission, _) if overtaken => self.by_reordering += 1,
             (_, Some(SpuriousProof::EarlierEcho | SpuriousProof::EarlyAck)) => self.by_delay += 1,
             _ => self.by_acknowledgement += 1,
         }
@@ -199,7 +203,10 @@ impl Detector for SpuriousRetransmission {
             let events = || needless().filter(|event| event.at.packet < reset);
             case.flow_events(flow, events().map(|event| event.at));
             case.counts.repeats += repeats;
-            events().for_each(|event| case.counts.add(event));
+            let own = tcp.events.iter().filter(|event| event.direction == direction);
+            let late = own.filter(|event| event.kind == EventKind::Reordered);
+            let overtaken: BTreeSet<u32> = late.map(|event| event.seq.0).collect();
+            events().for_each(|event| case.counts.add(event, overtaken.contains(&event.seq.0)));
             for waited in held(events()).filter(|waited| *waited >= self.held) {
                 case.counts.held[0].add(waited.0.unsigned_abs());
             }
@@ -208,7 +215,10 @@ impl Detector for SpuriousRetransmission {
     }
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
-        stalled_clients(book, context.heard, self.held)
+        let hosts = context.heard.hosts();
+        let mut concluded = stalled_clients(book, &hosts, self.held);
+        concluded.extend(self.overtaken_clients(book, &hosts));
+        concluded
     }
 
     fn judge(
@@ -241,14 +251,20 @@ impl Detector for SpuriousRetransmission {
             kinds.join(", "),
         );
         let title = format!("{} {way} {server} repeated without need", plural(needless.repeats, "segment"));
-        let many = needless.repeats >= self.least && share(needless.repeats, segments) >= self.share;
-        let costs = many || held >= self.held;
+        let costs = self.is_many(needless, segments) || held >= self.held;
         Some(
             Draft::new(needless.cause(), title, summary)
                 .severity(if costs { Severity::Warning } else { Severity::Info })
                 .direction(*direction)
                 .count("segments", segments),
         )
+    }
+}
+
+impl SpuriousRetransmission {
+    /// So many that the sender works with a fraction of its window.
+    fn is_many(&self, needless: &Needless, segments: u64) -> bool {
+        needless.repeats >= self.least && share(needless.repeats, segments) >= self.share
     }
 }
 

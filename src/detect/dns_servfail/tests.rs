@@ -209,3 +209,22 @@ fn names_that_a_system_asks_for_by_itself_are_no_outage() {
     assert!(finding.summary.contains("It answered 1 lookup for zones of its own"), "{}", finding.summary);
     one(&findings("www.shop.example"), "", Severity::Critical);
 }
+
+/// One resolver fails, and the other one answers so many milliseconds later, over the other IP version.
+#[test]
+fn what_another_resolver_answers_at_once_is_information() {
+    for (later, severity) in [(70, Severity::Info), (4_000, Severity::Critical)] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..5u16 {
+                let (at, name) = (1_000_000 + u64::from(number) * 60_000_000, "m.shop.example");
+                let (client, resolver) = ((lab.v6(1, 7), 41_000 + number), (lab.v6(2, 53), 53));
+                lab.udp(at, client, resolver, &dns::query(number, name, dns::A));
+                lab.udp(at + 9_000, resolver, client, &dns::response(number, name, dns::A, 2, &[]));
+                lab.asks(at + later * 1_000, 7, lab.resolver(), (name, dns::A), 0, &[[10, 77, 2, 80]]);
+            }
+        });
+        let finding = one(&findings, "", severity);
+        let said = "All got an answer from another one within 1.00 s.";
+        assert_eq!(finding.summary.contains(said), later < 1_000, "{}", finding.summary);
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::detect::hosts::Hosts;
 use crate::detect::missing_syn_ack::sweeps::waited;
 use crate::detect::missing_syn_ack::wait::slowest;
 use crate::detect::missing_syn_ack::{Attempts, MissingSynAck, Outcome};
@@ -29,9 +30,6 @@ const HOLDS: [&str; 2] = [
     "the client's line holds packets back for seconds: a full queue, a radio link, a fail-over",
     "a device that all of it passes is overloaded",
 ];
-
-/// Addresses of one client are one (see [`Heard::hosts`]).
-type Hosts = BTreeMap<IpAddr, IpAddr>;
 
 /// What one client waited for.
 struct Line {
@@ -96,7 +94,7 @@ fn beside(book: &mut Book<MissingSynAck>, hosts: &Hosts, lines: &mut [Line]) {
 
 /// The one client of a case.
 fn client(case: &Case<Attempts>, hosts: &Hosts) -> Option<IpAddr> {
-    case.affected.clients.only().map(|client| hosts.get(client).copied().unwrap_or(*client))
+    case.affected.clients.only().map(|client| hosts.of(*client))
 }
 
 /// When answers of several hosts to one client were held back.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::detect::answers::NamesOf;
+use crate::detect::hosts::Hosts;
 use crate::detect::missing_syn_ack::need::{
     SPARE, asks_from_link_local, has_dynamic_ports, is_one_of_many, is_poll, is_spare, is_unheard,
 };
@@ -51,13 +52,13 @@ pub(super) fn neighbour((server, outcome): &(Endpoint, Outcome), case: &Case<Att
 pub(super) fn namesakes(
     book: &Book<MissingSynAck>,
     names: &NamesOf<'_>,
-    hosts: &BTreeMap<IpAddr, IpAddr>,
+    hosts: &Hosts,
 ) -> BTreeMap<Endpoint, Neighbour> {
     let silent = || book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Silent);
     let mut of_name: BTreeMap<(IpAddr, &str, u16), Vec<Endpoint>> = BTreeMap::new();
     for ((server, _), case) in silent() {
         let Some(client) = case.affected.clients.only() else { continue };
-        let client = hosts.get(client).copied().unwrap_or(*client);
+        let client = hosts.of(*client);
         for name in names.get(&server.address).into_iter().flatten() {
             of_name.entry((client, *name, server.port)).or_default().push(*server);
         }

@@ -1,15 +1,20 @@
-//! Acknowledgements of several servers that one client's line holds back.
+//! What one client's end makes several servers repeat: ACKs that it holds back, segments that overtake one
+//! another there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::detect::spurious_retransmission::{Needless, SpuriousRetransmission};
+use crate::detect::hosts::Hosts;
+use crate::detect::spurious_retransmission::{Cause, Needless, SpuriousRetransmission};
 use crate::detect::*;
-use crate::dissect::Direction;
+use crate::dissect::{Direction, Endpoint};
 use crate::time::Span;
 
 /// Hosts whose ACKs come late, from which what they share is the way to their client. A judgement.
 const SEVERAL: usize = 3;
+
+/// Services whose segments overtake one another, from which the client's end is what they share. A judgement.
+const TOGETHER: u64 = 2;
 
 /// A client, by one of its addresses, and the direction of the data that was held back.
 type Way = (IpAddr, Direction);
@@ -17,13 +22,12 @@ type Way = (IpAddr, Direction);
 /// What one line made several services repeat, as one finding for each client.
 pub(super) fn stalled_clients(
     book: &mut Book<SpuriousRetransmission>,
-    heard: &Heard,
+    hosts: &Hosts,
     held: Span,
 ) -> Vec<Concluded<SpuriousRetransmission>> {
-    let addresses = heard.hosts();
     let way = |direction: Direction, case: &Case<Needless>| -> Option<Way> {
         let client = case.affected.clients.only().filter(|_| case.counts.held() >= held)?;
-        Some((addresses.get(client).copied().unwrap_or(*client), direction))
+        Some((hosts.of(*client), direction))
     };
     let mut servers: BTreeMap<Way, BTreeSet<IpAddr>> = BTreeMap::new();
     for ((server, direction), case) in book.cases() {
@@ -35,6 +39,59 @@ pub(super) fn stalled_clients(
     let groups =
         book.group(1, |(_, direction), case| way(*direction, case).filter(|way| servers.contains_key(way)));
     groups.into_iter().map(stall).collect()
+}
+
+impl SpuriousRetransmission {
+    /// What came from several hosts to one client in another order, and was repeated for that.
+    pub(super) fn overtaken_clients(&self, book: &mut Book<Self>, hosts: &Hosts) -> Vec<Concluded<Self>> {
+        let segments: BTreeMap<Endpoint, [u64; 2]> =
+            book.totals().map(|(server, _, sent)| (*server, sent.segments)).collect();
+        let sent = |(server, direction): &(Endpoint, Direction)| {
+            segments.get(server).map_or(0, |segments| segments[direction.index()])
+        };
+        let client = |key: &(Endpoint, Direction), case: &Case<Needless>| {
+            let overtaken = matches!(case.counts.cause(), Cause::Reordering) && key.1 == Direction::ToClient;
+            let client = case.affected.clients.only().filter(|_| overtaken)?;
+            self.is_many(&case.counts, sent(key)).then(|| hosts.of(*client))
+        };
+        let mut of_clients: BTreeMap<IpAddr, u64> = BTreeMap::new();
+        for (key, case) in book.cases() {
+            client(key, case).into_iter().for_each(|of| *of_clients.entry(of).or_default() += sent(key));
+        }
+        let groups = book.group(TOGETHER, client);
+        let finding = |CaseGroup { by: client, cases, case }| {
+            overtaken(CaseGroup { by: client, cases, case }, of_clients.get(&client).copied().unwrap_or(0))
+        };
+        groups.into_iter().map(finding).collect()
+    }
+}
+
+/// What one client got from several services, in `segments`.
+fn overtaken(group: CaseGroup<IpAddr, Needless>, segments: u64) -> Concluded<SpuriousRetransmission> {
+    let CaseGroup { by: client, cases, case } = group;
+    let services = plural(cases, "service");
+    let repeats = plural(case.counts.repeats, "segment");
+    let summary = format!(
+        "{} repeated data to {client} that had arrived, {} among {}, {} of them after later segments had \
+         come first.",
+        plural(case.flows(), "connection"),
+        plural(case.counts.repeats, "repeat"),
+        plural(segments, "segment"),
+        case.counts.by_reordering,
+    );
+    let title = format!("{repeats} of {services} to {client} repeated without need");
+    let draft = Draft::new(Cause::Reordering, title, summary)
+        .severity(Severity::Warning)
+        .direction(Direction::ToClient)
+        .services(cases)
+        .count("services", cases)
+        .count("segments", segments)
+        .subject(Subject { client: Some(client.to_string()), server: None, port: None, ..Subject::of(&case) })
+        .could_be([
+            "the receiving host, or its card, takes packets from several queues",
+            "the receiver's line balances by packet",
+        ]);
+    (draft, case)
 }
 
 fn stall(group: CaseGroup<Way, Needless>) -> Concluded<SpuriousRetransmission> {
@@ -71,7 +128,7 @@ mod tests {
     use super::*;
     use crate::detect::testing::{in_traffic, one};
     use crate::support::filler;
-    use crate::support::tcp::{CLIENT, SERVER};
+    use crate::support::tcp::{ACK, CLIENT, SERVER};
 
     const NAME: &str = SpuriousRetransmission::RULE.name;
 
@@ -107,5 +164,47 @@ mod tests {
             assert!(finding.summary.contains("had arrived, 8 times"), "{}", finding.summary);
         }
         assert_eq!(stalled(2, 100).len(), 2);
+    }
+
+    /// Answers of so many hosts, in which each third segment comes behind the next one, and comes again when
+    /// the ACK for all has passed.
+    fn overtaking(hosts: u8) -> Vec<Finding> {
+        in_traffic(NAME, |lab| {
+            for host in 0..hosts {
+                let mut talk =
+                    lab.talk(7, (20 + host, 443), 1_000 + 9_000 * u64::from(host), [30, 8_000]);
+                talk.handshake(&mut lab.capture);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"GET / HTTP/1.1\r\n\r\n");
+                talk.turn(CLIENT);
+                for round in 0..25 {
+                    let late = talk.segment(SERVER, ACK, &filler(round, 900));
+                    talk.sent(&late);
+                    let above = talk.segment(SERVER, ACK, &filler(round + 90, 900));
+                    talk.record(&mut lab.capture, &above);
+                    talk.sent(&above);
+                    talk.wait(90);
+                    let edge = talk.ends[SERVER].next;
+                    talk.ack(&mut lab.capture, CLIENT, &[(edge.wrapping_sub(900), edge)]);
+                    talk.record(&mut lab.capture, &late);
+                    talk.received(&late);
+                    talk.received(&above);
+                    talk.wait(60);
+                    talk.ack(&mut lab.capture, CLIENT, &[]);
+                    talk.wait(2_000);
+                    talk.resend(&mut lab.capture, &late);
+                    talk.ack(&mut lab.capture, CLIENT, &[(late.seq, late.seq.wrapping_add(900))]);
+                    talk.wait(9_000);
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn segments_that_overtake_one_another_at_one_client_are_one_finding() {
+        let finding = one(&overtaking(1), "reordering", Severity::Warning).clone();
+        assert!(finding.summary.contains("after later segments had come first"), "{}", finding.summary);
+        let findings = overtaking(3);
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        assert!(findings[0].title.contains("of 3 services to 10."), "{}", findings[0].title);
     }
 }
