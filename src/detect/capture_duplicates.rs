@@ -314,6 +314,34 @@ mod tests {
         }
     }
 
+    /// Devices on the way encrypt the payload, which makes it longer, and decrypt it. The capture has all.
+    #[test]
+    fn what_is_changed_on_its_way_is_one_packet() {
+        let mut capture = Capture::default();
+        let mut lab = Lab::new(Capture::default(), 77);
+        let mut talk = lab.talk(7, (9, 502), 10, [30, 60_000]);
+        talk.handshake(&mut capture);
+        for number in 0..8u32 {
+            let plain = talk.segment(CLIENT, ACK, &filler(number, 33));
+            let hidden = Segment { mac: [2, 0x42, 0, 0, 0, 9], payload: filler(number, 256), ..plain.clone() };
+            let again = Segment { mac: [2, 0x42, 0, 0, 0, 10], ..plain.clone() };
+            for one in [&plain, &hidden, &again] {
+                talk.record(&mut capture, one);
+                talk.wait(20_000);
+            }
+            talk.sent(&plain);
+            talk.received(&plain);
+            talk.turn(CLIENT);
+            talk.ack(&mut capture, SERVER, &[]);
+        }
+        let file = [("pcap", capture.pcap())];
+        let found = in_files(NAME, &file);
+        assert_eq!(found.first().map(|finding| finding.counts[0].value), Some(16), "{found:#?}");
+        for rule in ["retransmission", "spurious_retransmission", "capture_loss"] {
+            assert!(in_files(rule, &file).is_empty(), "{rule}");
+        }
+    }
+
     /// A part of a super-frame that a duplicate ACK asked for, in the same millisecond: it was sent again.
     #[test]
     fn a_piece_that_was_asked_for_is_sent_again() {

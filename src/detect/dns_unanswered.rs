@@ -449,9 +449,16 @@ impl Detector for DnsUnanswered {
             Severity::Info
         };
         let nobody = is_site_local(resolver.address);
+        let reverse = names.iter().all(|name| is_reverse(name)) && !several;
+        let scanners = || context.heard.visits.scanners();
         let severity = match own {
             Some(_) if !several => Severity::Info,
             Some(_) => severity.min(Severity::Warning),
+            // A program that names what it sees, as a scanner does, and no person.
+            None if reverse && case.affected.clients.iter().all(|client| scanners().contains_key(client)) => {
+                Severity::Info
+            }
+            None if reverse => severity.min(Severity::Warning),
             // It has another resolver again.
             None if nobody && book.totals().any(|(_, _, asked)| asked.answered > 0) => Severity::Info,
             None if nobody => severity.min(Severity::Warning),

@@ -14,6 +14,10 @@ use crate::detect::translations::Translations;
 use crate::detect::{Bounded, Distinct, Merge, merged};
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, FlowHead};
+use crate::time::Span;
+
+/// Connect time with a repeated SYN, from which it is late: the first time-out (RFC 6298 section 2.1).
+const LATE: Span = Span::secs(1);
 
 merged! {
     /// What is known of an address.
@@ -39,6 +43,8 @@ merged! {
         packets: Bounded<IpAddr, Packets, { 1 << 16 }>,
         /// Link addresses that packets were sent to, groups left out.
         links: Bounded<[u8; 6], (), { 1 << 14 }>,
+        /// Hosts whose SYN-ACK reached a client late, after the client had repeated its SYN.
+        late: Bounded<IpAddr, Distinct<IpAddr, 4>, { 1 << 12 }>,
         /// Flows of an address that only its own host sees (RFC 7335).
         within_host: u64,
         /// Connections by client and server address.
@@ -66,6 +72,13 @@ impl Heard {
     pub fn flow(&mut self, flow: &Flow) {
         self.visits.flow(flow);
         self.translations.flow(flow);
+        if let Some(tcp) = &flow.tcp
+            && tcp.handshake.syn_count > 1
+            && tcp.handshake.connect_time.is_some_and(|time| time >= LATE)
+            && let Some(hosts) = self.late.count(flow.client.address)
+        {
+            hosts.add(flow.server.address);
+        }
         let [to_server, to_client] = Direction::BOTH.map(|direction| flow.half(direction).packets);
         if to_server + to_client == 0 {
             return;
@@ -126,6 +139,13 @@ impl Heard {
     pub(super) fn hosts(&self) -> Hosts {
         let sent = self.packets.iter().filter(|(_, _, packets)| packets.sent > 0);
         Hosts::new(sent.flat_map(|(address, _, packets)| packets.links.iter().map(|link| (*link, *address))))
+    }
+
+    /// Several hosts answer it late: what is slow is its line.
+    pub(super) fn has_slow_line(&self, client: IpAddr) -> bool {
+        /// As many as are one finding of `missing_syn_ack`.
+        const HOSTS: u64 = 3;
+        self.late.get(&client).is_some_and(|(_, hosts)| hosts.count() >= HOSTS)
     }
 
     /// The capture was made on the host that its clients are: it holds packets that do not leave one.

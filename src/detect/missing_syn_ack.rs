@@ -231,6 +231,8 @@ merged! {
         /// Services that clients asked again and again, and that are findings of their own; late ones of
         /// the same name.
         silent: Distinct<Endpoint, 512>,
+        /// Services whose SYNs were repeated, and refused at last: connection_refused warns of that.
+        given_up: Distinct<Endpoint, 64>,
         /// Connections that began before the capture, and one direction of which is not in it.
         one_way: u64,
     }
@@ -321,6 +323,9 @@ impl Detector for MissingSynAck {
         };
         let trips = tcp.sides.iter().filter_map(|side| side.min_rtt);
         let trips = trips.fold(Span::ZERO, |sum, trip| Span(sum.0.saturating_add(trip.0)));
+        if handshake.outcome == HandshakeOutcome::Refused && handshake.syn_count > 1 && waited >= self.late {
+            book.notes.given_up.add(flow.server);
+        }
         let Some(outcome) = self.outcome(tcp, waited, trips) else { return };
         if outcome == Outcome::AckLost && tcp.side(Direction::ToServer).data_segments > 0 {
             return; // Its data was not acknowledged, either: asymmetric_flow says so.

@@ -15,6 +15,8 @@
 //!   from `warning_seconds` without progress. Where the SYNs are not captured, a tail loss probe whose first
 //!   copy passed the capture point counts for the latter only: its ACK may have been late, and nothing lost.
 //!   With SACK the receiver would have reported a duplicate (RFC 2883).
+//! - Of one service, it is information where most repeats were proven unnecessary, and data that arrived was
+//!   not acknowledged for `warning_seconds`: `spurious_retransmission` warns of that.
 //! - A first copy whose checksum holds for the bytes of its repeat, and not for its own, was damaged on the
 //!   way. Its receiver discarded it.
 //! - Data that was sent `4` times over 3 s, in a capture without a packet of the other side, is information.
@@ -51,6 +53,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::detect::retransmission::unheard::{unanswered, unheard};
+use crate::detect::spurious_retransmission::held;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{EventKind, Flow, HandshakeOutcome, LossPlace, Reset, TcpEvent, TcpFlow};
@@ -156,6 +159,8 @@ counts! {
         lost_after_capture: u64,
         /// How long the affected transfers took.
         transfers: Span,
+        /// The longest time without an ACK of data that arrived more than twice, nanoseconds.
+        held: [Most; 1],
         /// Connections without a packet of the other side, tries of their data, and how long.
         unheard: u64,
         unheard_tries: u64,
@@ -336,6 +341,9 @@ impl Detector for Retransmission {
             losses.unclassified += repeats.unclassified;
             losses.spurious += repeats.spurious;
             losses.path_mtu += repeats.path_mtu;
+            for waited in held(events()) {
+                losses.held[0].add(waited.0.unsigned_abs());
+            }
             losses.corrupted += repeats.corrupted;
             losses.lost_before_capture += repeats.lost_before;
             losses.lost_after_capture += repeats.lost_after;
@@ -392,7 +400,12 @@ impl Detector for Retransmission {
         }
         let sent = book.total(&server).1.cloned().unwrap_or_default();
         let timed = context.totals.clock_fault().is_none();
-        Some(self.draft(case, &format!("{} {server}", way(direction)), direction, &sent, timed))
+        let draft = self.draft(case, &format!("{} {server}", way(direction)), direction, &sent, timed);
+        // ACKs that are held back for so long explain the rest of the repeats (see `spurious_retransmission`).
+        let Losses { spurious, held, .. } = &case.counts;
+        let held = held[0].get() >= self.warning_seconds.0.unsigned_abs();
+        let late = held && 2 * spurious > case.counts.repeats();
+        Some(if late { draft.severity(Severity::Info) } else { draft })
     }
 }
 

@@ -23,7 +23,7 @@
 //! It is information. It is a warning from `least` needless repeats on, when they are `share` of the
 //! direction's segments; and when the receiver reports two repeats or more of the same data, the last of
 //! them sent `held` after the first copy, and no ACK of it had come. Where it is so for three hosts and one
-//! client, by all its addresses, its line held the ACKs back: that is one finding. Where what overtakes one
+//! client, by all its addresses, its line held the ACKs back: that and all else that came again without need is one finding. Where what overtakes one
 //! another makes two services or more repeat so much to one client, it is one, too.
 //!
 //! # What it leaves alone
@@ -43,7 +43,6 @@ mod stall;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::stall::stalled_clients;
 use crate::detect::retransmission::is_replayed;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -216,7 +215,7 @@ impl Detector for SpuriousRetransmission {
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let hosts = context.heard.hosts();
-        let mut concluded = stalled_clients(book, &hosts, self.held);
+        let mut concluded = self.stalled_clients(book, &hosts);
         concluded.extend(self.overtaken_clients(book, &hosts));
         concluded
     }
@@ -270,7 +269,7 @@ impl SpuriousRetransmission {
 
 /// How long data was not acknowledged of which several copies arrived: from the first to the last of them.
 /// What an ACK had covered before the repeat has another proof.
-fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Span> {
+pub(super) fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Span> {
     let mut copies: BTreeMap<u32, (u64, Span)> = BTreeMap::new();
     for event in events.filter(|event| event.spurious == Some(SpuriousProof::DuplicateSack)) {
         let (repeats, waited) = copies.entry(event.seq.0).or_default();

@@ -18,6 +18,7 @@
 //! Sessions of the same server that went well set the failing apart: by name, or by the size of what had to
 //! arrive.
 //!
+//! One handshake of a client that three hosts and more answer late is information: it is the client's line.
 //! Without a server name it is a warning at most, and information for one client alone: a probe. It is
 //! information when the client is the silent one: a person may be asked for a certificate.
 //!
@@ -36,6 +37,7 @@
 //! RFC 9293 section 3.10.7.1 (the number of a RST is that of the segment it answers).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::app::tls::TlsSession;
 use crate::detect::*;
@@ -52,6 +54,8 @@ thresholds! {
     }
 }
 
+/// What explains one handshake of a client whose SYNs many answer late.
+const LINE: &str = "the client's line loses packets, or holds them back: others answer it late, too";
 const NEXT_SERVER: &[&str] = &[
     "look at the server at that time: threads, entropy, lookups of names and certificates, its own upstreams",
     "try another server name, and none: openssl s_client -connect HOST:PORT -servername NAME",
@@ -192,7 +196,7 @@ impl Detector for TlsStall {
         case.show(0, flow.id, || evidence(flow, tls, tcp, &negotiation));
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut servers: BTreeMap<Endpoint, Handshakes> = BTreeMap::new();
         for ((server, _), _, handshakes) in book.totals() {
             servers.entry(*server).or_default().absorb(handshakes.clone());
@@ -203,7 +207,12 @@ impl Detector for TlsStall {
             case.total = total;
             let same = same.cloned().unwrap_or_default();
             let all = servers.get(&server.0).cloned().unwrap_or_default();
-            (draft(&server, missing, &case, &same, &all), case)
+            let mut draft = draft(&server, missing, &case, &same, &all);
+            let slow = |client: &IpAddr| context.heard.has_slow_line(*client);
+            if case.failed == 1 && case.affected.clients.only().is_some_and(slow) {
+                draft = draft.severity(Severity::Info).could_first_be(LINE);
+            }
+            (draft, case)
         });
         concluded.collect()
     }
@@ -366,7 +375,7 @@ mod tests {
     use super::*;
     use crate::detect::testing::{fires, in_traffic, one, says_nothing, silent};
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, Talk};
+    use crate::support::tcp::{ACK, CLIENT, FIN, RST, SERVER, SYN, Talk};
     use crate::support::tls;
 
     const NAME: &str = TlsStall::RULE.name;
@@ -557,5 +566,23 @@ mod tests {
             talk.close(&mut lab.capture);
         });
         one(&findings, "server_hello", Severity::Info);
+    }
+
+    /// A handshake stops while so many hosts answer the client's SYNs late.
+    #[test]
+    fn one_stop_on_a_slow_line_is_the_lines() {
+        for (slow, severity) in [(3, Severity::Info), (1, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                for host in 0..slow {
+                    let mut talk = lab.talk(20, (40 + host, 80), 900 + 90 * u64::from(host), [30, 500]);
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_500_000);
+                    lab.http(&mut talk, 300);
+                }
+                unanswered(lab, 1, "api.shop.example", 8_000);
+            });
+            one(&findings, "server_hello", severity);
+        }
     }
 }

@@ -260,6 +260,24 @@ impl Copies {
         original
     }
 
+    /// The packet that `packet` was before something on its way changed its payload, as a device does that
+    /// encrypts it: no sender gives two segments one identification. For packets whose first byte was captured
+    /// before.
+    pub(super) fn changed(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Option<PacketRef> {
+        if ip.id == 0 || !self.counting_ids {
+            return None;
+        }
+        let seen = Seen::new(packet, ip, tcp);
+        let same = |earlier: &&Seen| {
+            let apart = (seen.at.time - earlier.at.time).abs();
+            let alike = (earlier.id, earlier.range.0, earlier.reply) == (seen.id, seen.range.0, seen.reply);
+            alike && earlier.range.1 != earlier.range.0 && earlier.way != seen.way && apart <= SAME_ID
+        };
+        let original = self.recent.iter().rev().find(same).map(|whole| whole.at);
+        self.found += u64::from(original.is_some());
+        original
+    }
+
     fn is_copy(
         &self,
         earlier: &Seen,

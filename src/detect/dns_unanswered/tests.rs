@@ -654,3 +654,21 @@ fn addresses_that_a_box_has_after_each_other_are_one_resolver() {
         assert_eq!(findings.len(), found, "{findings:#?}");
     }
 }
+
+/// A scanner looks for the names of what it finds, beside a person's lookup.
+#[test]
+fn reverse_names_alone_are_no_outage() {
+    for (last, severity) in
+        [("9.1.77.10.in-addr.arpa", Severity::Warning), ("www.shop.example", Severity::Critical)]
+    {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 1..9 {
+                let name = format!("{number}.1.77.10.in-addr.arpa");
+                unanswered(lab, number * 12_000, if number < 8 { &name } else { last });
+            }
+            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
+            lab.http(&mut talk, 300);
+        });
+        one(&findings, "silent", severity);
+    }
+}

@@ -137,7 +137,7 @@ mod tests {
     use crate::detect::missing_syn_ack::tests::{NAME, asks, elsewhere};
     use crate::detect::testing::{in_traffic, one};
     use crate::support::scenes::Lab;
-    use crate::support::tcp::{ACK, CLIENT, SERVER, SYN, Segment, Talk};
+    use crate::support::tcp::{ACK, CLIENT, RST, SERVER, SYN, Segment, Talk};
 
     /// A program asks for a device that is gone, every half a minute, while its host does other things.
     #[test]
@@ -392,6 +392,33 @@ mod tests {
                 elsewhere(lab, 90_000);
             });
             one(&findings, "silent", severity);
+        }
+    }
+
+    /// A gateway gives up for the server after its client has asked again and again; one gets through.
+    #[test]
+    fn what_is_late_beside_what_is_refused_at_last_is_told_once() {
+        for (refuses, most) in [(false, Severity::Warning), (true, Severity::Info)] {
+            let findings = in_traffic(NAME, |lab| {
+                elsewhere(lab, 10);
+                for number in 0..3 {
+                    let mut talk = lab.talk(7, (9, 80), 900 + 9_000 * number, [30, 500]);
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    for _ in 0..3 {
+                        talk.record(&mut lab.capture, &syn);
+                        talk.wait(1_100_000);
+                    }
+                    if refuses && number > 0 {
+                        talk.sent(&syn);
+                        talk.received(&syn);
+                        talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+                    } else {
+                        lab.http(&mut talk, 300);
+                    }
+                }
+                elsewhere(lab, 90_000);
+            });
+            one(&findings, "late", most);
         }
     }
 }

@@ -158,7 +158,7 @@ pub(super) fn neighbours(
     (if unheard { draft.gate(QualityIssue::OneWay.gate(UNHEARD)) } else { draft }, case)
 }
 
-/// Services that a client asked again and again in vain, and late ones that have a name in common with one.
+/// Services that a client asked again and again in vain, or got a refusal from at last, and late ones that have a name in common with one.
 pub(super) fn lost<const MOST: usize>(
     book: &Book<MissingSynAck>,
     names: &NamesOf<'_>,
@@ -168,11 +168,12 @@ pub(super) fn lost<const MOST: usize>(
         let port = server.port;
         names.get(&server.address).into_iter().flatten().map(move |name| (port, *name))
     };
-    for ((server, outcome), case) in book.cases() {
-        if *outcome == Outcome::Silent && case.severity(case.counts.repeated) > Severity::Info {
-            lost.add(*server);
-            lost_names.extend(names(server));
-        }
+    let silent = book.cases().filter(|((_, outcome), case)| {
+        *outcome == Outcome::Silent && case.severity(case.counts.repeated) > Severity::Info
+    });
+    for server in silent.map(|((server, _), _)| server).chain(book.notes.given_up.iter()) {
+        lost.add(*server);
+        lost_names.extend(names(server));
     }
     for ((server, _), _) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Late) {
         if names(server).any(|name| lost_names.contains(&name)) {

@@ -576,3 +576,25 @@ fn a_probe_is_a_loss_where_duplicates_would_be_reported() {
         one(&findings, "tail_loss_probe", severity);
     }
 }
+
+/// A device that sleeps takes its data late, and reports most of the copies as duplicates.
+#[test]
+fn acks_that_are_held_back_are_told_once() {
+    for (reports, severity) in [(3, Severity::Info), (1, Severity::Warning)] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (9, 8009), 100, [10, 20_000]);
+            talk.handshake(&mut lab.capture);
+            let segment = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, 400));
+            for pause in [400_000, 600_000, 1_300_000, 2_400_000] {
+                talk.wait(pause);
+                talk.resend(&mut lab.capture, &segment);
+            }
+            talk.received(&segment);
+            for _ in 0..reports {
+                talk.wait(9_000);
+                talk.ack(&mut lab.capture, SERVER, &[(segment.seq, segment.seq.wrapping_add(400))]);
+            }
+        });
+        one(&findings, "rto", severity);
+    }
+}

@@ -36,12 +36,16 @@ impl Connection {
         let copies = &mut self.copies[direction.index()];
         let original = copies.check(packet, ip, tcp, other).or_else(|| {
             let end = tcp.seq.plus(packet.payload.length);
-            let known = self.senders[direction.index()].next().is_some_and(|next| !end.after(next));
+            let next = self.senders[direction.index()].next();
+            let known = next.is_some_and(|next| !end.after(next));
+            let begun = next.is_some_and(|next| tcp.seq.before(next));
             // One octet is a keep-alive, also one that a router makes of the last segment.
             let data = packet.payload.length > 1 && !tcp.flags.syn() && !tcp.flags.rst();
             let told_size = self.senders[direction.index()].was_told_mtu();
             let piece = (known && data && !told_size).then(|| copies.piece(packet, ip, tcp, other)).flatten();
-            piece.or_else(|| (known && data).then(|| copies.headers(packet, ip, tcp)).flatten())
+            let headers = || (known && data).then(|| copies.headers(packet, ip, tcp)).flatten();
+            let whole = piece.or_else(headers);
+            whole.or_else(|| (begun && data).then(|| copies.changed(packet, ip, tcp)).flatten())
         })?;
         self.observed(EventKind::DuplicateObservation, packet, ip, tcp, direction, original);
         Some(original)
