@@ -29,6 +29,7 @@
 //! # What it leaves alone
 //! NOTIFY, UPDATE and the NetBIOS name service. A zone below which most names carry data, `tunnel` of them or
 //! more, is information: no service is behind such names.
+//! Responses whose queries are not in the capture, as those that somebody has sent to a host: information.
 //! NXDOMAIN and empty answers, which are answers. What the client got later than that.
 //!
 //! # What it does not claim
@@ -123,6 +124,8 @@ counts! {
         passed_on: u64,
         upstream_servers: Distinct<IpAddr>,
         extended_errors: Distinct<(u16, String)>,
+        /// Responses to a query that the capture holds.
+        asked_for: u64,
         /// Lookups that somebody else answered in time.
         served: u64,
         /// Names that an application needs, and that never resolved.
@@ -247,6 +250,7 @@ impl Detector for DnsServfail {
         let Some(case) = book.case((subject,)) else { return };
         case.lookup(transaction, flow, response);
         case.counts.responses += 1;
+        case.counts.asked_for += u64::from(transaction.query.is_some());
         case.counts.lookups.add(lookup_id(transaction, flow));
         case.lost += transaction.waited().unwrap_or(Span::ZERO);
         for error in &transaction.errors {
@@ -422,6 +426,7 @@ impl DnsServfail {
             passed_on,
             upstream_servers,
             extended_errors,
+            asked_for,
             served,
             never_resolved,
             lookups: _,
@@ -486,6 +491,8 @@ impl DnsServfail {
         let draft = Draft::new(Only::Servfail, title, summary)
             .severity(match never_resolved.count() {
                 0 => Severity::Info,
+                // Nobody is seen to ask: what is reflected at a host looks like that.
+                _ if *asked_for == 0 => Severity::Info,
                 _ if self.is_tunnel(&case.affected) => Severity::Info,
                 _ if by_itself.is_some() && !several => Severity::Info,
                 _ if most && !bare && by_itself.is_none() => Severity::Critical,

@@ -58,7 +58,7 @@ mod types;
 mod waits;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Answered, Got, asks_resolver, is_hint, lowercase, shown};
 use crate::detect::own_names::{asked_by, system_of};
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
-use crate::detect::scope::is_site_local;
+use crate::detect::scope::{is_site_local, network};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
 use crate::flow::{Flow, FlowHead, Service};
@@ -437,8 +437,12 @@ impl Detector for DnsUnanswered {
         let lasting = share(never, case.failed) >= Severity::PART;
         // One client may send data in names. Several that get nothing at all have no resolver.
         let several = case.affected.clients.count() >= Severity::CLIENTS;
-        let felt = if matches!(extent, Extent::Silent) && several { case.failed } else { needed };
-        let nobody_waits = !lasting && mean(case) < FAIL_OVER;
+        let networks: BTreeSet<IpAddr> = case.affected.clients.iter().map(|client| network(*client)).collect();
+        // Addresses of everywhere that ask once each are made up, as in a flood.
+        let made = needed == 0 && 2 * networks.len() as u64 > case.affected.clients.count();
+        let felt = if matches!(extent, Extent::Silent) && several && !made { case.failed } else { needed };
+        let quick = matches!(extent, Extent::Partial) && case.lost < FAIL_OVER;
+        let nobody_waits = quick || !lasting && mean(case) < FAIL_OVER;
         let severity = if nobody_waits {
             Severity::Info
         } else if part >= self.critical_share && needed >= self.critical_lookups && lasting {

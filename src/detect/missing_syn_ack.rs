@@ -53,8 +53,8 @@
 //! - Late connections of a service that is silent to others, or whose name has another address that is:
 //!   one finding warns of both. So does that of late services of what their client tried twice at most in
 //!   vain meanwhile. Two silent addresses of one name are one finding.
-//! - SYNs without MSS option, which a program makes, as a flood from false addresses does, and SYNs to the
-//!   metadata of a cloud that is not heard: information.
+//! - SYNs without MSS option (RFC 9293 section 3.7.1), which a program makes, as for a flood from false
+//!   addresses. SYNs to the metadata of a cloud that is not heard are information.
 //! - A host that tries a service from all of its addresses (RFC 8445) and opens it from one. A capture that
 //!   holds packets from 192.0.0.0/29 (RFC 7335) was made on that host. Information.
 //! - Several services of a living host that one client asks without insisting, and nothing of which it opens:
@@ -79,7 +79,7 @@ use std::net::IpAddr;
 
 use crate::detect::missing_syn_ack::line::lines;
 use crate::detect::missing_syn_ack::need::{
-    SPARE, agreed_ports, asked_again, asks_from_link_local, end_races, is_made, is_metadata, is_one_of_many,
+    SPARE, agreed_ports, asked_again, asks_from_link_local, end_races, is_metadata, is_one_of_many,
     is_poll, is_spare, is_stray, is_unheard, outpaces_clients, traces_route,
 };
 use crate::detect::missing_syn_ack::proof::{evidence, keys, unseen_replies};
@@ -174,9 +174,6 @@ const ONE_WAY: &[&str] = &[
 ];
 /// What explains SYNs to Windows from a router or a printer.
 const CALLBACK: &str = "a device has news for a subscriber (UPnP, WSD) that filters them or is gone";
-/// What explains SYNs without what every TCP in use puts there.
-const MADE: &str = "a program makes SYNs of its own (RFC 9293 section 3.7.1: a TCP states its MSS), as a \
-                    flood from false addresses or a scan does";
 /// What explains SYNs to the address of a cloud's metadata.
 const METADATA: &str = "a program looks whether it runs in a cloud, and it does not";
 const NEXT: &[&str] = &[
@@ -195,8 +192,6 @@ counts! {
         authenticated: u64,
         /// Of those, the ones whose SYN-ACK has none, or the other way round.
         authenticated_by_one: u64,
-        /// Connections whose SYN has no MSS option.
-        bare: u64,
         /// Connections from a port of the client that asked the same before.
         again: u64,
         /// Late ones that the server had answered at once.
@@ -298,6 +293,9 @@ impl Detector for MissingSynAck {
         if silent && tcp.history.contains('Q') {
             return book.not_judged("SYNs with a FIN, which only scanners send");
         }
+        if silent && handshake.options[0].is_some_and(|options| options.mss.is_none()) {
+            return book.not_judged("SYNs without MSS, which a program makes and no TCP");
+        }
         if silent && traces_route(flow, handshake) {
             return book.not_judged("SYNs with the TTLs of a route trace");
         }
@@ -346,8 +344,6 @@ impl Detector for MissingSynAck {
         case.counts.repeated += u64::from(asked_again(handshake, last.time - first.time));
         case.counts.again += u64::from(tcp.events.iter().any(|event| event.kind == EventKind::PortReuse));
         let [asked, answered] = handshake.options.map(|options| options.map(|known| known.authenticated));
-        let bare = handshake.options[0].is_some_and(|options| options.mss.is_none());
-        case.counts.bare += u64::from(bare);
         case.counts.authenticated += u64::from(asked == Some(true));
         case.counts.authenticated_by_one +=
             u64::from(answered.is_some_and(|answered| asked != Some(answered)));
@@ -527,7 +523,7 @@ impl Detector for MissingSynAck {
             // Windows has it for a resolver where none is configured, and dns_unanswered says so.
             Outcome::Silent if is_site_local(server.address) || is_callback(server.port) => Severity::Info,
             Outcome::Silent if is_spare(server, book, context.heard) => Severity::Info,
-            Outcome::Silent if is_made(case) || is_metadata(server, context.heard) => Severity::Info,
+            Outcome::Silent if is_metadata(server, context.heard) => Severity::Info,
             Outcome::Silent
                 if is_unheard(server.address, book)
                     || asks_from_link_local(server, case)
@@ -554,11 +550,8 @@ impl Detector for MissingSynAck {
             draft = draft.could_be([SPARE]);
         }
         let silent = outcome == Outcome::Silent;
-        let why = [
-            (is_callback(server.port), CALLBACK),
-            (is_made(case), MADE),
-            (is_metadata(server, context.heard), METADATA),
-        ];
+        let why =
+            [(is_callback(server.port), CALLBACK), (is_metadata(server, context.heard), METADATA)];
         for (_, why) in why.into_iter().filter(|(is, _)| silent && *is) {
             draft = draft.could_first_be(why);
         }

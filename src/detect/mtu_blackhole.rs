@@ -29,7 +29,8 @@
 //! lives.
 //!
 //! # What it leaves alone
-//! Path MTU discovery that works. Random loss, where a datagram of the size arrives at last.
+//! Path MTU discovery that works. Random loss, where a datagram of the size arrives at last. Datagrams of
+//! 576 bytes and less that no router called too big: no link is limited to so little.
 //!
 //! # What it does not claim
 //! That ICMP is filtered, or where; which tunnel is on the path.
@@ -136,6 +137,10 @@ impl SizeLimit {
 
 /// The least MTU of IPv6 (RFC 8200 section 5): a connection that loses smaller ones has another trouble.
 const SMALL: u32 = 1280;
+
+/// What every host has to accept (RFC 791 section 3.2): no link in use is limited to less, unless a router
+/// says so.
+const LEAST: u32 = 576;
 
 /// The MTU of Ethernet (RFC 894).
 const ETHERNET: u32 = 1500;
@@ -392,7 +397,10 @@ impl<'f> Limited<'f> {
         let whole = |segment: &&UndeliveredSegment| {
             segment.dont_fragment && !segment.delivered_whole && sizes.largest_delivered < segment.ip_length
         };
-        let mut segments: Vec<_> = sizes.undelivered.iter().filter(whole).collect();
+        let could = |segment: &&UndeliveredSegment| {
+            segment.ip_length > LEAST || told(flow, direction, segment).is_some()
+        };
+        let mut segments: Vec<_> = sizes.undelivered.iter().filter(whole).filter(could).collect();
         let by_size = |segment: &&UndeliveredSegment| {
             segment.smaller_delivered > 0 && sizes.largest_delivered > 0
                 || told(flow, direction, segment).is_some()

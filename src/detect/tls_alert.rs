@@ -118,6 +118,9 @@ impl Detector for TlsAlert {
         book.judged(&server);
         let told = |alert: &Alert| is_farewell(flow, alert) || met_another_protocol(flow, tls);
         let Some(alert) = failure(tls).filter(|alert| !told(alert)) else { return };
+        if alert.description.is_none() && tls.server_hello.is_none() {
+            return book.not_judged("an encrypted alert, and the ServerHello is not in the capture");
+        }
         let Some(case) = book.case((server, Description(alert.description), alert.direction)) else { return };
         case.flow(flow, [alert.at]);
         case.failed += 1;
@@ -319,7 +322,7 @@ fn causes(description: Option<u8>, direction: Direction, agreed: bool) -> &'stat
 mod tests {
     use super::*;
     use crate::detect::testing::{fires, in_scene, in_traffic, one, silent};
-    use crate::support::tcp::{ACK, CLIENT, FIN, SERVER};
+    use crate::support::tcp::{ACK, CLIENT, FIN, SERVER, SYN};
     use crate::support::tls;
 
     const NAME: &str = TlsAlert::RULE.name;
@@ -402,6 +405,24 @@ mod tests {
             });
             assert_eq!(findings.is_empty(), goodbye, "{findings:#?}");
         }
+    }
+
+    /// A balancer gave the repeated SYN to another server, whose SYN-ACK comes when the client has taken the
+    /// first one: the session is that of the first.
+    #[test]
+    fn a_late_syn_ack_of_another_server_changes_nothing() {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (112, 443), 500, [30, 9_000]);
+            talk.handshake(&mut lab.capture);
+            let mut other = talk.segment(SERVER, SYN | ACK, b"");
+            other.seq = other.seq.wrapping_add(413_404_015);
+            talk.record(&mut lab.capture, &other);
+            tls::hello(&mut talk, &mut lab.capture, "shop.example", true);
+            talk.send(&mut lab.capture, SERVER, ACK, &tls::alert(2, 40));
+            talk.send(&mut lab.capture, SERVER, FIN | ACK, b"");
+        });
+        let finding = one(&findings, "handshake_failure", Severity::Warning);
+        assert!(finding.title.contains("sent by the server"), "{}", finding.title);
     }
 
     /// Two names of one server.

@@ -62,6 +62,14 @@ impl Opening {
         self.syn_after_reply += u32::from(self.seen.syn_ack_count > 0);
     }
 
+    /// A SYN-ACK of another responder, as behind a balancer that sent the repeated SYN to it: the client has
+    /// taken the first one, and goes on with that.
+    pub(super) fn is_too_late(&mut self, tcp: &Tcp) -> bool {
+        let differs = self.server_isn.is_some_and(|isn| isn != tcp.seq) && self.is_established();
+        self.seen.syn_acks_differ |= differs;
+        differs
+    }
+
     /// A SYN-ACK of the server. True when it begins another sequence than the one before it.
     pub(super) fn syn_ack(&mut self, tcp: &Tcp, at: PacketRef) -> bool {
         let differs = self.server_isn.is_some_and(|isn| isn != tcp.seq);

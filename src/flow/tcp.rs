@@ -231,6 +231,9 @@ impl Connection {
 
     fn open(&mut self, direction: Direction, tcp: &Tcp, segment: &Segment) {
         if tcp.flags.syn() && !tcp.flags.rst() {
+            if tcp.flags.is_syn_ack() && direction == Direction::ToClient && self.opening.is_too_late(tcp) {
+                return;
+            }
             let side = &mut self.senders[direction.index()].side;
             side.mss = tcp.options.mss.or(side.mss);
             if tcp.flags.is_syn() && direction == Direction::ToServer {

@@ -228,3 +228,21 @@ fn what_another_resolver_answers_at_once_is_information() {
         assert_eq!(finding.summary.contains(said), later < 1_000, "{}", finding.summary);
     }
 }
+
+/// Resolvers of the Internet answer a host that asked none of them.
+#[test]
+fn what_nobody_is_seen_to_ask_is_information() {
+    for (asks, severity) in [(false, Severity::Info), (true, Severity::Critical)] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..5u16 {
+                let (at, name) = (1_000_000 + u64::from(number) * 60_000_000, "large.shop.example");
+                let (client, resolver) = ((lab.client(7), 41_000 + number), (lab.resolver(), 53));
+                if asks {
+                    lab.udp(at, client, resolver, &dns::query(number, name, dns::A));
+                }
+                lab.udp(at + 9_000, resolver, client, &dns::response(number, name, dns::A, 2, &[]));
+            }
+        });
+        one(&findings, "", severity);
+    }
+}

@@ -363,16 +363,37 @@ fn responses_with_other_ports_are_responses() {
 /// A resolver that is silent for everybody: a client more or less that does not ask again changes nothing.
 #[test]
 fn a_resolver_silent_for_many_clients_is_a_warning() {
-    let findings = in_traffic(NAME, |lab| {
-        for number in 0..20u8 {
-            let (client, resolver) = ((lab.client(30 + number), lab.next_port()), (lab.resolver(), 53));
-            let query = dns::query(client.1, "corp.example", dns::A);
-            lab.udp(u64::from(number) * 900_000, client, resolver, &query);
-        }
-        let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
-        lab.http(&mut talk, 300);
-    });
-    one(&findings, "silent", Severity::Warning);
+    // Addresses of as many networks, each of which asks once, are made up.
+    for (flood, severity) in [(false, Severity::Warning), (true, Severity::Info)] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..20u8 {
+                let own = if flood { [10, 20 + number, 7, 9].into() } else { lab.client(30 + number) };
+                let (client, resolver) = ((own, lab.next_port()), (lab.resolver(), 53));
+                let query = dns::query(client.1, "corp.example", dns::A);
+                lab.udp(u64::from(number) * 900_000, client, resolver, &query);
+            }
+            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
+            lab.http(&mut talk, 300);
+        });
+        one(&findings, "silent", severity);
+    }
+}
+
+/// A stub that asks again after a tenth of a second, and gets its answer then.
+#[test]
+fn what_is_asked_again_at_once_costs_nothing() {
+    for (wait, severity) in [(100_000, Severity::Info), (2_000_000, Severity::Warning)] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..40u16 {
+                let (at, name) = (1_000_000 + u64::from(number) * 31_000_000, format!("www{number}.example"));
+                if number % 8 == 0 {
+                    asks_all(lab, at, 900 + number, &name, &[lab.resolver()]);
+                }
+                lab.asks(at + wait, 7, lab.resolver(), (&name, dns::A), dns::NOERROR, &[[10, 77, 2, 80]]);
+            }
+        });
+        one(&findings, "partial", severity);
+    }
 }
 
 /// A forwarder asks all its resolvers at once and takes the first answer: the dead one costs nobody anything.

@@ -245,3 +245,28 @@ fn udp_that_learns_is_left_alone() {
         assert_eq!(told_again_and_again("pmtud", every, told).len(), 1);
     }
 }
+
+/// One segment is lost again and again, and small ones behind it arrive: no link is limited to so little.
+#[test]
+fn what_every_link_carries_meets_no_limit() {
+    for (size, found) in [(1448, 1), (420, 0)] {
+        let findings = in_traffic(NAME, |lab| {
+            let mut talk = lab.talk(7, (20, 8052), 500, [40, 15_000]);
+            talk.handshake(&mut lab.capture);
+            talk.exchange(&mut lab.capture, b"GET /small HTTP/1.1\r\n\r\n", 300);
+            let lost = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, size));
+            let behind = talk.ends[CLIENT].next;
+            for number in 0..5 {
+                talk.wait(300_000 << number);
+                talk.send(&mut lab.capture, CLIENT, ACK, b"small");
+                talk.wait(20_000);
+                let next = talk.ends[CLIENT].next;
+                let mut reply = talk.segment(SERVER, ACK, b"");
+                (reply.ack, reply.sacks) = (lost.seq, vec![(behind, next)]);
+                talk.record(&mut lab.capture, &reply);
+                talk.resend(&mut lab.capture, &lost);
+            }
+        });
+        assert_eq!(findings.len(), found, "{size}: {findings:#?}");
+    }
+}
