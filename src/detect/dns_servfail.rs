@@ -29,7 +29,7 @@
 //! # What it leaves alone
 //! NOTIFY, UPDATE and the NetBIOS name service. A zone below which most names carry data, `tunnel` of them or
 //! more, is information: no service is behind such names.
-//! Responses whose queries are not in the capture, as those that somebody has sent to a host: information.
+//! Responses of what nobody asks in the capture, as somebody has them sent to a host: information.
 //! NXDOMAIN and empty answers, which are answers. What the client got later than that.
 //!
 //! # What it does not claim
@@ -124,8 +124,8 @@ counts! {
         passed_on: u64,
         upstream_servers: Distinct<IpAddr>,
         extended_errors: Distinct<(u16, String)>,
-        /// Responses to a query that the capture holds.
-        asked_for: u64,
+        /// 1 where nobody asks the resolver in the capture.
+        unasked: u64,
         /// Lookups that somebody else answered in time.
         served: u64,
         /// Names that an application needs, and that never resolved.
@@ -177,6 +177,8 @@ merged! {
         troubles: Bounded<(IpAddr, String, u64), Trouble, { 1 << 16 }>,
         /// With the number of answers, none for NXDOMAIN and the like.
         resolved: Bounded<(Endpoint, String), Most, { 1 << 16 }>,
+        /// Resolvers that got a query in the capture.
+        asked: Bounded<Endpoint, (), { 1 << 14 }>,
         /// When clients got addresses and the like, of whomever.
         found: lookups::Answered,
     }
@@ -217,6 +219,9 @@ impl Detector for DnsServfail {
         if !transaction.is_lookup(flow.server.port) {
             return;
         }
+        if transaction.query.is_some() {
+            book.notes.asked.count(flow.server);
+        }
         let name = lowercase(&transaction.name);
         let failed = transaction.rcode == Some(SERVFAIL);
         let known = transaction.query.or(transaction.response);
@@ -250,7 +255,6 @@ impl Detector for DnsServfail {
         let Some(case) = book.case((subject,)) else { return };
         case.lookup(transaction, flow, response);
         case.counts.responses += 1;
-        case.counts.asked_for += u64::from(transaction.query.is_some());
         case.counts.lookups.add(lookup_id(transaction, flow));
         case.lost += transaction.waited().unwrap_or(Span::ZERO);
         for error in &transaction.errors {
@@ -272,6 +276,11 @@ impl Detector for DnsServfail {
         let asked = std::mem::take(&mut book.notes);
         self.lookups(&asked, book, &context.heard.hosts());
         ask_upstream(&asked, book);
+        let nobody = |resolver: &Endpoint| asked.asked.get(resolver).is_none();
+        let keys: Vec<Self::Key> = book.cases().map(|(key, _)| key.clone()).collect();
+        for key in keys.into_iter().filter(|((resolver, _),)| nobody(resolver)) {
+            book.find_mut(key).into_iter().for_each(|case| case.counts.unasked = 1);
+        }
         let mut answered: BTreeMap<Endpoint, u64> = BTreeMap::new();
         let mut own_zones: BTreeMap<Endpoint, u64> = BTreeMap::new();
         for ((resolver, _), lookups, total) in book.totals() {
@@ -426,7 +435,7 @@ impl DnsServfail {
             passed_on,
             upstream_servers,
             extended_errors,
-            asked_for,
+            unasked,
             served,
             never_resolved,
             lookups: _,
@@ -492,7 +501,7 @@ impl DnsServfail {
             .severity(match never_resolved.count() {
                 0 => Severity::Info,
                 // Nobody is seen to ask: what is reflected at a host looks like that.
-                _ if *asked_for == 0 => Severity::Info,
+                _ if *unasked > 0 => Severity::Info,
                 _ if self.is_tunnel(&case.affected) => Severity::Info,
                 _ if by_itself.is_some() && !several => Severity::Info,
                 _ if most && !bare && by_itself.is_none() => Severity::Critical,

@@ -99,12 +99,15 @@ pub(super) fn traces_route(flow: &Flow, handshake: &Handshake) -> bool {
     })
 }
 
-/// The first time-out of a TCP is a second (RFC 6298 section 2.1), and none that is in use waits less.
+/// The first time-out of a TCP is a second (RFC 6298 section 2.1): half of it is none.
+const TIME_OUT: Span = Span::millis(500);
+
+/// The shortest time-out of a TCP that knows its path (Linux TCP_RTO_MIN).
 const SOONEST: Span = Span::millis(200);
 
 /// The client waited for an answer, and asked again.
 pub(super) fn asked_again(handshake: &Handshake, length: Span) -> bool {
-    handshake.syn_count > 1 && length >= SOONEST
+    handshake.syn_count > 1 && length >= TIME_OUT
 }
 
 /// So many SYNs in this time come from no TCP, which doubles its time-out.
