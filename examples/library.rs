@@ -146,6 +146,7 @@ pub(crate) fn analyze(bytes: Vec<u8>, out: &mut (dyn Write + Send)) -> Result<Re
         files: &outcome.files,
         fragments: outcome.fragments,
         heard: &watch.heard,
+        hosts: &watch.heard.hosts(),
     };
     let verdict = watch.book.finish(&watch.detector, &context);
     outcome.verdicts.push((&OldTls::RULE, verdict));

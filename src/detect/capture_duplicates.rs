@@ -323,7 +323,8 @@ mod tests {
         talk.handshake(&mut capture);
         for number in 0..8u32 {
             let plain = talk.segment(CLIENT, ACK, &filler(number, 33));
-            let hidden = Segment { mac: [2, 0x42, 0, 0, 0, 9], payload: filler(number, 256), ..plain.clone() };
+            let hidden =
+                Segment { mac: [2, 0x42, 0, 0, 0, 9], payload: filler(number, 256), ..plain.clone() };
             let again = Segment { mac: [2, 0x42, 0, 0, 0, 10], ..plain.clone() };
             for one in [&plain, &hidden, &again] {
                 talk.record(&mut capture, one);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::{FileReport, InterfaceReport, LinkType};
-use crate::detect::Heard;
+use crate::detect::{Heard, Hosts};
 use crate::dissect::{DefragStats, FragmentPath, PacketRef};
 use crate::humanize::plural;
 use crate::time::{Span, Timestamp};
@@ -120,6 +120,8 @@ pub struct Context<'a> {
     pub fragments: DefragStats,
     /// Whose packets the flows have.
     pub heard: &'a Heard,
+    /// Which addresses are of one host.
+    pub hosts: &'a Hosts,
 }
 
 impl Context<'_> {

@@ -43,7 +43,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, qtype_name, rcode_name};
 use crate::detect::dns_error::denied::Denied;
-use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Answered, Got, Known, asks_for_name, is_needed, is_policy, lowercase, said};
 use crate::detect::own_names::asked_by;
 use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
@@ -172,13 +171,11 @@ impl Merge for Try {
 }
 
 merged! {
-    /// Lookups with an error, names that were answered (at a resolver, and at any), and when clients got
-    /// them.
+    /// Lookups with an error, names that were answered (at a resolver, and at any).
     pub(super) struct Tries {
         tries: Bounded<(Question, u64), Try, { 1 << 14 }>,
         known: Bounded<(u64, Option<Endpoint>), Known, { 1 << 15 }>,
-        answered: Answered,
-        /// The same by first label: a search list asks for it with several suffixes.
+        /// When clients got names, by first label: a search list asks for it with several suffixes.
         labels: Answered,
     }
 }
@@ -228,7 +225,6 @@ impl Detector for DnsError {
                         known.add(response, &transaction.answers, resolver);
                     }
                 }
-                book.notes.answered.add(client, &name, response.time, resolver);
                 let label = name.split('.').next().unwrap_or_default();
                 book.notes.labels.add(client, label, response.time, resolver);
             }
@@ -273,16 +269,16 @@ impl Detector for DnsError {
                 lookups.push(((resolver, client, name.clone(), qtype), code, same.to_vec()));
             }
         }
-        let (mut denied, hosts) = (Denied::default(), context.heard.hosts());
+        let mut denied = Denied::default();
         for (question, code, tries) in lookups {
             book.judged(&question.0);
             if code == Code::Nxdomain {
-                denied.lookup(self, question, tries, &notes, &hosts);
+                denied.lookup(self, question, tries, &notes, context);
                 continue;
             }
             let Some(case) = book.case((question.0, code)) else { continue };
             let insists = asking.get(&(question.0, question.1, code)).is_some_and(|count| *count > 1);
-            self.count(case, &question, &tries, insists, &notes, &hosts);
+            self.count(case, &question, &tries, insists, context);
         }
         // Who answers nothing else is another trouble than who answers some with an error.
         let every = |book: &Book<Self>, key: &Self::Key| {
@@ -362,13 +358,13 @@ impl DnsError {
         (_, client, name, _): &Question,
         tries: &[Try],
         insists: bool,
-        notes: &Tries,
-        hosts: &Hosts,
+        context: &Context<'_>,
     ) -> bool {
         tries.iter().for_each(|one| case.absorb(one.case.clone()));
         case.counts.errors += 1;
         let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return false };
-        let got = notes.answered.after_any(hosts.all(*client), name, first.asked.time, self.fail_over);
+        let own = context.hosts.all(*client);
+        let got = context.heard.found.after_any(own, name, first.asked.time, self.fail_over);
         case.counts.answered_elsewhere += u64::from(matches!(got, Got::At(..)));
         let failed = got == Got::Never && insists && first.needed;
         if failed {
@@ -474,8 +470,9 @@ mod tests {
         for (name, severity) in
             [("t-ring-fdv2.msedge.net", Severity::Info), ("www.msedge.net", Severity::Critical)]
         {
-            let findings =
-                in_traffic(NAME, |lab| (0..9).for_each(|number| asks(lab, 1_000 + number * 30_000, name, REFUSED)));
+            let findings = in_traffic(NAME, |lab| {
+                (0..9).for_each(|number| asks(lab, 1_000 + number * 30_000, name, REFUSED))
+            });
             one(&findings, "refused", severity);
         }
     }

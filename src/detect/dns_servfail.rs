@@ -44,7 +44,6 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{SERVFAIL, Transaction, error_name, qtype_name, rcode_name};
-use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{self, carries_data, is_dispensable, lowercase};
 use crate::detect::own_names::asked_by;
 use crate::detect::resolvers::{Lookups, Resolvers, alone, followers, lookup_id, unite};
@@ -179,8 +178,6 @@ merged! {
         resolved: Bounded<(Endpoint, String), Most, { 1 << 16 }>,
         /// Resolvers that got a query in the capture.
         asked: Bounded<Endpoint, (), { 1 << 14 }>,
-        /// When clients got addresses and the like, of whomever.
-        found: lookups::Answered,
     }
 }
 
@@ -238,9 +235,6 @@ impl Detector for DnsServfail {
             return book.not_judged("no response was captured");
         };
         let subject = (flow.server, zone(&name).to_owned());
-        if transaction.found() {
-            book.notes.found.add(flow.client.address, &name, response.time, flow.server);
-        }
         if !failed {
             let hash = hash_of(&(flow.server, &name));
             let known = book.notes.resolved.observe_new(hash, || (flow.server, name.into_owned()));
@@ -274,7 +268,7 @@ impl Detector for DnsServfail {
 
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let asked = std::mem::take(&mut book.notes);
-        self.lookups(&asked, book, &context.heard.hosts());
+        self.lookups(&asked, book, context);
         ask_upstream(&asked, book);
         let nobody = |resolver: &Endpoint| asked.asked.get(resolver).is_none();
         let keys: Vec<Self::Key> = book.cases().map(|(key, _)| key.clone()).collect();
@@ -378,7 +372,7 @@ fn ask_upstream(asked: &Asked, book: &mut Book<DnsServfail>) {
 
 impl DnsServfail {
     /// Counts the lookups that failed: several queries of a client for the same are one.
-    fn lookups(&self, asked: &Asked, book: &mut Book<Self>, hosts: &Hosts) {
+    fn lookups(&self, asked: &Asked, book: &mut Book<Self>, context: &Context<'_>) {
         let mut questions: BTreeMap<Question<'_>, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
         for ((client, name, _), _, trouble) in asked.troubles.iter() {
             if let Some((server, response)) = trouble.server.zip(trouble.servfail()) {
@@ -391,7 +385,8 @@ impl DnsServfail {
             let lookups: Vec<_> = times.chunk_by(|one, next| next.0 - one.1 < self.together).collect();
             let served = |lookup: &&&[(Timestamp, Timestamp)]| {
                 lookup.iter().any(|(asked_at, _)| {
-                    let got = asked.found.after_any(hosts.all(client), name, *asked_at, self.fail_over);
+                    let own = context.hosts.all(client);
+                    let got = context.heard.found.after_any(own, name, *asked_at, self.fail_over);
                     matches!(got, lookups::Got::At(..))
                 })
             };
@@ -478,7 +473,9 @@ impl DnsServfail {
         });
         let elsewhere = match *served {
             0 => String::new(),
-            all if all == case.failed => format!(" All got an answer from another one within {}.", self.fail_over),
+            all if all == case.failed => {
+                format!(" All got an answer from another one within {}.", self.fail_over)
+            }
             some => format!(" {some} got an answer from another one within {}.", self.fail_over),
         };
         let summary = format!(

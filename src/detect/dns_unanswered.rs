@@ -319,7 +319,7 @@ impl Detector for DnsUnanswered {
         for (_, client, name, qtype) in questions.keys() {
             *resolvers.entry((*client, name.clone(), *qtype)).or_default() += 1;
         }
-        let (mut waits, hosts) = (Waits::default(), context.heard.hosts());
+        let (mut waits, hosts) = (Waits::default(), context.hosts);
         for (question, mut tries) in questions {
             tries.sort_by_key(|one| one.first);
             let asked = (question.1, question.2.clone(), question.3);
@@ -341,7 +341,7 @@ impl Detector for DnsUnanswered {
             };
             let lookups: Vec<&[Tries]> = tries.chunk_by(same).collect();
             for lookup in lookups {
-                self.lookup(&question, lookup, (others, &hosts), book, &mut waits);
+                self.lookup(&question, lookup, (others, hosts), book, &mut waits);
             }
         }
         for (resolver, waited) in waits.sums() {
@@ -437,7 +437,8 @@ impl Detector for DnsUnanswered {
         let lasting = share(never, case.failed) >= Severity::PART;
         // One client may send data in names. Several that get nothing at all have no resolver.
         let several = case.affected.clients.count() >= Severity::CLIENTS;
-        let networks: BTreeSet<IpAddr> = case.affected.clients.iter().map(|client| network(*client)).collect();
+        let networks: BTreeSet<IpAddr> =
+            case.affected.clients.iter().map(|client| network(*client)).collect();
         // Addresses of everywhere that ask once each are made up, as in a flood.
         let made = needed == 0 && 2 * networks.len() as u64 > case.affected.clients.count();
         let felt = if matches!(extent, Extent::Silent) && several && !made { case.failed } else { needed };

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::app::dns::Transaction;
 use crate::detect::answers::{Answers, Visits};
 use crate::detect::hosts::Hosts;
-use crate::detect::lookups::asks_for_name;
+use crate::detect::lookups::{Answered, asks_for_name, lowercase};
 use crate::detect::scope::network;
 use crate::detect::translations::Translations;
 use crate::detect::{Bounded, Distinct, Merge, merged};
@@ -51,6 +51,8 @@ merged! {
         pub(super) visits: Visits,
         /// Answers by name, type and resolver.
         pub(super) answers: Answers,
+        /// When clients got what they asked for by name, of whomever.
+        pub(super) found: Answered,
         /// Conversations on both sides of an address translation.
         pub(super) translations: Translations,
         /// Flows of which a direction has damaged packets only, by their ends.
@@ -65,6 +67,10 @@ impl Heard {
     pub fn transaction(&mut self, transaction: &Transaction, flow: &FlowHead) {
         if asks_for_name(transaction, flow) {
             self.answers.add(transaction, flow);
+            if let Some(response) = transaction.response.filter(|_| transaction.found()) {
+                let name = lowercase(&transaction.name);
+                self.found.add(flow.client.address, &name, response.time, flow.server);
+            }
         }
     }
 
@@ -136,7 +142,10 @@ impl Heard {
     }
 
     /// Which addresses one host has.
-    pub(super) fn hosts(&self) -> Hosts {
+    pub fn hosts(&self) -> Hosts {
+        if !self.packets.iter().any(|(address, ..)| address.is_ipv6()) {
+            return Hosts::default();
+        }
         let sent = self.packets.iter().filter(|(_, _, packets)| packets.sent > 0);
         Hosts::new(sent.flat_map(|(address, _, packets)| packets.links.iter().map(|link| (*link, *address))))
     }

@@ -10,7 +10,7 @@ const MOST: usize = 16;
 
 /// Hosts with an IPv4 address and IPv6 addresses beside: the IPv4 address stands for all of them.
 #[derive(Debug, Default)]
-pub(super) struct Hosts {
+pub struct Hosts {
     of: BTreeMap<IpAddr, IpAddr>,
     all: BTreeMap<IpAddr, Vec<IpAddr>>,
 }

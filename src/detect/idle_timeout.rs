@@ -13,9 +13,9 @@
 //!
 //! The limit lies between the longest survived and the shortest fatal pause of the service.
 //!
-//! It is a warning when `connections` or more died of data, and not of a keep-alive, all after longer pauses than any that was survived, and
-//! the service answered other packets later. Their pauses lasted `idle` or more, or connections that opened
-//! after the first death died in the same way. Otherwise it is information.
+//! It is a warning when `connections` or more died of data, and not of a keep-alive, all after longer pauses
+//! than any that was survived, and the service answered other packets later. Their pauses lasted `idle` or
+//! more, or connections that opened after the first death died in the same way. Otherwise it is information.
 //!
 //! # What it leaves alone
 //! - Services that reset as many connections in use: it is how they end them, as LDAP servers do.

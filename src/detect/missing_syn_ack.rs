@@ -79,17 +79,15 @@ use std::net::IpAddr;
 
 use crate::detect::missing_syn_ack::line::lines;
 use crate::detect::missing_syn_ack::need::{
-    SPARE, agreed_ports, asked_again, asks_from_link_local, end_races, is_metadata, is_one_of_many,
-    is_poll, is_spare, is_stray, is_unheard, outpaces_clients, traces_route,
+    SPARE, agreed_ports, asked_again, asks_from_link_local, end_races, is_metadata, is_one_of_many, is_poll,
+    is_spare, is_stray, is_unheard, outpaces_clients, traces_route,
 };
 use crate::detect::missing_syn_ack::proof::{evidence, keys, unseen_replies};
 use crate::detect::missing_syn_ack::sweeps::{
     are_kin, client_sweep, cut_off, cut_off_clients, insists, lost, namesakes, neighbour, neighbours, waited,
 };
 use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, unused_severity};
-use crate::detect::missing_syn_ack::wait::{
-    HELD, is_held, is_held_back, is_needed, opened_after, slowest,
-};
+use crate::detect::missing_syn_ack::wait::{HELD, is_held, is_held_back, is_needed, opened_after, slowest};
 use crate::detect::ports::is_callback;
 use crate::detect::races::Races;
 use crate::detect::scope::{is_site_local, network};
@@ -418,12 +416,12 @@ impl Detector for MissingSynAck {
         let beside: Vec<_> = beside.into_iter().map(|group| neighbours(group, book, heard)).collect();
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
-        let (names, addresses) = (heard.answers.names(), heard.hosts());
+        let (names, addresses) = (heard.answers.names(), context.hosts);
         let lost = lost(book, &names);
-        let alike = namesakes(book, &names, &addresses);
+        let alike = namesakes(book, &names, addresses);
         let named = book.group(SEVERAL, |key, _| alike.get(&key.0).filter(|_| silent(key)).cloned());
         let named: Vec<_> = named.into_iter().map(|group| neighbours(group, book, heard)).collect();
-        let lines = lines(book, &addresses);
+        let lines = lines(book, addresses);
         let unused = unused_clients(book);
         book.notes.silent = lost;
         asked_by
@@ -550,8 +548,7 @@ impl Detector for MissingSynAck {
             draft = draft.could_be([SPARE]);
         }
         let silent = outcome == Outcome::Silent;
-        let why =
-            [(is_callback(server.port), CALLBACK), (is_metadata(server, context.heard), METADATA)];
+        let why = [(is_callback(server.port), CALLBACK), (is_metadata(server, context.heard), METADATA)];
         for (_, why) in why.into_iter().filter(|(is, _)| silent && *is) {
             draft = draft.could_first_be(why);
         }

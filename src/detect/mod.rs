@@ -45,6 +45,7 @@ pub use explains::{Explains, Meet};
 pub use finding::*;
 pub use health_check::is_probed;
 pub use heard::Heard;
+pub use hosts::Hosts;
 pub use http_error::request_failed;
 pub use merge::Merge;
 pub use quality::{Gate, Quality, QualityIssue};
@@ -140,7 +141,8 @@ macro_rules! detectors {
 
             /// Every detector's verdict on what was counted in all partitions, in the order of [`RULES`].
             pub fn finish(&self, books: Books, context: &Context<'_>) -> Vec<(&'static Rule, Verdict)> {
-                let context = &Context { heard: &books.heard, ..*context };
+                let hosts = &books.heard.hosts();
+                let context = &Context { heard: &books.heard, hosts, ..*context };
                 let mut verdicts = [$(books.$module.finish(&self.$module, context),)*];
                 books.heard.translations.fold(verdicts.iter_mut());
                 RULES.iter().zip(verdicts).collect()

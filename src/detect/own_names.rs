@@ -73,7 +73,7 @@ pub(super) fn system_of(name: &str) -> Option<&'static str> {
         Some(label) => name.split('.').next() == Some(label),
         None => fits(name, own),
     };
-    OWN_NAMES.iter().find(|(_, own)| own.iter().any(|own| is(own))).map(|(system, _)| *system)
+    OWN_NAMES.iter().find(|(_, own)| own.iter().any(is)).map(|(system, _)| *system)
 }
 
 /// The name is such a one; a star stands for anything.

@@ -363,7 +363,7 @@ impl Detector for Retransmission {
             (severity > Severity::Info).then_some((*key, sent))
         };
         let warned: BTreeMap<Self::Key, Sent> = book.cases().filter_map(warned).collect();
-        let hosts = context.heard.hosts();
+        let hosts = context.hosts;
         let client = |case: &Case<Losses>| case.affected.clients.only().map(|client| hosts.of(*client));
         let mut servers: BTreeMap<(IpAddr, Direction), BTreeSet<IpAddr>> = BTreeMap::new();
         for ((server, direction), case) in book.cases().filter(|(key, _)| warned.contains_key(key)) {
@@ -401,7 +401,7 @@ impl Detector for Retransmission {
         let sent = book.total(&server).1.cloned().unwrap_or_default();
         let timed = context.totals.clock_fault().is_none();
         let draft = self.draft(case, &format!("{} {server}", way(direction)), direction, &sent, timed);
-        // ACKs that are held back for so long explain the rest of the repeats (see `spurious_retransmission`).
+        // ACKs that are held back for so long explain the rest (see `spurious_retransmission`).
         let Losses { spurious, held, .. } = &case.counts;
         let held = held[0].get() >= self.warning_seconds.0.unsigned_abs();
         let late = held && 2 * spurious > case.counts.repeats();

@@ -387,8 +387,8 @@ mod tests {
         }
     }
 
-    /// A client closes a session that it does not need before the handshake is complete, and OpenSSL says that
-    /// it misses the rest.
+    /// A client closes a session that it does not need before the handshake is complete, and OpenSSL says
+    /// that it misses the rest.
     #[test]
     fn a_handshake_that_the_client_gives_up_is_no_failure() {
         for goodbye in [true, false] {

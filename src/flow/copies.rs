@@ -261,8 +261,8 @@ impl Copies {
     }
 
     /// The packet that `packet` was before something on its way changed its payload, as a device does that
-    /// encrypts it: no sender gives two segments one identification. For packets whose first byte was captured
-    /// before.
+    /// encrypts it: no sender gives two segments one identification. For packets whose first byte was
+    /// captured before.
     pub(super) fn changed(&mut self, packet: &PacketRecord, ip: &Ip, tcp: &Tcp) -> Option<PacketRef> {
         if ip.id == 0 || !self.counting_ids {
             return None;

@@ -7,7 +7,7 @@ use super::sequencer::Sequencer;
 use crate::capture::{Chunk, FileReport, Ignored, Reader, Unreadable};
 use crate::config::Config;
 use crate::correlate::Board;
-use crate::detect::{Context, Heard, Rule, Totals, Verdict};
+use crate::detect::{Context, Heard, Hosts, Rule, Totals, Verdict};
 use crate::dissect::{DefragStats, Stop};
 
 /// A cap that acted, so that the report is marked degraded.
@@ -61,7 +61,13 @@ impl Outcome {
         let (unreadable, ignored) = (reader.unreadable().to_vec(), reader.ignored().clone());
         let (chunks, files) = (reader.take_kept(), reader.into_files());
         let hits = state.hits;
-        let context = Context { totals: &totals, files: &files, fragments, heard: &Heard::default() };
+        let context = Context {
+            totals: &totals,
+            files: &files,
+            fragments,
+            heard: &Heard::default(),
+            hosts: &Hosts::default(),
+        };
         let (verdicts, scoreboard, flows) = state.judge(&config.detectors(), &context);
         let memory_limits = |asked: u64, given: u64, setting| match given < asked {
             true => "limits.memory_mib",

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::app::dns::qtype_name;
 use crate::detect::dns_error::{Code, DnsError, Errors, Question, Tries, Try};
-use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Got, Known, carries_data, said, zone};
 use crate::detect::*;
 use crate::dissect::Endpoint;
@@ -34,12 +33,19 @@ type Name = (Endpoint, String, Exists);
 
 impl Denied {
     /// Takes a lookup that got NXDOMAIN.
-    pub(super) fn lookup(&mut self, detector: &DnsError, question: Question, tries: Vec<Try>, notes: &Tries, hosts: &Hosts) {
+    pub(super) fn lookup(
+        &mut self,
+        detector: &DnsError,
+        question: Question,
+        tries: Vec<Try>,
+        notes: &Tries,
+        context: &Context<'_>,
+    ) {
         let (resolver, client, name, qtype) = &question;
         let any = notes.known(name, *qtype, None);
         if any.is_none() && carries_data(name) && !name.ends_with(".arpa") {
             let case = self.carrying.entry((*resolver, zone(name).to_owned())).or_default();
-            detector.count(case, &question, &tries, false, notes, hosts);
+            detector.count(case, &question, &tries, false, context);
         }
         let Some(first) = tries.first().filter(|first| first.needed) else { return };
         let own = notes.known(name, *qtype, Some(*resolver));
@@ -61,7 +67,7 @@ impl Denied {
             case.total += own.map_or(0, |own| own.lookups);
         }
         case.total += 1;
-        let failed = detector.count(case, &question, &tries, true, notes, hosts);
+        let failed = detector.count(case, &question, &tries, true, context);
         if let Some(known) = known {
             resolvers.absorb(known.resolvers.clone());
             let answer = known.first.iter().filter(|_| failed);

@@ -4,10 +4,10 @@ use crate::support::dns;
 use crate::support::frame::{Ip, datagram, ethernet};
 use crate::support::scenes::Lab;
 
-const NAME: &str = DnsUnanswered::RULE.name;
+pub(super) const NAME: &str = DnsUnanswered::RULE.name;
 
 /// A query from client 7 that nobody answers, at a millisecond.
-fn unanswered(lab: &mut Lab, at: u64, name: &str) {
+pub(super) fn unanswered(lab: &mut Lab, at: u64, name: &str) {
     let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
     let query = dns::query(client.1, name, dns::A);
     lab.udp(at * 1_000, client, resolver, &query);
@@ -150,26 +150,6 @@ fn the_netbios_name_service_is_no_resolver() {
         lab.resolves(60_000_000, "www.shop.example");
     });
     assert!(findings.is_empty(), "{findings:#?}");
-}
-
-/// A tunnel: every name carries data, and most are let go.
-#[test]
-fn names_that_carry_data_are_information() {
-    let findings = in_traffic(NAME, |lab| {
-        for number in 0..60u64 {
-            let name = format!("{:016x}.tunnel.example", number * 0x9e37_79b9);
-            match number % 3 {
-                0 => {
-                    let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
-                    let query = dns::query(client.1, &name, dns::A);
-                    lab.udp(20_000 + number * 900_000, client, resolver, &query);
-                }
-                _ => lab.resolves(20_000 + number * 900_000, &name),
-            }
-        }
-    });
-    let finding = one(&findings, "partial", Severity::Info);
-    assert!(finding.summary.contains("Nobody asked for any of them again."), "{}", finding.summary);
 }
 
 /// Each of two dead resolvers is asked once.
@@ -403,7 +383,7 @@ fn a_dead_resolver_beside_others_asked_at_once_is_information() {
 }
 
 /// Client 7 sends a query with this port and ID to each of the resolvers.
-fn asks_all(lab: &mut Lab, at: u64, id: u16, name: &str, resolvers: &[IpAddr]) {
+pub(super) fn asks_all(lab: &mut Lab, at: u64, id: u16, name: &str, resolvers: &[IpAddr]) {
     for (after, resolver) in (0..).zip(resolvers) {
         let query = dns::query(id, name, dns::A);
         lab.udp(at + after * 300, (lab.client(7), 20_000 + id), (*resolver, 53), &query);
@@ -469,72 +449,6 @@ fn addresses_of_one_box_are_one_resolver() {
     assert_eq!(findings(false).len(), 2);
 }
 
-/// A phone asks on for hours for the service of a provider. Its library repeats a query with its ID, gives
-/// up, and is asked again.
-#[test]
-fn names_that_are_never_answered_are_named() {
-    let findings = |once: &str| {
-        in_traffic(NAME, |lab| {
-            for number in 0..12u16 {
-                let at = u64::from(number) * 20_000_000;
-                for later in [0, 1_000_000, 3_000_000, 7_000_000] {
-                    asks_all(lab, at + later, number, "_sip._udp.shop.example", &[lab.resolver()]);
-                }
-                lab.resolves(at + 15_000_000, if number == 0 { once } else { "www.shop.example" });
-            }
-        })
-    };
-    let answered = one(&findings("_sip._udp.shop.example"), "partial", Severity::Critical);
-    assert!(answered.title.ends_with("leaves 50 % of its lookups unanswered"), "{}", answered.title);
-    let finding = one(&findings("www.shop.example"), "partial", Severity::Critical);
-    assert_eq!(finding.title, "10.77.0.53:53 answers no lookup for _sip._udp.shop.example");
-    assert_eq!((finding.impact.failed_transactions, finding.impact.of_transactions), (12, 24));
-}
-
-#[test]
-fn what_was_lost_once_is_not_about_its_name() {
-    let findings = in_traffic(NAME, |lab| {
-        for number in 0..30u16 {
-            let (at, name) = (u64::from(number) * 20_000_000, format!("api{number}.shop.example"));
-            match number % 5 {
-                0 => [0, 5_000_000].into_iter().for_each(|later| {
-                    asks_all(lab, at + later, number, &name, &[lab.resolver()]);
-                }),
-                _ => lab.resolves(at, &name),
-            }
-        }
-    });
-    let finding = one(&findings, "partial", Severity::Warning);
-    assert!(finding.title.ends_with("leaves 20 % of its lookups unanswered"), "{}", finding.title);
-}
-
-/// A scanner asks for the names of a whole network at once; what was dropped it asks for again.
-#[test]
-fn a_sweep_of_reverse_names_is_information() {
-    const PTR: u16 = 12;
-    let findings = in_traffic(NAME, |lab| {
-        let (client, resolver) = ((lab.client(7), 41_000), (lab.resolver(), 53));
-        for number in 0..200u16 {
-            let name = format!("{number}.3.77.10.in-addr.arpa");
-            let query = dns::query(number, &name, PTR);
-            let answer = dns::response(number, &name, PTR, 3, &[]);
-            let at = 1_000_000 + u64::from(number) * 500;
-            lab.udp(at, client, resolver, &query);
-            let late = if number % 3 == 0 { 4_000_000 } else { 0 };
-            if late > 0 {
-                let again = dns::query(number + 900, &name, PTR);
-                lab.udp(at + late, client, resolver, &again);
-            }
-            let id = if late > 0 { number + 900 } else { number };
-            let answer = [&id.to_be_bytes()[..], &answer[2..]].concat();
-            lab.udp(at + late + 900, resolver, client, &answer);
-        }
-    });
-    let finding = one(&findings, "partial", Severity::Info);
-    assert!(finding.title.ends_with("all of a sweep of reverse names"), "{}", finding.title);
-    assert!(finding.impact.seconds_lost < Span::secs(5), "{}", finding.summary);
-}
-
 /// A laptop has joined another network. It asks the resolvers of both for the same, and those of the new one
 /// take their time. Where they are asked only after the old one, it costs the wait for the old one.
 #[test]
@@ -587,66 +501,6 @@ fn one_type_that_stays_unanswered_is_named() {
     assert!(finding.title.ends_with("answers no lookup of type AAAA"), "{}", finding.title);
 }
 
-/// A phone on an access point without Internet, and several.
-#[test]
-fn names_that_a_system_asks_for_by_itself_are_no_outage() {
-    let findings = |clients: u8, name: &str| {
-        in_traffic(NAME, |lab| {
-            for (number, name) in ["connectivitycheck.gstatic.com", "www.google.com", name].iter().enumerate()
-            {
-                for client in 0..clients {
-                    let client = (lab.client(7 + client), lab.next_port());
-                    let resolver = (lab.resolver(), 53);
-                    for again in 0..2 {
-                        let query = dns::query(client.1 + again, name, dns::A);
-                        let at = 20_000 + number as u64 * 900 + u64::from(again) * 5_000_000;
-                        lab.udp(at, (client.0, client.1 + again), resolver, &query);
-                    }
-                }
-            }
-            for number in 0..3 {
-                let client = (lab.client(7), lab.next_port());
-                let query = dns::query(client.1, "clients3.google.com", dns::A);
-                for after in [0, 5] {
-                    lab.udp((40 + number * 40 + after) * 1_000_000, client, (lab.resolver(), 53), &query);
-                }
-            }
-            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
-            lab.http(&mut talk, 300);
-        })
-    };
-    let found = findings(1, "mtalk.google.com");
-    let finding = one(&found, "silent", Severity::Info);
-    assert!(finding.summary.contains("by themselves (Android)"), "{}", finding.summary);
-    one(&findings(4, "mtalk.google.com"), "silent", Severity::Warning);
-    one(&findings(1, "www.shop.example"), "silent", Severity::Critical);
-}
-
-/// A name that Windows measures its networks with fails, and what people ask for was answered by another.
-#[test]
-fn names_of_a_system_do_not_count_beside_those_of_people() {
-    let findings = |probe: &str| {
-        in_traffic(NAME, |lab| {
-            let (silent, answers) = (lab.resolver(), lab.server(54));
-            for number in 0..8u16 {
-                let at = 1_000_000 + u64::from(number) * 40_000_000;
-                asks_all(lab, at, number, &format!("www{number}.shop.example"), &[silent, answers]);
-                let answer =
-                    dns::response(number, &format!("www{number}.shop.example"), dns::A, 0, &[[10, 77, 2, 80]]);
-                lab.udp(at + 9_000, (answers, 53), (lab.client(7), 20_000 + number), &answer);
-                if number % 2 == 0 {
-                    asks_all(lab, at + 10_000_000, 99 + number, probe, &[silent]);
-                    asks_all(lab, at + 15_000_000, 99 + number, probe, &[silent]);
-                    let well = format!("app{number}.shop.example");
-                    lab.asks(at + 20_000_000, 7, silent, (&well, dns::A), dns::NOERROR, &[[10, 77, 2, 81]]);
-                }
-            }
-        })
-    };
-    one(&findings("t-ring-fdv2.msedge.net"), "partial", Severity::Info);
-    one(&findings("www.msedge.net"), "partial", Severity::Critical);
-}
-
 /// A phone that shares its line gets another IPv6 network, and answers at neither of its addresses.
 #[test]
 fn addresses_that_a_box_has_after_each_other_are_one_resolver() {
@@ -673,23 +527,5 @@ fn addresses_that_a_box_has_after_each_other_are_one_resolver() {
             }
         });
         assert_eq!(findings.len(), found, "{findings:#?}");
-    }
-}
-
-/// A scanner looks for the names of what it finds, beside a person's lookup.
-#[test]
-fn reverse_names_alone_are_no_outage() {
-    for (last, severity) in
-        [("9.1.77.10.in-addr.arpa", Severity::Warning), ("www.shop.example", Severity::Critical)]
-    {
-        let findings = in_traffic(NAME, |lab| {
-            for number in 1..9 {
-                let name = format!("{number}.1.77.10.in-addr.arpa");
-                unanswered(lab, number * 12_000, if number < 8 { &name } else { last });
-            }
-            let mut talk = lab.talk(7, (9, 80), 30_000, [30, 900]);
-            lab.http(&mut talk, 300);
-        });
-        one(&findings, "silent", severity);
     }
 }

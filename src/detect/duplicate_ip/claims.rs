@@ -102,9 +102,8 @@ impl Claims {
         let (from, until) = claims.first_seen().zip(claims.last_seen())?;
         let said = self.used.iter().filter(|((of, link), ..)| *of == address && *link != claimer);
         // Leases run out, and somebody else gets the address.
-        let meanwhile = |[first, last]: [(PacketRef, bool); 2]| {
-            last.0.time > from && first.0.time - until <= SINCE
-        };
+        let meanwhile =
+            |[first, last]: [(PacketRef, bool); 2]| last.0.time > from && first.0.time - until <= SINCE;
         let since = said.filter(|(_, _, used)| used.0.is_some_and(meanwhile));
         let sends = || {
             let mut links = heard.links(address).filter(|link| **link != claimer && **link != [0; 6]);

@@ -58,7 +58,8 @@ pub(super) fn lines(book: &mut Book<MissingSynAck>, hosts: &Hosts) -> Vec<Conclu
     let all = book.group(TOGETHER, |key, case| late(key, case).map(|(client, _)| client));
     let some = book.group(1, |key, case| late(key, case).filter(|(_, stall)| stall.is_some()));
     let some = some.into_iter().map(|CaseGroup { by: (by, _), cases, case }| CaseGroup { by, cases, case });
-    let line = |CaseGroup { by: client, cases: services, case }| Line { client, services, case, lost: [0; 2] };
+    let line =
+        |CaseGroup { by: client, cases: services, case }| Line { client, services, case, lost: [0; 2] };
     let mut lines: Vec<Line> = all.into_iter().chain(some).map(line).collect();
     beside(book, hosts, &mut lines);
     lines.into_iter().map(Line::finding).collect()
@@ -166,7 +167,9 @@ impl Line {
             .count("services", services + silent)
             .subject(Subject { server: None, port: None, ..Subject::of(&case) });
         let draft = match held {
-            true => draft.could_be(HOLDS).next(&["capture one hop further, to see where packets are held back"]),
+            true => {
+                draft.could_be(HOLDS).next(&["capture one hop further, to see where packets are held back"])
+            }
             false => draft.could_be([LOSES]).next(&["capture one hop further, to see how far the SYNs come"]),
         };
         (draft, case)

@@ -158,7 +158,8 @@ pub(super) fn neighbours(
     (if unheard { draft.gate(QualityIssue::OneWay.gate(UNHEARD)) } else { draft }, case)
 }
 
-/// Services that a client asked again and again in vain, or got a refusal from at last, and late ones that have a name in common with one.
+/// Services that a client asked again and again in vain, or got a refusal from at last, and late ones that
+/// have a name in common with one.
 pub(super) fn lost<const MOST: usize>(
     book: &Book<MissingSynAck>,
     names: &NamesOf<'_>,

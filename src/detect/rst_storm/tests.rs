@@ -68,7 +68,7 @@ fn troubled_client(others: bool) -> Vec<Finding> {
         Totals { first: Some(Timestamp(0)), last: Some(Timestamp(900_000_000_000)), ..Totals::default() };
     let heard = Heard::default();
     let fragments = DefragStats::default();
-    let context = Context { totals: &totals, files: &[], fragments, heard: &heard };
+    let context = Context { totals: &totals, files: &[], fragments, heard: &heard, hosts: &Hosts::default() };
     book.finish(&detector, &context).findings
 }
 
@@ -103,7 +103,7 @@ fn a_storm_over_the_ports_of_a_host_is_one() {
         Totals { first: Some(Timestamp(0)), last: Some(Timestamp(300_000_000_000)), ..Totals::default() };
     let heard = Heard::default();
     let fragments = DefragStats::default();
-    let context = Context { totals: &totals, files: &[], fragments, heard: &heard };
+    let context = Context { totals: &totals, files: &[], fragments, heard: &heard, hosts: &Hosts::default() };
     let findings = book.finish(&detector, &context).findings;
     let [finding] = &findings[..] else { panic!("{findings:#?}") };
     assert_eq!((finding.impact.failed_transactions, finding.impact.services), (30, 6));
@@ -154,7 +154,7 @@ fn siblings(all: bool) -> Vec<Finding> {
     let totals =
         Totals { first: Some(Timestamp(0)), last: Some(Timestamp(240_000_000_000)), ..Totals::default() };
     let (heard, fragments) = (Heard::default(), DefragStats::default());
-    let context = Context { totals: &totals, files: &[], fragments, heard: &heard };
+    let context = Context { totals: &totals, files: &[], fragments, heard: &heard, hosts: &Hosts::default() };
     book.finish(&detector, &context).findings
 }
 
@@ -187,7 +187,13 @@ fn a_day_of_a_busy_service_hides_no_storm() {
         Totals { first: Some(Timestamp(0)), last: Some(Timestamp(DAY * 1_000_000_000)), ..Totals::default() };
     let verdict = book.finish(
         &detector,
-        &Context { totals: &totals, files: &[], fragments: DefragStats::default(), heard: &Heard::default() },
+        &Context {
+            totals: &totals,
+            files: &[],
+            fragments: DefragStats::default(),
+            heard: &Heard::default(),
+            hosts: &Hosts::default(),
+        },
     );
     let servers: Vec<_> = verdict.findings.iter().map(|finding| finding.subject.server.as_deref()).collect();
     assert_eq!(servers, [Some("203.0.113.77")]);
@@ -216,6 +222,7 @@ fn a_storm_without_its_denominator_is_not_judged() {
             files: &[],
             fragments: DefragStats::default(),
             heard: &Heard::default(),
+            hosts: &Hosts::default(),
         },
     );
     assert!(verdict.findings.is_empty());

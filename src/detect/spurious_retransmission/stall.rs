@@ -19,8 +19,7 @@ impl SpuriousRetransmission {
     /// What one line made several services repeat, as one finding for each client: whose ACKs it holds back
     /// so often makes the rest as well.
     pub(super) fn stalled_clients(&self, book: &mut Book<Self>, hosts: &Hosts) -> Vec<Concluded<Self>> {
-        let client =
-            |case: &Case<Needless>| case.affected.clients.only().map(|client| hosts.of(*client));
+        let client = |case: &Case<Needless>| case.affected.clients.only().map(|client| hosts.of(*client));
         let mut held: BTreeMap<(IpAddr, Direction), BTreeSet<IpAddr>> = BTreeMap::new();
         for ((server, direction), case) in book.cases().filter(|(_, case)| case.counts.held() >= self.held) {
             client(case).into_iter().for_each(|client| {
@@ -107,10 +106,7 @@ fn overtaken(group: CaseGroup<IpAddr, Needless>, segments: u64) -> Concluded<Spu
     (draft, case)
 }
 
-fn stall(
-    group: CaseGroup<IpAddr, Needless>,
-    directions: &[Direction],
-) -> Concluded<SpuriousRetransmission> {
+fn stall(group: CaseGroup<IpAddr, Needless>, directions: &[Direction]) -> Concluded<SpuriousRetransmission> {
     let CaseGroup { by: client, cases, case } = group;
     let held = case.counts.held();
     let services = plural(case.affected.servers.count().max(1), "service");
@@ -199,8 +195,8 @@ mod tests {
         }
     }
 
-    /// Answers of so many hosts from this one on, in which each third segment comes behind the next one, and comes again when
-    /// the ACK for all has passed.
+    /// Answers of so many hosts from this one on, in which each third segment comes behind the next one, and
+    /// comes again when the ACK for all has passed.
     fn overtaking(lab: &mut Lab, from: u8, hosts: u8) {
         for host in 0..hosts {
             let at = 1_000 + 9_000 * u64::from(host);
