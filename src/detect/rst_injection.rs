@@ -351,6 +351,31 @@ mod tests {
         assert_eq!(one(&findings, "other_ttl", Severity::Info).confidence, Confidence::Possible);
     }
 
+    /// The capture lacks what the client acknowledges, or nothing: a probe of the network with old numbers
+    /// stands for the server, whose RST has the number that the client waits for.
+    #[test]
+    fn a_number_that_the_other_side_waits_for_is_not_ahead() {
+        for (acknowledged, variant) in [(true, "other_ttl"), (false, "forged")] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = asked(lab, 10);
+                answers(lab, &mut talk);
+                talk.wait(2_000);
+                let next = talk.ends[SERVER].next.wrapping_add(1_233_997);
+                if acknowledged {
+                    let mut reply = talk.segment(CLIENT, ACK, b"");
+                    reply.ack = next;
+                    talk.record(&mut lab.capture, &reply);
+                }
+                talk.wait(9_000);
+                let mut reset = talk.segment(SERVER, RST | ACK, b"");
+                (reset.seq, reset.ttl) = (next, 106);
+                talk.record(&mut lab.capture, &reset);
+            });
+            assert!(findings.iter().all(|finding| finding.variant == variant), "{findings:#?}");
+            assert!(!findings.is_empty(), "{variant}");
+        }
+    }
+
     #[test]
     fn a_host_that_aborts_is_no_injection() {
         let findings = in_traffic(NAME, |lab| {

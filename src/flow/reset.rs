@@ -74,7 +74,8 @@ pub struct Reset {
     pub ip_id: u16,
     /// Its window, as in the header.
     pub window: u16,
-    /// A RST of this side has a sequence number beyond all that the side had sent.
+    /// A RST of this side has a sequence number beyond all that the side had sent, and the other side had
+    /// acknowledged.
     pub ahead: bool,
     /// The side sent more after its RST: the first packet with bytes beyond the RST's number.
     pub went_on: Option<PacketRef>,

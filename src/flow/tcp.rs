@@ -427,7 +427,10 @@ impl Connection {
         if let Some(waiting) = &mut self.waiting {
             waiting.reset(direction, at);
         }
-        let ahead = self.senders[index].next().is_some_and(|next| tcp.seq.after(next));
+        // What the other side acknowledges was sent, whether the capture has it or not.
+        let acked = self.windows[direction.reverse().index()].ack;
+        let sent = [self.senders[index].next(), acked.filter(|ack| !ack.before(tcp.seq))];
+        let ahead = sent[0].is_some() && sent.iter().flatten().all(|edge| tcp.seq.after(*edge));
         if let Some(known) = self.resets.iter_mut().find(|reset| reset.direction == direction) {
             known.count += 1;
             known.ahead |= ahead;
