@@ -428,9 +428,8 @@ impl Connection {
             waiting.reset(direction, at);
         }
         // What the other side acknowledges was sent, whether the capture has it or not.
-        let acked = self.windows[direction.reverse().index()].ack;
-        let sent = [self.senders[index].next(), acked.filter(|ack| !ack.before(tcp.seq))];
-        let ahead = sent[0].is_some() && sent.iter().flatten().all(|edge| tcp.seq.after(*edge));
+        let acked = self.windows[direction.reverse().index()].ack.is_some_and(|ack| !ack.before(tcp.seq));
+        let ahead = !acked && self.senders[index].next().is_some_and(|next| tcp.seq.after(next));
         if let Some(known) = self.resets.iter_mut().find(|reset| reset.direction == direction) {
             known.count += 1;
             known.ahead |= ahead;
