@@ -234,10 +234,6 @@ fn cut(message: &str) -> String {
 
 /// What tshark reads of TLS and pcapsy does not: the capture, and why.
 const UNREAD: &[(&str, &str)] = &[
-    (
-        "OISF__suricata-verify__tests_tcp-fastopen-10-syn-data-ignore_input.pcap",
-        "data in the SYN that the server ignored and got again: the session's begin is not read",
-    ),
     ("ntop__nDPI__tls_invalid_reads.pcap", "stream 0 has a ServerHello and nothing of the client before it"),
     ("zeek__zeek__tls_tls13draft16-ff52.a01.pcap", "the ServerHello of draft 16 has another form"),
 ];

@@ -421,7 +421,7 @@ impl Detector for MissingSynAck {
         let alike = namesakes(book, &names, addresses);
         let named = book.group(SEVERAL, |key, _| alike.get(&key.0).filter(|_| silent(key)).cloned());
         let named: Vec<_> = named.into_iter().map(|group| neighbours(group, book, heard)).collect();
-        let lines = lines(book, addresses);
+        let lines = lines(book, heard, addresses);
         let unused = unused_clients(book);
         book.notes.silent = lost;
         asked_by
@@ -456,6 +456,7 @@ impl Detector for MissingSynAck {
         let unused = case.counts.unused == case.flows();
         // What the service lost for good says the same, and weighs more.
         let told = book.notes.silent.iter().any(|silent| *silent == server);
+        let told = told || context.heard.is_scan(&case.affected.clients, server.address);
         let asked_once = outcome == Outcome::Late && case.counts.repeated == 0;
         let (title, shown) = match outcome {
             Outcome::Silent | Outcome::CutOff => {

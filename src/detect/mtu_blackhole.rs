@@ -16,6 +16,8 @@
 //!   Without a SYN nobody knows the MSS, and datagrams above 1500 bytes may be several that a network card
 //!   put together.
 //!
+//! Of one client and two services or more that is one finding: they share the client's line.
+//!
 //! With fewer than `smaller` datagrams that arrived it is no more than possible. It is confirmed when the
 //! bytes arrive at last in smaller pieces, or when several connections show it. A connection that sends
 //! nothing small behind the large segments counts with others of its service that do, or that open while it
@@ -37,6 +39,9 @@
 //!
 //! # References
 //! RFC 1191; RFC 8201; RFC 2923; RFC 4821.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::detect::pmtud::{keeps_size, said};
 use crate::detect::*;
@@ -138,6 +143,9 @@ impl SizeLimit {
 /// The least MTU of IPv6 (RFC 8200 section 5): a connection that loses smaller ones has another trouble.
 const SMALL: u32 = 1280;
 
+/// Services of one client with a limit on the way, from which it is on the way that they share.
+const SERVICES: u64 = 2;
+
 /// What every host has to accept (RFC 791 section 3.2): no link in use is limited to less, unless a router
 /// says so.
 const LEAST: u32 = 576;
@@ -224,6 +232,40 @@ impl Detector for MtuBlackhole {
         }
     }
 
+    /// What is too large for the way of one client to several services is too large for its line.
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let passing: BTreeMap<Endpoint, Passing> =
+            book.totals().map(|(server, _, passing)| (*server, passing.clone())).collect();
+        let line = |(server, direction, view): &Self::Key, case: &Case<SizeLimit>| {
+            let limit = &case.counts;
+            let goes_on = || limit.goes_on(OPENS, *direction, passing.get(server));
+            let found = *view == View::Silent && limit.messages == 0 && (limit.shown > 0 || goes_on());
+            let client = case.affected.clients.only().filter(|_| found)?;
+            Some((context.hosts.of(*client), *direction))
+        };
+        let mut sizes: BTreeMap<(IpAddr, Direction), SizeLimit> = BTreeMap::new();
+        for (key, case) in book.cases() {
+            let line = line(key, case).into_iter();
+            line.for_each(|line| sizes.entry(line).or_default().absorb(case.counts.clone()));
+        }
+        sizes.retain(|_, size| size.largest_passing_bytes.get() < size.smallest_failing_bytes.get());
+        let groups =
+            book.group(SERVICES, |key, case| line(key, case).filter(|line| sizes.contains_key(line)));
+        let finding = |CaseGroup { by: (client, direction), cases, case }: CaseGroup<(IpAddr, _), _>| {
+            let services = plural(cases, "service");
+            let what = match direction {
+                Direction::ToServer => format!("from {client} to {services}"),
+                Direction::ToClient => format!("from {services} to {client}"),
+            };
+            let client = Some(client.to_string());
+            let subject = Subject { client, server: None, port: None, ..Subject::of(&case) };
+            let draft = self.before_limit(View::Silent, &what, &case, context).direction(direction);
+            let draft = draft.subject(subject).services(cases).count("services", cases);
+            (draft.count("connections", case.flows()), case)
+        };
+        groups.into_iter().map(finding).collect()
+    }
+
     fn judge(
         &self,
         key: &Self::Key,
@@ -245,7 +287,9 @@ impl Detector for MtuBlackhole {
         };
         let draft = match view {
             View::Receiver => behind_limit(way, server, case)?,
-            View::Silent | View::IcmpIgnored => self.before_limit(view, way, server, case, context),
+            View::Silent | View::IcmpIgnored => {
+                self.before_limit(view, &format!("{way} {server}"), case, context)
+            }
         };
         Some(draft.direction(direction).count("connections", case.flows()))
     }
@@ -256,8 +300,7 @@ impl MtuBlackhole {
     fn before_limit(
         &self,
         view: View,
-        way: &str,
-        server: Endpoint,
+        what: &str,
         case: &Case<SizeLimit>,
         context: &Context<'_>,
     ) -> Draft<View> {
@@ -283,7 +326,7 @@ impl MtuBlackhole {
             }
         };
         let title =
-            format!("Datagrams of {failing} bytes {way} {server} never arrive, those of {passing} bytes do");
+            format!("Datagrams of {failing} bytes {what} never arrive, those of {passing} bytes do");
         let summary = format!(
             "{} sent {} of {failing} bytes or more {} in all. None was acknowledged at that size. Datagrams \
              of up to {passing} bytes were. {icmp}{filter} No progress for {}.{resolved}",

@@ -41,7 +41,11 @@ struct Line {
 }
 
 /// Services that are late to one client, and those that it tried in vain at that time, as one finding each.
-pub(super) fn lines(book: &mut Book<MissingSynAck>, hosts: &Hosts) -> Vec<Concluded<MissingSynAck>> {
+pub(super) fn lines(
+    book: &mut Book<MissingSynAck>,
+    heard: &Heard,
+    hosts: &Hosts,
+) -> Vec<Concluded<MissingSynAck>> {
     let times = stalls(book, hosts);
     let stall = |client: IpAddr, case: &Case<Attempts>| {
         let (first, last) = case.first_seen().zip(case.last_seen())?;
@@ -62,7 +66,8 @@ pub(super) fn lines(book: &mut Book<MissingSynAck>, hosts: &Hosts) -> Vec<Conclu
         |CaseGroup { by: client, cases: services, case }| Line { client, services, case, lost: [0; 2] };
     let mut lines: Vec<Line> = all.into_iter().chain(some).map(line).collect();
     beside(book, hosts, &mut lines);
-    lines.into_iter().map(Line::finding).collect()
+    let scanners = heard.visits.scanners();
+    lines.into_iter().map(|line| line.finding(&scanners)).collect()
 }
 
 /// Adds what the clients tried in vain meanwhile.
@@ -129,7 +134,8 @@ fn stalls(book: &Book<MissingSynAck>, hosts: &Hosts) -> BTreeMap<IpAddr, Vec<[Ti
 }
 
 impl Line {
-    fn finding(self) -> Concluded<MissingSynAck> {
+    /// What a scanner finds late is late for nobody.
+    fn finding(self, scanners: &BTreeMap<IpAddr, u64>) -> Concluded<MissingSynAck> {
         let Self { client, services, case, lost: [silent, in_vain] } = self;
         let client = case.affected.clients.only().copied().unwrap_or(client);
         let (slowest, opened) = (slowest(&case), case.flows().saturating_sub(in_vain));
@@ -162,7 +168,10 @@ impl Line {
             false => format!("{what} answer {client} only after a repeated SYN"),
         };
         let draft = Draft::new(Outcome::Late, title, summary)
-            .severity(case.severity(case.flows()).min(Severity::Warning))
+            .severity(match scanners.contains_key(&client) {
+                true => Severity::Info,
+                false => case.severity(case.flows()).min(Severity::Warning),
+            })
             .services(services + silent)
             .count("services", services + silent)
             .subject(Subject { server: None, port: None, ..Subject::of(&case) });
@@ -180,7 +189,7 @@ impl Line {
 mod tests {
     use super::*;
     use crate::detect::testing::{in_traffic, one};
-    use crate::support::tcp::{ACK, CLIENT, PSH, SERVER, SYN};
+    use crate::support::tcp::{ACK, CLIENT, PSH, RST, SERVER, SYN};
 
     const NAME: &str = MissingSynAck::RULE.name;
 
@@ -283,6 +292,29 @@ mod tests {
                 assert!(finding.summary.contains(&said), "{}", finding.summary);
                 assert_eq!((finding.impact.services, finding.impact.failed_transactions), (5, tries));
             }
+        }
+    }
+
+    /// Somebody goes through so many ports of a host, and some answer its second SYN only.
+    #[test]
+    fn what_a_scanner_finds_late_is_information() {
+        for (ports, severity) in [(150, Severity::Info), (30, Severity::Warning)] {
+            let findings = in_traffic(NAME, |lab| {
+                for port in 0..ports {
+                    let mut talk = lab.talk(7, (20, 2_000 + port), 1_000 + 9 * u64::from(port), [30, 500]);
+                    talk.send(&mut lab.capture, CLIENT, SYN, b"");
+                    talk.turn(CLIENT);
+                    talk.send(&mut lab.capture, SERVER, RST | ACK, b"");
+                }
+                for port in 0..4 {
+                    let mut talk = lab.talk(7, (20, 440 + port), 9_000 + 9 * u64::from(port), [30, 500]);
+                    let syn = talk.segment(CLIENT, SYN, b"");
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_100_000);
+                    lab.http(&mut talk, 300);
+                }
+            });
+            one(&findings, "late", severity);
         }
     }
 }

@@ -246,27 +246,44 @@ fn udp_that_learns_is_left_alone() {
     }
 }
 
-/// One segment is lost again and again, and small ones behind it arrive: no link is limited to so little.
+/// One segment to this host is lost again and again, and small ones behind it arrive.
+fn stays_too_large(lab: &mut Lab, client: u8, server: u8, size: usize) {
+    let mut talk = lab.talk(client, (server, 8052), 500 + 700 * u64::from(server), [40, 15_000]);
+    talk.handshake(&mut lab.capture);
+    talk.exchange(&mut lab.capture, b"GET /small HTTP/1.1\r\n\r\n", 300);
+    let lost = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, size));
+    let behind = talk.ends[CLIENT].next;
+    for number in 0..5 {
+        talk.wait(300_000 << number);
+        talk.send(&mut lab.capture, CLIENT, ACK, b"small");
+        talk.wait(20_000);
+        let next = talk.ends[CLIENT].next;
+        let mut reply = talk.segment(SERVER, ACK, b"");
+        (reply.ack, reply.sacks) = (lost.seq, vec![(behind, next)]);
+        talk.record(&mut lab.capture, &reply);
+        talk.resend(&mut lab.capture, &lost);
+    }
+}
+
+/// No link is limited to 420 bytes.
 #[test]
 fn what_every_link_carries_meets_no_limit() {
     for (size, found) in [(1448, 1), (420, 0)] {
-        let findings = in_traffic(NAME, |lab| {
-            let mut talk = lab.talk(7, (20, 8052), 500, [40, 15_000]);
-            talk.handshake(&mut lab.capture);
-            talk.exchange(&mut lab.capture, b"GET /small HTTP/1.1\r\n\r\n", 300);
-            let lost = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, size));
-            let behind = talk.ends[CLIENT].next;
-            for number in 0..5 {
-                talk.wait(300_000 << number);
-                talk.send(&mut lab.capture, CLIENT, ACK, b"small");
-                talk.wait(20_000);
-                let next = talk.ends[CLIENT].next;
-                let mut reply = talk.segment(SERVER, ACK, b"");
-                (reply.ack, reply.sacks) = (lost.seq, vec![(behind, next)]);
-                talk.record(&mut lab.capture, &reply);
-                talk.resend(&mut lab.capture, &lost);
-            }
-        });
+        let findings = in_traffic(NAME, |lab| stays_too_large(lab, 7, 20, size));
         assert_eq!(findings.len(), found, "{size}: {findings:#?}");
     }
+}
+
+/// One client and three services, and three clients.
+#[test]
+fn a_limit_on_the_line_of_one_client_is_one_finding() {
+    let findings = |clients: u8| {
+        let each = |lab: &mut Lab, host: u8| stays_too_large(lab, 7 + host % clients, 20 + host, 1448);
+        in_traffic(NAME, |lab| (0..3).for_each(|host| each(lab, host)))
+    };
+    let found = findings(1);
+    let finding = one(&found, "silent", Severity::Critical);
+    assert_eq!((found.len(), finding.impact.services), (1, 3), "{found:#?}");
+    assert!(finding.title.contains("to 3 services never arrive"), "{}", finding.title);
+    assert_eq!(findings(3).len(), 3);
 }
