@@ -325,8 +325,7 @@ impl MtuBlackhole {
                 format!(" In {} the bytes arrived at last, in smaller pieces.", plural(count, "connection"))
             }
         };
-        let title =
-            format!("Datagrams of {failing} bytes {what} never arrive, those of {passing} bytes do");
+        let title = format!("Datagrams of {failing} bytes {what} never arrive, those of {passing} bytes do");
         let summary = format!(
             "{} sent {} of {failing} bytes or more {} in all. None was acknowledged at that size. Datagrams \
              of up to {passing} bytes were. {icmp}{filter} No progress for {}.{resolved}",

@@ -20,7 +20,8 @@
 //! `insistent` failures, when clients without a name try once each, when they or one client alone close after
 //! the server's flight, and for one client without a name where nobody succeeds.
 //!
-//! Plain text of one client to several ports is one finding.
+//! Plain text of one client to several ports is one finding, and so are sessions of one client with several
+//! servers or names that RSTs of another TTL end.
 //!
 //! A client that goes on in plain text after the refusal has not failed: that is information, and nothing at
 //! all for PostgreSQL and FTP, whose clients ask everywhere.
@@ -41,11 +42,14 @@
 //! section 4; IANA service names (ports of protocols over TLS); RFC 3207 section 4 (454); RFC 4511 section
 //! 4.14.
 
+mod one_client;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::app::tls::{TlsSession, chain_faults};
 use crate::app::upgrade::{PlainProtocol, StartTls, Verdict};
+use crate::detect::tls_abort::one_client::plain_texts;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
 use crate::flow::{Flow, HandshakeOutcome, Negotiation, NegotiationEnd, Stage, TcpFlow};
@@ -188,13 +192,13 @@ impl Detector for TlsAbort {
         }
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut servers: BTreeMap<Endpoint, (u64, u64)> = BTreeMap::new();
         for ((server, _), judged, handshakes) in book.totals() {
             let (all, completed) = servers.entry(*server).or_default();
             (*all, *completed) = (*all + judged, *completed + handshakes.completed);
         }
-        let mut concluded = Vec::new();
+        let mut concluded = self.on_the_way(book, context.hosts);
         let mut plain: BTreeMap<(IpAddr, bool), Vec<_>> = BTreeMap::new();
         for ((server, way, by), mut case) in book.take(|_, _| true) {
             let (total, same) = book.total(&server);
@@ -442,34 +446,6 @@ impl TlsAbort {
             _ => draft,
         }
     }
-}
-
-/// One client that speaks plain text to many ports for TLS.
-fn plain_texts(
-    client: IpAddr,
-    probe: bool,
-    cases: impl ExactSizeIterator<Item = Case<Ends>>,
-) -> Concluded<TlsAbort> {
-    let services = cases.len() as u64;
-    let mut all: Case<Ends> = Case::default();
-    for case in cases {
-        all.total += case.total;
-        all.absorb(case);
-    }
-    let title = format!("{client} speaks plain text to {}", plural(services, "TLS port"));
-    let summary = format!(
-        "The client could not use {}: {} began with plain text and were turned away.",
-        plural(services, "service"),
-        plural(all.failed, "connection"),
-    );
-    let severity = if probe { Severity::Info } else { all.severity(all.failed).min(Severity::Warning) };
-    let draft = Draft::new(Way::PlainText, title, summary)
-        .severity(severity)
-        .direction(Direction::ToServer)
-        .subject(Subject { server: None, port: None, ..Subject::of(&all) })
-        .services(services)
-        .count("services", services);
-    (draft, all)
 }
 
 /// A client that rejects such a chain is told of elsewhere.

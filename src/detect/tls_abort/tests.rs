@@ -41,6 +41,39 @@ fn a_name_that_is_reset_by_another_ttl() {
     assert!(finding.summary.contains("for other names went well"), "{finding:#?}");
 }
 
+/// One client's sessions with this host and name end so, from a device on the way.
+fn reset_on_the_way(lab: &mut Lab, server: u8, name: &str) {
+    for number in 0..3 {
+        let at = u64::from(server) * 2_000 + number * 300;
+        let mut talk = lab.talk(20, (server, 443), at, [30, 5_000]);
+        talk.handshake(&mut lab.capture);
+        talk.wait(300);
+        tls::hello(&mut talk, &mut lab.capture, name, true);
+        let mut reset = talk.segment(SERVER, RST, b"");
+        reset.ttl = 250;
+        talk.record(&mut lab.capture, &reset);
+    }
+}
+
+#[test]
+fn names_that_one_client_cannot_reach_are_one_finding() {
+    let findings = in_traffic(NAME, |lab| {
+        reset_on_the_way(lab, 30, "chat.shop.example");
+        reset_on_the_way(lab, 31, "news.shop.example");
+    });
+    let finding = one(&findings, "reset_after_hello", Severity::Critical);
+    assert!(finding.title.contains("to 2 services is reset"), "{finding:#?}");
+    assert!(finding.summary.contains("6 of 6 sessions ended so"), "{finding:#?}");
+    assert!(finding.summary.contains("6 RSTs have another TTL"), "{finding:#?}");
+
+    let served = in_traffic(NAME, |lab| {
+        reset_on_the_way(lab, 30, "chat.shop.example");
+        reset_on_the_way(lab, 31, "news.shop.example");
+        served(lab, 0, 443, "chat.shop.example");
+    });
+    assert_eq!(served.len(), 2, "{served:#?}");
+}
+
 #[test]
 fn a_server_that_closes_without_a_word() {
     let findings = in_traffic(NAME, |lab| {
