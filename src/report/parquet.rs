@@ -1,5 +1,7 @@
 //! Parquet by polars: rows are collected into row groups, written and forgotten.
 
+mod sections;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,20 +9,22 @@ use polars::prelude::*;
 use polars_arrow::array::{Array, DictionaryArray, PrimitiveArray};
 use polars_arrow::datatypes::{ArrowDataType, IntegerType};
 use polars_parquet::write::{
-    CompressedPage, CompressionOptions, Encoding, Page, ParquetType, WriteOptions, array_to_columns, compress,
+    CompressedPage, CompressionOptions, Encoding, Page, ParquetType, StatisticsOptions, Version,
+    WriteOptions, array_to_columns, compress, to_parquet_schema,
 };
 use polars_utils::compression::ZstdLevel;
 use rayon::prelude::*;
+
+use sections::Sections;
 
 use crate::report::frames::{Filled, Frames};
 use crate::report::table::{self, Table};
 
 /// Writes table `T` into one Parquet file. The row groups depend on the rows alone.
 pub struct ParquetFile<T: Table> {
-    writer: BatchedWriter<ErrorLatch<Box<dyn Write + Send>>>,
+    sections: Sections<ErrorLatch<Box<dyn Write + Send>>>,
     /// The types of the columns in the file.
     kinds: Vec<ParquetType>,
-    options: WriteOptions,
     collected: Frames<T>,
     /// Rows that make the next row group.
     group: usize,
@@ -49,14 +53,10 @@ impl<T: Table> ParquetFile<T> {
     pub fn new(columns: &[&'static table::Column<T>], out: Box<dyn Write + Send>) -> io::Result<Self> {
         let collected = Frames::new(columns);
         let failure = Failure::default();
-        let mut writer = ParquetWriter::new(ErrorLatch { out, failure: failure.clone() })
-            .with_compression(ParquetCompression::Zstd(ZstdLevel::try_new(1).ok()))
-            .batched(&collected.schema())
-            .map_err(|error| failure.explain(error))?;
-        let kinds = writer.parquet_schema().fields().to_vec();
-        let options = writer.get_writer().lock().unwrap_or_else(PoisonError::into_inner).options();
+        let out = ErrorLatch { out, failure: failure.clone() };
+        let (kinds, sections) = start(out, &collected.schema()).map_err(|error| failure.explain(error))?;
         let (group, most) = (FIRST_ROWS, MOST_ROWS);
-        Ok(Self { writer, kinds, options, collected, group, most, written: 0, failure })
+        Ok(Self { sections, kinds, collected, group, most, written: 0, failure })
     }
 
     /// Collects so many rows at most, but never fewer than the first row groups have.
@@ -87,8 +87,7 @@ impl<T: Table> ParquetFile<T> {
     /// When it cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
         self.write_group()?;
-        self.writer.finish().map_err(|error| self.failure.explain(error))?;
-        Ok(())
+        self.sections.finish().map_err(|error| self.failure.explain(error))
     }
 
     fn write_group(&mut self) -> io::Result<()> {
@@ -100,22 +99,34 @@ impl<T: Table> ParquetFile<T> {
         self.group = group_rows(self.written, self.most);
         // A table that had one full group fills the next one, too.
         let room = if rows >= FIRST_ROWS { self.group } else { 0 };
-        let options = self.options;
         let columns = self.collected.take_columns(room);
         let columns = columns.into_par_iter().zip(&self.kinds);
         let pages: PolarsResult<Vec<Vec<CompressedPage>>> =
-            columns.map(|(filled, kind)| encode(filled, kind, options)).collect();
-        let written = pages.and_then(|pages| self.writer.write_row_group(rows as u64, &pages));
+            columns.map(|(filled, kind)| encode(filled, kind)).collect();
+        let written = pages.and_then(|pages| self.sections.write(rows as u64, &pages));
         written.map_err(|error| self.failure.explain(error))
     }
 }
 
+/// Starts a file, and says the types of its columns.
+fn start<W: Write>(out: W, schema: &Schema) -> PolarsResult<(Vec<ParquetType>, Sections<W>)> {
+    let schema = schema.to_arrow(CompatLevel::newest());
+    let kinds = to_parquet_schema(&schema)?.fields().to_vec();
+    Ok((kinds, Sections::new(out, schema, options())?))
+}
+
+fn options() -> WriteOptions {
+    WriteOptions {
+        statistics: StatisticsOptions::default(),
+        compression: CompressionOptions::Zstd(ZstdLevel::try_new(1).ok()),
+        version: Version::V1,
+        data_page_size: None,
+    }
+}
+
 /// The cells of a column, encoded and compressed.
-fn encode(
-    filled: Filled,
-    kind: &ParquetType,
-    mut options: WriteOptions,
-) -> PolarsResult<Vec<CompressedPage>> {
+fn encode(filled: Filled, kind: &ParquetType) -> PolarsResult<Vec<CompressedPage>> {
+    let mut options = options();
     let newest = CompatLevel::newest();
     let (cells, encoding) = match filled {
         Filled::Each(cells) => (cells.to_arrow(0, newest), encoding(&cells)),
@@ -189,7 +200,7 @@ fn is_near(numbers: impl Iterator<Item = u64>) -> bool {
 }
 
 /// Rows of the row group behind `written` rows. The longer a table gets, the larger its groups: what the
-/// footer says of each, up to 4 KiB a column, is held until the end.
+/// footer says of each, about 1 KiB a column, is held until the end.
 fn group_rows(written: usize, most: usize) -> usize {
     (written / 16).clamp(FIRST_ROWS, most)
 }
