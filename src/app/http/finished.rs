@@ -29,6 +29,10 @@ impl Finished {
 
     /// An exchange ended at `clock`.
     pub(in crate::app) fn push(&mut self, exchange: Exchange, clock: Timestamp) {
+        // Most connections have one, and room for four would be asked for.
+        if self.exchanges.capacity() == 0 {
+            self.exchanges.reserve_exact(1);
+        }
         self.exchanges.push(Exchange { done: clock, ..exchange });
     }
 
@@ -57,7 +61,9 @@ impl Finished {
         if count == 0 {
             return Vec::new();
         }
-        let taken: Vec<Exchange> = self.exchanges.drain(..count).collect();
+        // Room is kept for what is left only.
+        let left = self.exchanges.split_off(count);
+        let taken = std::mem::replace(&mut self.exchanges, left);
         taken.iter().for_each(|exchange| self.release(exchange));
         taken
     }

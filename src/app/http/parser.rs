@@ -265,7 +265,7 @@ impl HttpParser {
         exchange.request_whole = body.is_none();
         self.finished.hold(exchange.held());
         let request_open = body.is_some();
-        self.pending.push_back(Pending { exchange, request_open, response_open: true, until_close: false });
+        self.wait(Pending { exchange, request_open, response_open: true, until_close: false });
         Some(body)
     }
 
@@ -322,7 +322,7 @@ impl HttpParser {
                 self.finished.hold(before);
                 let pending =
                     Pending { exchange: unasked, request_open: false, response_open: open, until_close };
-                self.pending.push_back(pending);
+                self.wait(pending);
             }
         }
         self.hand_over();
@@ -392,11 +392,22 @@ impl HttpParser {
         }
     }
 
+    fn wait(&mut self, pending: Pending) {
+        // Most connections have one at a time, and room for four would be asked for.
+        if self.pending.capacity() == 0 {
+            self.pending.reserve_exact(1);
+        }
+        self.pending.push_back(pending);
+    }
+
     fn hand_over(&mut self) {
         while let Some(pending) =
             self.pending.pop_front_if(|pending| !pending.request_open && !pending.response_open)
         {
             self.finished.push(pending.exchange, self.clock);
+        }
+        if self.pending.is_empty() {
+            self.pending = VecDeque::new();
         }
     }
 
