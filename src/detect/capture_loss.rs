@@ -16,6 +16,8 @@
 //! # What it leaves alone
 //! - Flows of which only one direction was recorded: there the other one is missing by design (see
 //!   `asymmetric_flow`).
+//! - What is acknowledged after a RST: one of the two hosts knows no such connection, and its bytes may be
+//!   those of another.
 //! - Files without drop counters: no counter is not the same as zero drops.
 //!
 //! # What it does not claim
@@ -29,7 +31,7 @@
 use crate::capture::{FileReport, InterfaceReport};
 use crate::detect::*;
 use crate::dissect::Direction;
-use crate::flow::{EventKind, Flow};
+use crate::flow::{EventKind, Flow, TcpEvent};
 use crate::humanize::grouped;
 
 thresholds! {
@@ -113,9 +115,15 @@ impl Detector for CaptureLoss {
         if let Some(total) = book.judged(&()) {
             total.bytes_seen += sides.iter().map(|side| side.unique_bytes).sum::<u64>();
         }
-        let missed: u64 = sides.iter().map(|side| side.missed_bytes).sum();
-        let Some(case) = (missed > 0).then(|| book.case(())).flatten() else { return };
+        let opened = tcp.handshake.syn_acks.last().map_or(0, |answer| answer.packet);
+        let reset = tcp.resets.iter().map(|reset| reset.at.packet).find(|packet| *packet > opened);
+        let is_late = |event: &&TcpEvent| reset.is_some_and(|packet| event.at.packet > packet);
         let unseen = || tcp.events.iter().filter(|event| event.kind == EventKind::AckedUnseen);
+        let late: u64 = unseen().filter(is_late).map(|event| u64::from(event.length)).sum();
+        let unseen = || unseen().filter(|event| !is_late(event));
+        let missed: u64 = sides.iter().map(|side| side.missed_bytes).sum();
+        let missed = missed.saturating_sub(late);
+        let Some(case) = (missed > 0).then(|| book.case(())).flatten() else { return };
         case.flow_events(flow, unseen().map(|event| event.at));
         case.counts.bytes_missed += missed;
         case.show(0, flow.id, || {
@@ -315,6 +323,29 @@ mod tests {
             }],
         );
         assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// A server answers several hosts what one of them sent; the others know of no connection.
+    #[test]
+    fn hosts_that_refuse_what_they_get_have_sent_nothing() {
+        for asked in [false, true] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..3 {
+                    let mut talk = lab.talk(10 + number, (9, 502), u64::from(number) * 100_000, [30, 6_000]);
+                    talk.handshake(&mut lab.capture);
+                    let refusal = talk.segment(CLIENT, if asked { ACK } else { RST }, b"");
+                    talk.record(&mut lab.capture, &refusal);
+                    talk.miss(CLIENT, &filler(1, 120));
+                    let ack = talk.segment(SERVER, ACK, b"");
+                    talk.record(&mut lab.capture, &ack);
+                    let answer = talk.segment(SERVER, ACK, &filler(1, 256));
+                    talk.record(&mut lab.capture, &answer);
+                    let end = talk.segment(CLIENT, if asked { ACK } else { RST }, b"");
+                    talk.record(&mut lab.capture, &end);
+                }
+            });
+            assert_eq!(findings.len(), usize::from(asked), "{findings:#?}");
+        }
     }
 
     #[test]
