@@ -16,6 +16,9 @@
 //! The same goes for the ports of one host together, when none of them has a storm, nearly all of these
 //! connections had opened, and they are of several clients.
 //!
+//! Where clients reset their connections themselves, a storm of a service is a warning, and that of one
+//! client is none.
+//!
 //! A client is the subject when `resets` of its connections, and `share` of those that ended, were reset, no
 //! service or host above explains them, and the services do not treat other clients alike. It is a warning
 //! when others use the same services and most of theirs end well. Otherwise it may be the habit of these
@@ -47,10 +50,13 @@
 //! # References
 //! RFC 9293 section 3.10.7; RFC 1122 section 4.2.2.13; RFC 2525 section 2.17.
 
+mod drafts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::detect::ports::is_random;
+use crate::detect::rst_storm::drafts::{client_draft, draft};
 use crate::detect::scope::network;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -175,6 +181,14 @@ merged! {
     }
 }
 
+impl Case<Resets> {
+    /// Clients reset their own connections, and nobody in their place.
+    fn is_by_clients(&self) -> bool {
+        let few = |count: u64| count * 10 < self.counts.all();
+        few(self.counts.by_server) && few(self.counts.from_elsewhere)
+    }
+}
+
 /// Connections that ended in each second.
 type BySecond = BTreeMap<i64, u64>;
 
@@ -279,7 +293,9 @@ impl Detector for RstStorm {
                 continue;
             }
             let ended = by_second.get(server).cloned().unwrap_or_default();
-            if let Some(storm) = self.storm(seconds, &ended, length) {
+            // One client that ends its own connections is no storm of the service.
+            let lost = |storm: &Case<Resets>| !storm.is_by_clients() || storm.affected.clients.count() > 1;
+            if let Some(storm) = self.storm(seconds, &ended, length).filter(lost) {
                 let scan = context.heard.is_scan(&storm.affected.clients, server.address);
                 let told = draft(&server.to_string(), &storm, "");
                 concluded.push((if scan { told.severity(Severity::Info) } else { told }, storm));
@@ -509,80 +525,6 @@ impl RstStorm {
         let baseline = if calm < WINDOW { 0.0 } else { elsewhere as f64 / calm as f64 };
         let rate = storm.counts.all() as f64 / stormy.len().max(1) as f64;
         (!stormy.is_empty() && (flood || rate >= self.baseline * baseline)).then_some(storm)
-    }
-}
-
-/// `All resets`, `12 of the resets`.
-fn of_resets(count: u64, all: u64) -> String {
-    if count == all {
-        "All resets".to_owned()
-    } else {
-        format!("{} of the resets", crate::humanize::grouped(count))
-    }
-}
-
-fn client_draft(client: IpAddr, case: &Case<Resets>, sure: bool, others: u64, of_others: u64) -> Draft<Kind> {
-    let resets = case.counts.all();
-    let beside = match others {
-        0 => " The capture shows no other client of these services.".to_owned(),
-        _ => format!(" Of {} by others {of_others} were reset.", plural(others, "connection")),
-    };
-    let summary = format!(
-        "{resets} of {} that ended, to {}, were reset within {}. {} came from the servers' \
-         addresses.{beside}",
-        plural(case.total, "connection"),
-        case.affected.servers.of("service"),
-        case.affected.active.span(),
-        of_resets(case.counts.by_server, resets),
-    );
-    let title = format!("{} of {client} were reset", plural(resets, "connection"));
-    let draft = Draft::new(case.counts.kind(), title, summary)
-        .severity(if sure { Severity::Warning } else { Severity::Info })
-        .count("reset_connections", resets)
-        .count("ended_connections", case.total);
-    if sure { draft.confidence(Confidence::Likely) } else { draft.confidence(Confidence::Possible) }
-}
-
-fn draft(server: &str, storm: &Case<Resets>, beside: &str) -> Draft<Kind> {
-    let (resets, kind) = (storm.counts.all(), storm.counts.kind());
-    let half_open = storm.counts.half_open * 2 > resets;
-    let title = match half_open {
-        true => format!("{} of {server} were given up half open", plural(resets, "connection")),
-        false => format!("{} of {server} were reset", plural(resets, "connection")),
-    };
-    let summary = format!(
-        "{resets} of {} that ended were reset within {}. {} came from the server's address. {} {}.{beside}",
-        plural(storm.total, "connection"),
-        storm.affected.active.span(),
-        of_resets(storm.counts.by_server, resets),
-        storm.clients(),
-        match kind {
-            _ if half_open => "never acknowledged the SYN-ACK",
-            Kind::Refused => "could not connect",
-            _ => "lost connections",
-        },
-    );
-    let elsewhere = storm.counts.from_elsewhere;
-    let summary = match elsewhere {
-        0 => summary,
-        _ => format!("{summary} {elsewhere} of the RSTs come from elsewhere than their sender's packets."),
-    };
-    let clients = &storm.affected.clients;
-    // Who needs a service that refuses asks again: strangers that come once are a scan or a flood.
-    let needed = clients.count() >= Severity::CLIENTS
-        && !clients.is_full()
-        && storm.affected.flows() >= 2 * clients.count();
-    let harmless = half_open || kind == Kind::Refused && !needed;
-    let severity = if harmless { Severity::Info } else { Severity::Critical };
-    let draft = Draft::new(kind, title, summary)
-        .severity(severity)
-        .count("reset_connections", resets)
-        .count("ended_connections", storm.total);
-    match elsewhere * 10 >= resets * 9 {
-        _ if half_open => draft.could_be(["the clients are a flood or a scan", "their ACKs are lost"]),
-        true => draft
-            .could_be(["a device on the path resets the connections, or answers for a host that is gone"]),
-        false => draft,
     }
 }
 

@@ -312,6 +312,34 @@ fn habits_and_accidents_are_no_resets_in_place_of_an_answer() {
 }
 
 /// A server gives up what its clients never went on with, a minute after a flood; or loses what they had.
+/// Clients with 24 connections each reset all of them within a second.
+fn given_up_by(clients: u8) -> Vec<Finding> {
+    in_traffic(NAME, |lab| {
+        for number in 0..clients * 24 {
+            let mut talk = lab.talk(10 + number / 24, (9, 853), u64::from(number) * 20, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            talk.send(&mut lab.capture, CLIENT, ACK, &filler(1, 700));
+            talk.turn(CLIENT);
+            talk.ack(&mut lab.capture, SERVER, &[]);
+            talk.wait(20_000_000 - u64::from(number) * 19_000);
+            let reset = talk.segment(CLIENT, RST | ACK, b"");
+            talk.record(&mut lab.capture, &reset);
+        }
+    })
+}
+
+#[test]
+fn a_client_that_gives_up_its_own_connections_is_no_storm() {
+    let findings = given_up_by(1);
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    assert_eq!(finding.severity, Severity::Info);
+    assert_eq!(finding.title, "10.77.1.10 reset 24 connections of its own");
+    let findings = given_up_by(3);
+    let [finding] = &findings[..] else { panic!("{findings:#?}") };
+    assert_eq!(finding.severity, Severity::Warning);
+    assert!(finding.summary.contains("None of the resets came from the server's"), "{}", finding.summary);
+}
+
 #[test]
 fn nobody_had_what_is_half_open() {
     for opened in [false, true] {
