@@ -12,8 +12,8 @@
 //! - It is a warning when a name never resolved at the resolver: no lookup for it succeeded. Types that serve
 //!   DNSSEC or policy (DS, DNSKEY, CAA and the like) and reverse names (PTR) do not count for that: an
 //!   application goes on without them. Nor does a lookup that another resolver answered within `fail_over`,
-//!   to whatever address of the client, or a name that another one begins: where `www.shop.example` has
-//!   an address, `www.shop.example.corp.example` only tried a search list (resolv.conf(5)).
+//!   to whatever address of the client, or a name that another one begins: where `www.shop.com` has
+//!   an address, or does not exist, `www.shop.com.corp.example` only tried a search list (resolv.conf(5)).
 //! - Names are counted together by their last two labels, and names of one label as if they were one zone:
 //!   these are a warning at most. From `zones` such zones on the whole resolver is one finding, and from two
 //!   zones with names that never resolved on when it answers nothing else but zones of its own (RFC 1035
@@ -187,11 +187,22 @@ impl Asked {
         self.resolved.get(&(resolver, name.to_owned())).map(|(_, answers)| answers.get())
     }
 
-    /// The name is one that the resolver has answers for, and the suffix of a search list.
-    fn completes(&self, resolver: Endpoint, name: &str) -> bool {
-        let mut dots = name.match_indices('.');
-        dots.any(|(dot, _)| self.known(resolver, &name[..dot]).is_some_and(|answers| answers > 0))
+    /// The names that a resolver knew, and the answers that it had at most.
+    fn names(&self) -> BTreeMap<&str, u64> {
+        let mut names = BTreeMap::new();
+        for ((_, name), _, answers) in self.resolved.iter() {
+            let most: &mut u64 = names.entry(name.as_str()).or_default();
+            *most = answers.get().max(*most);
+        }
+        names
     }
+}
+
+/// The name is another one and the suffix of a search list. The other one has answers, or is whole and has
+/// none.
+fn is_completed(name: &str, known: &BTreeMap<&str, u64>) -> bool {
+    let mut begin = name.match_indices('.').map(|(dot, _)| &name[..dot]);
+    begin.any(|name| known.get(name).is_some_and(|answers| *answers > 0 || lookups::is_whole(name)))
 }
 
 impl Detector for DnsServfail {
@@ -380,6 +391,7 @@ impl DnsServfail {
                 questions.entry(question).or_default().push((trouble.query.time, response.time));
             }
         }
+        let known = if questions.is_empty() { BTreeMap::new() } else { asked.names() };
         for ((server, client, name, qtype), mut times) in questions {
             times.sort();
             let lookups: Vec<_> = times.chunk_by(|one, next| next.0 - one.1 < self.together).collect();
@@ -400,7 +412,7 @@ impl DnsServfail {
             case.failed += lookups;
             case.counts.served += served;
             let never = asked.known(server, name).is_none() && served < lookups;
-            if never && !is_dispensable(qtype) && !asked.completes(server, name) {
+            if never && !is_dispensable(qtype) && !is_completed(name, &known) {
                 case.counts.never_resolved.add(name.to_owned());
             }
         }

@@ -55,6 +55,15 @@ pub(super) fn is_needed(name: &str, qtype: u16) -> bool {
     !is_dispensable(qtype) && !beside && !reverse && name.contains('.')
 }
 
+/// The name ends with a top-level domain that everybody knows (RFC 1591 section 2): it is not short for
+/// another one.
+pub(super) fn is_whole(name: &str) -> bool {
+    const GENERIC: [&str; 8] = ["com", "net", "org", "edu", "gov", "mil", "int", "arpa"];
+    let country = |label: &str| label.len() == 2 && label.bytes().all(|octet| octet.is_ascii_lowercase());
+    let last = name.rsplit_once('.').map(|(_, last)| last);
+    last.is_some_and(|last| GENERIC.contains(&last) || country(last))
+}
+
 /// A label of the name is as long and as mixed as people make none: tunnels carry data so, and telemetry.
 pub(super) fn carries_data(name: &str) -> bool {
     let labels = name.strip_suffix(zone(name)).unwrap_or_default().split('.');

@@ -74,6 +74,15 @@ fn a_search_list_that_fails_is_information() {
         lab.resolves(20_000, "www.shop.example");
     });
     one(&findings, "", Severity::Info);
+    // Neither exists. Of a short name that may be the one that is meant.
+    for (name, severity) in [("www.shop.com", Severity::Info), ("www.shop", Severity::Warning)] {
+        let findings = in_traffic(NAME, |lab| {
+            fails(lab, 40, &format!("{name}.corp.example.net"), dns::A);
+            lab.lookup(20_000, 2_000, name, dns::A, |id| dns::response(id, name, dns::A, 3, &[]));
+            lab.resolves(60_000, "www.example.net");
+        });
+        one(&findings, "", severity);
+    }
     let findings = in_traffic(NAME, |lab| {
         fails(lab, 10, "www.corp.example.net", dns::A);
         lab.lookup(20_000, 2_000, "www", dns::A, |id| dns::response(id, "www", dns::A, 3, &[]));
