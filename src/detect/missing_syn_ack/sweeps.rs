@@ -12,6 +12,7 @@ use crate::detect::missing_syn_ack::{
     Attempts, HOSTS, LOOKS, MissingSynAck, Outcome, PERSISTENT, SILENT_PORT, UNHEARD,
 };
 use crate::detect::ports::{is_known, is_random};
+use crate::detect::resolvers::alone;
 use crate::detect::scope::{is_neighbourhood, is_scattered, network};
 use crate::detect::*;
 use crate::dissect::Endpoint;
@@ -21,13 +22,31 @@ use crate::time::Span;
 /// new one for each that failed. A scan tries its targets once, and some again. A judgement.
 const COMES_BACK: u64 = 3;
 
-/// Hosts of one network that one client gets no answer from, from which the way there is what they share.
+/// Hosts of one network that one client gets no answer from, from which the way there is what they share; or
+/// hosts that are warned of.
 const TOGETHER: usize = 3;
 
 /// Several hosts, and all of one network: what answers none of them is the way there.
 pub(super) fn are_kin(hosts: &BTreeMap<IpAddr, u64>) -> bool {
     let networks: BTreeSet<IpAddr> = hosts.keys().map(|host| network(*host)).collect();
     hosts.len() >= TOGETHER && networks.len() == 1
+}
+
+/// Silent hosts that would be warned of each for itself, by the client's host: one client, one cause.
+pub(super) fn warned_hosts(
+    detector: &MissingSynAck,
+    book: &Book<MissingSynAck>,
+    context: &Context<'_>,
+) -> BTreeMap<IpAddr, BTreeSet<IpAddr>> {
+    let mut hosts: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (key, case) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Silent) {
+        let Some(client) = case.affected.clients.only() else { continue };
+        if alone(detector, book, (key, case), context).0 > Some(Severity::Info) {
+            hosts.entry(context.hosts.of(*client)).or_default().insert(key.0.address);
+        }
+    }
+    hosts.retain(|_, hosts| hosts.len() >= TOGETHER);
+    hosts
 }
 
 /// Services that stand in for each other.
@@ -358,12 +377,12 @@ mod tests {
         }
     }
 
-    /// Addresses of one network of a content provider, and of three networks.
+    /// Addresses of one network of a content provider, and of two networks.
     #[test]
     fn hosts_of_one_network_are_one_finding() {
-        for (apart, found) in [(0, 1), (1, 3)] {
+        for (hosts, apart, found) in [(3, 0, 1), (2, 1, 2)] {
             let findings = in_traffic(NAME, |lab| {
-                for host in 0..3u8 {
+                for host in 0..hosts {
                     let mut talk = lab.talk(7, (20 + host, 443), 20_000 + u64::from(host), [30, 500]);
                     talk.ends[SERVER].address = [198, 51, 100 + host * apart, 7 + host].into();
                     let syn = talk.segment(CLIENT, SYN, b"");
