@@ -15,12 +15,14 @@
 //!   none.
 //!
 //! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such
-//! a service had opened connections before, or when `clients` clients tried at least twice each. One client
+//! a service had opened connections before, and the refusals go on for a second or meet two clients, or when `clients` clients tried at least twice each. One client
 //! that asks at even intervals for what nobody else asks for is a monitor: that is information. So are SYNs
 //! without MSS: every TCP sends it (RFC 9293 section 3.7.1), and who makes packets wants no connection. And
 //! so are connections from beyond private networks to ports that only worms and scanners ask for there.
 //!
 //! A port of `::1` and `127.0.0.1` is one service: who asks for localhost tries both.
+//!
+//! A RST that does not acknowledge the SYN is none that a host sends: the finding says that.
 //!
 //! A RST that comes only after 10 s and several SYNs tells that something between gave up: the finding says
 //! that instead. Where the last SYN is refused and those before it got no answer, it says how long.
@@ -111,6 +113,9 @@ const SILENT_NEXT: &[&str] =
     &["capture behind the device that gave up: does the SYN leave, does an answer come?", "ping the host"];
 const NOT_CLAIMED: &[&str] = &["that the service is down", "that the host itself sent the RSTs"];
 
+/// Refusals of one client within such a time are of one try: nobody knows what came of the next.
+const BRIEF: Span = Span::secs(1);
+
 counts! {
     /// What a case counts beside its flows.
     struct Refusals {
@@ -122,6 +127,8 @@ counts! {
         bare: u64,
         /// Connections from beyond private networks to a port of [`UNINVITED`].
         uninvited: u64,
+        /// Connections whose client ignores the RST.
+        ignored: u64,
         /// Refused only long after the client had asked, and asked again.
         gave_up: u64,
         shortest_ms: Least,
@@ -283,6 +290,7 @@ impl Detector for ConnectionRefused {
         case.counts.authenticated += u64::from(asked.is_some_and(|options| options.authenticated));
         case.counts.bare += u64::from(asked.is_some_and(|options| options.mss.is_none()));
         case.counts.uninvited += u64::from(is_uninvited(flow));
+        case.counts.ignored += u64::from(handshake.refusal_ignored);
         case.counts.times.add(first.time);
         let waited = handshake.answer.map_or(Span::ZERO, |at| at.time - first.time);
         let last = handshake.syns.last().filter(|_| handshake.syn_count > 1);
@@ -388,6 +396,8 @@ impl ConnectionRefused {
         match case.failed / (addresses.max(1) as u64) {
             failed if failed < self.insistent || insisting == 0 => Severity::Info,
             _ if case.counts.bare == case.failed || case.counts.uninvited == case.failed => Severity::Info,
+            // Whose browser asks three times in a second is one try of one client.
+            _ if insisting < 2 && case.affected.active.span() < BRIEF => Severity::Warning,
             _ if was_there || insisting >= self.clients => Severity::Critical,
             _ => Severity::Warning,
         }
@@ -452,6 +462,16 @@ impl ConnectionRefused {
                 "a NAT or proxy on the way got no answer, and gave up in the host's place",
                 "the host is down, or a filter drops the SYN",
             ]);
+        }
+        if case.counts.ignored * 2 > case.failed {
+            let title = format!("RSTs that acknowledge no SYN keep clients from {server}");
+            let summary = format!(
+                "{summary} {} of the RSTs acknowledge another number than that of the SYN: the client ignores \
+                 them and asks again (RFC 9293 section 3.10.7.3).",
+                case.counts.ignored,
+            );
+            let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
+            return draft.could_be(["a filter on the path answers in the host's place"]);
         }
         let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
         let draft = match host.differs(&case.counts) {

@@ -299,8 +299,20 @@ impl Detector for EchoLoss {
             true => Severity::Warning,
             false => Severity::Info,
         };
-        let title = format!("{part} of the pings to {asked} are lost");
-        draft(Pattern::Loss, title, summary).map(|draft| draft.severity(severity))
+        // How many of a hundred an outage took depends on how long they pinged.
+        let outage = lost >= self.losses && counts.longest_run.get() == lost;
+        let (title, summary) = match outage {
+            true => (
+                format!("{asked} did not answer {lost} pings of {asker} in a row"),
+                format!(
+                    "{asker} got no answer to {lost} of {requests}, in a row, and one to each of the \
+                     others.{round_trip}"
+                ),
+            ),
+            false => (format!("{part} of the pings to {asked} are lost"), summary),
+        };
+        let draft = draft(Pattern::Loss, title, summary)?.severity(severity);
+        Some(if outage { draft.could_be(["the host or the path was gone for that time"]) } else { draft })
     }
 }
 
@@ -357,7 +369,7 @@ mod tests {
     fn an_interruption_is_a_loss() {
         let findings = in_traffic(NAME, |lab| pings(lab, 9, 60, 1_000, |number| !(20..32).contains(&number)));
         let finding = one(&findings, "loss", Severity::Warning);
-        assert!(finding.summary.contains("Up to 12 in a row"), "{}", finding.summary);
+        assert!(finding.title.contains("did not answer 12 pings of"), "{}", finding.title);
     }
 
     #[test]

@@ -25,7 +25,8 @@
 //! them sent `held` after the first copy, and no ACK of it had come. Where it is so for three hosts and one
 //! client, by all its addresses, its line held the ACKs back: that, and all else that came again without
 //! need, is one finding. Where what overtakes one another makes two services or more repeat so much to one
-//! client, it is one, too.
+//! client, it is one, too. It is information where three hosts answered the client's SYNs late in the same
+//! minute: `missing_syn_ack` tells of its line.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
@@ -217,7 +218,7 @@ impl Detector for SpuriousRetransmission {
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut concluded = self.stalled_clients(book, context.hosts);
         concluded.extend(self.overtaken_clients(book, context.hosts));
-        concluded
+        concluded.into_iter().map(|(draft, case)| (beside_line(draft, &case, context), case)).collect()
     }
 
     fn judge(
@@ -225,7 +226,7 @@ impl Detector for SpuriousRetransmission {
         (server, direction): &Self::Key,
         case: &Case<Needless>,
         book: &Book<Self>,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> Option<Draft<Cause>> {
         let needless = &case.counts;
         let segments = book.total(server).1.map_or(0, |sent| sent.segments[direction.index()]);
@@ -251,12 +252,11 @@ impl Detector for SpuriousRetransmission {
         );
         let title = format!("{} {way} {server} repeated without need", plural(needless.repeats, "segment"));
         let costs = self.is_many(needless, segments) || held >= self.held;
-        Some(
-            Draft::new(needless.cause(), title, summary)
-                .severity(if costs { Severity::Warning } else { Severity::Info })
-                .direction(*direction)
-                .count("segments", segments),
-        )
+        let draft = Draft::new(needless.cause(), title, summary)
+            .severity(if costs { Severity::Warning } else { Severity::Info })
+            .direction(*direction)
+            .count("segments", segments);
+        Some(beside_line(draft, case, context))
     }
 }
 
@@ -265,6 +265,12 @@ impl SpuriousRetransmission {
     fn is_many(&self, needless: &Needless, segments: u64) -> bool {
         needless.repeats >= self.least && share(needless.repeats, segments) >= self.share
     }
+}
+
+/// `missing_syn_ack` tells of the line that holds ACKs back.
+fn beside_line(draft: Draft<Cause>, case: &Case<Needless>, context: &Context<'_>) -> Draft<Cause> {
+    let told = context.heard.is_of_slow_lines(&case.affected, context.hosts);
+    if told { draft.severity(Severity::Info) } else { draft }
 }
 
 /// How long data was not acknowledged of which several copies arrived: from the first to the last of them.

@@ -121,6 +121,8 @@ impl Opening {
                     if self.seen.syn_count > 0 && self.seen.syn_ack_count == 0 && !self.client_went_on {
                         self.refused = true;
                         self.seen.answer.get_or_insert(at);
+                        let acknowledges = self.client_isn.is_none_or(|isn| ack && tcp.ack.after(isn));
+                        self.seen.refusal_ignored = !acknowledges;
                     }
                     if !self.is_seen() && !self.client_went_on && tcp.flags.ack() && tcp.seq.0 == 0 {
                         // The recorder may put it before its SYN.

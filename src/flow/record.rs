@@ -309,6 +309,8 @@ pub struct Handshake {
     pub outcome: HandshakeOutcome,
     /// The packet that decided a failure: the RST, the challenge ACK.
     pub answer: Option<PacketRef>,
+    /// The RST that refused it does not acknowledge the SYN: its receiver drops it (RFC 9293 section 3.10.7.3).
+    pub refusal_ignored: bool,
     /// The server answered a SYN with an ACK of an earlier connection on these ports (RFC 9293 section
     /// 3.10.7.4).
     pub challenge: Option<PacketRef>,

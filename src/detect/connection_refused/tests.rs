@@ -236,12 +236,38 @@ fn a_refusal_recorded_before_its_syn_is_one() {
 
 #[test]
 fn a_service_that_stops_is_critical() {
-    let findings = in_traffic(NAME, |lab| {
-        (0..4).for_each(|number| opened(lab, 7, (9, 8080), 10 + number * 300));
-        (0..4).for_each(|number| refused(lab, 7, (9, 8080), 3_000 + number * 300));
-    });
-    let finding = one(&findings, "port", Severity::Critical);
-    assert!(finding.title.ends_with("after it had opened others"), "{}", finding.title);
+    // A browser asks three times at once, and the capture ends.
+    for (apart, severity) in [(900, Severity::Critical), (80, Severity::Warning)] {
+        let findings = in_traffic(NAME, |lab| {
+            (0..4).for_each(|number| opened(lab, 7, (9, 8080), 10 + number * 300));
+            (0..4).for_each(|number| refused(lab, 7, (9, 8080), 3_000 + number * apart));
+        });
+        let finding = one(&findings, "port", severity);
+        assert!(finding.title.ends_with("after it had opened others"), "{}", finding.title);
+    }
+}
+
+/// The RSTs have the number of the SYN, not the one behind it.
+#[test]
+fn rsts_that_the_client_ignores_are_no_host_s() {
+    for (behind, words) in [(1, "refuses every connection"), (0, "RSTs that acknowledge no SYN")] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..4 {
+                let mut talk = lab.talk(7, (9, 443), 10 + number * number * 3_000, [30, 1_500]);
+                let syn = talk.segment(CLIENT, SYN, b"");
+                for _ in 0..3 {
+                    talk.record(&mut lab.capture, &syn);
+                    talk.wait(1_500);
+                    let mut reset = talk.segment(SERVER, RST | ACK, b"");
+                    (reset.seq, reset.ack) = (0, syn.seq.wrapping_add(behind));
+                    talk.record(&mut lab.capture, &reset);
+                    talk.wait(1_000_000);
+                }
+            }
+        });
+        let finding = one(&findings, "port", Severity::Warning);
+        assert!(finding.title.contains(words), "{}", finding.title);
+    }
 }
 
 #[test]
