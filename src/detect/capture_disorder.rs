@@ -14,6 +14,7 @@
 //! before it, or none of a hundred packets in ten seconds is more than 10 ms past a full second. Such a clock
 //! cannot be right. No rule measures delays with it, and its steps are not reported again. A jump forward of
 //! a year and more alone is information: captures were joined, and inside each of them the clock is right.
+//! So are packets that begin with 1970 and are a second apart: those are numbers, and no clock was read.
 //!
 //! # What it leaves alone
 //! Steps back of micro- and milliseconds, which several receive queues cause, and steps that no connection
@@ -29,7 +30,7 @@
 
 use crate::detect::*;
 use crate::flow::Flow;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 thresholds! {
     /// Counts repaired packets; the rest is in the sums over the capture.
@@ -178,10 +179,25 @@ fn clock(totals: &Totals) -> Option<Draft<Disorder>> {
     Some(if fault.is_none() { draft.severity(Severity::Info) } else { draft })
 }
 
+/// No clock of a recorder shows a time of the first day of 1970 that counts packets.
+const NUMBERED: Span = Span::secs(86_400);
+
 /// Converters and anonymisers keep the seconds alone, and some write milliseconds into the field of
 /// microseconds.
 fn whole_seconds(totals: &Totals) -> Draft<Disorder> {
     let packets = plural(totals.packets, "packet");
+    let times = totals.first.zip(totals.last);
+    let counts = |(first, last): (Timestamp, Timestamp)| {
+        let steps = i64::try_from(totals.packets).unwrap_or(i64::MAX).saturating_sub(1);
+        first.0 < NUMBERED.0 && last - first == Span::secs(steps)
+    };
+    if times.is_some_and(counts) {
+        let title = "The packets of the capture have numbers in place of times";
+        let summary =
+            format!("The times of {packets} are 1 s apart, from the start of 1970 on. No delay is known.");
+        let draft = Draft::new(Disorder::Clock, title, summary).severity(Severity::Info);
+        return draft.could_be(["a program that wrote the packets had no times"]);
+    }
     let times = match Span(totals.fraction_most) {
         Span::ZERO => format!("The times of all {packets} are full seconds."),
         most => format!("No time of {packets} is more than {most} past a full second."),
@@ -298,6 +314,26 @@ mod tests {
         assert_eq!((findings.len(), findings[0].variant), (1, "clock"), "{findings:#?}");
         assert!(exchanges(0)[0].summary.starts_with("The times of all 120 packets are full seconds."));
         assert!(exchanges(70_000).is_empty());
+    }
+
+    /// The second packet is in the second second of 1970, and so on.
+    #[test]
+    fn numbers_in_place_of_times_are_information() {
+        for (first, severity) in [(0u32, Severity::Info), (1 << 30, Severity::Warning)] {
+            let mut lab = Lab::new(Capture::default(), 77);
+            (0..60).for_each(|number| lab.resolves(number * 100_000, "www.shop.example"));
+            let mut file = lab.capture.pcap();
+            let (mut at, mut number) = (24, first);
+            while let Some(header) = file.get_mut(at..at + 16) {
+                let length: [u8; 4] = header[8..12].try_into().expect("a length");
+                header[..4].copy_from_slice(&number.to_le_bytes());
+                header[4..8].fill(0);
+                at += 16 + u32::from_le_bytes(length) as usize;
+                number += 1;
+            }
+            let findings = in_files(NAME, &[("pcap", file)]);
+            assert_eq!((findings.len(), findings[0].variant, findings[0].severity), (1, "clock", severity));
+        }
     }
 
     #[test]

@@ -15,10 +15,11 @@
 //!   none.
 //!
 //! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such
-//! a service had opened connections before, and the refusals go on for a second or meet two clients, or when `clients` clients tried at least twice each. One client
-//! that asks at even intervals for what nobody else asks for is a monitor: that is information. So are SYNs
-//! without MSS: every TCP sends it (RFC 9293 section 3.7.1), and who makes packets wants no connection. And
-//! so are connections from beyond private networks to ports that only worms and scanners ask for there.
+//! a service had opened connections before, and the refusals go on for a second or meet two clients, or when
+//! `clients` clients tried at least twice each. One client that asks at even intervals for what nobody else
+//! asks for is a monitor: that is information. So are SYNs without MSS: every TCP sends it (RFC 9293 section
+//! 3.7.1), and who makes packets wants no connection. And so are connections from beyond private networks to
+//! ports that only worms and scanners ask for there.
 //!
 //! A port of `::1` and `127.0.0.1` is one service: who asks for localhost tries both.
 //!
@@ -466,8 +467,8 @@ impl ConnectionRefused {
         if case.counts.ignored * 2 > case.failed {
             let title = format!("RSTs that acknowledge no SYN keep clients from {server}");
             let summary = format!(
-                "{summary} {} of the RSTs acknowledge another number than that of the SYN: the client ignores \
-                 them and asks again (RFC 9293 section 3.10.7.3).",
+                "{summary} {} of the RSTs acknowledge another number than the SYN's: the client ignores them \
+                 and asks again (RFC 9293 section 3.10.7.3).",
                 case.counts.ignored,
             );
             let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);

@@ -9,7 +9,7 @@ use crate::app::dns::Transaction;
 use crate::detect::answers::{Answers, Visits};
 use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Answered, asks_for_name, lowercase};
-use crate::detect::scope::{Active, Affected, network};
+use crate::detect::scope::network;
 use crate::detect::translations::Translations;
 use crate::detect::{Bounded, Distinct, Merge, merged};
 use crate::dissect::{Direction, Endpoint};
@@ -18,13 +18,6 @@ use crate::time::Span;
 
 /// Connect time with a repeated SYN, from which it is late: the first time-out (RFC 6298 section 2.1).
 const LATE: Span = Span::secs(1);
-
-/// Hosts that answer a client late, from which its line is slow: as many as are one finding of
-/// `missing_syn_ack`.
-const SLOW: u64 = 3;
-
-/// What a line does so shortly before or after has the same cause. A judgement.
-const ABOUT: Span = Span::secs(60);
 
 merged! {
     /// What is known of an address.
@@ -42,14 +35,6 @@ merged! {
 }
 
 merged! {
-    /// What answered an address late.
-    struct Late {
-        hosts: Distinct<IpAddr, 4>,
-        active: Active,
-    }
-}
-
-merged! {
     /// Packets by address: those it sent, and those it was sent. Connections, and answers to lookups.
     ///
     /// An answer that is missing says something only where its direction is captured. It is when the capture
@@ -59,7 +44,7 @@ merged! {
         /// Link addresses that packets were sent to, groups left out.
         links: Bounded<[u8; 6], (), { 1 << 14 }>,
         /// Hosts whose SYN-ACK reached a client late, after the client had repeated its SYN.
-        late: Bounded<IpAddr, Late, { 1 << 12 }>,
+        late: Bounded<IpAddr, Distinct<IpAddr, 4>, { 1 << 12 }>,
         /// Flows of an address that only its own host sees (RFC 7335).
         within_host: u64,
         /// Connections by client and server address.
@@ -96,10 +81,9 @@ impl Heard {
         if let Some(tcp) = &flow.tcp
             && tcp.handshake.syn_count > 1
             && tcp.handshake.connect_time.is_some_and(|time| time >= LATE)
-            && let Some(late) = self.late.count(flow.client.address)
+            && let Some(hosts) = self.late.count(flow.client.address)
         {
-            late.hosts.add(flow.server.address);
-            late.active.add(flow.first.time);
+            hosts.add(flow.server.address);
         }
         let [to_server, to_client] = Direction::BOTH.map(|direction| flow.half(direction).packets);
         if to_server + to_client == 0 {
@@ -168,22 +152,9 @@ impl Heard {
 
     /// Several hosts answer it late: what is slow is its line.
     pub(super) fn has_slow_line(&self, client: IpAddr) -> bool {
-        self.late.get(&client).is_some_and(|(_, late)| late.hosts.count() >= SLOW)
-    }
-
-    /// It is about clients that several hosts answered late about then: `missing_syn_ack` tells of their line.
-    pub(super) fn is_of_slow_lines(&self, affected: &Affected, hosts: &Hosts) -> bool {
-        let near = |late: &Active| {
-            let times =
-                late.first().zip(late.last()).zip(affected.active.first().zip(affected.active.last()));
-            times.is_some_and(|((first, last), (from, until))| first - until < ABOUT && from - last < ABOUT)
-        };
-        let slow = |client: IpAddr| {
-            let late = self.late.get(&client).filter(|(_, late)| late.hosts.count() >= SLOW);
-            late.is_some_and(|(_, late)| near(&late.active))
-        };
-        let mut clients = affected.clients.iter();
-        affected.clients.count() > 0 && clients.all(|client| hosts.all(*client).any(slow))
+        /// As many as are one finding of `missing_syn_ack`.
+        const HOSTS: u64 = 3;
+        self.late.get(&client).is_some_and(|(_, hosts)| hosts.count() >= HOSTS)
     }
 
     /// The capture was made on the host that its clients are: it holds packets that do not leave one.
@@ -243,52 +214,4 @@ fn leaves_link(one: IpAddr, other: IpAddr) -> bool {
 /// (RFC 7335).
 fn is_within_host(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(v4) if v4.octets()[..3] == [192, 0, 0] && v4.octets()[3] < 8)
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::detect::testing::in_traffic;
-    use crate::detect::*;
-    use crate::support::filler;
-    use crate::support::tcp::{ACK, CLIENT, PSH, SERVER, SYN};
-
-    /// Three hosts answer the repeated SYN of a client; to the last it repeats its request for so long.
-    fn line(rule: &str, late: bool, after: u64) -> Vec<Severity> {
-        let findings = in_traffic(rule, |lab| {
-            for host in 20..23 {
-                let mut talk = lab.talk(7, (host, 443), 1_000, [30, 500]);
-                let syn = talk.segment(CLIENT, SYN, b"");
-                talk.record(&mut lab.capture, &syn);
-                talk.wait(1_010_000);
-                if late {
-                    talk.record(&mut lab.capture, &syn);
-                }
-                talk.sent(&syn);
-                talk.received(&syn);
-                talk.turn(CLIENT);
-                talk.send(&mut lab.capture, SERVER, SYN | ACK, b"");
-                talk.turn(SERVER);
-                talk.ack(&mut lab.capture, CLIENT, &[]);
-                talk.wait(after * 1_000_000);
-                let request = talk.send_lost(&mut lab.capture, CLIENT, &filler(9, 200));
-                for number in 0..if host == 22 { 4 } else { 0 } {
-                    talk.wait(300_000 << number);
-                    talk.resend(&mut lab.capture, &request);
-                }
-                talk.received(&request);
-                talk.turn(CLIENT);
-                talk.send(&mut lab.capture, SERVER, PSH | ACK, b"HTTP/1.0 204 No Content\r\n\r\n");
-            }
-        });
-        findings.iter().map(|finding| finding.severity).collect()
-    }
-
-    #[test]
-    fn what_a_line_loses_that_is_told_of_is_information() {
-        assert_eq!(line("missing_syn_ack", true, 2), [Severity::Warning]);
-        assert_eq!(line("retransmission", true, 2), [Severity::Info]);
-        // Minutes later, and where no host was late.
-        assert_eq!(line("retransmission", true, 300), [Severity::Warning]);
-        assert_eq!(line("retransmission", false, 2), [Severity::Warning]);
-    }
 }

@@ -41,9 +41,9 @@
 //! - Connections whose data was never acknowledged, either (see `asymmetric_flow`).
 //! - Silent ports of one host, several silent hosts of one client, those of one network that offer the same,
 //!   or services that answer it late are one finding; three silent hosts of one network are, three that would
-//!   be warned of each, and three that answer late. It is information when a client tries many ports of few hosts, one address after
-//!   the other, or addresses all over the Internet once each, or does not repeat its SYNs; not when it comes
-//!   back to each several times.
+//!   be warned of each, and three that answer late. It is information when a client tries many ports of few
+//!   hosts, one address after the other, or addresses all over the Internet once each, or does not repeat its
+//!   SYNs; not when it comes back to each several times.
 //! - Ports that no service is known by: a single try of one client there is information, and so are tries
 //!   from one port of the client, on which it is a peer itself, several ports of one host that it tries once
 //!   each, as in port knocking, and peers that are gone. FTP and RPC agree on such ports: what a client tries
@@ -84,8 +84,8 @@ use crate::detect::missing_syn_ack::need::{
 };
 use crate::detect::missing_syn_ack::proof::{evidence, keys, unseen_replies};
 use crate::detect::missing_syn_ack::sweeps::{
-    are_kin, client_sweep, cut_off, cut_off_clients, insists, lost, namesakes, neighbour, neighbours, waited,
-    warned_hosts,
+    Warned, are_kin, client_sweep, cut_off, cut_off_clients, insists, lost, namesakes, neighbour, neighbours,
+    waited,
 };
 use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, unused_severity};
 use crate::detect::missing_syn_ack::wait::{HELD, is_held, is_held_back, is_needed, opened_after, slowest};
@@ -414,16 +414,18 @@ impl Detector for MissingSynAck {
             hosts.get(client).is_some_and(|hosts| hosts.contains_key(&key.0.address)).then_some(*client)
         });
         let (names, addresses) = (heard.answers.names(), context.hosts);
-        let hosts = warned_hosts(self, book, context);
+        let lost = lost(book, &names);
+        let warned = Warned::by_client(self, book, context);
         let on_few = book.group(SEVERAL, |key, case| {
             let client = addresses.of(*case.affected.clients.only().filter(|_| silent(key))?);
-            hosts.get(&client).is_some_and(|hosts| hosts.contains(&key.0.address)).then_some(client)
+            warned.get(&client).is_some_and(|warned| warned.hosts.contains(&key.0.address)).then_some(client)
         });
+        let on_few = on_few.into_iter().filter_map(|group| Some(warned.get(&group.by)?.finding(group, book)));
+        let on_few: Vec<_> = on_few.collect();
         let beside = book.group(SEVERAL, neighbour);
         let beside: Vec<_> = beside.into_iter().map(|group| neighbours(group, book, heard)).collect();
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
-        let lost = lost(book, &names);
         let alike = namesakes(book, &names, addresses);
         let named = book.group(SEVERAL, |key, _| alike.get(&key.0).filter(|_| silent(key)).cloned());
         let named: Vec<_> = named.into_iter().map(|group| neighbours(group, book, heard)).collect();
@@ -434,8 +436,8 @@ impl Detector for MissingSynAck {
             .into_iter()
             .chain(peers)
             .chain(on_hosts)
-            .chain(on_few)
             .map(|group| client_sweep(group, book))
+            .chain(on_few)
             .chain(beside)
             .chain(named)
             .chain(on_host)

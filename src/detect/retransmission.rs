@@ -25,8 +25,6 @@
 //! - One client, by all its addresses, that repeats data to services of `services` hosts or more, or gets it
 //!   repeated, each a warning, is one finding: for both directions, and the rates are of the one that costs
 //!   more. So are several ports of one host: their packets share a path.
-//! - Losses of a client whom three hosts answered late in the same minute are information: `missing_syn_ack`
-//!   tells of its line.
 //! - With a clock that cannot be right (see `capture_disorder`) no time counts, and the share is information.
 //! - A stream makes no progress from the first copy of a segment, or from the hole it left, to the copy that
 //!   repairs it. Its share is of the time between the first and the last segment with data.
@@ -386,7 +384,7 @@ impl Detector for Retransmission {
         };
         let mut concluded = self.grouped(book, 1, &warned, timed, of_client);
         concluded.extend(self.grouped(book, PORTS, &warned, timed, of_host));
-        concluded.into_iter().map(|(draft, case)| (beside_line(draft, &case, context), case)).collect()
+        concluded
     }
 
     fn judge(
@@ -407,7 +405,7 @@ impl Detector for Retransmission {
         let Losses { spurious, held, .. } = &case.counts;
         let held = held[0].get() >= self.warning_seconds.0.unsigned_abs();
         let late = held && 2 * spurious > case.counts.repeats();
-        Some(beside_line(if late { draft.severity(Severity::Info) } else { draft }, case, context))
+        Some(if late { draft.severity(Severity::Info) } else { draft })
     }
 }
 
@@ -530,12 +528,6 @@ impl Retransmission {
             _ => draft.could_first_be("a link or a device on the path damages packets"),
         }
     }
-}
-
-/// `missing_syn_ack` tells of the line that loses this.
-fn beside_line(draft: Draft<Cause>, case: &Case<Losses>, context: &Context<'_>) -> Draft<Cause> {
-    let told = context.heard.is_of_slow_lines(&case.affected, context.hosts);
-    if told { draft.severity(Severity::Info) } else { draft }
 }
 
 /// Nobody waits for it: the first copy is a few bytes after the other side's FIN, as an alert of TLS, or

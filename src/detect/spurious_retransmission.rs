@@ -20,13 +20,12 @@
 //!
 //! Each duplicate SACK of a range proves one repeat of it.
 //!
-//! It is information. It is a warning from `least` needless repeats on, when they are `share` of the
-//! direction's segments; and when the receiver reports two repeats or more of the same data, the last of
-//! them sent `held` after the first copy, and no ACK of it had come. Where it is so for three hosts and one
-//! client, by all its addresses, its line held the ACKs back: that, and all else that came again without
-//! need, is one finding. Where what overtakes one another makes two services or more repeat so much to one
-//! client, it is one, too. It is information where three hosts answered the client's SYNs late in the same
-//! minute: `missing_syn_ack` tells of its line.
+//! It is information. It is a warning from `least` needless repeats on that are no tail loss probes, when
+//! they are `share` of the direction's segments; and when the receiver reports two repeats or more of the
+//! same data, the last of them sent `held` after the first copy, and no ACK of it had come. Where it is so
+//! for three hosts and one client, by all its addresses, its line held the ACKs back: that, and all else that
+//! came again without need, is one finding. Where what overtakes one another makes two services or more
+//! repeat so much to one client, it is one, too.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
@@ -111,6 +110,8 @@ counts! {
         by_delay: u64,
         by_acknowledgement: u64,
         by_reordering: u64,
+        /// Tail loss probes among them: they slow nobody down (RFC 8985 section 7.4).
+        probes: u64,
         /// The longest time without an ACK of data that arrived three times or more, nanoseconds.
         held: [Most; 1],
     }
@@ -140,6 +141,7 @@ impl Needless {
     /// Takes a repeat; `overtaken`: the first copy came behind later segments.
     fn add(&mut self, event: &TcpEvent, overtaken: bool) {
         self.bytes += u64::from(event.length);
+        self.probes += u64::from(event.kind == EventKind::TailLossProbe);
         match (event.kind, event.spurious) {
             (EventKind::FastRetransmission, _) => self.by_reordering += 1,
             (EventKind::Retransmission, _) if overtaken => self.by_reordering += 1,
@@ -218,7 +220,7 @@ impl Detector for SpuriousRetransmission {
     fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
         let mut concluded = self.stalled_clients(book, context.hosts);
         concluded.extend(self.overtaken_clients(book, context.hosts));
-        concluded.into_iter().map(|(draft, case)| (beside_line(draft, &case, context), case)).collect()
+        concluded
     }
 
     fn judge(
@@ -226,7 +228,7 @@ impl Detector for SpuriousRetransmission {
         (server, direction): &Self::Key,
         case: &Case<Needless>,
         book: &Book<Self>,
-        context: &Context<'_>,
+        _: &Context<'_>,
     ) -> Option<Draft<Cause>> {
         let needless = &case.counts;
         let segments = book.total(server).1.map_or(0, |sent| sent.segments[direction.index()]);
@@ -252,25 +254,21 @@ impl Detector for SpuriousRetransmission {
         );
         let title = format!("{} {way} {server} repeated without need", plural(needless.repeats, "segment"));
         let costs = self.is_many(needless, segments) || held >= self.held;
-        let draft = Draft::new(needless.cause(), title, summary)
-            .severity(if costs { Severity::Warning } else { Severity::Info })
-            .direction(*direction)
-            .count("segments", segments);
-        Some(beside_line(draft, case, context))
+        Some(
+            Draft::new(needless.cause(), title, summary)
+                .severity(if costs { Severity::Warning } else { Severity::Info })
+                .direction(*direction)
+                .count("segments", segments),
+        )
     }
 }
 
 impl SpuriousRetransmission {
     /// So many that the sender works with a fraction of its window.
     fn is_many(&self, needless: &Needless, segments: u64) -> bool {
-        needless.repeats >= self.least && share(needless.repeats, segments) >= self.share
+        let slowing = needless.repeats.saturating_sub(needless.probes);
+        slowing >= self.least && share(slowing, segments) >= self.share
     }
-}
-
-/// `missing_syn_ack` tells of the line that holds ACKs back.
-fn beside_line(draft: Draft<Cause>, case: &Case<Needless>, context: &Context<'_>) -> Draft<Cause> {
-    let told = context.heard.is_of_slow_lines(&case.affected, context.hosts);
-    if told { draft.severity(Severity::Info) } else { draft }
 }
 
 /// How long data was not acknowledged of which several copies arrived: from the first to the last of them.

@@ -309,10 +309,9 @@ pub struct Handshake {
     pub outcome: HandshakeOutcome,
     /// The packet that decided a failure: the RST, the challenge ACK.
     pub answer: Option<PacketRef>,
-    /// The RST that refused it does not acknowledge the SYN: its receiver drops it (RFC 9293 section 3.10.7.3).
+    /// The RST that refused it does not acknowledge the SYN: its receiver drops it (RFC 9293 3.10.7.3).
     pub refusal_ignored: bool,
-    /// The server answered a SYN with an ACK of an earlier connection on these ports (RFC 9293 section
-    /// 3.10.7.4).
+    /// The server's ACK of an earlier connection on these ports (RFC 9293 section 3.10.7.4).
     pub challenge: Option<PacketRef>,
     /// SYN (last one before the answer) to SYN-ACK, at the capture point.
     pub server_rtt: Option<Span>,
@@ -591,12 +590,7 @@ impl FlowHead {
 impl Flow {
     /// Who it is between.
     pub fn head(&self) -> FlowHead {
-        FlowHead {
-            id: self.id,
-            protocol: self.protocol,
-            client: self.client,
-            server: self.server,
-            path: self.path,
-        }
+        let Self { id, protocol, client, server, path, .. } = *self;
+        FlowHead { id, protocol, client, server, path }
     }
 }

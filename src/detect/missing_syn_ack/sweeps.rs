@@ -32,21 +32,43 @@ pub(super) fn are_kin(hosts: &BTreeMap<IpAddr, u64>) -> bool {
     hosts.len() >= TOGETHER && networks.len() == 1
 }
 
-/// Silent hosts that would be warned of each for itself, by the client's host: one client, one cause.
-pub(super) fn warned_hosts(
-    detector: &MissingSynAck,
-    book: &Book<MissingSynAck>,
-    context: &Context<'_>,
-) -> BTreeMap<IpAddr, BTreeSet<IpAddr>> {
-    let mut hosts: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
-    for (key, case) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Silent) {
-        let Some(client) = case.affected.clients.only() else { continue };
-        if alone(detector, book, (key, case), context).0 > Some(Severity::Info) {
-            hosts.entry(context.hosts.of(*client)).or_default().insert(key.0.address);
+/// Silent hosts that would be warned of each for itself, and the worst of these warnings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Warned {
+    pub(super) hosts: BTreeSet<IpAddr>,
+    worst: Option<Severity>,
+}
+
+impl Warned {
+    /// By the client's host: one client, one cause.
+    pub(super) fn by_client(
+        detector: &MissingSynAck,
+        book: &Book<MissingSynAck>,
+        context: &Context<'_>,
+    ) -> BTreeMap<IpAddr, Self> {
+        let mut clients: BTreeMap<IpAddr, Self> = BTreeMap::new();
+        for (key, case) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Silent) {
+            let Some(client) = case.affected.clients.only() else { continue };
+            let (severity, _) = alone(detector, book, (key, case), context);
+            if severity > Some(Severity::Info) {
+                let warned = clients.entry(context.hosts.of(*client)).or_default();
+                warned.hosts.insert(key.0.address);
+                warned.worst = warned.worst.max(severity);
+            }
         }
+        clients.retain(|_, warned| warned.hosts.len() >= TOGETHER);
+        clients
     }
-    hosts.retain(|_, hosts| hosts.len() >= TOGETHER);
-    hosts
+
+    /// All of them as one finding, which weighs as much as the worst.
+    pub(super) fn finding(
+        &self,
+        group: CaseGroup<IpAddr, Attempts>,
+        book: &Book<MissingSynAck>,
+    ) -> Concluded<MissingSynAck> {
+        let (draft, case) = client_sweep(group, book);
+        (draft.severity(self.worst.unwrap_or(Severity::Warning)), case)
+    }
 }
 
 /// Services that stand in for each other.
@@ -374,6 +396,31 @@ mod tests {
                 lab.http(&mut last, 300);
             });
             assert_eq!(findings.len(), found, "{apart} ms: {findings:#?}");
+        }
+    }
+
+    /// In networks of their own, twice each; two are still two.
+    #[test]
+    fn silent_hosts_that_would_be_warned_of_each_are_one_finding() {
+        for hosts in [2, 3u8] {
+            let findings = in_traffic(NAME, |lab| {
+                for host in 0..hosts {
+                    for at in [20, 400] {
+                        let mut talk = lab.talk(7, (9, 443), at, [30, 500]);
+                        talk.ends[SERVER].address = format!("192.0.{host}.2").parse().expect("an address");
+                        let syn = talk.segment(CLIENT, SYN, b"");
+                        for _ in 0..4 {
+                            talk.record(&mut lab.capture, &syn);
+                            talk.wait(1_500_000);
+                        }
+                    }
+                }
+                let mut last = lab.talk(8, (10, 80), 9_000, [30, 500]);
+                lab.http(&mut last, 300);
+                last.close(&mut lab.capture);
+            });
+            let warned = findings.iter().filter(|finding| finding.severity == Severity::Warning);
+            assert_eq!(warned.count(), if hosts == 2 { 2 } else { 1 }, "{findings:#?}");
         }
     }
 

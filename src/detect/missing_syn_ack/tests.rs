@@ -190,25 +190,6 @@ fn silent_ports_of_one_host_are_one_finding() {
     assert!(finding.alternatives.iter().any(|text| text.contains("host is down")));
 }
 
-/// In networks of their own, twice each; two are still two.
-#[test]
-fn silent_hosts_that_would_be_warned_of_each_are_one_finding() {
-    for hosts in [2, 3u8] {
-        let findings = in_traffic(NAME, |lab| {
-            for host in 0..hosts {
-                for at in [20, 400] {
-                    let mut talk = lab.talk(7, (9, 443), at, [30, 500]);
-                    talk.ends[SERVER].address = format!("192.0.{host}.2").parse().expect("an address");
-                    insist(&mut talk, lab, SYN);
-                }
-            }
-            elsewhere(lab, 9_000);
-        });
-        let warned = findings.iter().filter(|finding| finding.severity == Severity::Warning);
-        assert_eq!(warned.count(), if hosts == 2 { 2 } else { 1 }, "{findings:#?}");
-    }
-}
-
 #[test]
 fn a_host_whose_packets_pass_is_not_down() {
     let findings = in_traffic(NAME, |lab| {
