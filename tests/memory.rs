@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::capture::Capture;
-use support::tcp::{CLIENT, SYN, Talk};
+use support::tcp::{ACK, CLIENT, SERVER, SYN, Talk};
 
 #[test]
 fn without_memory_a_run_ends_with_a_word_and_leaves_the_old_report() {
@@ -93,6 +93,24 @@ fn flood(syns: u32) -> Vec<u8> {
     capture.pcap()
 }
 
+/// So many connections that came and went, each with a request and its response.
+fn visits(connections: u32) -> Vec<u8> {
+    let mut capture = Capture::default();
+    let server = (IpAddr::from([10, 200, 0, 1]), 80);
+    for number in 0..connections {
+        let client = Ipv4Addr::from(0x0a00_0000 + number);
+        let mut talk = Talk::new((client.into(), 40_000), server, u64::from(number) * 500, [30, 900]);
+        talk.handshake(&mut capture);
+        talk.send(&mut capture, CLIENT, ACK, b"GET / HTTP/1.1\r\nHost: www.shop.example\r\n\r\n");
+        talk.turn(CLIENT);
+        talk.send(&mut capture, SERVER, ACK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        talk.turn(SERVER);
+        talk.close(&mut capture);
+    }
+    capture.sort();
+    capture.pcap()
+}
+
 /// A run with tables: its largest anonymous memory, MiB, and how many flows were closed for their memory.
 fn run(capture: &Path, memory_mib: u32, threads: &str, out: &Path) -> (u64, u64) {
     let config = out.with_extension("toml");
@@ -134,4 +152,16 @@ fn the_setting_is_held_and_used() {
         assert!(most <= u64::from(memory_mib), "{memory_mib} MiB: {most} MiB");
         assert_eq!(closed > 0, closes, "{memory_mib} MiB: {closed} flows closed");
     }
+}
+
+/// Connections stay until their time-out, and their memory goes in other pieces than it came.
+#[test]
+fn the_setting_is_held_by_connections_that_come_and_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let capture = folder.path().join("visits.pcap");
+    fs::write(&capture, visits(80_000)).expect("written");
+    let (most, closed) = run(&capture, 192, "2", &folder.path().join("report"));
+    println!("{most} of 192 MiB taken, {closed} flows closed");
+    assert!(most <= 192, "{most} MiB");
+    assert!(closed > 0);
 }

@@ -414,18 +414,18 @@ impl Detector for MissingSynAck {
             hosts.get(client).is_some_and(|hosts| hosts.contains_key(&key.0.address)).then_some(*client)
         });
         let (names, addresses) = (heard.answers.names(), context.hosts);
-        let lost = lost(book, &names);
         let warned = Warned::by_client(self, book, context);
         let on_few = book.group(SEVERAL, |key, case| {
             let client = addresses.of(*case.affected.clients.only().filter(|_| silent(key))?);
             warned.get(&client).is_some_and(|warned| warned.hosts.contains(&key.0.address)).then_some(client)
         });
-        let on_few = on_few.into_iter().filter_map(|group| Some(warned.get(&group.by)?.finding(group, book)));
+        let on_few = on_few.into_iter().filter_map(|group| Some(warned.get(&group.by)?.finding(group)));
         let on_few: Vec<_> = on_few.collect();
         let beside = book.group(SEVERAL, neighbour);
         let beside: Vec<_> = beside.into_iter().map(|group| neighbours(group, book, heard)).collect();
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
+        let lost = lost(book, &names, &on_few);
         let alike = namesakes(book, &names, addresses);
         let named = book.group(SEVERAL, |key, _| alike.get(&key.0).filter(|_| silent(key)).cloned());
         let named: Vec<_> = named.into_iter().map(|group| neighbours(group, book, heard)).collect();

@@ -61,13 +61,10 @@ impl Warned {
     }
 
     /// All of them as one finding, which weighs as much as the worst.
-    pub(super) fn finding(
-        &self,
-        group: CaseGroup<IpAddr, Attempts>,
-        book: &Book<MissingSynAck>,
-    ) -> Concluded<MissingSynAck> {
-        let (draft, case) = client_sweep(group, book);
-        (draft.severity(self.worst.unwrap_or(Severity::Warning)), case)
+    pub(super) fn finding(&self, group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
+        let CaseGroup { by: client, cases, mut case } = group;
+        let draft = of_client(client, cases, &mut case, "").severity(self.worst.unwrap_or(Severity::Warning));
+        (draft.could_be(WAY_OUT), case)
     }
 }
 
@@ -139,27 +136,35 @@ pub(super) fn client_sweep(
         true => Severity::Critical,
         false => Severity::Warning,
     };
-    let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
     let how = match scan {
         true if peers => ", as for peers that are gone",
         true => SCAN,
         false => "",
     };
-    let draft = sweep(&mut case, how, title);
+    let draft = of_client(client, cases, &mut case, how);
     let severity = draft.weight().min(most);
-    let draft = draft
-        .severity(severity)
+    let draft = draft.severity(severity).could_be(match scan {
+        true if peers => ["an application with peers that are gone", "a port scan or an inventory"],
+        true => ["a port scan or an inventory", "a peer-to-peer application with stale peers"],
+        false => WAY_OUT,
+    });
+    (draft, case)
+}
+
+/// What keeps one client from many.
+const WAY_OUT: [&str; 2] = ["the client's way out is broken", "a filter drops what the client sends"];
+
+/// So many services that do not answer the client.
+fn of_client(client: IpAddr, cases: u64, case: &mut Case<Attempts>, how: &str) -> Draft<Outcome> {
+    let mut hosts: Distinct<IpAddr> = Distinct::default();
+    case.affected.servers.iter().for_each(|server| hosts.add(server.address));
+    let title = format!("{} on {} do not answer {client}", plural(cases, "service"), hosts.of("host"));
+    sweep(case, how, title)
         .services(cases)
         .count("services", cases)
         .count("hosts", hosts.count())
-        .subject(Subject { server: None, port: None, ..Subject::of(&case) })
-        .could_be(match scan {
-            true if peers => ["an application with peers that are gone", "a port scan or an inventory"],
-            true => ["a port scan or an inventory", "a peer-to-peer application with stale peers"],
-            false => ["the client's way out is broken", "a filter drops what the client sends"],
-        })
-        .next(&["ask who runs the client", "capture one hop further, to see how far the SYNs come"]);
-    (draft, case)
+        .subject(Subject { server: None, port: None, ..Subject::of(case) })
+        .next(&["ask who runs the client", "capture one hop further, to see how far the SYNs come"])
 }
 
 /// Hosts that stand in for each other, and none of which answers the client.
@@ -199,11 +204,12 @@ pub(super) fn neighbours(
     (if unheard { draft.gate(QualityIssue::OneWay.gate(UNHEARD)) } else { draft }, case)
 }
 
-/// Services that a client asked again and again in vain, or got a refusal from at last, and late ones that
-/// have a name in common with one.
+/// Services that a client asked again and again in vain, `told` of or not, or got a refusal from at last, and
+/// late ones that have a name in common with one.
 pub(super) fn lost<const MOST: usize>(
     book: &Book<MissingSynAck>,
     names: &NamesOf<'_>,
+    told: &[Concluded<MissingSynAck>],
 ) -> Distinct<Endpoint, MOST> {
     let (mut lost, mut lost_names) = (Distinct::default(), BTreeSet::new());
     let names = |server: &Endpoint| {
@@ -213,7 +219,8 @@ pub(super) fn lost<const MOST: usize>(
     let silent = book.cases().filter(|((_, outcome), case)| {
         *outcome == Outcome::Silent && case.severity(case.counts.repeated) > Severity::Info
     });
-    for server in silent.map(|((server, _), _)| server).chain(book.notes.given_up.iter()) {
+    let told = told.iter().flat_map(|(_, case)| case.affected.servers.iter());
+    for server in silent.map(|((server, _), _)| server).chain(book.notes.given_up.iter()).chain(told) {
         lost.add(*server);
         lost_names.extend(names(server));
     }
