@@ -100,6 +100,7 @@ const PLACES: &[Named<Where>] = {
         // A SYN without an answer, or with a late one: dropped on the way, or by the server.
         ("missing_syn_ack", &["silent", "late"], NotTold),
         ("missing_syn_ack", &["lost_return", "ack_lost", "cut_off"], Network),
+        ("connection_refused", &["filtered"], Middlebox),
         ("connection_refused", &[], Server),
         ("rst_storm", &["refused", "no_socket"], Server),
         ("rst_storm", &["abort", "mixed"], NotTold),

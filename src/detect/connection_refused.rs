@@ -13,6 +13,8 @@
 //!   several backends does, or a service that restarts.
 //! - `host`: the host refused connections to `ports` of its ports or more, from several clients, and opened
 //!   none.
+//! - `filtered`: most RSTs do not acknowledge the SYN. No host sends such a one, and clients ignore it (RFC
+//!   9293 section 3.10.7.3).
 //!
 //! It is a warning from `insistent` refusals on, when a client tried at least twice. It is critical when such
 //! a service had opened connections before, and the refusals go on for a second or meet two clients, or when
@@ -22,8 +24,6 @@
 //! ports that only worms and scanners ask for there.
 //!
 //! A port of `::1` and `127.0.0.1` is one service: who asks for localhost tries both.
-//!
-//! A RST that does not acknowledge the SYN is none that a host sends: the finding says that.
 //!
 //! A RST that comes only after 10 s and several SYNs tells that something between gave up: the finding says
 //! that instead. Where the last SYN is refused and those before it got no answer, it says how long.
@@ -103,6 +103,15 @@ variants! {
             next: NEXT,
             not_claimed: NOT_CLAIMED,
             doubted_by: &[QualityIssue::OneWay],
+        }
+        Filtered "filtered" Critical {
+            could_be: &["a filter on the path answers in the host's place"],
+            next: &[
+                "compare TTL and IP identification of the RSTs with those of other packets of the host",
+                "capture at the server: do the SYNs arrive?",
+            ],
+            not_claimed: &["that the host sent the RSTs", "that the service is down"],
+            doubted_by: &[],
         }
     }
 }
@@ -438,7 +447,7 @@ impl ConnectionRefused {
             // Nobody completed what the service accepted: nobody needs it.
             Extent::Intermittent if opened == 0 => Severity::Info,
             Extent::Intermittent => self.severity(case, insisting, false).min(Severity::Warning),
-            Extent::Port | Extent::Host => self.severity(case, insisting, stopped),
+            Extent::Port | Extent::Host | Extent::Filtered => self.severity(case, insisting, stopped),
         };
         let summary = format!(
             "{} could not connect: {} of {} got a RST in answer to the SYN.{}{}{}",
@@ -467,12 +476,14 @@ impl ConnectionRefused {
         if case.counts.ignored * 2 > case.failed {
             let title = format!("RSTs that acknowledge no SYN keep clients from {server}");
             let summary = format!(
-                "{summary} {} of the RSTs acknowledge another number than the SYN's: the client ignores them \
-                 and asks again (RFC 9293 section 3.10.7.3).",
-                case.counts.ignored,
+                "{summary} {} another number than the SYN's: the client ignores them and asks again (RFC 9293 \
+                 section 3.10.7.3).",
+                match case.counts.ignored == case.failed {
+                    true => "They acknowledge".to_owned(),
+                    false => format!("{} of them acknowledge", case.counts.ignored),
+                },
             );
-            let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
-            return draft.could_be(["a filter on the path answers in the host's place"]);
+            return Draft::new(Extent::Filtered, title, summary).severity(severity).count("opened", opened);
         }
         let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
         let draft = match host.differs(&case.counts) {

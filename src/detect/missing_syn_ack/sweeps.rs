@@ -163,7 +163,7 @@ fn of_client(client: IpAddr, cases: u64, case: &mut Case<Attempts>, how: &str) -
         .services(cases)
         .count("services", cases)
         .count("hosts", hosts.count())
-        .subject(Subject { server: None, port: None, ..Subject::of(case) })
+        .subject(Subject { client: Some(client.to_string()), server: None, port: None, ..Subject::of(case) })
         .next(&["ask who runs the client", "capture one hop further, to see how far the SYNs come"])
 }
 

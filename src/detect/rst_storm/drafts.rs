@@ -44,6 +44,12 @@ pub(super) fn client_draft(
         .severity(if sure { Severity::Warning } else { Severity::Info })
         .count("reset_connections", resets)
         .count("ended_connections", case.total);
+    let draft = match case.is_by_clients() {
+        true => {
+            draft.could_be(["the application ended, or gave its connections up when its network changed"])
+        }
+        false => draft,
+    };
     if sure { draft.confidence(Confidence::Likely) } else { draft.confidence(Confidence::Possible) }
 }
 
