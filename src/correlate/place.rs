@@ -111,6 +111,7 @@ const PLACES: &[Named<Where>] = {
         ("half_close_leak", &["server"], Server),
         ("half_close_leak", &["client"], Client),
         ("port_reuse", &[], Client),
+        ("syn_flood", &["reflected"], NotTold),
         ("syn_flood", &[], Client),
         ("port_scan", &[], Client),
         ("rst_injection", &[], Middlebox),

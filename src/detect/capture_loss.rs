@@ -115,13 +115,16 @@ impl Detector for CaptureLoss {
         if let Some(total) = book.judged(&()) {
             total.bytes_seen += sides.iter().map(|side| side.unique_bytes).sum::<u64>();
         }
+        let missed: u64 = sides.iter().map(|side| side.missed_bytes).sum();
+        if missed == 0 {
+            return;
+        }
         let opened = tcp.handshake.syn_acks.last().map_or(0, |answer| answer.packet);
         let reset = tcp.resets.iter().map(|reset| reset.at.packet).find(|packet| *packet > opened);
         let is_late = |event: &&TcpEvent| reset.is_some_and(|packet| event.at.packet > packet);
         let unseen = || tcp.events.iter().filter(|event| event.kind == EventKind::AckedUnseen);
         let late: u64 = unseen().filter(is_late).map(|event| u64::from(event.length)).sum();
         let unseen = || unseen().filter(|event| !is_late(event));
-        let missed: u64 = sides.iter().map(|side| side.missed_bytes).sum();
         let missed = missed.saturating_sub(late);
         let Some(case) = (missed > 0).then(|| book.case(())).flatten() else { return };
         case.flow_events(flow, unseen().map(|event| event.at));

@@ -476,8 +476,8 @@ impl ConnectionRefused {
         if case.counts.ignored * 2 > case.failed {
             let title = format!("RSTs that acknowledge no SYN keep clients from {server}");
             let summary = format!(
-                "{summary} {} another number than the SYN's: the client ignores them and asks again (RFC 9293 \
-                 section 3.10.7.3).",
+                "{summary} {} another number than the SYN's: the client ignores them and asks again (RFC \
+                 9293 section 3.10.7.3).",
                 match case.counts.ignored == case.failed {
                     true => "They acknowledge".to_owned(),
                     false => format!("{} of them acknowledge", case.counts.ignored),

@@ -173,6 +173,11 @@ impl Heard {
         self.packets.get(&address).is_some_and(|(_, packets)| packets.sent > 0)
     }
 
+    /// Packets that the address got.
+    pub(super) fn received(&self, address: IpAddr) -> u64 {
+        self.packets.get(&address).map_or(0, |(_, packets)| packets.received)
+    }
+
     /// One client alone, that hardly any of its many connections to the host opens for: it goes through the
     /// ports, and nobody misses what it does not find.
     pub(super) fn is_scan(&self, clients: &Distinct<IpAddr>, host: IpAddr) -> bool {

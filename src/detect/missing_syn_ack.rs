@@ -84,8 +84,8 @@ use crate::detect::missing_syn_ack::need::{
 };
 use crate::detect::missing_syn_ack::proof::{evidence, keys, unseen_replies};
 use crate::detect::missing_syn_ack::sweeps::{
-    Warned, are_kin, client_sweep, cut_off, cut_off_clients, insists, lost, namesakes, neighbour, neighbours,
-    waited,
+    are_kin, client_sweep, cut_off, cut_off_clients, insists, lost, namesakes, neighbour, neighbours, waited,
+    warned_hosts,
 };
 use crate::detect::missing_syn_ack::unused::{UNUSED, is_unused, unused_clients, unused_severity};
 use crate::detect::missing_syn_ack::wait::{HELD, is_held, is_held_back, is_needed, opened_after, slowest};
@@ -414,13 +414,7 @@ impl Detector for MissingSynAck {
             hosts.get(client).is_some_and(|hosts| hosts.contains_key(&key.0.address)).then_some(*client)
         });
         let (names, addresses) = (heard.answers.names(), context.hosts);
-        let warned = Warned::by_client(self, book, context);
-        let on_few = book.group(SEVERAL, |key, case| {
-            let client = addresses.of(*case.affected.clients.only().filter(|_| silent(key))?);
-            warned.get(&client).is_some_and(|warned| warned.hosts.contains(&key.0.address)).then_some(client)
-        });
-        let on_few = on_few.into_iter().filter_map(|group| Some(warned.get(&group.by)?.finding(group)));
-        let on_few: Vec<_> = on_few.collect();
+        let on_few = warned_hosts(self, book, context);
         let beside = book.group(SEVERAL, neighbour);
         let beside: Vec<_> = beside.into_iter().map(|group| neighbours(group, book, heard)).collect();
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));

@@ -17,6 +17,11 @@
 //! completed handshake at all: then a filter may have kept the rest of each connection out. Not so where
 //! `alike` of the SYNs have one TTL and one window and no MSS option, which hosts send: no filter does that.
 //!
+//! `reflected`: an address gets `attempts` SYN-ACKs in 10 s from `sources` services or more, for which the
+//! capture holds no SYN and after which nothing comes, and with the RSTs of others they are `reflected` of
+//! the packets that it gets. Somebody sends SYNs in its name; a capture of one direction of its own
+//! connections holds their data.
+//!
 //! # What it leaves alone
 //! - A service that fails or is busy: its clients repeat their SYNs (see `missing_syn_ack`).
 //! - Load tests and networks behind one address: they complete their handshakes.
@@ -31,10 +36,11 @@
 //! section 3.7.1 (SYNs carry the MSS).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
-use crate::flow::{Flow, Handshake, HandshakeOutcome};
+use crate::flow::{Flow, Handshake, HandshakeOutcome, TcpFlow};
 use crate::time::Span;
 
 thresholds! {
@@ -55,6 +61,9 @@ thresholds! {
         alike: f64 = 0.9 "share",
             "of the SYNs that look the same and have no MSS option, from which a tool made them",
             "ours: hosts differ in distance and stack, and send the option";
+        reflected: f64 = 0.9 "share",
+            "of the packets to an address that are SYN-ACKs and RSTs of connections without anything else",
+            "ours: whoever opens connections gets data, too";
         patience: Span = 1.0 "s",
             "how long the sender of a SYN must do nothing",
             "RFC 6298 section 2.1: the initial retransmission time-out";
@@ -62,7 +71,7 @@ thresholds! {
 }
 
 variants! {
-    /// There is one kind.
+    /// What was sent in many names.
     enum Kind {
         Flood "" Warning {
             could_be: &[
@@ -80,6 +89,18 @@ variants! {
                 "how full the server's queue was",
             ],
             doubted_by: &[QualityIssue::Drops],
+        }
+        Reflected "reflected" Warning {
+            could_be: &[
+                "somebody sends SYNs with this source address to many services, and their answers come here",
+                "the capture began inside the handshakes of a host that opens very many connections",
+            ],
+            next: &[
+                "look at the host for SYNs that it sends: ss -tn state syn-sent",
+                "ask the network in front of it to drop SYN-ACKs without a connection",
+            ],
+            not_claimed: &["who sends the SYNs", "that the services that answer are at fault"],
+            doubted_by: &[],
         }
     }
 }
@@ -163,6 +184,10 @@ merged! {
     pub(super) struct Slots {
         slots: Bounded<(Endpoint, i64), Slot, { 1 << 15 }>,
         opened: u64,
+        /// By who got them: SYN-ACKs that nobody asked for.
+        unasked: Bounded<IpAddr, Case<Attempts>, { 1 << 12 }>,
+        /// Their packets, and RSTs that nobody asked for.
+        bare: Bounded<IpAddr, u64, { 1 << 12 }>,
     }
 }
 
@@ -201,6 +226,19 @@ impl Detector for SynFlood {
         use HandshakeOutcome::*;
         let Some(tcp) = &flow.tcp else { return };
         let handshake = &tcp.handshake;
+        let unasked = is_unasked(tcp);
+        if unasked && let Some(bare) = book.notes.bare.count(flow.client.address) {
+            *bare += flow.half(Direction::ToClient).packets;
+        }
+        let replied = handshake.syn_ack_count > 0;
+        if unasked
+            && replied
+            && let Some(case) = book.notes.unasked.count(flow.client.address)
+        {
+            case.flow(flow, [flow.first]);
+            let replies = handshake.syn_acks.iter().take(1);
+            case.show(0, flow.id, || replies.map(|at| Evidence::new(*at, Role::SynAck, "no SYN before it")));
+        }
         let Some(first) = handshake.syns.first() else { return book.not_judged("began before the capture") };
         let opened = matches!(handshake.outcome, Established | ReplyUnseen);
         let open_end = matches!(handshake.outcome, Silent | HalfOpen | Aborted) && handshake.syn_count == 1;
@@ -238,13 +276,13 @@ impl Detector for SynFlood {
         });
     }
 
-    fn conclude(&self, book: &mut Book<Self>, _: &Context<'_>) -> Vec<Concluded<Self>> {
-        let notes = std::mem::take(&mut book.notes);
+    fn conclude(&self, book: &mut Book<Self>, context: &Context<'_>) -> Vec<Concluded<Self>> {
+        let mut notes = std::mem::take(&mut book.notes);
+        let mut concluded = self.reflected(&mut notes, context.heard);
         let mut services: BTreeMap<Endpoint, BTreeMap<i64, &Slot>> = BTreeMap::new();
         for ((server, slot), _, counts) in notes.slots.iter() {
             services.entry(*server).or_default().insert(*slot, counts);
         }
-        let mut concluded = Vec::new();
         for (server, case) in book.take(|_, case| case.flows() >= self.attempts) {
             if !notes.slots.covers(hash_of(&server)) {
                 book.not_judged_many("more services and seconds than are kept apart", case.flows());
@@ -265,7 +303,43 @@ struct Flood {
     busiest: u64,
 }
 
+/// Answers to a SYN, a SYN-ACK or a RST, without the SYN, and nothing that would show the connection.
+fn is_unasked(tcp: &TcpFlow) -> bool {
+    let Handshake { syn_count, syn_ack_count, ack, .. } = &tcp.handshake;
+    let empty = tcp.sides.iter().all(|side| side.data_segments == 0 && side.fin.is_none());
+    let answers = *syn_ack_count > 0 || tcp.resets.iter().any(|reset| reset.direction == Direction::ToClient);
+    *syn_count == 0 && answers && ack.is_none() && empty
+}
+
 impl SynFlood {
+    /// Addresses that get the answers to SYNs that others send in their name.
+    fn reflected(&self, notes: &mut Slots, heard: &Heard) -> Vec<Concluded<Self>> {
+        let mut concluded = Vec::new();
+        for (target, mut case) in notes.unasked.take_if(|_, case| case.flows() >= self.attempts) {
+            let bare = notes.bare.get(&target).map_or(0, |(_, packets)| *packets);
+            let all = heard.received(target);
+            let span = case.affected.active.span();
+            let windows = span.0.max(2 * SLOT) as f64 / (2 * SLOT) as f64;
+            let fast = case.flows() as f64 / windows >= self.attempts as f64;
+            let services = case.affected.servers.count();
+            if !fast || services < self.sources || share(bare, all) < self.reflected {
+                continue;
+            }
+            case.total = case.flows();
+            let title =
+                format!("{target} gets SYN-ACKs of {} without a SYN", case.affected.servers.of("service"));
+            let summary = format!(
+                "SYN-ACKs of {} came to it within {span}. The capture holds no SYN for them, and nothing \
+                 follows. They and RSTs are {} of the packets that it got.",
+                plural(case.flows(), "connection"),
+                percent(bare, all),
+            );
+            let subject = Subject { client: Some(target.to_string()), ..Subject::default() };
+            concluded.push((Draft::new(Kind::Reflected, title, summary).subject(subject), case));
+        }
+        concluded
+    }
+
     fn flood(&self, slots: &BTreeMap<i64, &Slot>) -> Option<Flood> {
         let (mut in_flood, mut busiest) = (BTreeSet::new(), 0);
         for (start, slot) in slots {
@@ -376,6 +450,38 @@ mod tests {
         let mut talk: Talk = lab.talk(8, (10, 80), 9_000, [30, 500]);
         lab.http(&mut talk, 300);
         talk.close(&mut lab.capture);
+    }
+
+    /// SYN-ACKs of 300 services to one address, followed by data or not, and by RSTs of the address or not.
+    fn unasked(data: bool, resets: bool) -> Vec<Finding> {
+        in_traffic(NAME, |lab| {
+            for number in 0..300u64 {
+                let mut talk = lab.talk(7, (9, 80), 100 + number, [40, 4_000]);
+                let source = [10, 200, (number / 250) as u8, (number % 250) as u8];
+                talk.ends[SERVER].address = std::net::Ipv4Addr::from(source).into();
+                let reply = talk.segment(SERVER, SYN | ACK, b"");
+                talk.record(&mut lab.capture, &reply);
+                talk.sent(&reply);
+                for (side, flags, payload) in [(CLIENT, RST, &b""[..]), (SERVER, ACK, b"220 ready")] {
+                    talk.wait(90);
+                    if if side == CLIENT { resets } else { data } {
+                        let more = talk.segment(side, flags, payload);
+                        talk.record(&mut lab.capture, &more);
+                    }
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn syn_acks_of_many_that_nobody_asked_are_reflected() {
+        for resets in [false, true] {
+            let finding = one(&unasked(false, resets), "reflected", Severity::Warning);
+            assert!(finding.summary.contains("came to it within 299 ms"), "{}", finding.summary);
+            assert_eq!(finding.impact.services, 300, "{finding:#?}");
+        }
+        // One direction of a busy host's own connections.
+        assert!(unasked(true, false).is_empty());
     }
 
     #[test]

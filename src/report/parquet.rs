@@ -111,8 +111,8 @@ impl<T: Table> ParquetFile<T> {
 /// Starts a file, and says the types of its columns.
 fn start<W: Write>(out: W, schema: &Schema) -> PolarsResult<(Vec<ParquetType>, Sections<W>)> {
     let schema = schema.to_arrow(CompatLevel::newest());
-    let kinds = to_parquet_schema(&schema)?.fields().to_vec();
-    Ok((kinds, Sections::new(out, schema, options())?))
+    let columns = to_parquet_schema(&schema)?;
+    Ok((columns.fields().to_vec(), Sections::new(out, schema, columns, options())))
 }
 
 fn options() -> WriteOptions {

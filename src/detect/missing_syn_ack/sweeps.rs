@@ -32,40 +32,46 @@ pub(super) fn are_kin(hosts: &BTreeMap<IpAddr, u64>) -> bool {
     hosts.len() >= TOGETHER && networks.len() == 1
 }
 
-/// Silent hosts that would be warned of each for itself, and the worst of these warnings.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Warned {
-    pub(super) hosts: BTreeSet<IpAddr>,
-    worst: Option<Severity>,
-}
-
-impl Warned {
-    /// By the client's host: one client, one cause.
-    pub(super) fn by_client(
-        detector: &MissingSynAck,
-        book: &Book<MissingSynAck>,
-        context: &Context<'_>,
-    ) -> BTreeMap<IpAddr, Self> {
-        let mut clients: BTreeMap<IpAddr, Self> = BTreeMap::new();
-        for (key, case) in book.cases().filter(|((_, outcome), _)| *outcome == Outcome::Silent) {
-            let Some(client) = case.affected.clients.only() else { continue };
-            let (severity, _) = alone(detector, book, (key, case), context);
-            if severity > Some(Severity::Info) {
-                let warned = clients.entry(context.hosts.of(*client)).or_default();
-                warned.hosts.insert(key.0.address);
-                warned.worst = warned.worst.max(severity);
-            }
+/// Silent hosts that would be warned of each for itself, as one finding for each client's host, which weighs
+/// as much as the worst of them.
+pub(super) fn warned_hosts(
+    detector: &MissingSynAck,
+    book: &mut Book<MissingSynAck>,
+    context: &Context<'_>,
+) -> Vec<Concluded<MissingSynAck>> {
+    let owner = |case: &Case<Attempts>| case.affected.clients.only().map(|client| context.hosts.of(*client));
+    let could = book.cases().filter_map(|(key, case)| {
+        let warns = key.1 == Outcome::Silent && case.severity(case.counts.repeated) > Severity::Info;
+        warns.then(|| Some((owner(case)?, key, case)))?
+    });
+    let could: Vec<_> = could.collect();
+    let mut hosts: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (client, (server, _), _) in &could {
+        hosts.entry(*client).or_default().insert(server.address);
+    }
+    let several = |client: &IpAddr| hosts.get(client).is_some_and(|hosts| hosts.len() >= TOGETHER);
+    let mut warned: BTreeMap<IpAddr, (BTreeSet<IpAddr>, Severity)> = BTreeMap::new();
+    for (client, key, case) in could.into_iter().filter(|(client, ..)| several(client)) {
+        let (severity, _) = alone(detector, book, (key, case), context);
+        if let Some(severity) = severity.filter(|severity| *severity > Severity::Info) {
+            let (hosts, worst) = warned.entry(client).or_insert((BTreeSet::new(), severity));
+            hosts.insert(key.0.address);
+            *worst = severity.max(*worst);
         }
-        clients.retain(|_, warned| warned.hosts.len() >= TOGETHER);
-        clients
     }
-
-    /// All of them as one finding, which weighs as much as the worst.
-    pub(super) fn finding(&self, group: CaseGroup<IpAddr, Attempts>) -> Concluded<MissingSynAck> {
-        let CaseGroup { by: client, cases, mut case } = group;
-        let draft = of_client(client, cases, &mut case, "").severity(self.worst.unwrap_or(Severity::Warning));
-        (draft.could_be(WAY_OUT), case)
+    warned.retain(|_, (hosts, _)| hosts.len() >= TOGETHER);
+    if warned.is_empty() {
+        return Vec::new();
     }
+    let groups = book.group(1, |(server, outcome), case| {
+        let client = owner(case).filter(|_| *outcome == Outcome::Silent)?;
+        warned.get(&client)?.0.contains(&server.address).then_some(client)
+    });
+    let finding = |CaseGroup { by: client, cases, mut case }| {
+        let worst = warned.get(&client).map_or(Severity::Warning, |(_, worst)| *worst);
+        (of_client(client, cases, &mut case, "").severity(worst).could_be(WAY_OUT), case)
+    };
+    groups.into_iter().map(finding).collect()
 }
 
 /// Services that stand in for each other.

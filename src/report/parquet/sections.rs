@@ -6,13 +6,14 @@
 //! them.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use polars::prelude::*;
 use polars_parquet::parquet::{FOOTER_SIZE, PARQUET_MAGIC};
 use polars_parquet::write::{
-    CompressedPage, DynIter, DynStreamingIterator, FileWriter, ThriftFileMetadata, WriteOptions,
-    fallible_streaming_iterator, write_metadata_sidecar,
+    CompressedPage, DynIter, DynStreamingIterator, FileWriter, SchemaDescriptor, ThriftFileMetadata,
+    WriteOptions, fallible_streaming_iterator, write_metadata_sidecar,
 };
 
 /// Row groups of a section.
@@ -20,10 +21,13 @@ const SECTION: usize = 8;
 
 /// Writes row groups.
 pub(super) struct Sections<W: Write> {
-    out: Arc<Mutex<Output<W>>>,
     schema: ArrowSchema,
+    columns: SchemaDescriptor,
     options: WriteOptions,
-    section: FileWriter<Shared<W>>,
+    /// Of the section that is being written. There is none once a write failed.
+    section: Option<FileWriter<Output<W>>>,
+    /// Whether what the section's writer writes is held back.
+    held: Arc<AtomicBool>,
     /// Row groups in the section, and bytes of the file before it.
     groups: usize,
     start: u64,
@@ -32,57 +36,71 @@ pub(super) struct Sections<W: Write> {
 }
 
 impl<W: Write> Sections<W> {
-    /// Starts a file.
-    pub(super) fn new(mut out: W, schema: ArrowSchema, options: WriteOptions) -> PolarsResult<Self> {
-        out.write_all(&PARQUET_MAGIC)?;
-        let start = PARQUET_MAGIC.len() as u64;
-        let out = Arc::new(Mutex::new(Output { out, place: start, skipped: 0, held: None }));
-        let section = FileWriter::try_new(Shared(out.clone()), schema.clone(), options)?;
-        Shared(out.clone()).skip_magic();
-        Ok(Self { out, schema, options, section, groups: 0, start, footer: None })
+    /// Starts a file of these columns, as Arrow and as Parquet have them.
+    pub(super) fn new(out: W, schema: ArrowSchema, columns: SchemaDescriptor, options: WriteOptions) -> Self {
+        let held = Arc::<AtomicBool>::default();
+        let out = Output { out, place: 0, skipped: 0, is_held: held.clone(), held: Vec::new() };
+        let mut sections =
+            Self { schema, columns, options, section: None, held, groups: 0, start: 0, footer: None };
+        sections.begin_section(out);
+        sections
     }
 
     /// Writes a row group of so many rows: the pages of each column.
     pub(super) fn write(&mut self, rows: u64, columns: &[Vec<CompressedPage>]) -> PolarsResult<()> {
+        if self.groups == SECTION {
+            let mut out = self.end_section()?;
+            out.skipped = PARQUET_MAGIC.len();
+            self.begin_section(out);
+        }
         let pages = columns.iter().map(|pages| pages.iter().map(PolarsResult::Ok));
-        let columns =
-            pages.map(|pages| Ok(DynStreamingIterator::new(fallible_streaming_iterator::convert(pages))));
-        self.section.write(rows, DynIter::new(columns))?;
+        let pages = pages.map(fallible_streaming_iterator::convert);
+        let columns = pages.map(|pages| Ok(DynStreamingIterator::new(pages)));
+        self.section()?.write(rows, DynIter::new(columns))?;
         self.groups += 1;
-        if self.groups == SECTION { self.end_section() } else { Ok(()) }
+        Ok(())
     }
 
     /// Writes the footer.
     pub(super) fn finish(mut self) -> PolarsResult<()> {
-        self.end_section()?;
+        if self.footer.is_none() {
+            return self.section()?.end(None).map(drop);
+        }
+        let mut out = self.end_section()?;
         if let Some(footer) = &self.footer {
-            // Its first bytes are those of a file of its own, which were skipped for the next section.
-            write_metadata_sidecar(&mut Shared(self.out), footer)?;
+            // It begins as a file of its own would, which is skipped like the beginning of a section.
+            out.skipped = PARQUET_MAGIC.len();
+            write_metadata_sidecar(&mut out, footer)?;
         }
         Ok(())
     }
 
-    /// Writes the indexes of the section and keeps its footer.
-    fn end_section(&mut self) -> PolarsResult<()> {
-        let shared = || Shared(self.out.clone());
-        let next = FileWriter::try_new(shared(), self.schema.clone(), self.options)?;
-        let mut section = std::mem::replace(&mut self.section, next);
-        shared().lock().held = Some(Vec::new());
+    fn section(&mut self) -> PolarsResult<&mut FileWriter<Output<W>>> {
+        self.section.as_mut().ok_or_else(failed)
+    }
+
+    fn begin_section(&mut self, out: Output<W>) {
+        (self.groups, self.start) = (0, out.place);
+        let (schema, columns) = (self.schema.clone(), self.columns.clone());
+        self.section = Some(FileWriter::new_with_parquet_schema(out, schema, columns, self.options));
+    }
+
+    /// Writes the indexes of the section, and keeps its footer.
+    fn end_section(&mut self) -> PolarsResult<Output<W>> {
+        let mut section = self.section.take().ok_or_else(failed)?;
+        self.held.store(true, Ordering::Relaxed);
         section.end(None)?;
-        let mut held = shared().lock().held.take().unwrap_or_default();
-        held.truncate(before_footer(&held));
-        shared().write_all(&held)?;
-        let (_, footer) = section.into_inner_and_metadata();
-        shared().skip_magic();
-        let place = shared().lock().place;
+        self.held.store(false, Ordering::Relaxed);
+        let (mut out, footer) = section.into_inner_and_metadata();
+        let held = std::mem::take(&mut out.held);
+        out.write_all(&held[..before_footer(&held)])?;
         self.keep(footer);
-        (self.groups, self.start) = (0, place);
-        Ok(())
+        Ok(out)
     }
 
     fn keep(&mut self, mut section: ThriftFileMetadata) {
         // Where the section's writer saw the file begin.
-        let before = (self.start - PARQUET_MAGIC.len() as u64).cast_signed();
+        let before = self.start.saturating_sub(PARQUET_MAGIC.len() as u64).cast_signed();
         let shift = |place: &mut Option<i64>| *place = place.map(|place| place + before);
         for group in &mut section.row_groups {
             shift(&mut group.file_offset);
@@ -108,6 +126,10 @@ impl<W: Write> Sections<W> {
     }
 }
 
+fn failed() -> PolarsError {
+    polars_err!(ComputeError: "a write before this one failed")
+}
+
 /// Bytes before the footer that ends `written`: its length is before the magic at its end.
 fn before_footer(written: &[u8]) -> usize {
     let end = written.len().saturating_sub(FOOTER_SIZE as usize);
@@ -115,49 +137,35 @@ fn before_footer(written: &[u8]) -> usize {
     end.saturating_sub(length as usize)
 }
 
-/// Where all sections write.
+/// What one section after the other writes into.
 struct Output<W> {
     out: W,
     /// Bytes of the file so far.
     place: u64,
     /// Bytes to come that are not written.
     skipped: usize,
+    is_held: Arc<AtomicBool>,
     /// What is held back instead of written.
-    held: Option<Vec<u8>>,
+    held: Vec<u8>,
 }
 
-struct Shared<W>(Arc<Mutex<Output<W>>>);
-
-impl<W> Shared<W> {
-    fn lock(&self) -> MutexGuard<'_, Output<W>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next section begins like a file.
-    fn skip_magic(&self) {
-        self.lock().skipped = PARQUET_MAGIC.len();
-    }
-}
-
-impl<W: Write> Write for Shared<W> {
+impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut output = self.lock();
-        if output.skipped > 0 {
-            let skipped = output.skipped.min(bytes.len());
-            output.skipped -= skipped;
+        if self.is_held.load(Ordering::Relaxed) {
+            return self.held.write(bytes);
+        }
+        if self.skipped > 0 {
+            let skipped = self.skipped.min(bytes.len());
+            self.skipped -= skipped;
             return Ok(skipped);
         }
-        if let Some(held) = &mut output.held {
-            held.extend_from_slice(bytes);
-            return Ok(bytes.len());
-        }
-        let written = output.out.write(bytes)?;
-        output.place += written as u64;
+        let written = self.out.write(bytes)?;
+        self.place += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.lock().out.flush()
+        self.out.flush()
     }
 }
 
@@ -175,9 +183,9 @@ mod tests {
     }
 
     fn file(groups: u64) -> Vec<u8> {
-        let bytes = Arc::new(Mutex::new(Output { out: Vec::new(), place: 0, skipped: 0, held: None }));
+        let mut bytes = Vec::new();
         let schema = Schema::from_iter(columns(0).map(|column| column.field().into_owned()));
-        let (kinds, mut sections) = start(Shared(bytes.clone()), &schema).expect("start");
+        let (kinds, mut sections) = start(&mut bytes, &schema).expect("start");
         for group in 0..groups {
             let columns = columns(group).map(Filled::Each);
             let pages = columns.into_iter().zip(&kinds).map(|(cells, kind)| encode(cells, kind));
@@ -185,7 +193,7 @@ mod tests {
             sections.write(3, &pages).expect("row group");
         }
         sections.finish().expect("finish");
-        std::mem::take(&mut bytes.lock().expect("bytes").out)
+        bytes
     }
 
     #[test]
