@@ -17,7 +17,7 @@
 //! - Flows of which only one direction was recorded: there the other one is missing by design (see
 //!   `asymmetric_flow`).
 //! - What is acknowledged after a RST: one of the two hosts knows no such connection, and its bytes may be
-//!   those of another.
+//!   those of another. And what a host that sent no byte answers with a RST of that number: it sent nothing.
 //! - Files without drop counters: no counter is not the same as zero drops.
 //!
 //! # What it does not claim
@@ -26,7 +26,8 @@
 //!
 //! # References
 //! pcapng interface statistics block (`isb_ifdrop`, `isb_osdrop`) and `epb_dropcount`; Zeek
-//! `policy/misc/capture-loss`; Wireshark "ACKed unseen segment".
+//! `policy/misc/capture-loss`; Wireshark "ACKed unseen segment"; RFC 9293 section 3.10.7.4 (a RST has the
+//! number that it denies).
 
 use crate::capture::{FileReport, InterfaceReport};
 use crate::detect::*;
@@ -121,7 +122,14 @@ impl Detector for CaptureLoss {
         }
         let opened = tcp.handshake.syn_acks.last().map_or(0, |answer| answer.packet);
         let reset = tcp.resets.iter().map(|reset| reset.at.packet).find(|packet| *packet > opened);
-        let is_late = |event: &&TcpEvent| reset.is_some_and(|packet| event.at.packet > packet);
+        let is_late = |event: &&TcpEvent| {
+            let mute = tcp.side(event.direction).data_segments == 0;
+            let denied = tcp.resets.iter().any(|reset| {
+                let own = reset.direction == event.direction && !reset.with_ack;
+                own && reset.seq == event.seq.plus(event.length)
+            });
+            reset.is_some_and(|packet| event.at.packet > packet) || mute && denied
+        };
         let unseen = || tcp.events.iter().filter(|event| event.kind == EventKind::AckedUnseen);
         let late: u64 = unseen().filter(is_late).map(|event| u64::from(event.length)).sum();
         let unseen = || unseen().filter(|event| !is_late(event));
@@ -348,6 +356,22 @@ mod tests {
                 }
             });
             assert_eq!(findings.len(), usize::from(asked), "{findings:#?}");
+        }
+    }
+
+    /// A device passes the ACKs for one server on to another, which never sent a byte.
+    #[test]
+    fn what_a_rst_denies_was_never_sent() {
+        for (flags, found) in [(RST, 0), (RST | ACK, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                let mut talk = lab.talk(7, (9, 502), 10, [30, 6_000]);
+                talk.handshake(&mut lab.capture);
+                talk.miss(SERVER, &filler(1, 900));
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+                let denial = talk.segment(SERVER, flags, b"");
+                talk.record(&mut lab.capture, &denial);
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
         }
     }
 

@@ -21,8 +21,8 @@
 //! - Floods with less than `interval` between requests: hosts limit how many they answer.
 //! - Captures of one direction only, or of one direction of most connections: nobody knows whether an answer
 //!   came.
-//! - Captures that hold answers to requests which they do not hold, `share` of all answers or more: they miss
-//!   as many answers.
+//! - Captures that hold answers to requests which they do not hold, `share` of all answers or more, or
+//!   `losses` and a tenth of what was lost: they miss answers, too.
 //!
 //! # What it does not claim
 //! Where the packets were lost, and in which direction. A router that is pinged itself may answer late or
@@ -186,7 +186,7 @@ impl Detector for EchoLoss {
                 book.not_judged_many("a flood, which hosts answer in part", echoes.judged());
                 continue;
             }
-            if echoes.missed > 0 && share(echoes.missed, echoes.answered + echoes.missed) >= self.share {
+            if self.is_leaky(echoes) {
                 let why = "the capture holds answers to requests that it does not hold";
                 book.not_judged_many(why, echoes.judged());
                 continue;
@@ -316,6 +316,16 @@ impl Detector for EchoLoss {
     }
 }
 
+impl EchoLoss {
+    /// The capture lacks requests that were sent, and so it lacks answers. On the air it hears the one end
+    /// worse than the other: ten times as many answers. A judgement.
+    fn is_leaky(&self, echoes: &Echoes) -> bool {
+        let Echoes { missed, answered, lost, .. } = *echoes;
+        let part = missed > 0 && share(missed, answered + missed) >= self.share;
+        part || missed >= self.losses && missed * 10 >= lost
+    }
+}
+
 impl Pings {
     /// Requests that were answered, or lost.
     fn judged(&self) -> u64 {
@@ -428,9 +438,9 @@ mod tests {
     /// A bystander sees what a switch floods: of some pings the request only, of others the answer only.
     #[test]
     fn what_the_capture_misses_is_no_loss() {
-        for (missed, found) in [(4, 0), (60, 1)] {
+        for (count, missed, found) in [(60, 4, 0), (60, 60, 1), (120, 30, 0), (400, 100, 1)] {
             let findings = in_traffic(NAME, |lab| {
-                pings(lab, 9, 60, 1_000, |number| number % 4 > 0);
+                pings(lab, 9, count, 1_000, |number| number % 4 > 0);
                 let number = |frame: &[u8]| u16::from_be_bytes([frame[40], frame[41]]);
                 let request = |frame: &[u8]| frame.len() > 41 && frame[23] == 1 && frame[34] == 8;
                 lab.capture.packets.retain(|packet| {
@@ -438,7 +448,7 @@ mod tests {
                     !request(frame) || number(frame) % missed != 3
                 });
             });
-            assert_eq!(findings.len(), found, "{missed} {findings:#?}");
+            assert_eq!(findings.len(), found, "{count} {missed} {findings:#?}");
         }
     }
 

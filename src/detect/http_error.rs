@@ -406,14 +406,14 @@ impl Detector for HttpError {
                 Evidence::new(at, Role::Response, format!("{status}{grpc}{after}"))
             });
             let closing = exchange.closed.map(|closing| {
-                let what = match (exchange.error, closing.reset) {
-                    (Some(code), _) => error_name(code),
-                    (None, true) => "RST".to_owned(),
-                    (None, false) => "FIN".to_owned(),
+                let (role, what) = match (exchange.error, closing.reset) {
+                    (Some(code), _) => (Role::Reset, error_name(code)),
+                    (None, true) => (Role::Reset, "RST".to_owned()),
+                    (None, false) => (Role::Fin, "FIN".to_owned()),
                 };
                 let sent = exchange.response_bytes;
                 let of = exchange.announced.map_or(String::new(), |length| format!(" of {length}"));
-                Evidence::new(closing.at, Role::Reset, format!("{what} after {sent}{of} bytes of the body"))
+                Evidence::new(closing.at, role, format!("{what} after {sent}{of} bytes of the body"))
             });
             [Some(Evidence::new(asked, Role::Request, line)), response, closing].into_iter().flatten()
         });

@@ -31,8 +31,8 @@
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives, window probes, and segments that were only reordered. What was
-//! first sent after a RST or the FIN of the same side, what is repeated after a RST of the other side, and
-//! up to 64 bytes first sent after its FIN: nobody waits. One byte that is the first of a connection which
+//! first sent after a RST or the FIN of the same side, what is repeated after a RST of the other side,
+//! up to 64 bytes first sent after its FIN, and encrypted TLS alerts: nobody waits. One byte that is the first of a connection which
 //! began before the capture, and comes again after 10 s or more, is a keep-alive. Repeated SYNs belong to
 //! `missing_syn_ack`. Data behind a handshake whose end the server never saw belongs to `asymmetric_flow`. A
 //! connection whose SYN comes again behind its data was recorded once and is replayed: no sender repeats a
@@ -252,7 +252,7 @@ impl Losses {
         };
         let closing = match self.closing {
             0 => String::new(),
-            count => format!(" Of the end of connections that were closed or reset already were {count}."),
+            count => format!(" Of the end of connections were {count}: behind a FIN or RST, or TLS alerts."),
         };
         let keep_alives = match self.keep_alives {
             0 => String::new(),
@@ -530,9 +530,9 @@ impl Retransmission {
     }
 }
 
-/// Nobody waits for it: the first copy is a few bytes after the other side's FIN, as an alert of TLS, or
-/// anything after its own RST or FIN, behind which no data can be (RFC 9293 section 3.10.4). Or the other
-/// side reset the connection before the repeat.
+/// Nobody waits for it: it is an encrypted alert of TLS, which ends the session. Or the first copy is a few
+/// bytes after the other side's FIN, or anything after its own RST or FIN, behind which no data can be (RFC
+/// 9293 section 3.10.4). Or the other side reset the connection before the repeat.
 fn is_over(tcp: &TcpFlow, event: &TcpEvent) -> bool {
     let first = event.original.unwrap_or(event.at).packet;
     let closed = |direction| tcp.side(direction).fin.is_some_and(|fin| fin.packet < first);
@@ -541,7 +541,8 @@ fn is_over(tcp: &TcpFlow, event: &TcpEvent) -> bool {
     let reset = |reset: &Reset| {
         reset.at.packet < if reset.direction == event.direction { first } else { event.at.packet }
     };
-    closed(event.direction.reverse()) && event.length <= GOODBYE
+    event.alert
+        || closed(event.direction.reverse()) && event.length <= GOODBYE
         || seen && closed(event.direction)
         || tcp.resets.iter().any(reset)
 }

@@ -312,10 +312,10 @@ impl Detector for SlowServer {
                 lost += Span(waited.0.saturating_mul(count as i64));
             }
         }
-        if let Some(unanswered) = &unanswered {
-            profile.requests += 1;
-            lost += unanswered.waited;
-        }
+        lost += unanswered.as_ref().map_or(Span::ZERO, |unanswered| unanswered.waited);
+        // One that the client took back soon was asked, too.
+        let asked = flow.service == Some(Service::Http) && turns.open.is_some() && turns.closing.is_some();
+        profile.requests += u64::from(asked || unanswered.is_some());
         profile.late = late;
         let shown: Vec<&Turn> = turns
             .slowest
@@ -486,16 +486,21 @@ impl SlowServer {
             (Extent::Backend, severity, title, format!("waited {waits} for the first byte of an answer"))
         } else {
             let severity = if often && readable && !polls { Severity::Warning } else { Severity::Info };
-            let title = format!("{server} answers {} of {of} after {shortest} or later", case.failed);
+            let title = format!("{server} answers {} of {of} after {shortest} or later", counts.late_answers);
             (Extent::Slow, severity, title, format!("waited {waits} for the first byte of an answer"))
         };
-        let (failed, late) = match extent {
+        let (failed, more) = match extent {
             Extent::Silent => (counts.given_up, counts.late_answers),
-            Extent::Slow | Extent::Backend => (case.failed, 0),
+            Extent::Slow | Extent::Backend => (counts.late_answers, counts.given_up),
         };
         let mut summary = format!("{} {fate}, in {failed} of {of}.", case.clients());
-        if late > 0 {
-            summary += &format!(" The answer to {late} more began after {} or later.", self.late);
+        if more > 0 {
+            summary += &match extent {
+                Extent::Silent => format!(" The answer to {more} more began after {} or later.", self.late),
+                _ => format!(
+                    " {more} more got none before the client closed the connection, or the capture ended."
+                ),
+            };
         }
         let beyond = span(counts.beyond_us.get());
         if counts.longest_ack_us.get() > 0 && beyond == Span::ZERO {
@@ -541,8 +546,8 @@ fn evidence(turn: &Turn, closing: Option<Closing>) -> impl Iterator<Item = Evide
     let answer =
         turn.response.map(|at| Evidence::new(at, Role::Response, format!("first byte {} later", after(at))));
     let gone = closing.map(|closing| {
-        let what = if closing.reset { "RST" } else { "FIN" };
-        Evidence::new(closing.at, Role::Reset, format!("{what} of the client {} later", after(closing.at)))
+        let (role, what) = if closing.reset { (Role::Reset, "RST") } else { (Role::Fin, "FIN") };
+        Evidence::new(closing.at, role, format!("{what} of the client {} later", after(closing.at)))
     });
     [Some(asked), ack, answer, gone].into_iter().flatten()
 }

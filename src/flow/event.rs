@@ -188,4 +188,6 @@ pub struct TcpEvent {
     /// Sent again in smaller pieces after an ICMP message called the first too big: path MTU discovery, no
     /// loss.
     pub path_mtu: bool,
+    /// It carries an encrypted TLS alert and nothing else: the session ends, and nobody waits for it.
+    pub alert: bool,
 }

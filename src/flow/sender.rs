@@ -135,6 +135,9 @@ pub(super) struct Sender {
     /// The end of the last segment sent again after a time-out.
     resent_to: Option<Seq>,
     rtt: RoundTrip,
+    /// The peer acknowledged two new segments or more at once, and one alone: see RFC 1122 section 4.2.3.2.
+    acked_pair: bool,
+    acked_single: bool,
     path_mtu: Option<TooBig>,
     counting_ids: bool,
     last_id: Option<u16>,
@@ -178,6 +181,8 @@ impl Sender {
             missed: Ranges::default(),
             resent_to: None,
             rtt: RoundTrip::default(),
+            acked_pair: false,
+            acked_single: false,
             path_mtu: None,
             counting_ids: false,
             last_id: None,
@@ -529,6 +534,7 @@ impl Sender {
             loss: LossPlace::Unknown,
             spurious: None,
             path_mtu: false,
+            alert: segment.alert,
         }
     }
 

@@ -25,8 +25,23 @@ pub(super) struct Segment {
     pub(super) shortfall: u32,
     /// Sum of pseudo-header and header ([`Tcp::sum`]).
     pub(super) head: u16,
-    /// Sum of the payload of a late segment, when it was captured whole.
+    /// Of a late segment that was captured whole: the sum of its payload.
     pub(super) sum: Option<u16>,
+    /// And whether that is an encrypted alert of TLS and nothing else.
+    pub(super) alert: bool,
+}
+
+/// An encrypted alert: a record of type 21 with two octets and what encryption adds, a MAC of 20 octets or
+/// the explicit nonce and tag of RFC 5246 section 6.2.3 at least; of TLS 1.3, two octets, their type and a
+/// tag (RFC 8446 section 5.2).
+pub(super) fn is_alert(bytes: &[u8]) -> bool {
+    let [kind, 3, _, high, low, ..] = *bytes else { return false };
+    let whole = bytes.len() == 5 + usize::from(u16::from_be_bytes([high, low]));
+    match kind {
+        21 => whole && (5 + 2 + 16..=64).contains(&bytes.len()),
+        23 => whole && bytes.len() == 5 + 2 + 1 + 16,
+        _ => false,
+    }
 }
 
 impl Segment {
@@ -49,6 +64,7 @@ impl Segment {
             shortfall: shortfall(packet, ip),
             head: tcp.sum,
             sum: None,
+            alert: false,
         }
     }
 
@@ -275,4 +291,28 @@ impl UndeliveredSegment {
     pub(super) const TRIES: u32 = 3;
     /// Ranges kept per direction.
     pub(super) const MAX: usize = 8;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_told_by_their_length() {
+        let record = |kind, length: u8| [&[kind, 3, 3, 0, length][..], &vec![7; length.into()]].concat();
+        for (kind, length, alert) in [
+            (21, 26, true),
+            (21, 2, false),
+            (21, 60, false),
+            (22, 26, false),
+            (23, 19, true),
+            (23, 26, false),
+        ] {
+            let bytes = record(kind, length);
+            assert_eq!(is_alert(&bytes), alert, "{kind} {length}");
+            assert!(!is_alert(&bytes[..bytes.len() - 1]));
+            assert!(!is_alert(&[&bytes[..], &[0]].concat()));
+        }
+        assert!(!is_alert(&[]));
+    }
 }

@@ -2,8 +2,7 @@
 
 pub(super) mod observed;
 
-use crate::dissect::{Direction, PacketRef};
-use crate::dissect::{Ip, PacketRecord, Seq, Tcp, checksum};
+use crate::dissect::{Direction, Ip, PacketRecord, PacketRef, Seq, Tcp, checksum};
 use crate::flow::assembler::{Assembler, Piece};
 use crate::flow::content::Content;
 use crate::flow::copies::Copies;
@@ -12,7 +11,7 @@ use crate::flow::history::{Ending, History, conn_state};
 use crate::flow::log::{EventLog, stalled};
 use crate::flow::reset::{Circumstances, classify};
 use crate::flow::sender::{Placed, Sender, Timing};
-use crate::flow::sent::Segment;
+use crate::flow::sent::{Segment, is_alert};
 use crate::flow::turns::Tracker;
 use crate::flow::waits::{Closing, Passing, Pause, Reopened, Waiting};
 use crate::flow::{
@@ -162,6 +161,7 @@ impl Connection {
         let late = self.senders[direction.index()].next().is_some_and(|next| segment.seq.before(next));
         if late && segment.length as usize == bytes.len() {
             segment.sum = Some(checksum(bytes));
+            segment.alert = is_alert(bytes);
         }
         let silence = self.last_time.map_or(Span::ZERO, |last| at.time - last);
         if silence > Span::secs(1) || !tcp.flags.rst() {

@@ -2,10 +2,8 @@ use std::net::Ipv6Addr;
 
 use super::*;
 use crate::detect::testing::{fires, in_files, in_scene, in_traffic, one, says_nothing, silent};
-use crate::support::capture::Capture;
-use crate::support::filler;
-use crate::support::scenes::Lab;
 use crate::support::tcp::{ACK, CLIENT, FIN, PSH, RST, SERVER, SYN, Segment, Talk};
+use crate::support::{capture::Capture, filler, scenes::Lab};
 
 const NAME: &str = Retransmission::RULE.name;
 
@@ -169,10 +167,10 @@ fn no_wait_is_measured_with_a_clock_that_cannot_be_right() {
     }
 }
 
-/// The client closed; the server's last words get no answer.
+/// The client closed, or the server says so itself; its last words get no answer.
 #[test]
 fn nobody_waits_for_a_goodbye_after_the_others_fin() {
-    let findings = |closed: bool, length: usize| {
+    let findings = |closed: bool, words: &[u8]| {
         in_traffic(NAME, |lab| {
             let mut talk = lab.talk(7, (9, 443), 10, [30, 40_000]);
             talk.handshake(&mut lab.capture);
@@ -181,16 +179,18 @@ fn nobody_waits_for_a_goodbye_after_the_others_fin() {
                 talk.send(&mut lab.capture, CLIENT, FIN | ACK, b"");
                 talk.turn(CLIENT);
             }
-            let alert = talk.send_lost(&mut lab.capture, SERVER, &filler(2, length));
+            let alert = talk.send_lost(&mut lab.capture, SERVER, words);
             for number in 0..5 {
                 talk.wait(300_000 << number);
                 talk.resend(&mut lab.capture, &alert);
             }
         })
     };
-    one(&findings(false, 31), "rto", Severity::Warning);
-    one(&findings(true, 900), "rto", Severity::Warning);
-    assert!(findings(true, 31).is_empty());
+    let record = |head: [u8; 5], length| [&head[..], &filler(2, length)].concat();
+    one(&findings(false, &record([23, 3, 3, 0, 26], 26)), "rto", Severity::Warning);
+    one(&findings(true, &filler(2, 900)), "rto", Severity::Warning);
+    assert!(findings(false, &record([21, 3, 3, 0, 26], 26)).is_empty());
+    assert!(findings(true, &filler(2, 31)).is_empty());
 }
 
 /// The client reset, or the server had sent its FIN, when the server sends what it then repeats.

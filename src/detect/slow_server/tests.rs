@@ -222,6 +222,30 @@ fn answers_that_come_late_are_not_counted_among_those_that_never_come() {
     assert!(finding.title.contains("answers 4 of 5 requests with nothing"), "{}", finding.title);
 }
 
+/// A client that goes on at once waited for no answer, and asked all the same.
+#[test]
+fn what_clients_take_back_was_asked_too() {
+    for (patience, given_up) in [(300_000, 0), (1_700_000, 1)] {
+        let findings = in_traffic(NAME, |lab| {
+            for number in 0..8 {
+                let mut talk = opened(lab, (9, 8080), 10 + number * 4_000);
+                if number < 7 {
+                    asked(lab, &mut talk, "/orders", 2_800, NEWS);
+                } else {
+                    talk.send(&mut lab.capture, CLIENT, ACK, GET);
+                    talk.turn(CLIENT);
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                    talk.wait(patience);
+                }
+                talk.close(&mut lab.capture);
+            }
+        });
+        let finding = one(&findings, "slow", Severity::Warning);
+        assert!(finding.title.contains("answers 7 of 8 requests"), "{}", finding.title);
+        assert_eq!(finding.summary.contains("1 more got none"), given_up > 0, "{}", finding.summary);
+    }
+}
+
 /// Calls over HTTP/2 that overlap: each is answered after some ms, whatever else the connection carries.
 fn calls(lab: &mut Lab, at: u64, after: &[u64]) -> Talk {
     let mut talk = opened(lab, (9, 50051), at);

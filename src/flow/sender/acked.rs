@@ -123,10 +123,13 @@ impl Sender {
         let before = self.acked;
         (self.acked, self.acked_by) = (Some(ack), Some(at));
         let (mut sample, mut covered) = (None, 0);
+        let (mut new, mut fin) = (0u32, false);
         while let Some(sent) = self.outstanding.pop_front_if(|sent| !sent.end.after(ack)) {
             if !sent.again && !sent.sacked {
                 sample = Some(at.time - sent.first.time);
                 covered += u64::from(sent.length);
+                new += u32::from(sent.length > 0);
+                fin = sent.length != sent.end.distance(sent.seq);
             } else if sent.again {
                 sample = None;
             }
@@ -157,6 +160,9 @@ impl Sender {
         if let Some(sample) = sample {
             self.rtt.sample(sample);
             self.rtt.covered(at, sample, covered);
+            self.acked_pair |= new > 1;
+            // Nobody holds the ACK of a FIN back.
+            self.acked_single |= new == 1 && !fin;
         }
         self.miss_holes(ack, at, log);
         self.sacked.remove_before(ack);
@@ -190,8 +196,9 @@ impl Sender {
     }
 
     /// The only segment on its way was sent again before its ACK was due, and the receiver answers the repeat
-    /// far sooner than it answers what is new: in a quarter of the mean. One that reports duplicates would
-    /// have reported this one.
+    /// far sooner than it answers what is new: in a quarter of the mean. Or it waits for a second segment
+    /// with every ACK, and did not wait for one behind the repeat. One that reports duplicates would have
+    /// reported this one.
     fn answers_duplicate(
         &self,
         event: Option<usize>,
@@ -203,7 +210,9 @@ impl Sender {
         let (sum, samples) = self.rtt.samples();
         let alone = before == Some(event.seq) && event.behind.is_none() && event.duplicate_acks == 0;
         let mean = sum.0 / i64::try_from(samples.max(1)).unwrap_or(i64::MAX);
-        let at_once = samples >= 2 && (at.time - event.at.time).0 < mean / 4;
+        let took = (at.time - event.at.time).0;
+        let waits = self.acked_pair && !self.acked_single;
+        let at_once = samples >= 2 && took < mean / 4 || waits && took < event.delay.0 / 4;
         let reports = self.selective != Some(false);
         event.loss == LossPlace::After && alone && event.delay < HELD_BACK && at_once && !reports
     }

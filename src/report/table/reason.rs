@@ -134,6 +134,7 @@ mod tests {
             loss: LossPlace::After,
             spurious: None,
             path_mtu: false,
+            alert: false,
         };
         let mut places = FileIndex::default();
         places.push("a.pcap", 0);

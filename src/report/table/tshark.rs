@@ -181,6 +181,7 @@ mod tests {
             loss: LossPlace::Unknown,
             spurious: None,
             path_mtu: false,
+            alert: false,
         }
     }
 
