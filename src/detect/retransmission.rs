@@ -30,13 +30,13 @@
 //!   repairs it. Its share is of the time between the first and the last segment with data.
 //!
 //! # What it leaves alone
-//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. What was
-//! first sent after a RST or the FIN of the same side, what is repeated after a RST of the other side,
-//! up to 64 bytes first sent after its FIN, and encrypted TLS alerts: nobody waits. One byte that is the first of a connection which
-//! began before the capture, and comes again after 10 s or more, is a keep-alive. Repeated SYNs belong to
-//! `missing_syn_ack`. Data behind a handshake whose end the server never saw belongs to `asymmetric_flow`. A
-//! connection whose SYN comes again behind its data was recorded once and is replayed: no sender repeats a
-//! SYN that was answered (RFC 9293 section 3.10.7.3).
+//! Duplicate observations, keep-alives, window probes, and segments that were only reordered. What was first
+//! sent after a RST or the FIN of the same side, what is repeated after a RST of the other side, up to 64
+//! bytes first sent after its FIN, and encrypted TLS alerts: nobody waits. One byte that is the first of a
+//! connection which began before the capture, and comes again after 10 s or more, is a keep-alive. Repeated
+//! SYNs belong to `missing_syn_ack`. Data behind a handshake whose end the server never saw belongs to
+//! `asymmetric_flow`. A connection whose SYN comes again behind its data was recorded once and is replayed:
+//! no sender repeats a SYN that was answered (RFC 9293 section 3.10.7.3).
 //!
 //! # What it does not claim
 //! Congestion, or which link loses packets. A loss is before or behind the capture point, or cannot be

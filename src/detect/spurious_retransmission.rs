@@ -24,9 +24,9 @@
 //! It is information. It is a warning from `least` needless repeats on that are no tail loss probes, and not
 //! of the only segment on its way, which filled no window, when they are `share` of the direction's segments;
 //! and when the receiver reports two repeats or more of the same data, the last of them sent `held` after the
-//! first copy, and no ACK of it had come. Where it is so for three hosts and one client, by all its addresses,
-//! its line held the ACKs back: that, and all else that came again without need, is one finding. Where what
-//! overtakes one another makes two services or more repeat so much to one client, it is one, too.
+//! first copy, and no ACK of it had come. Where it is so for three hosts and one client, by all its
+//! addresses, its line held the ACKs back: that, and all else that came again without need, is one finding.
+//! Where what overtakes one another makes two services or more repeat so much to one client, it is one, too.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
