@@ -39,7 +39,8 @@
 //! - Responses of any code: those are answers (see `dns_servfail`).
 //! - Multicast DNS, LLMNR, the NetBIOS name service and lookups that are sent to a group or to everybody,
 //!   where nobody has to answer. NOTIFY and UPDATE.
-//! - Queries shortly before the end of the capture that were sent once, or recorded twice.
+//! - Queries shortly before the end of the capture that were sent once, or recorded twice; all that began
+//!   before it by less than one in twenty answers of the resolver took.
 //! - Queries whose response is recorded before them, as where several queues of a network card are read.
 //! - Queries that the capture shows again behind an address translation, within 10 ms.
 //! - Datagrams to port 53 without a question in a class that exists.
@@ -65,9 +66,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::dns::{Transaction, qtype_name};
 use crate::detect::dns_unanswered::copies::behind_translation;
-use crate::detect::dns_unanswered::names::{SCANNER, is_reverse, is_sweep, listed, never_answers};
+use crate::detect::dns_unanswered::names::{
+    SCANNER, asked_for, asked_of, is_reverse, is_sweep, listed, never_answers,
+};
 use crate::detect::dns_unanswered::types::OneType;
-use crate::detect::dns_unanswered::waits::{Replied, Waits};
+use crate::detect::dns_unanswered::waits::{Replied, Waits, takes_longer};
 use crate::detect::dns_unanswered::words::{icmp, later};
 use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Answered, Got, asks_resolver, is_hint, lowercase, shown};
@@ -76,7 +79,7 @@ use crate::detect::resolvers::{Lookups, Resolvers, alone, lookup_id, unite};
 use crate::detect::scope::{is_site_local, network};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint, PacketRef};
-use crate::flow::{Flow, FlowHead, Service};
+use crate::flow::{Flow, FlowHead, Service, Times};
 use crate::time::{Span, Timestamp};
 
 thresholds! {
@@ -170,6 +173,7 @@ counts! {
     /// What is counted of every lookup.
     struct Asked {
         answered: u64,
+        took: Times,
         /// Names with a response, by hash, and types.
         names: Distinct<u64, 256>,
         types: Distinct<u16, 8>,
@@ -263,6 +267,7 @@ impl Detector for DnsUnanswered {
             book.notes.replied.add(lookup_id(transaction, flow), flow.server, query.time);
             return book.judged(&flow.server).into_iter().for_each(|asked| {
                 asked.answered += 1;
+                asked.took.add(response.time - query.time);
                 asked.names.add(hash_of(&lowercase(&transaction.name)));
                 asked.types.add(transaction.qtype);
             });
@@ -536,6 +541,11 @@ impl DnsUnanswered {
         }
         // The client's next query, to anybody, says that it had given up waiting for the one before.
         let (waited, watched) = (last.last.time - from, last.watched_until - last.last.time);
+        let seen = last.watched_until - from;
+        if !matches!(got, Got::At(..)) && watched < Transaction::WAIT && takes_longer(seen, book, question.0)
+        {
+            return book.not_judged("the capture ended sooner than the resolver often answers");
+        }
         let asked_again = tries.len() > 1 || waited >= self.again;
         let needed = asked_again || others || matches!(got, Got::At(..));
         let waited = match got {
@@ -580,16 +590,6 @@ fn mean(case: &Case<Silence>) -> Span {
 
 /// A response this close to its query and recorded before it: queues of a card are read after each other.
 const DISORDER: Span = Span::millis(100);
-
-/// Resolver, name and type in one, as [`Answered`] takes it.
-fn asked_of(resolver: IpAddr, name: &str, qtype: u16) -> String {
-    format!("{resolver} {name} {qtype}")
-}
-
-/// Name and type in one, as [`Answered`] takes it.
-fn asked_for(name: &str, qtype: u16) -> String {
-    format!("{name} {qtype}")
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Which names stay unanswered.
 
+use std::net::IpAddr;
+
 use crate::detect::dns_unanswered::{Asked, Silence};
 use crate::detect::lookups::shown;
 use crate::detect::{Case, Distinct, hash_of};
@@ -38,6 +40,16 @@ pub(super) fn listed(names: &Distinct<String>) -> String {
         [one, other] => format!("{one} and {other}"),
         _ => names.of("name"),
     }
+}
+
+/// Resolver, name and type in one, as `Answered` takes it.
+pub(super) fn asked_of(resolver: IpAddr, name: &str, qtype: u16) -> String {
+    format!("{resolver} {name} {qtype}")
+}
+
+/// Name and type in one, as `Answered` takes it.
+pub(super) fn asked_for(name: &str, qtype: u16) -> String {
+    format!("{name} {qtype}")
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::detect::{Bounded, Distinct, merged};
+use crate::detect::dns_unanswered::DnsUnanswered;
+use crate::detect::{Book, Bounded, Distinct, merged};
 use crate::dissect::Endpoint;
 use crate::time::{Span, Timestamp};
 
@@ -30,6 +31,12 @@ impl Replied {
         let mut others = replies.filter(|(other, at)| *other != resolver && *at <= asked + AT_ONCE);
         others.next().map(|(other, _)| *other)
     }
+}
+
+/// One in twenty of the resolver's answers takes longer than this: it may have been on its way.
+pub(super) fn takes_longer(than: Span, book: &Book<DnsUnanswered>, resolver: Endpoint) -> bool {
+    let (_, asked) = book.total(&resolver);
+    asked.and_then(|asked| asked.took.quantile(0.95)).is_some_and(|slow| slow > than)
 }
 
 /// Times in which clients waited for a resolver.
@@ -60,6 +67,28 @@ impl Waits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::dns_unanswered::tests::{NAME, unanswered};
+    use crate::detect::testing::in_traffic;
+    use crate::support::dns;
+
+    /// The capture ends 11 s after lookups that a resolver gets, which takes 12 s for each.
+    #[test]
+    fn what_a_slow_resolver_may_still_answer_is_not_unanswered() {
+        for (micros, found) in [(12_000_000, 0), (2_000, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..20 {
+                    let name = format!("page{number}.shop.example");
+                    lab.lookup(number * 1_000_000, micros, &name, dns::A, |id| {
+                        dns::response(id, &name, dns::A, dns::NOERROR, &[[10, 1, 2, 80]])
+                    });
+                }
+                (0..6).for_each(|number| unanswered(lab, 40_000 + number, &format!("api{number}.shop.example")));
+                let nobody = (lab.resolver(), 9999);
+                lab.udp(51_000_000, (lab.client(7), 9998), nobody, b"the end");
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
+    }
 
     #[test]
     fn waits_at_the_same_time_count_once() {
