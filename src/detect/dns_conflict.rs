@@ -9,7 +9,8 @@
 //! # How it decides
 //! - `answers`: one query for an address got two responses that have no answer in common. A query that was
 //!   sent twice, or has port and id of an earlier one, may be answered twice, and is left out. It is a
-//!   warning from `lookups` on, or when a client connected to an address of the first answer.
+//!   warning from `lookups` on, or when a client connected to an address of the first answer. Where one
+//!   client alone gets two answers in the names of several resolvers, that is one finding.
 //! - `other_address`: a response fits a query of the client by port, id, name and type, came from another
 //!   address than the one that was asked, and that one never answered.
 //! - `resolvers`: two resolvers give addresses for a name that have none in common, and one of them is
@@ -86,6 +87,15 @@ variants! {
         }
     }
 }
+
+/// Resolvers that one client gets two answers in the name of, from which they are one finding.
+const SEVERAL: u64 = 2;
+
+/// Several resolvers have nothing in common but the client and its way.
+const NEAR: [&str; 2] = [
+    "somebody near the client forges answers in the resolvers' names",
+    "a device on the client's way answers in their place",
+];
 
 const NOT_CLAIMED: &[&str] = &["an attack or a poisoned cache", "which of the answers is right"];
 
@@ -266,7 +276,16 @@ impl Detector for DnsConflict {
         for ((asked, _), stray) in notes.strays.take_if(|_, _| true) {
             other_address(&asked, &stray, &notes.open, context.heard, book);
         }
-        resolvers(context.heard)
+        let of_client = |(_, conflict): &Self::Key, case: &Case<Contradictions>| {
+            let often = *conflict == Conflict::Answers && case.failed >= self.lookups;
+            case.affected.clients.only().copied().filter(|_| often)
+        };
+        let groups = book.group(SEVERAL, of_client).into_iter().map(|group| {
+            let CaseGroup { cases, case, .. } = group;
+            let draft = self.twice(&case, &plural(cases, "resolver")).could_be(NEAR);
+            (draft.subject(Subject { server: None, port: None, ..Subject::of(&case) }), case)
+        });
+        groups.chain(resolvers(context.heard)).collect()
     }
 
     fn judge(
@@ -290,10 +309,20 @@ impl Detector for DnsConflict {
             );
             return Some(Draft::new(conflict, title, summary).severity(case.severity(case.failed)));
         }
+        Some(self.twice(case, &resolver.to_string()))
+    }
+}
+
+impl DnsConflict {
+    /// Lookups at `resolver` that got two answers.
+    fn twice(&self, case: &Case<Contradictions>, resolver: &str) -> Draft<Conflict> {
+        let (counts, names) = (&case.counts, &case.affected.names);
+        let names = names.only().map_or_else(|| names.of("name"), String::clone);
         let title = format!("{} got two answers to one query: {names}", case.clients());
         let mut summary = format!(
-            "{lookups} at {resolver} got two responses without an answer in common. The first said {}, the \
+            "{} at {resolver} got two responses without an answer in common. The first said {}, the \
              second {}.",
+            plural(case.failed, "lookup"),
             texts(&counts.first_answers),
             texts(&counts.other_answers),
         );
@@ -311,7 +340,7 @@ impl Detector for DnsConflict {
             true => Severity::Warning,
             false => Severity::Info,
         };
-        Some(Draft::new(conflict, title, summary).severity(severity))
+        Draft::new(Conflict::Answers, title, summary).severity(severity)
     }
 }
 
@@ -442,130 +471,4 @@ fn contradiction(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::detect::testing::{fires, in_traffic, one, says_nothing, silent};
-    use crate::support::dns::{self, A};
-    use crate::support::scenes::Lab;
-
-    const NAME: &str = DnsConflict::RULE.name;
-
-    /// A query of client 7 to the resolver, at a millisecond, and responses with these addresses.
-    fn answers(lab: &mut Lab, at: u64, name: &str, queries: u64, addresses: &[&[[u8; 4]]]) {
-        let (client, resolver) = ((lab.client(7), lab.next_port()), (lab.resolver(), 53));
-        for number in 0..queries {
-            lab.udp(at * 1_000 + number * 900, client, resolver, &dns::query(client.1, name, A));
-        }
-        for (number, addresses) in (0u64..).zip(addresses) {
-            let answer = dns::response(client.1, name, A, dns::NOERROR, addresses);
-            lab.udp(at * 1_000 + 2_000 + number * 700, resolver, client, &answer);
-        }
-    }
-
-    const ONE: &[[u8; 4]] = &[[203, 0, 113, 66]];
-    const TWO: &[[u8; 4]] = &[[10, 77, 2, 80]];
-
-    #[test]
-    fn it_fires() {
-        fires(
-            NAME,
-            &[
-                ("dns_conflict_answers", "answers", Severity::Warning),
-                ("blind_dns_servfail", "answers", Severity::Info),
-                ("dns_conflict_other_address", "other_address", Severity::Critical),
-            ],
-        );
-    }
-
-    #[test]
-    fn it_stays_silent() {
-        says_nothing(NAME, &["healthy_search_list", "dns_servfail_forwarder", "dns_unanswered"]);
-        silent(NAME, &["healthy_large"]);
-    }
-
-    #[test]
-    fn copies_and_rotated_answers_are_no_conflict() {
-        let findings = in_traffic(NAME, |lab| {
-            answers(lab, 1_000, "www.shop.example", 1, &[TWO, TWO]);
-            let pool: [&[[u8; 4]]; 2] =
-                [&[[10, 77, 2, 80], [10, 77, 2, 81]], &[[10, 77, 2, 81], [10, 77, 2, 80]]];
-            answers(lab, 2_000, "pool.shop.example", 1, &pool);
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// The query was sent twice, and a pool answers each time with other members.
-    #[test]
-    fn two_queries_may_get_two_answers() {
-        let findings = in_traffic(NAME, |lab| {
-            (0..5).for_each(|number| answers(lab, 1_000 + number * 900, "pool.ntp.example", 2, &[ONE, TWO]));
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// A resolver that answers late, after the client has asked the next one.
-    #[test]
-    fn two_resolvers_with_public_addresses_are_no_conflict() {
-        let findings = in_traffic(NAME, |lab| {
-            let other = lab.server(54);
-            for number in 0..5 {
-                answers(lab, 1_000 + number * 900, "cdn.example.net", 1, &[ONE]);
-                let at = 1_000_000 + number * 900_000;
-                lab.asks(at + 50, 8, other, ("cdn.example.net", A), dns::NOERROR, &[[198, 51, 100, 9]]);
-            }
-        });
-        assert!(findings.is_empty(), "{findings:#?}");
-    }
-
-    /// A split zone harms nobody.
-    #[test]
-    fn different_private_addresses_are_information() {
-        let findings = in_traffic(NAME, |lab| {
-            let other = lab.server(54);
-            answers(lab, 1_000, "app.corp.example", 1, &[TWO]);
-            lab.asks(2_000_000, 8, other, ("app.corp.example", A), dns::NOERROR, &[[10, 99, 88, 77]]);
-        });
-        one(&findings, "resolvers", Severity::Info);
-    }
-
-    /// A resolver that answers from another address, and a bit that flipped on the way.
-    #[test]
-    fn a_damaged_address_is_not_another_one() {
-        let findings = |damaged: bool| {
-            in_traffic(NAME, |lab| {
-                for number in 0..4 {
-                    let (client, at) = ((lab.client(7), lab.next_port()), 1_000_000 + number * 900_000);
-                    let (resolver, other) = (lab.resolver(), lab.server(99));
-                    lab.udp(at, client, (resolver, 53), &dns::query(client.1, "www.shop.example", A));
-                    let answer = dns::response(client.1, "www.shop.example", A, dns::NOERROR, TWO);
-                    lab.udp(at + 900, (other, 53), client, &answer);
-                    if damaged && let Some(packet) = lab.capture.packets.last_mut() {
-                        // The checksum in the IP header, behind the link header.
-                        packet.frame[24] ^= 0x40;
-                    }
-                }
-                (0..9).for_each(|number| lab.resolves(5_000_000 + number * 90_000, "api.shop.example"));
-            })
-        };
-        one(&findings(false), "other_address", Severity::Warning);
-        assert!(findings(true).is_empty());
-    }
-
-    /// A program asks with one port and one id again and again: a response may be to any of its queries.
-    #[test]
-    fn queries_with_the_numbers_of_earlier_ones_are_not_compared() {
-        let findings = in_traffic(NAME, |lab| {
-            let (client, resolver) = ((lab.client(7), 53), (lab.resolver(), 53));
-            for number in 0..9u64 {
-                let at = 1_000_000 + number * 50_000;
-                lab.udp(at, client, resolver, &dns::query(0, "www.shop.example", A));
-                for (late, addresses) in [(2_000, ONE), (9_000, TWO)] {
-                    let answer = dns::response(0, "www.shop.example", A, dns::NOERROR, addresses);
-                    lab.udp(at + late, resolver, client, &answer);
-                }
-            }
-        });
-        // Of the first nothing is known yet.
-        assert_eq!(one(&findings, "answers", Severity::Info).impact.failed_transactions, 1);
-    }
-}
+mod tests;
