@@ -52,7 +52,8 @@
 //!   (UPnP) and 5357 (WSD).
 //! - Late connections of a service that is silent to others, or whose name has another address that is:
 //!   one finding warns of both. So does that of late services of what their client tried twice at most in
-//!   vain meanwhile. Two silent addresses of one name are one finding.
+//!   vain meanwhile. Two silent addresses of one name are one finding,
+//!   so are an IPv4 address and the one that a translator has for it (RFC 6052).
 //! - SYNs without MSS option (RFC 9293 section 3.7.1), which a program makes, as for a flood from false
 //!   addresses. SYNs to the metadata of a cloud that is not heard are information.
 //! - A host that tries a service from all of its addresses (RFC 8445) and opens it from one. A capture that
@@ -65,7 +66,8 @@
 //!
 //! # References
 //! RFC 9293 section 3.10.7; RFC 6298 section 2; RFC 8305 section 5; RFC 2385 section 3 and RFC 5925 section
-//! 7.4 (what cannot be verified is discarded); RFC 7335; RFC 8445 section 5.1.1.
+//! 7.4 (what cannot be verified is discarded); RFC 6052 section 2.1; RFC 7335; RFC 8445
+//! section 5.1.1.
 
 mod line;
 mod need;
@@ -82,7 +84,7 @@ use crate::detect::missing_syn_ack::need::{
     SPARE, agreed_ports, asked_again, asks_from_link_local, end_races, is_metadata, is_one_of_many, is_poll,
     is_spare, is_stray, is_unheard, outpaces_clients, traces_route,
 };
-use crate::detect::missing_syn_ack::proof::{evidence, keys, unseen_replies};
+use crate::detect::missing_syn_ack::proof::{evidence, keys, silent_port, unseen_replies};
 use crate::detect::missing_syn_ack::sweeps::{
     are_kin, client_sweep, cut_off, cut_off_clients, insists, lost, namesakes, neighbour, neighbours, waited,
     warned_hosts,
@@ -161,9 +163,6 @@ const SILENT_HOST: &[&str] = &[
     "the host is down, or its accept queue is full",
     "the answer takes another path than this capture point",
 ];
-/// What remains when other packets of the host pass here.
-const SILENT_PORT: &[&str] =
-    &["a filter drops the SYN or its answer", "the accept queue of the service is full"];
 /// What explains SYNs from addresses of the link.
 const LINK_LOCAL: &str =
     "the client has no global address, and nobody routes link-local ones (RFC 4291 section 2.5.6)";
@@ -415,7 +414,7 @@ impl Detector for MissingSynAck {
         });
         let (names, addresses) = (heard.answers.names(), context.hosts);
         let on_few = warned_hosts(self, book, context);
-        let beside = book.group(SEVERAL, neighbour);
+        let beside = book.group(SEVERAL, |key, case| neighbour(key, case, addresses));
         let beside: Vec<_> = beside.into_iter().map(|group| neighbours(group, book, heard)).collect();
         let on_host = book.group(SEVERAL, |key, _| Some(key.0.address).filter(|_| silent(key)));
         let on_host: Vec<_> = on_host.into_iter().map(|group| self.host_sweep(group, book, heard)).collect();
@@ -454,6 +453,7 @@ impl Detector for MissingSynAck {
             // Those that opened late are no contrast to themselves.
             opened = opened.saturating_sub(case.flows());
         }
+        let attempts = plural(case.flows() + opened, "connection attempt");
         // The server answered each of them at once.
         let unlucky = outcome == Outcome::Late && case.counts.answered == case.flows();
         let unused = case.counts.unused == case.flows();
@@ -462,9 +462,13 @@ impl Detector for MissingSynAck {
         let told = told || context.heard.is_scan(&case.affected.clients, server.address);
         let asked_once = outcome == Outcome::Late && case.counts.repeated == 0;
         let (title, shown) = match outcome {
-            Outcome::Silent | Outcome::CutOff => {
-                (format!("No answer to SYN from {server}"), "got no answer of any kind at this capture point")
-            }
+            Outcome::Silent | Outcome::CutOff => (
+                match opened {
+                    0 => format!("No answer to SYN from {server}"),
+                    _ => format!("{server} leaves {} of {} without answer", case.flows(), attempts),
+                },
+                "got no answer of any kind at this capture point",
+            ),
             Outcome::LostReturn => (
                 format!("SYN-ACKs of {server} do not reach the client"),
                 "were answered, and the client went on asking",
@@ -537,7 +541,7 @@ impl Detector for MissingSynAck {
         };
         let mut draft = Draft::new(outcome, title, summary).count("opened", opened).severity(severity);
         if outcome == Outcome::Silent && context.heard.sent(server.address) {
-            draft = draft.could_be(SILENT_PORT.iter().copied());
+            draft = draft.could_be(silent_port([server], case, opened, context.heard).iter().copied());
         }
         if is_held(case) || unused {
             draft = draft.could_be(if unused { UNUSED } else { HELD }.iter().copied());

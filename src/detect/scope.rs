@@ -156,6 +156,16 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The IPv4 address that a translator's IPv6 address is of (RFC 6052 section 2.1).
+pub(super) fn translated(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) if v6.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] => {
+            Ipv4Addr::from(u128::from(v6) as u32).into()
+        }
+        other => other,
+    }
+}
+
 /// The hosts lie close together, as when somebody tries one address after the other: nobody's own servers are
 /// all neighbours.
 pub(super) fn is_neighbourhood(hosts: &Distinct<IpAddr>) -> bool {
@@ -329,6 +339,13 @@ mod tests {
             });
             prop_assert!(seconds.iter().all(|second| inside(*second)));
         }
+    }
+
+    #[test]
+    fn a_translator_has_an_address_for_every_ipv4_host() {
+        let shown = ["64:ff9b::50fb:3b", "64:ff9b:1::1", "10.0.0.1", "2001:db8::1"]
+            .map(|text| translated(text.parse().expect("address")).to_string());
+        assert_eq!(shown, ["80.251.0.59", "64:ff9b:1::1", "10.0.0.1", "2001:db8::1"]);
     }
 
     #[test]

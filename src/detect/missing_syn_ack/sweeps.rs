@@ -8,12 +8,11 @@ use crate::detect::hosts::Hosts;
 use crate::detect::missing_syn_ack::need::{
     SPARE, asks_from_link_local, has_dynamic_ports, is_one_of_many, is_poll, is_spare, is_unheard,
 };
-use crate::detect::missing_syn_ack::{
-    Attempts, HOSTS, LOOKS, MissingSynAck, Outcome, PERSISTENT, SILENT_PORT, UNHEARD,
-};
+use crate::detect::missing_syn_ack::proof::silent_port;
+use crate::detect::missing_syn_ack::{Attempts, HOSTS, LOOKS, MissingSynAck, Outcome, PERSISTENT, UNHEARD};
 use crate::detect::ports::{is_known, is_random};
 use crate::detect::resolvers::alone;
-use crate::detect::scope::{is_neighbourhood, is_scattered, network};
+use crate::detect::scope::{is_neighbourhood, is_scattered, network, translated};
 use crate::detect::*;
 use crate::dissect::Endpoint;
 use crate::time::Span;
@@ -86,10 +85,16 @@ pub(super) enum Alike {
 /// A client, and what it gets no answer from: services that are alike, and their port.
 type Neighbour = (IpAddr, Alike, u16);
 
-/// Hosts of one network that offer the same service stand in for each other.
-pub(super) fn neighbour((server, outcome): &(Endpoint, Outcome), case: &Case<Attempts>) -> Option<Neighbour> {
+/// Hosts of one network that offer the same service stand in for each other, and so do the addresses that a
+/// host has of its own and of a translator.
+pub(super) fn neighbour(
+    (server, outcome): &(Endpoint, Outcome),
+    case: &Case<Attempts>,
+    hosts: &Hosts,
+) -> Option<Neighbour> {
     let client = case.affected.clients.only().filter(|_| *outcome == Outcome::Silent && !is_random(*server));
-    client.map(|client| (*client, Alike::Network(network(server.address)), server.port))
+    let network = network(translated(server.address));
+    client.map(|client| (hosts.of(*client), Alike::Network(network), server.port))
 }
 
 /// Silent services whose name has another silent one, by service.
@@ -190,11 +195,23 @@ pub(super) fn neighbours(
             format!("{} of {name} do not answer {client}", plural(cases, "address"))
         }
     };
+    let opened = servers.iter().filter_map(|server| book.total(server).1).map(|total| total.opened).sum();
     let draft = sweep(&mut case, "", title)
         .services(cases)
         .count("services", cases)
         .subject(Subject { server: None, port: None, ..Subject::of(&case) })
-        .could_be(["the hosts are down or cut off", "a filter drops the SYN or its answer"])
+        .could_be(
+            match servers.iter().any(|server| heard.sent(server.address)) {
+                true => silent_port(servers.iter().copied(), &case, opened, heard),
+                false => &["the hosts are down or cut off", "a filter drops the SYN or its answer"],
+            }
+            .iter()
+            .copied(),
+        )
+        .and(&match opened {
+            0 => String::new(),
+            opened => format!(" {} to them opened.", plural(opened, "connection")),
+        })
         .next(&["ask for the state of the hosts", "capture at one of them at the same time"]);
     let unheard = servers.iter().any(|server| is_unheard(server.address, book));
     let doubtful = |server: &Endpoint| asks_from_link_local(*server, &case) || is_poll(*server, &case, heard);
@@ -355,7 +372,7 @@ impl MissingSynAck {
                 "the host drops what it does not serve",
             ]),
             false if spare => draft.severity(Severity::Info).could_be([SPARE]),
-            false if heard.sent(server) => draft.could_be(SILENT_PORT.iter().copied()),
+            false if heard.sent(server) => draft.could_be(silent_port([], &case, 0, heard).iter().copied()),
             false => draft.could_be(["the host is down or cut off", "a filter drops what is sent to it"]),
         };
         (draft.next(&["ask for the state of the host", "capture at the host at the same time"]), case)
