@@ -12,7 +12,8 @@
 //! A lookup with an error failed when an application needed it, and no resolver gave the client anything for
 //! the name within `fail_over`. It also takes a client that comes back: one error is a probe. Severity is the
 //! share of what the resolver answered.
-//! Resolvers that were asked for the same lookups, and addresses of one box, are one finding.
+//! Resolvers that were asked for the same lookups, and addresses of one box, are one finding. Where every
+//! good answer came before the first refusal, the title says so.
 //! NXDOMAIN is an answer. It is only counted for a name that exists:
 //! - the same resolver had answered name and type before, or
 //! - another resolver answers them, and this one never does.
@@ -148,6 +149,8 @@ counts! {
     struct Offers {
         authoritative: u64,
         recursive: u64,
+        /// When the last of them was answered well, nanoseconds.
+        well: Most,
     }
 }
 
@@ -217,6 +220,7 @@ impl Detector for DnsError {
             if let Some(offers) = book.judged(&resolver) {
                 offers.recursive += u64::from(transaction.recursion_available);
                 offers.authoritative += u64::from(transaction.authoritative);
+                offers.well.add(u64::try_from(response.time.0).unwrap_or(0));
             }
             if transaction.found() {
                 let hash = hash_of(&(&name, transaction.qtype));
@@ -308,7 +312,15 @@ impl Detector for DnsError {
         let (who, its) = (&resolvers.who, resolvers.verb("its", "their"));
         let answers = resolvers.verb("answers", "answer");
         let named = codes.only().map_or_else(|| "an error".to_owned(), |rcode| rcode_name(*rcode));
+        // It answered until then, and only then began to refuse.
+        let first = case.first_seen().and_then(|first| u64::try_from(first.0).ok());
+        let served = offers.map_or(0, |offers| offers.well.get());
+        let turned = served > 0 && first.is_some_and(|first| served <= first) && *errors >= TURNED;
         let title = match *errors {
+            all if turned => {
+                let before = plural(of.saturating_sub(all), "good answer");
+                format!("{who} {answers} every lookup with {named}, after {before}")
+            }
             all if all >= of => format!("{who} {answers} every lookup with {named}"),
             _ => format!("{who} {answers} {} of {its} lookups with {named}", percent(*errors, of)),
         };
@@ -346,9 +358,24 @@ impl Detector for DnsError {
             Some(_) => case.severity(case.failed).min(Severity::Warning),
             None => case.severity(case.failed),
         };
-        Some(Draft::new(code, title, summary).severity(severity).count("answered", of))
+        let draft = Draft::new(code, title, summary).severity(severity).count("answered", of);
+        let recursive = offers.is_some_and(|offers| offers.recursive > 0);
+        Some(match code {
+            Code::Refused if turned => draft.could_be([LOST, "its configuration changed"]),
+            // It serves this network.
+            Code::Refused if recursive && case.affected.clients.count() == 1 => {
+                draft.could_be(["the resolver does not serve these names", LOST])
+            }
+            _ => draft,
+        })
     }
 }
+
+/// What makes a forwarder refuse that did not: dnsmasq does without servers.
+const LOST: &str = "it forwards lookups, and has lost its own resolvers";
+
+/// Refusals in a row behind the last good answer, from which the resolver turned. A judgement.
+const TURNED: u64 = 5;
 
 impl DnsError {
     /// Counts a lookup that got an error; `insists`: its client came back. Whether it failed.
@@ -407,6 +434,25 @@ mod tests {
     #[test]
     fn it_stays_silent() {
         silent(NAME, &["healthy_search_list", "healthy_large", "dns_servfail_bogus", "dns_unanswered"]);
+    }
+
+    #[test]
+    fn a_forwarder_that_loses_its_resolvers_refuses_from_then_on() {
+        for (again, alone) in [(false, true), (true, false)] {
+            let findings = in_traffic(NAME, |lab| {
+                (0..20).for_each(|number| asks(lab, 1_000 + number * 100, "www.shop.example", NOERROR));
+                let refused = |lab: &mut Lab, number: u64| {
+                    asks(lab, 9_000 + number * 3_000, &format!("www{}.shop.example", number / 2), REFUSED);
+                };
+                (0..8).for_each(|number| refused(lab, number));
+                if again {
+                    asks(lab, 40_000, "www.shop.example", NOERROR);
+                }
+            });
+            let finding = one(&findings, "refused", Severity::Warning);
+            assert_eq!(finding.title.ends_with("with REFUSED, after 20 good answers"), alone, "{finding:#?}");
+            assert_eq!(finding.alternatives[0].starts_with("it forwards lookups"), alone);
+        }
     }
 
     #[test]
