@@ -8,10 +8,11 @@
 //!
 //! # How it decides
 //! `reported`: the drop counters in the files. Their share is of what the interfaces that count drops
-//! received and dropped. From `drop_share` on it is a warning. `missed`: acknowledged bytes that were never
-//! seen, at any place in the file. From `missed_share` of all payload bytes on it is a warning. Any smaller
-//! number is information. A record that is shorter than its IP header states was cut later: the header's
-//! length counts.
+//! received and dropped. From `drop_share` on it is a warning; and information where a hundred packets at
+//! most would take three data segments of this capture, and receivers acknowledged none that it does not
+//! hold. `missed`: acknowledged bytes that were never seen, at any place in the file. From `missed_share` of
+//! all payload bytes on it is a warning. Any smaller number is information. A record that is shorter than its
+//! IP header states was cut later: the header's length counts.
 //!
 //! # What it leaves alone
 //! - Flows of which only one direction was recorded: there the other one is missing by design (see
@@ -71,6 +72,13 @@ variants! {
     }
 }
 
+/// Data segments that are expected to be dropped, and none of which was, from which others were: one time in
+/// twenty it is by chance (Poisson).
+const SURE: f64 = 3.0;
+
+/// What a recorder may hold when it is stopped, packets. A judgement.
+const BATCH: u64 = 100;
+
 const NEXT: &[&str] = &[
     "capture again with a larger buffer (tcpdump -B), a shorter snapshot length or a narrower filter",
     "compare the drop counters of the mirror port and of the capturing host",
@@ -88,6 +96,7 @@ counts! {
     /// What all connections with two directions show.
     struct Shown {
         bytes_seen: u64,
+        segments: u64,
     }
 }
 
@@ -115,6 +124,7 @@ impl Detector for CaptureLoss {
         let sides = Direction::BOTH.map(|direction| tcp.side(direction));
         if let Some(total) = book.judged(&()) {
             total.bytes_seen += sides.iter().map(|side| side.unique_bytes).sum::<u64>();
+            total.segments += sides.iter().map(|side| side.data_segments).sum::<u64>();
         }
         let missed: u64 = sides.iter().map(|side| side.missed_bytes).sum();
         if missed == 0 {
@@ -150,7 +160,7 @@ impl Detector for CaptureLoss {
         let mute = context.files.iter().filter(mute).count() as u64;
         book.not_judged_of("files", "the file does not say how many packets were dropped", mute);
         let whole = Case::between(context.totals.first, context.totals.last);
-        self.reported(context).map(|draft| (draft, whole)).into_iter().collect()
+        self.reported(book, context).map(|draft| (draft, whole)).into_iter().collect()
     }
 
     fn judge(
@@ -183,7 +193,7 @@ impl Detector for CaptureLoss {
 
 impl CaptureLoss {
     /// What the files say of themselves.
-    fn reported(&self, context: &Context<'_>) -> Option<Draft<Witness>> {
+    fn reported(&self, book: &Book<Self>, context: &Context<'_>) -> Option<Draft<Witness>> {
         let dropped = context.reported_drops().filter(|dropped| *dropped > 0)?;
         let recorded = context.totals.packets;
         // An interface that does not count drops says nothing about those of another.
@@ -214,7 +224,18 @@ impl CaptureLoss {
             .count("packets_dropped", dropped)
             .count("packets_recorded", recorded)
             .count("packets_received", received);
-        Some(if share(dropped, all) < self.drop_share { draft.severity(Severity::Info) } else { draft })
+        // Of so many segments some would be missing, if they were dropped alike.
+        let segments = book.total(&()).1.map_or(0, |total| total.segments);
+        let expected = share(dropped, all) * segments as f64;
+        let nowhere = dropped <= BATCH && expected >= SURE && book.find(()).is_none();
+        Some(match nowhere {
+            true => draft
+                .severity(Severity::Info)
+                .and(" No receiver acknowledged a byte that the capture does not hold.")
+                .could_be(["the recorder was stopped with packets in its buffer, and counts them (dumpcap)"]),
+            false if share(dropped, all) < self.drop_share => draft.severity(Severity::Info),
+            false => draft,
+        })
     }
 }
 
@@ -262,6 +283,28 @@ mod tests {
         let file = [mute, lab.capture.pcapng(Order::Little, Some(packets))].concat();
         let finding = one_of(&in_files(NAME, &[("pcapng", file)]));
         assert!(finding.summary.contains("1 interface, 50 % of what"), "{}", finding.summary);
+    }
+
+    /// A short capture of a transfer; its recorder counts what it threw away when it was stopped.
+    #[test]
+    fn drops_that_took_nothing_of_the_capture_are_information() {
+        for (missed, severity) in [(false, Severity::Info), (true, Severity::Warning)] {
+            let mut lab = Lab::new(Capture::default(), 77);
+            let mut talk = lab.talk(7, (9, 8080), 10, [30, 6_000]);
+            talk.handshake(&mut lab.capture);
+            for piece in 0..20 {
+                talk.send(&mut lab.capture, SERVER, ACK, &filler(piece, 500));
+                talk.turn(SERVER);
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+            }
+            if missed {
+                talk.miss(SERVER, &filler(1, 500));
+                talk.ack(&mut lab.capture, CLIENT, &[]);
+            }
+            let findings = in_files(NAME, &[("pcapng", lab.capture.pcapng(Order::Little, Some(20)))]);
+            let reported = findings.iter().find(|finding| finding.variant == "reported").expect("found");
+            assert_eq!(reported.severity, severity, "{findings:#?}");
+        }
     }
 
     fn one_of(findings: &[Finding]) -> Finding {
