@@ -43,6 +43,7 @@
 //!   before it by less than one in twenty answers of the resolver took.
 //! - Queries whose response is recorded before them, as where several queues of a network card are read.
 //! - Queries that the capture shows again behind an address translation, within 10 ms.
+//! - Queries over TCP whose connection the server ends: nobody waits for it (RFC 7766 section 6.2.4).
 //! - Datagrams to port 53 without a question in a class that exists.
 //!
 //! # What it does not claim
@@ -70,7 +71,7 @@ use crate::detect::dns_unanswered::names::{
     SCANNER, asked_for, asked_of, is_reverse, is_sweep, listed, never_answers,
 };
 use crate::detect::dns_unanswered::types::OneType;
-use crate::detect::dns_unanswered::waits::{Replied, Waits, takes_longer};
+use crate::detect::dns_unanswered::waits::{Replied, Waits, is_ended_by_server, mean, takes_longer};
 use crate::detect::dns_unanswered::words::{icmp, later};
 use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Answered, Got, asks_resolver, is_hint, lowercase, shown};
@@ -215,6 +216,8 @@ merged! {
         unasked: Answered,
         /// What ICMP errors said about queries, and who sent them.
         told: Bounded<Endpoint, Distinct<(String, IpAddr), 4>, { 1 << 12 }>,
+        /// TCP connections that the server ended.
+        ended: Bounded<u64, (), { 1 << 12 }>,
     }
 }
 
@@ -238,6 +241,9 @@ impl Detector for DnsUnanswered {
 
     fn flow(&self, flow: &Flow, book: &mut Book<Self>) {
         book.notes.two_way += u64::from(!flow.is_one_way());
+        if flow.service == Some(Service::Dns) && is_ended_by_server(flow) {
+            book.notes.ended.count(flow.id);
+        }
         let asked = flow.icmp_errors.iter().filter(|error| error.quoted == Direction::ToServer);
         for error in asked.filter(|_| flow.service == Some(Service::Dns)) {
             let Some(meaning) = error.icmp.meaning() else { continue };
@@ -314,6 +320,10 @@ impl Detector for DnsUnanswered {
         let all = book.notes.tries.take_if(|_, _| true);
         let behind = behind_translation(&all);
         for ((question, _), tries) in all {
+            if tries.case.affected.flow_ids().any(|flow| book.notes.ended.get(&flow).is_some()) {
+                book.not_judged("the server ended the TCP connection instead of an answer");
+                continue;
+            }
             if behind.contains(&tries.first.packet) {
                 book.not_judged("the query is recorded before an address translation as well");
                 continue;
@@ -581,12 +591,6 @@ const NXDOMAIN: u16 = 3;
 /// The shortest time after which a stub asks another resolver (Windows). What was answered sooner was asked
 /// of several at the same time (dnsmasq `all-servers`), and the silence of one costs nobody anything.
 const FAIL_OVER: Span = Span::secs(1);
-
-/// From the query to the answer of another resolver, on average.
-fn mean(case: &Case<Silence>) -> Span {
-    let count = i64::try_from(case.counts.answered_later).unwrap_or(i64::MAX).max(1);
-    Span(case.counts.until_answered.0 / count)
-}
 
 /// A response this close to its query and recorded before it: queues of a card are read after each other.
 const DISORDER: Span = Span::millis(100);

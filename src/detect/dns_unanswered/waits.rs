@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::detect::dns_unanswered::DnsUnanswered;
-use crate::detect::{Book, Bounded, Distinct, merged};
-use crate::dissect::Endpoint;
+use crate::detect::dns_unanswered::{DnsUnanswered, Silence};
+use crate::detect::{Book, Bounded, Case, Distinct, merged};
+use crate::dissect::{Direction, Endpoint};
+use crate::flow::Flow;
 use crate::time::{Span, Timestamp};
 
 /// A client that asks several resolvers at once sends within this time (a millisecond for Windows).
@@ -39,6 +40,18 @@ pub(super) fn takes_longer(than: Span, book: &Book<DnsUnanswered>, resolver: End
     asked.and_then(|asked| asked.took.quantile(0.95)).is_some_and(|slow| slow > than)
 }
 
+/// It is a TCP connection, and the server ends it first.
+pub(super) fn is_ended_by_server(flow: &Flow) -> bool {
+    let closing = flow.tcp.as_ref().and_then(|tcp| tcp.closing());
+    closing.is_some_and(|closing| closing.direction == Direction::ToClient)
+}
+
+/// From the query to the answer of another resolver, on average.
+pub(super) fn mean(case: &Case<Silence>) -> Span {
+    let count = i64::try_from(case.counts.answered_later).unwrap_or(i64::MAX).max(1);
+    Span(case.counts.until_answered.0 / count)
+}
+
 /// Times in which clients waited for a resolver.
 #[derive(Default)]
 pub(super) struct Waits(BTreeMap<(Endpoint, IpAddr), Vec<(Timestamp, Timestamp)>>);
@@ -70,6 +83,7 @@ mod tests {
     use crate::detect::dns_unanswered::tests::{NAME, unanswered};
     use crate::detect::testing::in_traffic;
     use crate::support::dns;
+    use crate::support::tcp::{ACK, CLIENT, FIN, PSH, SERVER};
 
     /// The capture ends 11 s after lookups that a resolver gets, which takes 12 s for each.
     #[test]
@@ -85,6 +99,31 @@ mod tests {
                 (0..6).for_each(|number| unanswered(lab, 40_000 + number, &format!("api{number}.shop.example")));
                 let nobody = (lab.resolver(), 9999);
                 lab.udp(51_000_000, (lab.client(7), 9998), nobody, b"the end");
+            });
+            assert_eq!(findings.len(), found, "{findings:#?}");
+        }
+    }
+
+    /// Lookups over TCP that the resolver ends with a FIN, or that it never answers.
+    #[test]
+    fn a_connection_that_the_resolver_ends_is_no_silence() {
+        for (ends, found) in [(true, 0), (false, 1)] {
+            let findings = in_traffic(NAME, |lab| {
+                for number in 0..6 {
+                    let mut talk = lab.talk(7, (9, 53), 1_000 + number * 9_000, [30, 900]);
+                    talk.handshake(&mut lab.capture);
+                    let query = dns::query(number as u16, "www.shop.example", dns::A);
+                    let query = [&(query.len() as u16).to_be_bytes()[..], &query].concat();
+                    talk.send(&mut lab.capture, CLIENT, PSH | ACK, &query);
+                    talk.turn(CLIENT);
+                    talk.ack(&mut lab.capture, SERVER, &[]);
+                    talk.wait(if ends { 300 } else { 8_000_000 });
+                    let side = if ends { SERVER } else { CLIENT };
+                    talk.send(&mut lab.capture, side, FIN | ACK, b"");
+                    talk.turn(side);
+                    talk.ack(&mut lab.capture, 1 - side, &[]);
+                }
+                lab.resolves(90_000_000, "www.shop.example");
             });
             assert_eq!(findings.len(), found, "{findings:#?}");
         }
