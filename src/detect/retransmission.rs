@@ -341,7 +341,7 @@ impl Detector for Retransmission {
             losses.unclassified += repeats.unclassified;
             losses.spurious += repeats.spurious;
             losses.path_mtu += repeats.path_mtu;
-            for waited in held(events()) {
+            for (waited, _) in held(events()) {
                 losses.held[0].add(waited.0.unsigned_abs());
             }
             losses.corrupted += repeats.corrupted;

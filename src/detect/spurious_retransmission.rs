@@ -25,8 +25,9 @@
 //! of the only segment on its way, which filled no window, when they are `share` of the direction's segments;
 //! and when the receiver reports two repeats or more of the same data, the last of them sent `held` after the
 //! first copy, and no ACK of it had come. Where it is so for three hosts and one client, by all its
-//! addresses, its line held the ACKs back: that, and all else that came again without need, is one finding.
-//! Where what overtakes one another makes two services or more repeat so much to one client, it is one, too.
+//! addresses, its line held the ACKs back, or for two and others that repeat without need meanwhile: that,
+//! and all else that came again without need, is one finding. Where what overtakes one another makes two
+//! services or more repeat so much to one client, it is one, too.
 //!
 //! # What it leaves alone
 //! Duplicate observations, keep-alives and probes of closed windows: nothing was sent again. Repeats that may
@@ -213,7 +214,7 @@ impl Detector for SpuriousRetransmission {
             let late = own.filter(|event| event.kind == EventKind::Reordered);
             let overtaken: BTreeSet<u32> = late.map(|event| event.seq.0).collect();
             events().for_each(|event| case.counts.add(event, overtaken.contains(&event.seq.0)));
-            for waited in held(events()).filter(|waited| *waited >= self.held) {
+            for (_, waited) in held(events()).filter(|(last, _)| *last >= self.held) {
                 case.counts.held[0].add(waited.0.unsigned_abs());
             }
             case.show(-(repeats as i64), flow.id, || events().take(3).flat_map(evidence).collect::<Vec<_>>());
@@ -274,16 +275,19 @@ impl SpuriousRetransmission {
     }
 }
 
-/// How long data was not acknowledged of which several copies arrived: from the first to the last of them.
-/// What an ACK had covered before the repeat has another proof.
-pub(super) fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = Span> {
-    let mut copies: BTreeMap<u32, (u64, Span)> = BTreeMap::new();
+/// How long data was not acknowledged of which several copies arrived: from the first to the last of them,
+/// and to the first report of one. What an ACK had covered before the repeat has another proof.
+pub(super) fn held<'a>(events: impl Iterator<Item = &'a TcpEvent>) -> impl Iterator<Item = (Span, Span)> {
+    let mut copies: BTreeMap<u32, (u64, Span, Option<Span>)> = BTreeMap::new();
     for event in events.filter(|event| event.spurious == Some(SpuriousProof::DuplicateSack)) {
-        let (repeats, waited) = copies.entry(event.seq.0).or_default();
+        let (repeats, last, reported) = copies.entry(event.seq.0).or_default();
         *repeats += 1;
-        *waited = event.delay.max(*waited);
+        *last = event.delay.max(*last);
+        let report = event.proof.zip(event.original).map(|(proof, first)| proof.time - first.time);
+        *reported = report.into_iter().chain(*reported).min();
     }
-    copies.into_values().filter(|(repeats, _)| *repeats > 1).map(|(_, waited)| waited)
+    let copies = copies.into_values().filter(|(repeats, ..)| *repeats > 1);
+    copies.map(|(_, last, reported)| (last, last.max(reported.unwrap_or(last))))
 }
 
 /// The first copy, the repeat, and the packet that proves it unnecessary.

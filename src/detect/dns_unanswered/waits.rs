@@ -96,7 +96,9 @@ mod tests {
                         dns::response(id, &name, dns::A, dns::NOERROR, &[[10, 1, 2, 80]])
                     });
                 }
-                (0..6).for_each(|number| unanswered(lab, 40_000 + number, &format!("api{number}.shop.example")));
+                (0..6).for_each(|number| {
+                    unanswered(lab, 40_000 + number, &format!("api{number}.shop.example"))
+                });
                 let nobody = (lab.resolver(), 9999);
                 lab.udp(51_000_000, (lab.client(7), 9998), nobody, b"the end");
             });

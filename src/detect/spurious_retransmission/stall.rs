@@ -8,6 +8,7 @@ use crate::detect::hosts::Hosts;
 use crate::detect::spurious_retransmission::{Cause, Needless, SpuriousRetransmission};
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
+use crate::time::Timestamp;
 
 /// Hosts whose ACKs come late, from which what they share is the way to their client. A judgement.
 const SEVERAL: usize = 3;
@@ -20,12 +21,17 @@ impl SpuriousRetransmission {
     /// so often makes the rest as well.
     pub(super) fn stalled_clients(&self, book: &mut Book<Self>, hosts: &Hosts) -> Vec<Concluded<Self>> {
         let client = |case: &Case<Needless>| case.affected.clients.only().map(|client| hosts.of(*client));
-        let mut held: BTreeMap<(IpAddr, Direction), BTreeSet<IpAddr>> = BTreeMap::new();
+        let mut held: BTreeMap<(IpAddr, Direction), Held> = BTreeMap::new();
         for ((server, direction), case) in book.cases().filter(|(_, case)| case.counts.held() >= self.held) {
             client(case).into_iter().for_each(|client| {
-                held.entry((client, *direction)).or_default().insert(server.address);
+                let (servers, times) = held.entry((client, *direction)).or_default();
+                servers.insert(server.address);
+                times.extend(case.first_seen().zip(case.last_seen()));
             });
         }
+        self.beside(book, client, &mut held);
+        let held = held.into_iter().map(|(of, (servers, _))| (of, servers));
+        let mut held: BTreeMap<_, BTreeSet<IpAddr>> = held.collect();
         held.retain(|_, servers| servers.len() >= SEVERAL);
         let mut lines: BTreeMap<IpAddr, Vec<Direction>> = BTreeMap::new();
         held.into_keys().for_each(|(client, direction)| lines.entry(client).or_default().push(direction));
@@ -42,6 +48,33 @@ impl SpuriousRetransmission {
         groups.into_iter().map(finding).collect()
     }
 }
+
+impl SpuriousRetransmission {
+    /// Adds hosts that repeated without need while the ACKs of two others were held back.
+    fn beside(
+        &self,
+        book: &Book<Self>,
+        client: impl Fn(&Case<Needless>) -> Option<IpAddr>,
+        held: &mut BTreeMap<(IpAddr, Direction), Held>,
+    ) {
+        for ((server, direction), case) in book.cases() {
+            let late = !matches!(case.counts.cause(), Cause::Reordering);
+            let Some(client) = client(case).filter(|_| late) else { continue };
+            let times = case.first_seen().zip(case.last_seen());
+            let Some(((servers, stalls), (first, last))) = held.get_mut(&(client, *direction)).zip(times)
+            else {
+                continue;
+            };
+            let meanwhile = |(from, until): &(Timestamp, Timestamp)| first <= *until && last >= *from;
+            if servers.len() >= SEVERAL - 1 && stalls.iter().any(meanwhile) {
+                servers.insert(server.address);
+            }
+        }
+    }
+}
+
+/// Hosts whose ACKs were held back, and when.
+type Held = (BTreeSet<IpAddr>, Vec<(Timestamp, Timestamp)>);
 
 /// Segments that services sent and got.
 struct Segments(BTreeMap<Endpoint, [u64; 2]>);
@@ -180,6 +213,22 @@ mod tests {
             assert!(finding.summary.contains("had arrived, 8 times"), "{}", finding.summary);
         }
         assert_eq!(in_traffic(NAME, |lab| stalled(lab, 2, 100)).len(), 2);
+        // A third one repeated once meanwhile, or later.
+        for (at, found) in [(1_500, 1), (90_000, 3)] {
+            let findings = in_traffic(NAME, |lab| {
+                stalled(lab, 2, 100);
+                let mut talk = lab.talk(7, (40, 443), at, [10, 20_000]);
+                talk.handshake(&mut lab.capture);
+                let segment = talk.send_lost(&mut lab.capture, CLIENT, &filler(1, 400));
+                talk.wait(900_000);
+                talk.resend(&mut lab.capture, &segment);
+                talk.received(&segment);
+                talk.ack(&mut lab.capture, SERVER, &[(segment.seq, segment.seq.wrapping_add(400))]);
+            });
+            let warned = findings.iter().filter(|finding| finding.severity == Severity::Warning);
+            let one = found == 1;
+            assert_eq!((findings.len(), warned.count()), (if one { 2 } else { 3 }, if one { 1 } else { 2 }));
+        }
     }
 
     /// What else comes again without need on a line that holds ACKs back, and on one that does not.

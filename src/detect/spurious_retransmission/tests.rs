@@ -135,7 +135,7 @@ fn each_duplicate_sack_reports_one_copy() {
     let found = findings(NAME, 3);
     let finding = one(&found, "acknowledgement", Severity::Warning);
     assert!(finding.title.starts_with("3 segments"), "{finding:#?}");
-    assert!(finding.summary.contains("was not acknowledged for 4.50 s"), "{}", finding.summary);
+    assert!(finding.summary.contains("was not acknowledged for 4.60 s"), "{}", finding.summary);
     assert!(findings("retransmission", 3).is_empty());
     assert!(!findings("retransmission", 2).is_empty());
 }
