@@ -33,7 +33,7 @@
 //! Resolvers that clients asked for the same lookups are one finding, and so are addresses on the client's
 //! link with one link address. What a client waited for several lookups at the same time counts once.
 //!
-//! Where ICMP errors came back for queries, the finding says which and from whom.
+//! Where ICMP errors came back for queries, or the resolver ended their TCP connections, the finding says so.
 //!
 //! # What it leaves alone
 //! - Responses of any code: those are answers (see `dns_servfail`).
@@ -43,7 +43,6 @@
 //!   before it by less than one in twenty answers of the resolver took.
 //! - Queries whose response is recorded before them, as where several queues of a network card are read.
 //! - Queries that the capture shows again behind an address translation, within 10 ms.
-//! - Queries over TCP whose connection the server ends: nobody waits for it (RFC 7766 section 6.2.4).
 //! - Datagrams to port 53 without a question in a class that exists.
 //!
 //! # What it does not claim
@@ -72,7 +71,7 @@ use crate::detect::dns_unanswered::names::{
 };
 use crate::detect::dns_unanswered::types::OneType;
 use crate::detect::dns_unanswered::waits::{Replied, Waits, is_ended_by_server, mean, takes_longer};
-use crate::detect::dns_unanswered::words::{icmp, later};
+use crate::detect::dns_unanswered::words::{ENDS, icmp, later};
 use crate::detect::hosts::Hosts;
 use crate::detect::lookups::{Answered, Got, asks_resolver, is_hint, lowercase, shown};
 use crate::detect::own_names::{asked_by, system_of};
@@ -166,6 +165,8 @@ counts! {
         own_names: u64,
         own_lost: u64,
         types: Distinct<u16, 8>,
+        /// Queries over TCP whose connection the resolver ended.
+        ended: u64,
         lookups: Lookups,
     }
 }
@@ -319,15 +320,13 @@ impl Detector for DnsUnanswered {
         }
         let all = book.notes.tries.take_if(|_, _| true);
         let behind = behind_translation(&all);
-        for ((question, _), tries) in all {
-            if tries.case.affected.flow_ids().any(|flow| book.notes.ended.get(&flow).is_some()) {
-                book.not_judged("the server ended the TCP connection instead of an answer");
-                continue;
-            }
+        for ((question, _), mut tries) in all {
             if behind.contains(&tries.first.packet) {
                 book.not_judged("the query is recorded before an address translation as well");
                 continue;
             }
+            let ended = tries.case.affected.flow_ids().any(|flow| book.notes.ended.get(&flow).is_some());
+            tries.case.counts.ended = u64::from(ended);
             questions.entry(question).or_default().push(tries);
         }
         let mut resolvers: BTreeMap<(IpAddr, String, u16), u64> = BTreeMap::new();
@@ -486,6 +485,7 @@ impl Detector for DnsUnanswered {
         };
         let draft = Draft::new(extent, title, summary).severity(severity).count("answered", answered);
         let draft = match extent {
+            _ if 2 * case.counts.ended > case.counts.queries => draft.could_be(ENDS),
             Extent::Silent if nobody => draft.could_be([
                 "no resolver is configured: Windows then asks fec0:0:0:ffff::1 to ::3, which nobody has",
             ]),
@@ -551,9 +551,7 @@ impl DnsUnanswered {
         }
         // The client's next query, to anybody, says that it had given up waiting for the one before.
         let (waited, watched) = (last.last.time - from, last.watched_until - last.last.time);
-        let seen = last.watched_until - from;
-        if !matches!(got, Got::At(..)) && watched < Transaction::WAIT && takes_longer(seen, book, question.0)
-        {
+        if watched < Transaction::WAIT && takes_longer(last.watched_until - from, book, question.0) {
             return book.not_judged("the capture ended sooner than the resolver often answers");
         }
         let asked_again = tries.len() > 1 || waited >= self.again;
@@ -576,7 +574,9 @@ impl DnsUnanswered {
         case.counts.reverse_names += u64::from(needed && is_reverse(name));
         case.counts.hints += u64::from(needed && is_hint(*qtype) && !is_reverse(name) && !own);
         case.counts.types.add(*qtype);
-        waits.add(question.0, *client, from, waited);
+        if tries.iter().any(|one| one.case.counts.ended == 0) {
+            waits.add(question.0, *client, from, waited);
+        }
         if let Got::At(time, resolver) = got {
             case.counts.answered_later += 1;
             case.counts.later_resolvers.add(resolver);

@@ -3,15 +3,23 @@
 use std::net::IpAddr;
 
 use crate::detect::dns_unanswered::{Silence, mean};
-use crate::detect::{Case, Context, Distinct};
+use crate::detect::{Case, Context, Distinct, plural};
 use crate::dissect::Endpoint;
 use crate::time::Span;
 
-/// From whom the clients got their answers after all.
+/// What explains that a resolver ends connections.
+pub(super) const ENDS: [&str; 2] =
+    ["the resolver takes no lookups over TCP, or limits them", "a device on the path ends the connections"];
+
+/// How many TCP connections the resolver ended, and from whom the clients got their answers after all.
 pub(super) fn later(case: &Case<Silence>) -> String {
-    let Silence { answered_later, later_resolvers, .. } = &case.counts;
+    let Silence { answered_later, later_resolvers, ended, .. } = &case.counts;
+    let ended = match ended {
+        0 => String::new(),
+        ended => format!(" The resolver ended the TCP connections of {}.", plural(*ended, "query")),
+    };
     if *answered_later == 0 {
-        return String::new();
+        return ended;
     }
     let mut resolvers: Vec<Endpoint> = later_resolvers.iter().copied().collect();
     resolvers.sort();
@@ -20,7 +28,7 @@ pub(super) fn later(case: &Case<Silence>) -> String {
         mean => (" later,", format!(", after {mean} on average")),
     };
     format!(
-        " {} answered{when} by {}{how}.",
+        "{ended} {} answered{when} by {}{how}.",
         match *answered_later {
             all if all == case.failed => "All were".to_owned(),
             1 => "1 was".to_owned(),
