@@ -26,7 +26,8 @@
 //! A port of `::1` and `127.0.0.1` is one service: who asks for localhost tries both.
 //!
 //! A RST that comes only after 10 s and several SYNs tells that something between gave up: the finding says
-//! that instead. Where the last SYN is refused and those before it got no answer, it says how long.
+//! that instead, and on a port that a service is known by it weighs as much as silence. Where the last SYN is
+//! refused and those before it got no answer, it says how long.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
@@ -52,6 +53,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::answers::is_private;
+use crate::detect::ports::is_known;
 use crate::detect::races::Races;
 use crate::detect::*;
 use crate::dissect::{Direction, Endpoint};
@@ -467,7 +469,13 @@ impl ConnectionRefused {
                  Something between gave up.",
                 case.counts.gave_up,
             );
-            let draft = Draft::new(extent, title, summary).severity(severity).count("opened", opened);
+            // As missing_syn_ack would have it, if nobody had given up in the host's place.
+            let as_silent = match monitored || !servers.iter().all(|server| is_known(server.port)) {
+                true => Severity::Info,
+                false => case.severity(case.counts.gave_up).min(Severity::Warning),
+            };
+            let draft = Draft::new(extent, title, summary).severity(severity.max(as_silent));
+            let draft = draft.count("opened", opened);
             return draft.next(SILENT_NEXT).could_be([
                 "a NAT or proxy on the way got no answer, and gave up in the host's place",
                 "the host is down, or a filter drops the SYN",

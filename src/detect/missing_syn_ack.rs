@@ -301,6 +301,9 @@ impl Detector for MissingSynAck {
         if !opens && outpaces_clients(handshake, last.time - first.time) {
             return book.not_judged("SYNs repeated faster than any client repeats them");
         }
+        if handshake.outcome == HandshakeOutcome::HalfOpen {
+            return book.not_judged("answered, and the client never went on");
+        }
         let unseen = handshake.outcome == HandshakeOutcome::ReplyUnseen;
         let opened = unseen || handshake.outcome == HandshakeOutcome::Established;
         if let Some(total) = book.judged(&flow.server) {

@@ -307,11 +307,11 @@ fn a_router_that_looks_for_printers_is_information() {
 /// The NAT of a hypervisor tries in the client's place, gives up after 21 s, and resets: nobody refused.
 #[test]
 fn a_reset_after_repeated_syns_is_no_refusal_by_the_host() {
-    let findings = |late: u64| {
+    let findings = |count: u64, port: u16, late: u64| {
         in_traffic(NAME, |lab| {
-            for number in 0..4 {
+            for number in 0..count {
                 let at = 10 + number * 30_000 + number % 2 * 9_000;
-                let mut talk = lab.talk(7, (9, 27_000), at, [30, 1_500]);
+                let mut talk = lab.talk(7, (9, port), at, [30, 1_500]);
                 let syn = talk.segment(CLIENT, SYN, b"");
                 for wait in [3_000_000, 6_000_000, late] {
                     talk.record(&mut lab.capture, &syn);
@@ -323,14 +323,17 @@ fn a_reset_after_repeated_syns_is_no_refusal_by_the_host() {
             }
         })
     };
-    let finding = findings(12_000_000);
+    // One user waits for one page; who knows what a strange port is for.
+    one(&findings(1, 80, 12_000_000), "port", Severity::Warning);
+    one(&findings(1, 27_000, 12_000_000), "port", Severity::Info);
+    let finding = findings(4, 27_000, 12_000_000);
     let finding = one(&finding, "port", Severity::Warning);
     assert!(
         finding.title.starts_with("No answer to SYN from") && finding.title.contains("21.0 s"),
         "{}",
         finding.title
     );
-    let at_once = findings(1_500);
+    let at_once = findings(4, 27_000, 1_500);
     assert!(at_once[0].title.ends_with("refuses every connection"), "{}", at_once[0].title);
 }
 
