@@ -26,8 +26,8 @@
 //! A port of `::1` and `127.0.0.1` is one service: who asks for localhost tries both.
 //!
 //! A RST that comes only after 10 s and several SYNs tells that something between gave up: the finding says
-//! that instead, and on a port that a service is known by it weighs as much as silence. Where the last SYN is
-//! refused and those before it got no answer, it says how long.
+//! that instead, and twice on a port that a service is known by it weighs as much as silence. Where the last
+//! SYN is refused and those before it got no answer, it says how long.
 //!
 //! # What it leaves alone
 //! - Connections that opened and were reset later (see `rst_storm`).
@@ -470,9 +470,10 @@ impl ConnectionRefused {
                 case.counts.gave_up,
             );
             // As missing_syn_ack would have it, if nobody had given up in the host's place.
-            let as_silent = match monitored || !servers.iter().all(|server| is_known(server.port)) {
-                true => Severity::Info,
-                false => case.severity(case.counts.gave_up).min(Severity::Warning),
+            let known = servers.iter().all(|server| is_known(server.port));
+            let as_silent = match known && !monitored && case.counts.gave_up > 1 {
+                true => case.severity(case.counts.gave_up).min(Severity::Warning),
+                false => Severity::Info,
             };
             let draft = Draft::new(extent, title, summary).severity(severity.max(as_silent));
             let draft = draft.count("opened", opened);

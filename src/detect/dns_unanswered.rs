@@ -325,8 +325,9 @@ impl Detector for DnsUnanswered {
                 book.not_judged("the query is recorded before an address translation as well");
                 continue;
             }
-            let ended = tries.case.affected.flow_ids().any(|flow| book.notes.ended.get(&flow).is_some());
-            tries.case.counts.ended = u64::from(ended);
+            if tries.case.affected.flow_ids().any(|flow| book.notes.ended.get(&flow).is_some()) {
+                (tries.case.counts.ended, tries.case.counts.lookups) = (1, Lookups::default());
+            }
             questions.entry(question).or_default().push(tries);
         }
         let mut resolvers: BTreeMap<(IpAddr, String, u16), u64> = BTreeMap::new();
