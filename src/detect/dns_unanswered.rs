@@ -457,7 +457,7 @@ impl Detector for DnsUnanswered {
         // Addresses of everywhere that ask once each are made up, as in a flood.
         let made = needed == 0 && 2 * networks.len() as u64 > case.affected.clients.count();
         let felt = if matches!(extent, Extent::Silent) && several && !made { case.failed } else { needed };
-        let quick = matches!(extent, Extent::Partial) && case.lost < FAIL_OVER;
+        let quick = matches!(extent, Extent::Partial) && case.lost < FAIL_OVER && case.counts.ended == 0;
         let nobody_waits = quick || !lasting && mean(case) < FAIL_OVER;
         let severity = if nobody_waits {
             Severity::Info
