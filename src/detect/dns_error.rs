@@ -319,7 +319,8 @@ impl Detector for DnsError {
         let title = match *errors {
             all if turned => {
                 let before = plural(of.saturating_sub(all), "good answer");
-                format!("{who} {answers} every lookup with {named}, after {before}")
+                let begins = resolvers.verb("begins", "begin");
+                format!("{who} {begins} to answer every lookup with {named}, after {before}")
             }
             all if all >= of => format!("{who} {answers} every lookup with {named}"),
             _ => format!("{who} {answers} {} of {its} lookups with {named}", percent(*errors, of)),
