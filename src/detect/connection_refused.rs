@@ -471,10 +471,8 @@ impl ConnectionRefused {
             );
             // As missing_syn_ack would have it, if nobody had given up in the host's place.
             let known = servers.iter().all(|server| is_known(server.port));
-            let as_silent = match known && !monitored && case.counts.gave_up > 1 {
-                true => case.severity(case.counts.gave_up).min(Severity::Warning),
-                false => Severity::Info,
-            };
+            let again = case.counts.gave_up > 1 && share(case.counts.gave_up, of) >= Severity::PART;
+            let as_silent = if known && !monitored && again { Severity::Warning } else { Severity::Info };
             let draft = Draft::new(extent, title, summary).severity(severity.max(as_silent));
             let draft = draft.count("opened", opened);
             return draft.next(SILENT_NEXT).could_be([
